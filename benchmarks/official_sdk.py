@@ -1,0 +1,175 @@
+"""Compare with the official SDK, linkedapi 1.4.7, side by side in one run.
+
+Each figure is the median of pairs measured in turn, so that a machine that slows down
+slows both. Nothing goes over a network.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import orjson
+from linkedapi.operations import FetchCompany
+from linkedapi.types import FetchCompanyParams, LimitParams
+from linkedapi.types.company import (
+    StCompanyEmployeesFilter,
+    StCompanyEmployeesRetrievalConfig,
+)
+from linkedapi.types.responses import LinkedApiResponse
+from linkedapi.types.workflow import WorkflowResponse
+
+from linkedapi_async import params, st
+from linkedapi_async._wire import decode, dump_workflow, encode, read_completion
+
+
+URL = "https://www.linkedin.com/company/acme"
+PAIRS = 15
+EMPLOYEES = 500
+DEPENDENCIES = "aiohttp, attrs, cattrs, anyio, orjson"
+MAPPER = FetchCompany.mapper
+
+
+def ours_built() -> bytes:
+    """Build, check and dump a company workflow with two children."""
+    workflow = st.open_company_page(URL, basic_info=True).then(
+        st.retrieve_company_employees(
+            limit=50,
+            filter=params.EmployeesFilter(position="CTO", locations=["Paris", "Oslo"]),
+        ),
+        st.retrieve_company_dms(limit=5),
+    )
+    return encode(dump_workflow(workflow))
+
+
+def theirs_built() -> bytes:
+    """Do the same as the SDK does, up to the bytes that requests would send."""
+    request = MAPPER.map_request(
+        FetchCompanyParams(
+            company_url=URL,
+            retrieve_employees=True,
+            retrieveDMs=True,
+            employees_retrieval_config=StCompanyEmployeesRetrievalConfig(
+                limit=50,
+                filter=StCompanyEmployeesFilter(
+                    position="CTO", locations=["Paris", "Oslo"]
+                ),
+            ),
+            dmsRetrievalConfig=LimitParams(limit=5),
+        )
+    )
+    return json.dumps(request, allow_nan=False).encode()
+
+
+def answer() -> bytes:
+    """Return the bytes of an answer with 500 employees."""
+    employees = [
+        {
+            "name": f"Person {number}",
+            "urn": f"urn:li:member:{number}",
+            "publicUrl": f"https://www.linkedin.com/in/person-{number}",
+            "headline": "Engineer at Acme",
+            "location": "Oslo, Norway",
+            "avatarUrl": f"https://media.licdn.com/{number}.jpg",
+            "viewerState": {"connectionDegree": "2nd"},
+        }
+        for number in range(EMPLOYEES)
+    ]
+    child = {
+        "actionType": "st.retrieveCompanyEmployees",
+        "success": True,
+        "data": employees,
+    }
+    data = {"name": "Acme", "publicUrl": URL, "employeesCount": 500, "then": [child]}
+    completion = {"actionType": "st.openCompanyPage", "success": True, "data": data}
+    result = {"workflowStatus": "completed", "completion": completion}
+    return orjson.dumps({"success": True, "result": result})
+
+
+ANSWER = answer()
+EMPLOYEES_KEY = st.retrieve_company_employees()
+ASKED = st.open_company_page(URL, basic_info=True).then(EMPLOYEES_KEY)
+
+
+def ours_parsed() -> int:
+    """Turn the answer's bytes into typed results."""
+    completion = read_completion(decode(ANSWER)["result"]["completion"], ASKED)
+    return len(completion[EMPLOYEES_KEY])
+
+
+def theirs_parsed() -> int:
+    """Do the same as the SDK does with the body of an answer."""
+    response = LinkedApiResponse[Any].model_validate(json.loads(ANSWER))
+    workflow = WorkflowResponse.model_validate(response.result)
+    assert workflow.completion is not None
+    mapped = MAPPER.map_response(workflow.completion)
+    assert mapped.data is not None
+    assert mapped.data.employees is not None
+    return len(mapped.data.employees)
+
+
+def timed(work: Callable[[], object], times: int) -> float:
+    """Return the seconds that one call of *work* takes, over a number of *times*."""
+    begin = time.perf_counter()
+    for _ in range(times):
+        work()
+    return (time.perf_counter() - begin) / times
+
+
+def imported(modules: str) -> float:
+    """Return the seconds that a new interpreter takes to import *modules*."""
+    begin = time.perf_counter()
+    subprocess.run([sys.executable, "-c", f"import {modules}"], check=True)
+    return time.perf_counter() - begin
+
+
+def paired(
+    measures: Sequence[Callable[[], float]], pairs: int = PAIRS
+) -> list[list[float]]:
+    """Measure all in turn, *pairs* times after a warm-up."""
+    for measure in measures:
+        measure()
+    return [[measure() for measure in measures] for _ in range(pairs)]
+
+
+def row(name: str, measured: list[list[float]], unit: str, reach: float) -> str:
+    """Return one line of the table, for (ours, theirs) pairs."""
+    scale = {"ms": 1e3, "µs": 1e6}[unit]
+    ours, theirs = (statistics.median(column) for column in zip(*measured, strict=True))
+    ratio = statistics.median(mine / other for mine, other in measured)
+    return (
+        f"{name:<46} {ours * scale:9.1f} {theirs * scale:9.1f} {unit} "
+        f"{ratio:6.2f} × {reach:6.2f} ×"
+    )
+
+
+def main() -> None:
+    """Measure and print the table."""
+    assert ours_parsed() == theirs_parsed() == EMPLOYEES
+    theirs = json.loads(theirs_built())
+    assert json.loads(ours_built()) == theirs
+    built = paired([lambda: timed(ours_built, 500), lambda: timed(theirs_built, 500)])
+    parsed = paired([lambda: timed(ours_parsed, 10), lambda: timed(theirs_parsed, 10)])
+    imports = paired(
+        [
+            lambda: imported("linkedapi_async"),
+            lambda: imported("linkedapi"),
+            lambda: imported(DEPENDENCIES),
+        ]
+    )
+    extra = statistics.median(mine - base for mine, _, base in imports)
+    head = f"{'median of ' + str(PAIRS) + ' pairs':<46} {'ours':>9} {'theirs':>9}"
+    print(f"{head}     ratio    reach")
+    print(row("build + check + dump, two children, to bytes", built, "µs", 0.55))
+    print(row("500 employees, from bytes to typed results", parsed, "ms", 0.75))
+    print(row("import", [[a, b] for a, b, _ in imports], "ms", 0.95))
+    print(f"import beyond that of {DEPENDENCIES}: {extra * 1e3:.0f} ms, reach 130 ms")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,312 @@
+"""One LinkedIn account of a session: start, run, attach, ask, cancel."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import math
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import anyio
+
+from linkedapi_async import _protocol, _wire
+from linkedapi_async._action import Action, misfits
+from linkedapi_async._handle import WorkflowHandle
+from linkedapi_async._lanes import Answer, Finished, Ticket
+from linkedapi_async._protocol import Completed, Kind, Request, Started, Status
+from linkedapi_async._verbs import Verbs
+from linkedapi_async._wire import Roots
+from linkedapi_async.errors import (
+    LinkedApiError,
+    RateLimitedError,
+    RequestError,
+    StartUnknownError,
+    UnsupportedError,
+    WorkflowCancelledError,
+)
+
+
+if TYPE_CHECKING:
+    from linkedapi_async.session import Session
+
+_log = logging.getLogger("linkedapi_async")
+
+T = TypeVar("T")
+
+
+def default_name(identification_token: str) -> str:
+    """Return the name of an account without one: it identifies, and tells nothing."""
+    return hashlib.sha256(identification_token.encode()).hexdigest()[:12]
+
+
+class Account(Verbs):
+    """A LinkedIn account; `Session.account` gives it.
+
+    It runs its workflows one after another. The session has at most one start for it
+    under way, so the order in which the server took them is known.
+    """
+
+    def __init__(self, session: Session, identification_token: str, name: str) -> None:
+        self.session = session
+        self.name = name
+        self._headers = session._api.headers(identification_token)
+        self._turn = asyncio.Lock()
+        self._handles: dict[str, WorkflowHandle[Any]] = {}
+
+    def __repr__(self) -> str:
+        return f"<Account {self.name}, {len(self._handles)} unfinished>"
+
+    @property
+    def handles(self) -> tuple[WorkflowHandle[Any], ...]:
+        """All unfinished handles, in the order in which they were taken."""
+        return tuple(self._handles.values())
+
+    def _on(self) -> Account:
+        return self
+
+    async def _begin(
+        self, workflow: tuple[Any, ...], *, check: bool, key: str | None = None
+    ) -> WorkflowHandle[Any]:
+        """Start a workflow; a start under way survives the caller's cancellation."""
+        self.session._check_open()
+        roots, definition = self._prepare(workflow, check=check)
+        start = _Start(self, roots, definition, key)
+        task = self.session._spawn(start.run())
+        try:
+            return await start.done
+        except asyncio.CancelledError:
+            if not start.sent:
+                task.cancel()
+            raise
+
+    def _prepare(self, workflow: tuple[Any, ...], *, check: bool) -> tuple[Roots, Any]:
+        """Return the roots of a workflow and its definition, both checked."""
+        (first,) = workflow if len(workflow) == 1 else (None,)
+        roots: Roots
+        if isinstance(first, dict | list):
+            roots = _wire.load_workflow(first, check=check)
+        else:
+            roots = first if isinstance(first, Action) else workflow
+        definition = _wire.dump_workflow(roots)
+        if check:
+            for path, root in _wire.numbered(roots):
+                for problem in misfits(root, self.session._api.generation, path):
+                    raise problem
+        return roots, definition
+
+    def _adopt(self, workflow_id: str, workflow: Any) -> WorkflowHandle[Any]:
+        """Return the handle of a workflow that was started elsewhere or earlier."""
+        self.session._check_open()
+        workflow_id = _protocol.checked_id(workflow_id)
+        known = self._handles.get(workflow_id)
+        if known is None:
+            ticket = Ticket(workflow_id, self)
+            return self._watch(ticket, workflow, None, ordered=False)
+        if workflow is not None and known.workflow not in {None, workflow}:
+            message = f"{workflow_id} is attached with another workflow already"
+            raise ValueError(message)
+        known.workflow = known.workflow or workflow
+        return known
+
+    def _watch(
+        self, ticket: Ticket, roots: Roots | None, key: str | None, *, ordered: bool
+    ) -> WorkflowHandle[Any]:
+        handle: WorkflowHandle[Any] = WorkflowHandle(
+            self, roots, ticket=ticket, key=key
+        )
+        self._handles[ticket.id] = handle
+        self.session._hub.watch(ticket, ordered=ordered)
+        return handle
+
+    def _finished(self, ticket: Ticket) -> None:
+        """Forget a handle whose workflow has ended; whoever holds it keeps it."""
+        self._handles.pop(ticket.id, None)
+        counters = self.session._counters
+        if ticket.end is not None and isinstance(ticket.end.value, Completed):
+            counters.completed += 1
+        else:
+            counters.failed += 1
+
+    async def _poll(self, workflow_id: str) -> Answer:
+        """Ask once, without repeating: the lanes see to that."""
+        try:
+            reply = await self.session._http.send(
+                self.session._api.status(workflow_id), self._headers
+            )
+        except RequestError as error:
+            return _protocol.missed(error, workflow_id)
+        return _protocol.read_poll(reply, workflow_id, now=time.time())
+
+    async def _ask(self, workflow_id: str) -> Status:
+        """Ask once how a workflow is."""
+        self.session._check_open()
+        workflow_id = _protocol.checked_id(workflow_id)
+        request = self.session._api.status(workflow_id)
+        return await self._call_about(
+            workflow_id,
+            request,
+            lambda result: _protocol.read_word(result, workflow_id),
+        )
+
+    async def _withdraw(self, workflow_id: str) -> bool:
+        """Cancel a workflow by its id; return whether it was."""
+        self.session._check_open()
+        return await self._withdraw_now(_protocol.checked_id(workflow_id))
+
+    async def _withdraw_now(self, workflow_id: str) -> bool:
+        """Cancel a workflow, also while the session is being left."""
+        if self.session._api.generation == "account_api":
+            message = (
+                "the account_api generation cannot cancel a workflow; a session with "
+                "linked_api_token= can"
+            )
+            raise UnsupportedError(message, generation="account_api")
+        request = self.session._api.cancel(workflow_id)
+        handle = self._handles.get(workflow_id)
+        cancelled = await self._call_about(
+            workflow_id, request, _protocol.read_cancelled
+        )
+        if cancelled and handle is not None and handle._ticket is not None:
+            error = WorkflowCancelledError(workflow_id=workflow_id)
+            self.session._hub.resolve(handle._ticket, Finished(error))
+        return cancelled
+
+    async def drain(
+        self, timeout: float | None = None
+    ) -> tuple[WorkflowHandle[Any], ...]:
+        """Wait until all unfinished workflows have ended.
+
+        Args:
+            timeout: How long to wait, in seconds; None waits for ever.
+
+        Returns:
+            The handles that have not ended when the time is up.
+        """
+        return await drain(lambda: self.handles, timeout)
+
+    async def _call_about(
+        self, workflow_id: str, request: Request, read: Callable[[Any], T]
+    ) -> T:
+        """Send *request*, which is about a workflow that the API may not know."""
+        try:
+            return await self._call(request, "ask", read)
+        except RequestError as error:
+            raise _protocol.missed(error, workflow_id).error from None
+
+    async def _call(
+        self,
+        request: Request,
+        kind: Kind,
+        read: Callable[[Any], T],
+        start: _Start | None = None,
+    ) -> T:
+        """Send *request*, again where the failure rules say so, and read the answer."""
+        retries, rng = self.session.retries, self.session._rng
+        attempt, maybe_taken = 0, False
+        while True:
+            attempt += 1
+            try:
+                await self.session._hub.admit()
+                if start is not None:
+                    start.sent = True
+                reply = await self.session._http.send(
+                    request, self._headers, fresh=kind == "start_write"
+                )
+                return read(_protocol.read_result(reply, now=time.time()))
+            except RequestError as error:
+                failed = error
+            what = _protocol.verdict(failed, kind)
+            if what == "retry_once":
+                what, maybe_taken = ("unknown" if maybe_taken else "retry"), True
+            if what == "retry" and attempt < retries.attempts:
+                self.session._counters.retries += 1
+                wait = retries.wait(attempt + 1, rng)
+                if isinstance(failed, RateLimitedError):
+                    self.session._hub.pause(failed.retry_after)
+                await asyncio.sleep(wait)
+                continue
+            if what == "unknown" or (maybe_taken and what == "retry"):
+                message = (
+                    "the start was sent and not answered; whether it was taken is not "
+                    f"known: {failed}"
+                )
+                raise StartUnknownError(message, account=self.name) from failed
+            raise failed
+
+
+class _Start:
+    """One start on its way; it outlives the call that asked for it.
+
+    The caller waits for *done* and not for the task, so that cancelling the caller
+    cancels nothing but its wait.
+    """
+
+    def __init__(
+        self, account: Account, roots: Roots, definition: Any, key: str | None
+    ) -> None:
+        self._account = account
+        self._roots = roots
+        self._definition = definition
+        self._key = key
+        self.done: asyncio.Future[WorkflowHandle[Any]] = (
+            asyncio.get_running_loop().create_future()
+        )
+        self.sent = False
+
+    async def run(self) -> None:
+        account = self._account
+        try:
+            handle = await self._send()
+        except Exception as error:  # noqa: BLE001  # the caller's, or the log's
+            if not self.done.done():
+                self.done.set_exception(error)
+                return
+            _log.warning(
+                "A cancelled start on account %s failed: %s", account.name, error
+            )
+            return
+        if not self.done.done():
+            self.done.set_result(handle)
+            return
+        _log.warning(
+            "A cancelled start on account %s was taken all the same: workflow %s runs, "
+            "its handle is in session.handles",
+            account.name,
+            handle.workflow_id,
+        )
+
+    async def _send(self) -> WorkflowHandle[Any]:
+        account, session = self._account, self._account.session
+        async with account._turn, session._start_limit:
+            session._check_open()
+            request = session._api.start(self._definition)
+            started: Started = await account._call(
+                request, _kind(self._roots), _protocol.read_started, self
+            )
+            session._counters.started += 1
+            ticket = Ticket(started.workflow_id, account, started.status)
+            return account._watch(ticket, self._roots, self._key, ordered=True)
+
+
+def _kind(roots: Roots) -> Kind:
+    writes = any(
+        node.effect == "write"
+        for _, root in _wire.numbered(roots)
+        for node in root.walk()
+    )
+    return "start_write" if writes else "start_read"
+
+
+async def drain(
+    unfinished: Callable[[], tuple[WorkflowHandle[Any], ...]], timeout: float | None
+) -> tuple[WorkflowHandle[Any], ...]:
+    """Wait until nothing is unfinished, or the time is up; return what is."""
+    with anyio.move_on_after(timeout):
+        while handles := unfinished():
+            with contextlib.suppress(LinkedApiError):
+                await handles[0].completion(math.inf)
+    return unfinished()

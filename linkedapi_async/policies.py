@@ -1,0 +1,222 @@
+"""How long to wait: between polls of a workflow, and before repeating a request.
+
+Waiting and retrying are two policies on purpose. A poll that finds a workflow still
+running succeeded; a request that failed did not.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Self
+
+from attrs import evolve, field, frozen
+
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable
+
+    from attrs import Attribute
+
+
+__all__ = ["Polling", "Retries"]
+
+
+@frozen
+class _Range:
+    """A range of numbers; as an attrs validator it refuses all others."""
+
+    low: float
+    """The smallest number."""
+
+    high: float = math.inf
+    """The largest number."""
+
+    above: bool = field(default=False, kw_only=True)
+    """Whether *low* itself is refused."""
+
+    below: bool = field(default=False, kw_only=True)
+    """Whether *high* itself is refused."""
+
+    endless: bool = field(default=False, kw_only=True)
+    """Whether infinity is allowed."""
+
+    @property
+    def words(self) -> str:
+        """The range as it stands in a message."""
+        text = f"{'greater than' if self.above else 'at least'} {self.low:g}"
+        if self.high < math.inf:
+            text += f" and {'less than' if self.below else 'at most'} {self.high:g}"
+        return text + (" (or math.inf)" if self.endless else "")
+
+    def __contains__(self, value: object) -> bool:
+        """Return whether *value* is a number in the range."""
+        return (
+            isinstance(value, int | float)
+            and not isinstance(value, bool)
+            and (self.low < value if self.above else self.low <= value)
+            and (value < self.high if self.below else value <= self.high)
+            and (self.endless or value != math.inf)
+        )
+
+    def check(self, name: str, value: object) -> None:
+        """Refuse a *value* called *name* that is not in the range."""
+        if value not in self:
+            raise ValueError(f"{name} must be a number {self.words}, not {value!r}")
+
+    def __call__(self, _instance: Any, attribute: Attribute[Any], value: Any) -> None:
+        """Refuse the *value* of a field that is not in the range."""
+        self.check(attribute.name, value)
+
+
+_POSITIVE = _Range(0, above=True)
+_GROWTH = _Range(1)
+_FRACTION = _Range(0, 1, below=True)
+
+
+def _not_below(other: str) -> Callable[[Any, Attribute[Any], Any], None]:
+    """Return a validator that compares a field with the earlier field *other*."""
+
+    def check(instance: Any, attribute: Attribute[Any], value: float) -> None:
+        """Refuse a *value* that is less than the other field."""
+        least = getattr(instance, other)
+        if value < least:
+            raise ValueError(
+                f"{attribute.name} must be at least {other} ({least!r}), not {value!r}"
+            )
+
+    return check
+
+
+def _whole(_instance: Any, attribute: Attribute[Any], value: Any) -> None:
+    """Refuse a *value* that is no whole number from 1 on."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(
+            f"{attribute.name} must be a whole number of at least 1, not {value!r}"
+        )
+
+
+def _grown(start: float, growth: float, steps: int, cap: float) -> float:
+    """Return *start* grown *steps* times, at most *cap*.
+
+    Logarithms, because the plain power overflows after a day of waiting.
+    """
+    if start >= cap or steps * math.log(growth) >= math.log(cap / start):
+        return cap
+    return start * growth**steps
+
+
+def _jittered(seconds: float, jitter: float, rng: random.Random) -> float:
+    """Return *seconds* moved at random by at most the fraction *jitter*."""
+    return seconds * (1 + jitter * (2 * rng.random() - 1))
+
+
+@frozen(kw_only=True)
+class Polling:
+    """When to ask for the workflows of an account.
+
+    Only the head of an account's queue can finish next, so only the head is asked at
+    full cadence; of all the others one is asked every *tail* seconds.
+    """
+
+    first: float = field(default=10, validator=_Range(0))
+    """Time in seconds from becoming the head to the first poll."""
+
+    interval: float = field(default=3, validator=_POSITIVE)
+    """Time in seconds between the first poll and the second."""
+
+    growth: float = field(default=1.1, validator=_GROWTH)
+    """Factor by which every further interval is longer than the one before."""
+
+    cap: float = field(default=15, validator=[_POSITIVE, _not_below("interval")])
+    """Longest interval in seconds."""
+
+    jitter: float = field(default=0.2, validator=_FRACTION)
+    """Fraction by which every wait is shortened or lengthened at random."""
+
+    tail: float = field(default=120, validator=_POSITIVE)
+    """Time in seconds between two polls of workflows that are not the head.
+
+    No wait of a head is longer than this.
+    """
+
+    deadline: float = field(
+        default=86400, validator=_Range(0, above=True, endless=True)
+    )
+    """Time in seconds after which a wait without a timeout of its own gives up.
+
+    The default is 24 hours; `math.inf` waits for ever.
+    """
+
+    @classmethod
+    def fixed(cls, seconds: float) -> Self:
+        """Return a policy that asks for the head every *seconds*, evenly."""
+        even = cls(first=seconds, interval=seconds, growth=1, cap=seconds, jitter=0)
+        return evolve(even, tail=max(seconds, even.tail))
+
+    def faster(self, factor: float) -> Self:
+        """Return this policy with all waits divided by *factor*.
+
+        The deadline stays as it is.
+        """
+        _POSITIVE.check("factor", factor)
+        return evolve(
+            self,
+            first=self.first / factor,
+            interval=self.interval / factor,
+            cap=self.cap / factor,
+            tail=self.tail / factor,
+        )
+
+    def wait(self, n: int, rng: random.Random) -> float:
+        """Return the time in seconds before the *n*-th poll of a head, from 1 on."""
+        if n <= 1:
+            seconds = self.first
+        else:
+            seconds = _grown(self.interval, self.growth, n - 2, self.cap)
+        return min(_jittered(seconds, self.jitter, rng), self.tail)
+
+    def slow_wait(self, n: int, rng: random.Random) -> float:
+        """Return the time in seconds before the *n*-th poll of a lane that rests.
+
+        It starts at *cap* and grows up to *tail*.
+        """
+        seconds = _grown(self.cap, self.growth, n - 1, max(self.cap, self.tail))
+        return min(_jittered(seconds, self.jitter, rng), self.tail)
+
+    def tail_wait(self, rng: random.Random) -> float:
+        """Return the time in seconds before the next poll of the tail.
+
+        Jitter only shortens it: *tail* is a promise.
+        """
+        return self.tail * (1 - self.jitter * rng.random())
+
+
+@frozen(kw_only=True)
+class Retries:
+    """How often, and after which waits, a request that failed is sent again.
+
+    `Retries(attempts=1)` switches repeating off.
+    """
+
+    attempts: int = field(default=4, validator=_whole)
+    """How often a request is sent at most, the first time included."""
+
+    first: float = field(default=0.5, validator=_POSITIVE)
+    """Time in seconds before the second attempt."""
+
+    growth: float = field(default=2.0, validator=_GROWTH)
+    """Factor by which every further wait is longer than the one before."""
+
+    cap: float = field(default=30, validator=[_POSITIVE, _not_below("first")])
+    """Longest wait in seconds."""
+
+    jitter: float = field(default=0.5, validator=_FRACTION)
+    """Fraction by which every wait is shortened or lengthened at random."""
+
+    def wait(self, attempt: int, rng: random.Random) -> float:
+        """Return the time in seconds before *attempt*, which counts from 1."""
+        if attempt <= 1:
+            return 0.0
+        seconds = _grown(self.first, self.growth, attempt - 2, self.cap)
+        return _jittered(seconds, self.jitter, rng)

@@ -1,0 +1,658 @@
+"""What the actions yield, as typed attributes.
+
+Every attribute may be None: the API leaves out what it does not know, and a page opened
+without *basic_info* has no data at all. Words are open: unknown ones come as they are.
+"""
+
+from typing import Literal, TypeAlias
+
+from attrs import field
+
+from linkedapi_async._outcomes import Result, result, wires
+from linkedapi_async.params import (
+    ConnectionDegree,
+    InvitationType,
+    ReactionType,
+    WorkplaceType,
+)
+
+
+__all__ = [
+    "Actor",
+    "ActorType",
+    "Company",
+    "CompanyFacts",
+    "CompanyPage",
+    "Connection",
+    "ConnectionState",
+    "ConnectionStatus",
+    "ContentViewerState",
+    "ConversationSync",
+    "CreatedComment",
+    "CreatedPost",
+    "Currency",
+    "DecisionMaker",
+    "Education",
+    "EmploymentType",
+    "Experience",
+    "FeedPost",
+    "Invitation",
+    "Job",
+    "JobFacts",
+    "JobPage",
+    "Language",
+    "NvCompany",
+    "NvCompanyPage",
+    "NvDecisionMaker",
+    "NvPerson",
+    "NvPersonPage",
+    "PayPeriod",
+    "PendingRequest",
+    "Performance",
+    "Person",
+    "PersonComment",
+    "PersonFacts",
+    "PersonPage",
+    "PersonReaction",
+    "PersonViewerState",
+    "Post",
+    "PostComment",
+    "PostReaction",
+    "PostType",
+    "Proficiency",
+    "ProfileViewer",
+    "Salary",
+    "Skill",
+    "SocialSellingIndex",
+    "ViewerType",
+]
+
+ActorType: TypeAlias = Literal["person", "company"] | str
+ConnectionState: TypeAlias = (
+    Literal["connected", "notConnected", "pending", "incoming"] | str
+)
+Currency: TypeAlias = (
+    Literal[
+        "usd",
+        "eur",
+        "gbp",
+        "inr",
+        "cad",
+        "aud",
+        "nzd",
+        "hkd",
+        "sgd",
+        "jpy",
+        "cny",
+        "chf",
+        "sek",
+        "nok",
+        "dkk",
+        "pln",
+        "czk",
+        "huf",
+        "ron",
+        "brl",
+        "mxn",
+        "ars",
+        "zar",
+        "aed",
+        "sar",
+        "ils",
+        "try",
+        "rub",
+        "uah",
+        "krw",
+        "thb",
+        "idr",
+        "myr",
+        "php",
+        "vnd",
+        "ngn",
+        "twd",
+    ]
+    | str
+)
+EmploymentType: TypeAlias = (
+    Literal[
+        "fullTime",
+        "partTime",
+        "selfEmployed",
+        "freelance",
+        "contract",
+        "internship",
+        "apprenticeship",
+        "seasonal",
+    ]
+    | str
+)
+PayPeriod: TypeAlias = Literal["yearly", "monthly", "hourly"] | str
+PostType: TypeAlias = Literal["original", "repost"] | str
+Proficiency: TypeAlias = (
+    Literal[
+        "elementary",
+        "limitedWorking",
+        "professionalWorking",
+        "fullProfessional",
+        "nativeOrBilingual",
+    ]
+    | str
+)
+ViewerType: TypeAlias = Literal["identified", "anonymous"] | str
+
+
+@result
+class PersonViewerState(Result):
+    """How the account relates to a person."""
+
+    connection_degree: ConnectionDegree | None = None
+    """None where LinkedIn shows none, for one's own content for example."""
+
+
+@result
+class ContentViewerState(Result):
+    """What the account did with a post or comment."""
+
+    reaction: ReactionType | None = None
+    """The account's own reaction."""
+    is_own: bool | None = None
+    """Whether the account published it; False for a company page that it runs."""
+
+
+@result
+class Actor(Result):
+    """Who wrote, reposted or reacted: a person or a company; linked_api only."""
+
+    type: ActorType | None = None
+    name: str | None = None
+    urn: str | None = None
+    profile_url: str | None = None
+    """People only."""
+    headline: str | None = None
+    """People only."""
+    company_url: str | None = None
+    """Companies only."""
+    viewer_state: PersonViewerState | None = None
+    """People only."""
+
+
+@result
+class ConversationSync(Result):
+    """Until when a conversation is kept up to date."""
+
+    sync_until: str | None = None
+    """A moment in ISO 8601; linked_api only."""
+
+
+@result
+class ConnectionStatus(Result):
+    """How the account is connected to a person."""
+
+    connection_status: ConnectionState | None = None
+    """``incoming``, a request by them, comes from linked_api only."""
+
+
+@result
+class PendingRequest(Result):
+    """A connection request that was sent and not answered yet."""
+
+    name: str | None = None
+    public_url: str | None = None
+    headline: str | None = None
+    sent_time: str | None = None
+    """How long ago, such as ``2 weeks ago``; linked_api only."""
+    urn: str | None = None
+    """In linked_api only."""
+
+
+@result
+class PersonFacts(Result):
+    """What lists and pages tell of a person alike."""
+
+    name: str | None = None
+    public_url: str | None = None
+    headline: str | None = None
+    location: str | None = None
+    """A place in free form."""
+    urn: str | None = None
+    """In linked_api only."""
+    avatar_url: str | None = None
+    """In linked_api only."""
+
+
+@result
+class Connection(PersonFacts):
+    """One of the account's connections."""
+
+    connected_at: str | None = None
+    """When they connected; only without a filter, linked_api only."""
+
+
+@result
+class Person(PersonFacts):
+    """A person of a search or of a company's employees."""
+
+    viewer_state: PersonViewerState | None = None
+    """How the account relates to them; linked_api only."""
+
+
+@result
+class DecisionMaker(Person):
+    """A person who decides in a company."""
+
+    country_code: str | None = None
+    """Two letters."""
+
+
+@result
+class PersonPage(PersonFacts):
+    """What a person's page shows."""
+
+    hashed_url: str | None = None
+    country_code: str | None = None
+    """Two letters."""
+    position: str | None = None
+    company_name: str | None = None
+    company_hashed_url: str | None = None
+    followers_count: int | None = None
+    """In linked_api only."""
+    about: str | None = None
+    """In linked_api only."""
+    viewer_state: PersonViewerState | None = None
+    """How the account relates to them; linked_api only."""
+
+
+@result
+class Experience(Result):
+    """One job of a person, past or present."""
+
+    position: str | None = None
+    company_name: str | None = None
+    company_hashed_url: str | None = None
+    employment_type: EmploymentType | None = None
+    location_type: WorkplaceType | None = None
+    description: str | None = None
+    duration: int | None = None
+    """Its length; the API does not say in what unit, presumably months."""
+    start_time: str | None = None
+    end_time: str | None = None
+    """None while it lasts."""
+    location: str | None = None
+
+
+@result
+class Education(Result):
+    """One school of a person."""
+
+    school_name: str | None = None
+    school_hashed_url: str | None = None
+    details: str | None = None
+    """Degree, field and dates in free form."""
+
+
+@result
+class Skill(Result):
+    """One skill of a person."""
+
+    name: str | None = None
+
+
+@result
+class Language(Result):
+    """A language that a person speaks."""
+
+    name: str | None = None
+    proficiency: Proficiency | None = None
+
+
+@result
+class Post(Result):
+    """A post, from a list or from its own page."""
+
+    url: str | None = None
+    time: str | None = None
+    """When it was published, in ISO 8601."""
+    type: PostType | None = None
+    text: str | None = None
+    repost_text: str | None = None
+    """What the reposter added."""
+    images: list[str] | None = None
+    """URLs of previews."""
+    has_video: bool | None = None
+    has_poll: bool | None = None
+    reactions_count: int | None = field(
+        default=None, metadata=wires("reactionsCount", "reactionCount")
+    )
+    comments_count: int | None = field(
+        default=None, metadata=wires("commentsCount", "commentCount")
+    )
+    reposts_count: int | None = None
+    """In linked_api only, as all that follows."""
+    activity_urn: str | None = None
+    author: Actor | None = None
+    reposter: Actor | None = None
+    hashtags: list[str] | None = None
+    """Without the ``#``."""
+    mentions: list[str] | None = None
+    """URLs of the people and companies mentioned."""
+    external_links: list[str] | None = None
+    document_slides: list[str] | None = None
+    """URLs of images."""
+    video_thumbnail: str | None = None
+    """URL of an image."""
+    viewer_state: ContentViewerState | None = None
+    """What the account did with it."""
+
+
+@result
+class FeedPost(Post):
+    """A post of the home feed."""
+
+    feed_context: str | None = None
+    """Why LinkedIn shows it."""
+
+
+@result
+class PersonComment(Result):
+    """A comment that a person made."""
+
+    post_url: str | None = None
+    time: str | None = None
+    text: str | None = None
+    image: str | None = None
+    """URL of an image."""
+    reactions_count: int | None = field(
+        default=None, metadata=wires("reactionsCount", "reactionCount")
+    )
+
+
+@result
+class PersonReaction(Result):
+    """A reaction that a person gave."""
+
+    post_url: str | None = None
+    time: str | None = None
+    reaction_type: ReactionType | None = field(
+        default=None, metadata=wires("reactionType", "type")
+    )
+
+
+@result
+class Company(Result):
+    """A company of a search."""
+
+    name: str | None = None
+    public_url: str | None = None
+    industry: str | None = None
+    location: str | None = None
+    urn: str | None = None
+    """In linked_api only."""
+    logo_url: str | None = None
+    """In linked_api only."""
+
+
+@result
+class CompanyFacts(Result):
+    """What both kinds of company page show."""
+
+    name: str | None = None
+    public_url: str | None = None
+    description: str | None = None
+    location: str | None = None
+    """The headquarters in free form."""
+    headquarters: str | None = None
+    """The country of the headquarters, two letters."""
+    industry: str | None = None
+    website: str | None = None
+    employees_count: int | None = field(
+        default=None, metadata=wires("employeesCount", "employeeCount")
+    )
+    year_founded: int | None = None
+    urn: str | None = None
+    """In linked_api only."""
+    logo_url: str | None = None
+    """In linked_api only."""
+
+
+@result
+class CompanyPage(CompanyFacts):
+    """What a company's page shows."""
+
+    specialties: str | None = None
+    """Separated by commas."""
+    venture_financing: bool | None = None
+    jobs_count: int | None = None
+    """Jobs that are open."""
+
+
+@result
+class Salary(Result):
+    """A range of pay."""
+
+    currency: Currency | None = None
+    min_amount: float | None = None
+    max_amount: float | None = None
+    period: PayPeriod | None = None
+
+
+@result
+class JobFacts(Result):
+    """What a search and a job's own page tell alike."""
+
+    job_id: str | None = None
+    job_url: str | None = None
+    title: str | None = None
+    company_name: str | None = None
+    location: str | None = None
+    workplace_type: str | None = None
+    salary: Salary | None = None
+    easy_apply: bool | None = None
+    urn: str | None = None
+
+
+@result
+class Job(JobFacts):
+    """A job of a search."""
+
+    is_promoted: bool | None = None
+    is_similar_match: bool | None = None
+    """Whether it only comes near to what was searched for."""
+
+
+@result
+class JobPage(JobFacts):
+    """What a job's page shows."""
+
+    company_url: str | None = None
+    posted_date: str | None = None
+    """How long ago, such as ``1w``."""
+    applicants_count: int | None = None
+    employment_type: str | None = None
+    """The text shown, such as ``Full-time``."""
+    description: str | None = None
+    apply_url: str | None = None
+
+
+@result
+class CreatedPost(Result):
+    """The post or repost that was made."""
+
+    post_url: str | None = None
+    post_urn: str | None = None
+
+
+@result
+class CreatedComment(Result):
+    """The comment or reply that was made; linked_api only."""
+
+    comment_urn: str | None = None
+    comment_url: str | None = None
+
+
+@result
+class PostComment(Result):
+    """A comment on a post."""
+
+    author: Actor | None = None
+    comment_urn: str | None = None
+    comment_url: str | None = None
+    time: str | None = None
+    text: str | None = None
+    image: str | None = None
+    """URL of an image."""
+    is_reply: bool | None = None
+    reactions_count: int | None = None
+    replies_count: int | None = None
+    viewer_state: ContentViewerState | None = None
+    """What the account did with it."""
+    commenter_url: str | None = None
+    """Deprecated, as all that follows: use *author*."""
+    commenter_name: str | None = None
+    commenter_headline: str | None = None
+    commenter_type: ActorType | None = None
+
+
+@result
+class PostReaction(Result):
+    """A reaction to a post."""
+
+    actor: Actor | None = None
+    type: ReactionType | None = None
+    engager_url: str | None = None
+    """Deprecated, as all that follows: use *actor*."""
+    engager_name: str | None = None
+    engager_headline: str | None = None
+    engager_type: ActorType | None = None
+    engager_urn: str | None = None
+
+
+@result
+class Invitation(Result):
+    """An invitation that came in; *invitation_type* says which attributes it has."""
+
+    invitation_type: InvitationType | None = None
+    name: str | None = None
+    """Who sent it."""
+    urn: str | None = None
+    public_url: str | None = None
+    headline: str | None = None
+    """``connect`` only."""
+    note: str | None = None
+    """``connect`` only."""
+    company_url: str | None = None
+    """``companyFollow`` only."""
+    company_name: str | None = None
+    """``companyFollow`` only."""
+    newsletter_url: str | None = None
+    """``newsletterSubscribe`` only."""
+    newsletter_name: str | None = None
+    """``newsletterSubscribe`` only."""
+
+
+@result
+class SocialSellingIndex(Result):
+    """The account's Social Selling Index."""
+
+    ssi: int | None = None
+    """The index, 1 to 100."""
+    industry_top: int | None = None
+    """Among the best so many percent of the industry."""
+    network_top: int | None = None
+    """Among the best so many percent of the network."""
+
+
+@result
+class Performance(Result):
+    """The account's dashboard."""
+
+    followers_count: int | None = None
+    post_views_last_7_days: int | None = None
+    profile_views_last_90_days: int | None = None
+    search_appearances_previous_week: int | None = None
+
+
+@result
+class ProfileViewer(Result):
+    """Who viewed the account's profile; *viewer_type* says which attributes it has."""
+
+    viewer_type: ViewerType | None = None
+    viewed_at: str | None = None
+    """An estimate."""
+    viewed_ago: str | None = None
+    """How long ago, as LinkedIn shows it."""
+    name: str | None = None
+    """``identified`` only."""
+    public_url: str | None = None
+    """``identified`` only."""
+    urn: str | None = None
+    """``identified`` only."""
+    headline: str | None = None
+    """``identified`` only."""
+    connection_degree: int | None = None
+    """1, 2 or 3; ``identified`` only."""
+    avatar_url: str | None = None
+    """``identified`` only."""
+    description: str | None = None
+    """``anonymous`` only."""
+    search_url: str | None = None
+    """A *custom_search_url* for `st.search_people`; ``anonymous`` only."""
+
+
+@result
+class NvCompany(Result):
+    """A company of a Sales Navigator search."""
+
+    name: str | None = None
+    hashed_url: str | None = None
+    industry: str | None = None
+    employees_count: int | None = field(
+        default=None, metadata=wires("employeesCount", "employeeCount")
+    )
+    urn: str | None = None
+    """In linked_api only."""
+    logo_url: str | None = None
+    """In linked_api only."""
+
+
+@result
+class NvPerson(Result):
+    """A person of a Sales Navigator search or of a company's employees there."""
+
+    name: str | None = None
+    hashed_url: str | None = None
+    position: str | None = None
+    location: str | None = None
+    """A place in free form."""
+    urn: str | None = None
+    """In linked_api only."""
+    avatar_url: str | None = None
+    """In linked_api only."""
+    viewer_state: PersonViewerState | None = None
+    """How the account relates to them; linked_api only."""
+
+
+@result
+class NvDecisionMaker(NvPerson):
+    """A person who decides in a company, as Sales Navigator knows them."""
+
+    country_code: str | None = None
+    """Two letters."""
+
+
+@result
+class NvCompanyPage(CompanyFacts):
+    """What a company's page shows in Sales Navigator."""
+
+
+@result
+class NvPersonPage(PersonFacts):
+    """What a person's page shows in Sales Navigator."""
+
+    hashed_url: str | None = None
+    country_code: str | None = None
+    """Two letters."""
+    position: str | None = None
+    company_name: str | None = None
+    company_urn: str | None = None
+    """In linked_api only."""
+    company_hashed_url: str | None = None

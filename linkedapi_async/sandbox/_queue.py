@@ -1,0 +1,139 @@
+"""One lane per account, and what the sandbox knows of each workflow in it.
+
+Nothing runs: a lane works out what has happened by now whenever somebody asks, so that
+a hundred thousand queued workflows cost nothing but their definitions.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, Literal, Protocol, TypeAlias
+
+import attrs
+
+from linkedapi_async import _wire
+from linkedapi_async._fields import Generation
+
+
+State: TypeAlias = Literal["pending", "running", "completed", "failed", "cancelled"]
+
+
+@attrs.frozen
+class Failure:
+    """Why a workflow fails as a whole."""
+
+    reason: str
+    message: str
+
+
+@attrs.define(eq=False, kw_only=True)
+class SeenWorkflow:
+    """A workflow as the sandbox saw it; times are seconds on the sandbox's clock."""
+
+    id: str
+    account: str
+    """The account's name: 12 hex digits of its token's SHA-256, as in a session."""
+    generation: Generation
+    body: bytes = attrs.field(repr=False)
+    """The definition as it came, in JSON."""
+    accepted: float
+    """When its start was answered."""
+    duration: float
+    """How long it runs, in seconds of the clock."""
+    failure: Failure | None = None
+    """Why it fails as a whole, if it does."""
+    polls: int = 0
+    """How often it was asked for."""
+    noticed: float | None = None
+    """When somebody first asked for it after it had ended."""
+    lane: Lane = attrs.field(repr=False)
+    """Where it waits for its turn."""
+    began: float | None = attrs.field(default=None, repr=False)
+    ended: float | None = attrs.field(default=None, repr=False)
+    cancelled: bool = False
+    """Whether it was cancelled."""
+
+    @property
+    def definition(self) -> Any:
+        """The definition, a dict or a list."""
+        return _wire.decode(self.body)
+
+    @property
+    def started(self) -> float | None:
+        """When it began to run, if it did by now."""
+        self.lane.advance()
+        return self.began
+
+    @property
+    def finished(self) -> float | None:
+        """When it ended, if it did by now."""
+        self.lane.advance()
+        return self.ended
+
+    @property
+    def lateness(self) -> float | None:
+        """How long after its end somebody noticed, in seconds, if anybody did."""
+        if self.noticed is None or self.ended is None:
+            return None
+        return self.noticed - self.ended
+
+    @property
+    def state(self) -> State:
+        """What it is doing now."""
+        if self.finished is None:
+            return "pending" if self.began is None else "running"
+        if self.cancelled:
+            return "cancelled"
+        return "completed" if self.failure is None else "failed"
+
+
+class Clock(Protocol):
+    """Tells the time in seconds; a lane needs nothing else of a loop."""
+
+    def now(self) -> float:
+        """Return the time in seconds since the sandbox was entered."""
+        ...
+
+
+class Lane:
+    """The workflows of one account, which run in turn."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        # The first one runs; the others wait, but for those cancelled meanwhile.
+        self._unfinished: deque[SeenWorkflow] = deque()
+
+    def add(self, workflow: SeenWorkflow) -> None:
+        """Put *workflow* at the end."""
+        self.advance()
+        self._unfinished.append(workflow)
+        if self._unfinished[0] is workflow:
+            workflow.began = workflow.accepted
+
+    def advance(self) -> None:
+        """Let everything happen that has happened by now."""
+        now = self._clock.now()
+        while self._unfinished:
+            head = self._unfinished[0]
+            end = (head.began or 0.0) + head.duration
+            if end > now:
+                return
+            self._end(head, end)
+
+    def cancel(self, workflow: SeenWorkflow) -> bool:
+        """Take *workflow* out, and return whether there was anything to cancel."""
+        self.advance()
+        if workflow.ended is not None:
+            return False
+        workflow.cancelled = True
+        self._end(workflow, self._clock.now())
+        return True
+
+    def _end(self, workflow: SeenWorkflow, when: float) -> None:
+        workflow.ended = when
+        if workflow is not self._unfinished[0]:
+            return
+        while self._unfinished and self._unfinished[0].ended is not None:
+            self._unfinished.popleft()
+        if self._unfinished:
+            self._unfinished[0].began = when

@@ -1,0 +1,583 @@
+"""The sandbox: the HTTP face of both API generations over lanes and a made-up world.
+
+https://linkedapi.io/docs/executing-workflows
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import math
+import statistics
+import uuid
+import warnings
+from bisect import bisect_right
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeAlias
+
+import attrs
+from aiohttp import web
+from yarl import URL
+
+from linkedapi_async import _wire
+from linkedapi_async._action import custom, misfits, paths
+from linkedapi_async._fields import Generation
+from linkedapi_async.errors import (
+    InvalidDefinitionError,
+    UnknownValueWarning,
+    WorkflowError,
+)
+from linkedapi_async.policies import Polling
+from linkedapi_async.sandbox._made import Break, Maker
+from linkedapi_async.sandbox._queue import Failure, Lane, SeenWorkflow
+from linkedapi_async.sandbox._world import World
+
+
+if TYPE_CHECKING:
+    from linkedapi_async.session import Session
+
+Duration: TypeAlias = float | Callable[[Any], float]
+Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+MEDIAN = 25.0
+"""How long half of all workflows take at most, in seconds."""
+SPREAD = 0.6
+"""The standard deviation of the logarithm of how long workflows take."""
+
+TOKEN_HEADERS: dict[Generation, str] = {
+    "account_api": "account-api-token",
+    "linked_api": "linked-api-token",
+}
+PREFIXES: dict[Generation, str] = {"account_api": "/account", "linked_api": ""}
+ID_PREFIXES: dict[Generation, str] = {"account_api": "account", "linked_api": "wf"}
+MESSAGES = {
+    "linkedinAccountSignedOut": (
+        "This LinkedIn account has been signed out in our cloud browser."
+    ),
+    "subscriptionRequired": (
+        "No purchased subscription seats available for this LinkedIn account."
+    ),
+}
+"""What the API's documentation prints; https://linkedapi.io/docs/making-requests"""
+
+
+class Refusal(Exception):  # noqa: N818
+    """A request that is answered with an error in the API's envelope."""
+
+    def __init__(self, type: str, message: str, status: int) -> None:
+        super().__init__(type)
+        self.type = type
+        self.message = message
+        self.status = status
+
+
+@attrs.define
+class Seen:
+    """What a sandbox saw."""
+
+    starts: int = 0
+    """Requests that start a workflow, refused ones included."""
+    polls: int = 0
+    """Requests that ask for a workflow."""
+    cancels: int = 0
+    """Requests that cancel one."""
+    others: int = 0
+    """Requests for anything else."""
+    workflows: list[SeenWorkflow] = attrs.field(factory=list, repr=False)
+    """The workflows that were taken, in order."""
+
+    @property
+    def requests(self) -> int:
+        """How many requests there were."""
+        return self.starts + self.polls + self.cancels + self.others
+
+
+@attrs.frozen
+class Order:
+    """A workflow that is to fail: the next one, of any account or of one."""
+
+    failure: Failure
+    account: str | None
+
+
+class LoopClock:
+    """The clock of the event loop, from when the sandbox was entered."""
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._origin = 0.0
+        self._stopped = 0.0
+
+    def start(self) -> None:
+        """Let the time begin."""
+        self._loop = asyncio.get_running_loop()
+        self._origin = self._loop.time()
+
+    def stop(self) -> None:
+        """Let the time stand still, so that what was seen stays as it was."""
+        self._stopped = self.now()
+        self._loop = None
+
+    def now(self) -> float:
+        """Return the time in seconds."""
+        if self._loop is None:
+            return self._stopped
+        return self._loop.time() - self._origin
+
+
+class Sandbox:
+    """A local server that behaves like the Linked API; an async context manager.
+
+    It speaks both generations, keeps one lane per account in which workflows run in
+    turn, and makes its answers up: the same seed and the same URLs give the same
+    people, in whatever order they are asked for.
+
+    Args:
+        speed: How many times faster than the API it works.
+        seed: Another one makes up other people and durations.
+        duration: How long a workflow takes, in seconds before they are divided by
+            *speed*: a number, or what gives it for a definition. By default
+            log-normal with a median of 25 seconds.
+        tokens: The main tokens that are valid; by default any.
+        identification_tokens: The account tokens that are valid; by default any.
+        plus: Whether the plan includes the ``nv.*`` actions.
+        fail: Action types that fail from the start, with the API's error type each.
+        host: Where to listen.
+        port: Where to listen; 0 takes a free one.
+    """
+
+    def __init__(
+        self,
+        *,
+        speed: float = 1.0,
+        seed: int = 0,
+        duration: Duration | None = None,
+        tokens: Collection[str] | None = None,
+        identification_tokens: Collection[str] | None = None,
+        plus: bool = True,
+        fail: Mapping[str, str] | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+    ) -> None:
+        if not (math.isfinite(speed) and speed > 0):
+            message = f"speed: a positive number is due, got {speed!r}"
+            raise ValueError(message)
+        self.seen = Seen()
+        self.speed = speed
+        self._duration = duration
+        self._tokens = None if tokens is None else tuple(tokens)
+        self._identification_tokens = (
+            None if identification_tokens is None else tuple(identification_tokens)
+        )
+        self._plus = plus
+        self._address = (host, port)
+        self._runner: web.AppRunner | None = None
+        self._clock = LoopClock()
+        self._world = World(seed)
+        self._lanes: dict[str, Lane] = {}
+        self._by_id: dict[str, SeenWorkflow] = {}
+        self._orders: list[Order] = []
+        self._signed_out: set[str] = set()
+        # Since when which actions fail: a completion tells of the time it was made.
+        self._broken: list[tuple[float, dict[str, Break]]] = [(-math.inf, {})]
+        for action_type, reason in (fail or {}).items():
+            self.fail_action(action_type, reason)
+
+    async def __aenter__(self) -> Self:
+        if self._runner is not None:
+            message = "a sandbox is entered once: make another one"
+            raise RuntimeError(message)
+        # What has no limit cannot refuse a large workflow; the access log has headers.
+        app = web.Application(client_max_size=0, middlewares=[self._in_envelope])
+        for generation, prefix in PREFIXES.items():
+            path = f"{prefix}/workflows"
+            app.router.add_post(path, self._starter(generation))
+            app.router.add_get(
+                f"{path}/{{id}}", self._teller(generation), allow_head=False
+            )
+        app.router.add_delete("/workflows/{id}", self._cancel)
+        app.router.add_route("*", "/{anything:.*}", self._unknown)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, *self._address).start()
+        self._clock.start()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        assert self._runner is not None  # noqa: S101  # it was entered
+        self._clock.stop()
+        await self._runner.cleanup()
+
+    # For those who use it
+
+    @property
+    def url(self) -> str:
+        """Where it listens: the ``base_url`` of a session.
+
+        Raises:
+            RuntimeError: It is not running.
+        """
+        if self._runner is None or not self._runner.addresses:
+            message = "use it as: async with Sandbox() as sandbox"
+            raise RuntimeError(message)
+        host, port = self._runner.addresses[0][:2]
+        return str(URL.build(scheme="http", host=host, port=port))
+
+    def session(
+        self,
+        generation: Generation = "linked_api",
+        identification_token: str | None = None,
+        **settings: Any,
+    ) -> Session:
+        """Return a session that talks to it, to be entered.
+
+        Args:
+            generation: The API generation that it speaks.
+            identification_token: Its default account; any name will do.
+            settings: Everything else, as for `Session`; by default *polling* is as
+                much faster than usual as the sandbox is.
+        """
+        # The session stands a floor above, and only this convenience needs it.
+        from linkedapi_async.session import Session  # noqa: PLC0415
+
+        named = self._identification_tokens or ("sandbox-account",)
+        token = (self._tokens or ("sandbox-token",))[0]
+        linked = generation == "linked_api"
+        return Session(
+            **{
+                "linked_api_token" if linked else "account_api_token": token,
+                "identification_token": identification_token or named[0],
+                "base_url": self.url,
+                "polling": Polling().faster(self.speed),
+                **settings,
+            }
+        )
+
+    def fail_next(
+        self, reason: str, message: str | None = None, account: str | None = None
+    ) -> None:
+        """Let the next workflow that is started fail as a whole.
+
+        Args:
+            reason: The API's word, such as ``languageNotSupported``.
+            message: The API's message.
+            account: The identification token whose next workflow is meant; by default
+                the next of any.
+        """
+        failure = _failure(reason, message)
+        self._orders.append(Order(failure, account and account_name(account)))
+
+    def fail_action(
+        self, action_type: str, reason: str, message: str | None = None
+    ) -> None:
+        """Let all actions of a type fail from now on, until `mend`.
+
+        Args:
+            action_type: The API's name of it, such as ``st.retrieveCompanyDMs``.
+            reason: The API's error type, such as ``retrievingNotAllowed``.
+            message: The API's message.
+        """
+        failure = _failure(reason, message)
+        broken = self._broken[-1][1] | {action_type: (failure.reason, failure.message)}
+        self._broken.append((self._clock.now(), broken))
+
+    def sign_out(self, account: str) -> None:
+        """Sign a LinkedIn account out, until `mend`.
+
+        Its starts are refused in linked_api; in account_api they are taken, and fail.
+
+        Args:
+            account: Its identification token.
+        """
+        self._signed_out.add(account_name(account))
+
+    def mend(self) -> None:
+        """Undo `fail_next`, `fail_action` and `sign_out` from now on."""
+        self._orders.clear()
+        self._signed_out.clear()
+        self._broken.append((self._clock.now(), {}))
+
+    @property
+    def workflows(self) -> tuple[SeenWorkflow, ...]:
+        """The workflows that were taken, in order."""
+        return tuple(self.seen.workflows)
+
+    @property
+    def requests(self) -> int:
+        """How many requests there were."""
+        return self.seen.requests
+
+    @property
+    def polls_per_workflow(self) -> float:
+        """How often a workflow was asked for, on average."""
+        workflows = self.seen.workflows
+        return sum(w.polls for w in workflows) / max(1, len(workflows))
+
+    def __repr__(self) -> str:
+        running = self._runner is not None and self._runner.addresses
+        where = f"at {self.url}" if running else "not running"
+        return f"<Sandbox {where}, {len(self.seen.workflows)} workflows>"
+
+    # Requests
+
+    @web.middleware
+    async def _in_envelope(
+        self, request: web.Request, handler: Handler
+    ) -> web.StreamResponse:
+        """Answer in the API's envelope, whatever happened."""
+        try:
+            return await handler(request)
+        except Refusal as refusal:
+            error = {"type": refusal.type, "message": refusal.message}
+            return _reply({"success": False, "error": error}, refusal.status)
+
+    def _starter(self, generation: Generation) -> Handler:
+        async def start(request: web.Request) -> web.StreamResponse:
+            self.seen.starts += 1
+            account = self._authenticated(request, generation)
+            return self._start(generation, account, await request.read())
+
+        return start
+
+    def _start(
+        self, generation: Generation, account: str, body: bytes
+    ) -> web.StreamResponse:
+        definition = _read(body)
+        roots = _checked(definition, generation)
+        if not self._plus and any(_needs_plus(root) for root in roots):
+            message = "Some actions of this workflow require the Plus plan."
+            raise Refusal("plusPlanRequired", message, 402)
+        failure = None
+        if account in self._signed_out:
+            failure = _failure("linkedinAccountSignedOut", None)
+            if generation == "linked_api":
+                raise Refusal(failure.reason, failure.message, 403)
+        failure = failure or self._ordered(account)
+        workflow = self._take(generation, account, body, definition, failure)
+        result = {"workflowId": workflow.id}
+        if generation == "linked_api":
+            waits = workflow.began is None
+            result |= _state_fields("pending" if waits else "running")
+        return _reply({"success": True, "result": result})
+
+    def _ordered(self, account: str) -> Failure | None:
+        for order in self._orders:
+            if order.account in {None, account}:
+                self._orders.remove(order)
+                return order.failure
+        return None
+
+    def _take(
+        self,
+        generation: Generation,
+        account: str,
+        body: bytes,
+        definition: Any,
+        failure: Failure | None,
+    ) -> SeenWorkflow:
+        number = len(self.seen.workflows)
+        lane = self._lanes.setdefault(account, Lane(self._clock))
+        workflow = SeenWorkflow(
+            id=self._new_id(generation, number),
+            account=account,
+            generation=generation,
+            body=body,
+            accepted=self._clock.now(),
+            duration=self._seconds(number, definition) / self.speed,
+            failure=failure,
+            lane=lane,
+        )
+        self.seen.workflows.append(workflow)
+        self._by_id[workflow.id] = workflow
+        lane.add(workflow)
+        return workflow
+
+    def _new_id(self, generation: Generation, number: int) -> str:
+        text = f"{self._world.seed}/{number}".encode()
+        digest = hashlib.blake2b(text, digest_size=16).digest()
+        return f"{ID_PREFIXES[generation]}-{uuid.UUID(bytes=digest, version=4)}"
+
+    def _seconds(self, number: int, definition: Any) -> float:
+        if callable(self._duration):
+            return self._duration(definition)
+        if self._duration is not None:
+            return self._duration
+        share = self._world.dice("duration").share(number)
+        bell = statistics.NormalDist(math.log(MEDIAN), SPREAD)
+        return math.exp(bell.inv_cdf(share))
+
+    def _teller(self, generation: Generation) -> Handler:
+        async def tell(request: web.Request) -> web.StreamResponse:
+            self.seen.polls += 1
+            workflow = self._asked(request, generation)
+            workflow.polls += 1
+            fields = self._told(workflow)
+            if generation == "linked_api":
+                fields = {"workflowId": workflow.id, **fields}
+            return _reply({"success": True, "result": fields})
+
+        return tell
+
+    def _told(self, workflow: SeenWorkflow) -> dict[str, Any]:
+        state = workflow.state
+        if state in {"pending", "running"}:
+            # https://linkedapi.io/docs/account-api/executing-workflows
+            older = workflow.generation == "account_api"
+            return _state_fields("running" if older else state)
+        if workflow.noticed is None:
+            workflow.noticed = self._clock.now()
+        fields = _state_fields(state)
+        if workflow.failure is not None and state == "failed":
+            fields["failure"] = attrs.asdict(workflow.failure)
+        elif state == "completed":
+            fields["completion"] = self._completion(workflow)
+        return fields
+
+    def _completion(self, workflow: SeenWorkflow) -> Any:
+        """Make the completion; nothing keeps it, as it comes out the same each time."""
+        since = bisect_right(
+            self._broken, workflow.finished or 0.0, key=lambda change: change[0]
+        )
+        broken = self._broken[since - 1][1]
+        maker = Maker(self._world, workflow.generation, workflow.account, broken)
+        definition = workflow.definition
+        return maker.completion(_loaded(definition), definition)
+
+    async def _cancel(self, request: web.Request) -> web.StreamResponse:
+        self.seen.cancels += 1
+        workflow = self._asked(request, "linked_api")
+        cancelled = workflow.lane.cancel(workflow)
+        return _reply({"success": True, "result": {"cancelled": cancelled}})
+
+    async def _unknown(self, request: web.Request) -> NoReturn:
+        self.seen.others += 1
+        message = f"There is no {request.method} {request.path}."
+        raise Refusal("notFound", message, 404)
+
+    def _asked(self, request: web.Request, generation: Generation) -> SeenWorkflow:
+        account = self._authenticated(request, generation)
+        workflow = self._by_id.get(request.match_info["id"])
+        # What belongs to others is unknown, as if it were not there.
+        if workflow is None or (workflow.account, workflow.generation) != (
+            account,
+            generation,
+        ):
+            raise Refusal("workflowNotFound", "There is no such workflow.", 404)
+        return workflow
+
+    def _authenticated(self, request: web.Request, generation: Generation) -> str:
+        """Return the name of the account that a request is for."""
+        self._check_token(request, TOKEN_HEADERS[generation], self._tokens)
+        return account_name(
+            self._check_token(
+                request, "identification-token", self._identification_tokens
+            )
+        )
+
+    def _check_token(
+        self, request: web.Request, header: str, valid: tuple[str, ...] | None
+    ) -> str:
+        token = request.headers.get(header, "")
+        word = "".join(part.capitalize() for part in header.split("-"))
+        if not token:
+            required = f"{word[0].lower()}{word[1:]}Required"
+            message = f"'{header}' is missing in request headers."
+            raise Refusal(required, message, 401)
+        if valid is not None and token not in valid:
+            message = f"The provided '{header}' is invalid."
+            raise Refusal(f"invalid{word}", message, 401)
+        return token
+
+
+def account_name(identification_token: str) -> str:
+    """Return the name of an account, which identifies it and tells nothing.
+
+    It is the default name that a session gives.
+    """
+    return hashlib.sha256(identification_token.encode()).hexdigest()[:12]
+
+
+def _failure(reason: str, message: str | None) -> Failure:
+    text = message or MESSAGES.get(reason, f"The sandbox was told to say {reason}.")
+    return Failure(reason, text)
+
+
+def _reply(envelope: Any, status: int = 200) -> web.Response:
+    return web.Response(
+        body=_wire.encode(envelope), status=status, content_type="application/json"
+    )
+
+
+def _state_fields(state: str) -> dict[str, Any]:
+    fields = {"workflowStatus": state}
+    return {**fields, "pendingReason": "queued"} if state == "pending" else fields
+
+
+def _read(body: bytes) -> Any:
+    """Return a definition as it came.
+
+    Raises:
+        Refusal: It is no JSON, or neither an object nor an array.
+    """
+    try:
+        definition = _wire.decode(body)
+    except (ValueError, RecursionError):
+        definition = None
+    if not isinstance(definition, dict | list):
+        detail = "a JSON object or array is due"
+        message = f"Invalid request body/parameters: {detail}."
+        raise Refusal("invalidRequestPayload", message, 400)
+    return definition
+
+
+def _loaded(definition: Any) -> Any:
+    with warnings.catch_warnings():
+        # Unknown words pass, as in a client; unknown action types are dealt with.
+        warnings.simplefilter("ignore", UnknownValueWarning)
+        return _wire.load_workflow(definition)
+
+
+def _checked(definition: Any, generation: Generation) -> list[_wire.AnyAction]:
+    """Return the roots of a workflow.
+
+    Raises:
+        Refusal: With all problems, each with its path.
+    """
+    try:
+        loaded = list(_wire.numbered(_loaded(definition)))
+    except InvalidDefinitionError as error:
+        raise _invalid(error.problems) from None
+    problems = [p for path, root in loaded for p in _misfits(root, generation, path)]
+    if problems:
+        raise _invalid(problems)
+    return [root for _, root in loaded]
+
+
+def _misfits(
+    root: _wire.AnyAction, generation: Generation, path: str
+) -> Iterator[WorkflowError]:
+    for place, node in paths(root, path):
+        if isinstance(node, custom):
+            message = f"{node.action_type!r} is not an action type"
+            yield WorkflowError(message, path=place)
+    yield from misfits(root, generation, path)
+
+
+def _invalid(problems: Collection[WorkflowError]) -> Refusal:
+    details = "; ".join(str(problem) for problem in problems)
+    # https://linkedapi.io/docs/executing-workflows
+    message = (
+        "The workflow configuration is not valid due to violated action constraints or "
+        f"invalid action parameters: {details}."
+    )
+    return Refusal("invalidWorkflow", message, 400)
+
+
+def _needs_plus(root: _wire.AnyAction) -> bool:
+    return any(node.action_type.startswith("nv.") for node in root.walk())

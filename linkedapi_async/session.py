@@ -1,0 +1,368 @@
+"""The session: connections, accounts, and the wait for all that was started."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import ssl as ssl_module
+from collections.abc import Awaitable, Coroutine, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+import attrs
+
+from linkedapi_async import _protocol
+from linkedapi_async._account import Account, default_name, drain
+from linkedapi_async._fields import Generation
+from linkedapi_async._handle import WorkflowHandle
+from linkedapi_async._http import Http, HttpSettings
+from linkedapi_async._hub import Hub
+from linkedapi_async._lanes import Answer, Ticket
+from linkedapi_async._protocol import Api
+from linkedapi_async._verbs import Verbs
+from linkedapi_async.errors import LinkedApiError, SessionClosedError
+from linkedapi_async.policies import Polling, Retries
+
+
+_log = logging.getLogger("linkedapi_async")
+
+LARGEST_ANSWER = 32 * 1024 * 1024
+
+
+@attrs.define
+class Counters:
+    """What a session counts by itself."""
+
+    started: int = 0
+    completed: int = 0
+    failed: int = 0
+    retries: int = 0
+
+
+@attrs.frozen(kw_only=True)
+class Stats:
+    """A snapshot of a session's counters."""
+
+    started: int
+    """Workflows that the server took."""
+    in_flight: int
+    """Workflows that have not ended, attached ones included."""
+    completed: int
+    """Workflows that ended with a completion, whatever its actions say."""
+    failed: int
+    """Workflows that ended in any other way."""
+    polls: int
+    """Requests that asked for a workflow."""
+    retries: int
+    """Requests that were sent again because they failed."""
+    lane_surprises: int
+    """How often a workflow finished out of its lane's turn."""
+    noticed_late_p50: float | None
+    """Half of the last 4096 ends were noticed within this time, in seconds.
+
+    Counted from when the workflow was certainly unfinished last, so at most that late.
+    None as long as nothing has ended.
+    """
+    noticed_late_p99: float | None
+    """The same for 99 of 100."""
+
+    @property
+    def polls_per_workflow(self) -> float:
+        """Polls for each workflow that has ended."""
+        return self.polls / max(1, self.completed + self.failed)
+
+
+class Session(Verbs):
+    """Runs workflows on the accounts of one main token.
+
+    An async context manager, bound to the event loop that enters it::
+
+        async with Session(account_api_token="…", identification_token="…") as session:
+            company = await session.run(workflow)
+
+    Exactly one of *linked_api_token* and *account_api_token* is due; it decides which
+    generation of the API is spoken. The verbs `run`, `start`, `attach`, `status`,
+    `cancel` and `as_completed` work on the default account; `account` gives others.
+
+    Args:
+        linked_api_token: The main token of the current API.
+        account_api_token: The main token of the older Account API.
+        identification_token: The default LinkedIn account.
+        base_url: Where the API is; https, or http on loopback.
+        polling: When to ask for a workflow.
+        retries: When to repeat a request that failed.
+        http: An `aiohttp.ClientSession` of your own; it is never closed here.
+        trust_env: Whether proxies come from the environment.
+        ssl: As aiohttp takes it; False switches the check of certificates off.
+        proxy: The URL of a proxy.
+        request_timeout: The longest that one request may take, in seconds.
+        largest_answer: The largest answer that is read, in bytes.
+        connections: How many connections are open at most, and so requests under way.
+        rate: How many polls are sent at most per second; None sets no bound.
+        cancel_on_exit: Whether leaving cancels what is unfinished, remotely.
+        allow_insecure_http: Whether *base_url* may be plain http off loopback.
+
+    Raises:
+        ValueError: Both main tokens, none, or one that no header can carry.
+    """
+
+    def __init__(
+        self,
+        *,
+        linked_api_token: str | None = None,
+        account_api_token: str | None = None,
+        identification_token: str | None = None,
+        base_url: str = _protocol.DEFAULT_URL,
+        polling: Polling | None = None,
+        retries: Retries | None = None,
+        http: aiohttp.ClientSession | None = None,
+        trust_env: bool = False,
+        ssl: ssl_module.SSLContext | bool = True,
+        proxy: str | None = None,
+        request_timeout: float = 60.0,
+        largest_answer: int = LARGEST_ANSWER,
+        connections: int = 50,
+        rate: float | None = None,
+        cancel_on_exit: bool = False,
+        allow_insecure_http: bool = False,
+    ) -> None:
+        self._api = _api(
+            linked_api_token, account_api_token, base_url, allow_insecure_http
+        )
+        self.polling: Polling = polling or Polling()
+        self.retries: Retries = retries or Retries()
+        self._rng = random.Random()  # noqa: S311  # spreads waits, guards nothing
+        self._counters = Counters()
+        self._settings = HttpSettings(
+            timeout=request_timeout,
+            largest_answer=largest_answer,
+            connections=connections,
+            ssl=ssl,
+            proxy=proxy,
+            trust_env=trust_env,
+        )
+        self._borrowed = http
+        self._rate = rate
+        self._cancel_on_exit = cancel_on_exit
+        self._identification_token = identification_token
+        self._accounts: dict[str, Account] = {}
+        self._names: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
+        if identification_token is not None:
+            _protocol.checked_token("identification_token", identification_token)
+
+    @property
+    def generation(self) -> Generation:
+        """The generation of the API that is spoken."""
+        return self._api.generation
+
+    @property
+    def base_url(self) -> str:
+        """Where the API is."""
+        return self._api.base_url
+
+    @classmethod
+    def from_env(cls, **settings: Any) -> Self:
+        """Return a session with its tokens from the environment.
+
+        It reads ``LINKED_API_TOKEN`` or ``ACCOUNT_API_TOKEN``, ``IDENTIFICATION_TOKEN``
+        and ``LINKED_API_BASE_URL``; empty ones count as absent.
+
+        Args:
+            settings: Everything else, as for `Session`.
+
+        Raises:
+            ValueError: A variable is missing, or no token; its name is in the message.
+        """
+        return cls(**{**_environment(os.environ), **settings})
+
+    async def __aenter__(self) -> Self:
+        if self._loop is not None:
+            message = "a session is entered once: make another one"
+            raise RuntimeError(message)
+        self._loop = asyncio.get_running_loop()
+        self._http = Http(self._settings, self._borrowed)
+        self._start_limit = asyncio.Semaphore(self._settings.connections)
+        self._hub = Hub(
+            self._poll,
+            self.polling,
+            in_flight=self._settings.connections,
+            rate=self._rate,
+            on_finish=self._finished,
+            rng=self._rng,
+        )
+        self._hub.start()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._check_open()
+        self._closed = True
+        try:
+            # Starts under way end, at most a request timeout later: no id is lost.
+            while self._tasks:
+                await asyncio.wait(self._tasks)
+            if self._cancel_on_exit:
+                await self._cancel_all()
+        finally:
+            await self._hub.aclose(lambda t: SessionClosedError(workflow_id=t.id))
+            await self._http.aclose()
+
+    async def _cancel_all(self) -> None:
+        async def cancel(handle: WorkflowHandle[Any]) -> None:
+            workflow_id = str(handle.workflow_id)
+            try:
+                await handle.account._withdraw_now(workflow_id)
+            except LinkedApiError as error:
+                _log.warning("Could not cancel %s: %s", workflow_id, error)
+
+        await asyncio.gather(*(cancel(handle) for handle in self.handles))
+
+    def _check_open(self) -> None:
+        """Check that the session may be used here and now.
+
+        Raises:
+            RuntimeError: It is not entered, or was entered in another event loop.
+            SessionClosedError: It was left.
+        """
+        if self._closed:
+            raise SessionClosedError
+        if self._loop is None:
+            message = "use it as: async with Session(…) as session"
+            raise RuntimeError(message)
+        if self._loop is not asyncio.get_running_loop():
+            message = "a session works in the event loop that entered it only"
+            raise RuntimeError(message)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run *work* in a task of the session, which leaving waits for."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def account(self, identification_token: str, name: str | None = None) -> Account:
+        """Return another LinkedIn account on the same connections.
+
+        Args:
+            identification_token: The account's; the same one gives the same object.
+            name: What the account is called in logs, stats and errors; by default 12
+                hex digits of the token's SHA-256.
+
+        Raises:
+            ValueError: The token is none, or has or shares a name already.
+        """
+        token = _protocol.checked_token("identification_token", identification_token)
+        known = self._accounts.get(token)
+        if known is not None:
+            if name not in {None, known.name}:
+                message = f"the account is called {known.name!r} already"
+                raise ValueError(message)
+            return known
+        name = name or default_name(token)
+        if name in self._names:
+            message = f"another account is called {name!r} already"
+            raise ValueError(message)
+        self._names.add(name)
+        account = self._accounts[token] = Account(self, token, name)
+        return account
+
+    def _on(self) -> Account:
+        if self._identification_token is None:
+            message = (
+                "the session has no default account: pass identification_token= to "
+                "Session, or use session.account(…)"
+            )
+            raise ValueError(message)
+        return self.account(self._identification_token)
+
+    @property
+    def handles(self) -> tuple[WorkflowHandle[Any], ...]:
+        """All unfinished handles of all accounts."""
+        return tuple(h for a in self._accounts.values() for h in a.handles)
+
+    async def drain(
+        self, timeout: float | None = None
+    ) -> tuple[WorkflowHandle[Any], ...]:
+        """Wait until all unfinished workflows of all accounts have ended.
+
+        Args:
+            timeout: How long to wait, in seconds; None waits for ever.
+
+        Returns:
+            The handles that have not ended when the time is up.
+        """
+        return await drain(lambda: self.handles, timeout)
+
+    @property
+    def stats(self) -> Stats:
+        """The counters as they are now."""
+        late = sorted(self._hub.lateness)
+        return Stats(
+            started=self._counters.started,
+            in_flight=len(self.handles),
+            completed=self._counters.completed,
+            failed=self._counters.failed,
+            polls=self._hub.polls,
+            retries=self._counters.retries,
+            lane_surprises=self._hub.surprises,
+            noticed_late_p50=late[len(late) // 2] if late else None,
+            noticed_late_p99=late[len(late) * 99 // 100] if late else None,
+        )
+
+    def _poll(self, ticket: Ticket) -> Awaitable[Answer]:
+        account: Account = ticket.account  # type: ignore[assignment]
+        return account._poll(ticket.id)
+
+    def _finished(self, ticket: Ticket) -> None:
+        account: Account = ticket.account  # type: ignore[assignment]
+        account._finished(ticket)
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "open" if self._loop else "not entered"
+        where = f"{self._api.generation} at {self._api.base_url}"
+        return f"<Session {where}, {len(self._accounts)} accounts, {state}>"
+
+
+def _api(
+    linked: str | None, account: str | None, base_url: str, allow_insecure_http: bool
+) -> Api:
+    url = _protocol.checked_url(base_url, allow_insecure_http=allow_insecure_http)
+    if (linked is None) == (account is None):
+        message = "exactly one of linked_api_token= and account_api_token= is due"
+        raise ValueError(message)
+    if linked is not None:
+        token = _protocol.checked_token("linked_api_token", linked)
+        return Api("linked_api", url, token)
+    return Api(
+        "account_api", url, _protocol.checked_token("account_api_token", account)
+    )
+
+
+ENVIRONMENT = {
+    "LINKED_API_TOKEN": "linked_api_token",
+    "ACCOUNT_API_TOKEN": "account_api_token",
+    "IDENTIFICATION_TOKEN": "identification_token",
+    "LINKED_API_BASE_URL": "base_url",
+}
+
+
+def _environment(variables: Mapping[str, str]) -> dict[str, str]:
+    found = {name: variables[name] for name in ENVIRONMENT if variables.get(name)}
+    mains = found.keys() & {"LINKED_API_TOKEN", "ACCOUNT_API_TOKEN"}
+    if len(mains) != 1:
+        which = "both are" if mains else "neither is"
+        message = f"one of LINKED_API_TOKEN and ACCOUNT_API_TOKEN is due, {which} set"
+        raise ValueError(message)
+    for name, value in found.items():
+        _protocol.checked_token(name, value)
+    return {ENVIRONMENT[name]: value for name, value in found.items()}

@@ -1,0 +1,958 @@
+"""The actions of standard LinkedIn, in the order of the API's overview.
+
+Each class is its own builder function. Every optional parameter is None, which means
+not sent; the API then takes the default that the docstring names.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from attrs import field
+
+from linkedapi_async._action import Action, action
+from linkedapi_async._fields import (
+    ACCOUNT,
+    BOTH,
+    LINKED,
+    LINKED_ONLY,
+    LINKED_TARGET,
+    TARGET,
+    fact,
+)
+from linkedapi_async._scopes import (
+    Nowhere,
+    NvCompanyPage,
+    NvPersonPage,
+    Root,
+    StCompany,
+    StCompanyList,
+    StCompanyPage,
+    StConnectionList,
+    StConversation,
+    StJob,
+    StJobList,
+    StPerson,
+    StPersonList,
+    StPersonPage,
+    StPost,
+    StPostList,
+    StPostPage,
+    StSkill,
+    StSkillList,
+)
+from linkedapi_async.params import (
+    CommentSort,
+    CompaniesFilter,
+    ConnectionsFilter,
+    ConversationOperation,
+    EmployeesFilter,
+    InvitationType,
+    JobsFilter,
+    JobsPreferences,
+    Mention,
+    PeopleFilter,
+    PostAttachment,
+    PostsFilter,
+    ReactionType,
+)
+from linkedapi_async.results import (
+    Company,
+    CompanyPage,
+    Connection,
+    ConnectionStatus,
+    ConversationSync,
+    CreatedComment,
+    CreatedPost,
+    DecisionMaker,
+    Education,
+    Experience,
+    FeedPost,
+    Invitation,
+    Job,
+    JobPage,
+    Language,
+    PendingRequest,
+    Performance,
+    Person,
+    PersonComment,
+    PersonPage,
+    PersonReaction,
+    Post,
+    PostComment,
+    PostReaction,
+    ProfileViewer,
+    Skill,
+    SocialSellingIndex,
+)
+
+
+__all__ = [
+    "accept_invitation",
+    "check_connection_status",
+    "comment_on_post",
+    "create_post",
+    "create_repost",
+    "do_for_companies",
+    "do_for_jobs",
+    "do_for_people",
+    "do_for_posts",
+    "do_for_skills",
+    "endorse_person_skill",
+    "ignore_invitation",
+    "manage_conversation",
+    "open_company_page",
+    "open_job",
+    "open_person_page",
+    "open_post",
+    "react_to_comment",
+    "react_to_post",
+    "remove_connection",
+    "reply_to_comment",
+    "retrieve_company_dms",
+    "retrieve_company_employees",
+    "retrieve_company_posts",
+    "retrieve_connections",
+    "retrieve_feed",
+    "retrieve_invitations",
+    "retrieve_pending_requests",
+    "retrieve_performance",
+    "retrieve_person_comments",
+    "retrieve_person_education",
+    "retrieve_person_experience",
+    "retrieve_person_languages",
+    "retrieve_person_posts",
+    "retrieve_person_reactions",
+    "retrieve_person_skills",
+    "retrieve_post_comments",
+    "retrieve_post_reactions",
+    "retrieve_profile_viewers",
+    "retrieve_ssi",
+    "search_companies",
+    "search_jobs",
+    "search_people",
+    "search_posts",
+    "send_connection_request",
+    "send_message",
+    "sync_conversation",
+    "sync_inbox",
+    "sync_network",
+    "withdraw_connection_request",
+]
+
+_TEXT = fact(minimum=1)
+
+
+@action("st.sendMessage", effect="write", category="stMessages")
+class send_message(Action[Root | StPersonPage, StConversation, None]):
+    """Send a message to a person.
+
+    https://linkedapi.io/docs/action-st-send-message
+
+    Args:
+        person_url: The person, by public or hashed URL.
+        thread_id: A conversation to reply into; goes before *person_url*. In
+            linked_api only.
+        text: The message, 1 to 1900 characters.
+    """
+
+    person_url: str | None = field(default=None, kw_only=False, metadata=TARGET)
+    thread_id: str | None = field(default=None, metadata=LINKED_TARGET)
+    text: str = field(metadata=fact(minimum=1, maximum=1900, firm=BOTH))
+
+
+@action("st.syncConversation")
+class sync_conversation(Action[Root | StPersonPage, Nowhere, ConversationSync]):
+    """Load the history of a conversation and keep it up to date for polling.
+
+    https://linkedapi.io/docs/action-st-sync-conversation
+
+    Args:
+        person_url: The person, by public or hashed URL.
+        days: How many days it is kept up to date from now on, 1 to 90; default 30.
+            In linked_api only.
+    """
+
+    person_url: str | None = field(default=None, kw_only=False, metadata=TARGET)
+    days: int | None = field(
+        default=None, metadata=fact(only=LINKED, default=30, minimum=1, maximum=90)
+    )
+
+
+@action("st.syncInbox", generations=LINKED)
+class sync_inbox(Action[Root, Nowhere, None]):
+    """Turn on monitoring of the whole inbox, once per account.
+
+    https://linkedapi.io/docs/action-st-sync-inbox
+    """
+
+
+@action("st.syncNetwork", generations=LINKED)
+class sync_network(Action[Root, Nowhere, None]):
+    """Turn on monitoring of the network: requests that come in or are accepted.
+
+    https://linkedapi.io/docs/action-st-sync-network
+    """
+
+
+@action("st.manageConversation", effect="write", generations=LINKED)
+class manage_conversation(Action[Root | StConversation, Nowhere, None]):
+    """Archive, star or mute a conversation, or undo that.
+
+    https://linkedapi.io/docs/action-st-manage-conversation
+
+    Args:
+        thread_id: The conversation.
+        operation: What to do with it.
+    """
+
+    thread_id: str | None = field(default=None, kw_only=False, metadata=TARGET)
+    operation: ConversationOperation
+
+
+@action("st.checkConnectionStatus")
+class check_connection_status(Action[Root | StPersonPage, Nowhere, ConnectionStatus]):
+    """Tell how the account is connected to a person.
+
+    https://linkedapi.io/docs/action-st-check-connection-status
+
+    Args:
+        person_url: The person, by public or hashed URL.
+    """
+
+    person_url: str | None = field(default=None, kw_only=False, metadata=TARGET)
+
+
+@action("st.sendConnectionRequest", effect="write", category="stConnectionRequests")
+class send_connection_request(Action[Root | StPersonPage, Nowhere, None]):
+    """Send a connection request to a person.
+
+    https://linkedapi.io/docs/action-st-send-connection-request
+
+    Args:
+        person_url: The person, by public or hashed URL.
+        note: A text to go with it; at most 300 characters in linked_api, of which
+            LinkedIn allows free accounts 200. No maximum is known for account_api.
+        email: The person's e-mail address, for those who ask for it.
+    """
+
+    person_url: str | None = field(default=None, kw_only=False, metadata=TARGET)
+    note: str | None = field(
+        default=None, metadata=fact(maximum={"linked_api": 300}, firm=LINKED)
+    )
+    email: str | None = None
+
+
+@action("st.withdrawConnectionRequest", effect="write")
+class withdraw_connection_request(Action[Root | StPersonPage, Nowhere, None]):
+    """Withdraw a connection request that was sent and not answered yet.
+
+    https://linkedapi.io/docs/action-st-withdraw-connection-request
+
+    Args:
+        person_url: The person, by public or hashed URL.
+        unfollow: Whether to unfollow them as well; default True.
+    """
+
+    person_url: str | None = field(default=None, kw_only=False, metadata=TARGET)
+    unfollow: bool | None = field(default=None, metadata=fact(default=True))
+
+
+@action("st.retrievePendingRequests")
+class retrieve_pending_requests(Action[Root, Nowhere, list[PendingRequest]]):
+    """List the connection requests that were sent and not answered yet.
+
+    https://linkedapi.io/docs/action-st-retrieve-pending-requests
+    """
+
+
+@action("st.retrieveConnections")
+class retrieve_connections(Action[Root, StConnectionList, list[Connection]]):
+    """List the account's connections.
+
+    https://linkedapi.io/docs/action-st-retrieve-connections
+
+    Args:
+        limit: How many at most; by default all of them.
+        since: Only those made on or after this date, in ISO 8601; works only without
+            *filter*. In linked_api only.
+        filter: Which ones.
+    """
+
+    limit: int | None = field(default=None, metadata=fact(minimum=1))
+    since: str | None = field(default=None, metadata=LINKED_ONLY)
+    filter: ConnectionsFilter | None = None
+
+
+@action("st.removeConnection", effect="write")
+class remove_connection(Action[Root | StPersonPage, Nowhere, None]):
+    """Remove a person from the account's connections.
+
+    https://linkedapi.io/docs/action-st-remove-connection
+
+    Args:
+        person_url: The person, by public or hashed URL.
+    """
+
+    person_url: str | None = field(default=None, kw_only=False, metadata=TARGET)
+
+
+_INVITATION_URLS = {
+    "connect": "person_url",
+    "companyFollow": "company_url",
+    "newsletterSubscribe": "newsletter_url",
+}
+
+
+def _invitation_problems(
+    invitation: "accept_invitation | ignore_invitation",
+) -> Iterator[tuple[str, str]]:
+    kind = invitation.invitation_type
+    due = _INVITATION_URLS.get(kind)
+    if due is None:
+        return
+    for name in _INVITATION_URLS.values():
+        given = getattr(invitation, name) is not None
+        if name == due and not given:
+            yield name, f"is required for the invitation type {kind!r}"
+        if name != due and given:
+            yield name, f"does not go with the invitation type {kind!r}, {due} does"
+
+
+@action("st.acceptInvitation", effect="write", generations=LINKED)
+class accept_invitation(Action[Root, Nowhere, None]):
+    """Accept an invitation to connect, to follow a company or to read a newsletter.
+
+    https://linkedapi.io/docs/action-st-accept-invitation
+
+    Args:
+        invitation_type: What it invites to; says which of the URLs is needed.
+        person_url: Who wants to connect, for ``connect``.
+        company_url: The company, for ``companyFollow``.
+        newsletter_url: The newsletter, for ``newsletterSubscribe``.
+    """
+
+    invitation_type: InvitationType = field(kw_only=False)
+    person_url: str | None = field(default=None, metadata=_TEXT)
+    company_url: str | None = field(default=None, metadata=_TEXT)
+    newsletter_url: str | None = field(default=None, metadata=_TEXT)
+
+    def _problems(self) -> Iterator[tuple[str, str]]:
+        return _invitation_problems(self)
+
+
+@action("st.ignoreInvitation", effect="write", generations=LINKED)
+class ignore_invitation(Action[Root, Nowhere, None]):
+    """Ignore an invitation to connect, to follow a company or to read a newsletter.
+
+    https://linkedapi.io/docs/action-st-ignore-invitation
+
+    Args:
+        invitation_type: What it invites to; says which of the URLs is needed.
+        person_url: Who wants to connect, for ``connect``.
+        company_url: The company, for ``companyFollow``.
+        newsletter_url: The newsletter, for ``newsletterSubscribe``.
+    """
+
+    invitation_type: InvitationType = field(kw_only=False)
+    person_url: str | None = field(default=None, metadata=_TEXT)
+    company_url: str | None = field(default=None, metadata=_TEXT)
+    newsletter_url: str | None = field(default=None, metadata=_TEXT)
+
+    def _problems(self) -> Iterator[tuple[str, str]]:
+        return _invitation_problems(self)
+
+
+@action("st.retrieveInvitations", generations=LINKED)
+class retrieve_invitations(Action[Root, Nowhere, list[Invitation]]):
+    """List the invitations that came in: to connect, to follow, to read.
+
+    https://linkedapi.io/docs/action-st-retrieve-invitations
+    """
+
+
+@action("st.openPersonPage", category="stPersonProfileViews")
+class open_person_page(
+    Action[Root | StPerson | NvPersonPage, StPersonPage, PersonPage]
+):
+    """Open a person's page.
+
+    https://linkedapi.io/docs/action-st-open-person-page
+
+    Args:
+        person_url: The person, by public or hashed URL.
+        basic_info: Whether to yield what the page shows; default False.
+    """
+
+    person_url: str | None = field(default=None, kw_only=False, metadata=TARGET)
+    basic_info: bool | None = field(default=None, metadata=fact(default=False))
+
+
+@action("st.retrievePersonExperience")
+class retrieve_person_experience(Action[StPersonPage, Nowhere, list[Experience]]):
+    """List a person's jobs, past and present.
+
+    https://linkedapi.io/docs/action-st-retrieve-person-experience
+    """
+
+
+@action("st.retrievePersonEducation")
+class retrieve_person_education(Action[StPersonPage, Nowhere, list[Education]]):
+    """List a person's schools.
+
+    https://linkedapi.io/docs/action-st-retrieve-person-education
+    """
+
+
+@action("st.retrievePersonSkills")
+class retrieve_person_skills(Action[StPersonPage, StSkillList, list[Skill]]):
+    """List a person's skills.
+
+    https://linkedapi.io/docs/action-st-retrieve-person-skills
+    """
+
+
+@action("st.retrievePersonLanguages")
+class retrieve_person_languages(Action[StPersonPage, Nowhere, list[Language]]):
+    """List the languages that a person speaks.
+
+    https://linkedapi.io/docs/action-st-retrieve-person-languages
+    """
+
+
+@action("st.retrievePersonPosts")
+class retrieve_person_posts(Action[StPersonPage, StPostList, list[Post]]):
+    """List a person's posts.
+
+    https://linkedapi.io/docs/action-st-retrieve-person-posts
+
+    Args:
+        limit: How many at most, 1 to 20; default 20.
+        since: Only those after this moment, in ISO 8601.
+    """
+
+    limit: int | None = field(
+        default=None, metadata=fact(default=20, minimum=1, maximum=20)
+    )
+    since: str | None = None
+
+
+@action("st.retrievePersonComments")
+class retrieve_person_comments(Action[StPersonPage, Nowhere, list[PersonComment]]):
+    """List the comments that a person made.
+
+    https://linkedapi.io/docs/action-st-retrieve-person-comments
+
+    Args:
+        limit: How many at most, 1 to 20; default 20.
+        since: Only those after this moment, in ISO 8601.
+    """
+
+    limit: int | None = field(
+        default=None, metadata=fact(default=20, minimum=1, maximum=20)
+    )
+    since: str | None = None
+
+
+@action("st.retrievePersonReactions")
+class retrieve_person_reactions(Action[StPersonPage, Nowhere, list[PersonReaction]]):
+    """List the reactions that a person gave.
+
+    https://linkedapi.io/docs/action-st-retrieve-person-reactions
+
+    Args:
+        limit: How many at most, 1 to 20; default 20.
+        since: Only those after this moment, in ISO 8601.
+    """
+
+    limit: int | None = field(
+        default=None,
+        metadata=fact(default=20, minimum=1, maximum=20, firm=ACCOUNT),
+    )
+    since: str | None = None
+
+
+@action("st.searchPeople", category="stSearchQueries")
+class search_people(Action[Root, StPersonList, list[Person]]):
+    """Search people.
+
+    https://linkedapi.io/docs/action-st-search-people
+
+    Args:
+        term: Words to search for.
+        limit: How many at most, 1 to 10 in account_api and 1 to 1000 in linked_api;
+            default 10.
+        filter: Which ones.
+        custom_search_url: URL of a people search, copied from LinkedIn; goes before
+            *term* and *filter*. In linked_api only.
+    """
+
+    term: str | None = None
+    limit: int | None = field(
+        default=None,
+        metadata=fact(
+            default=10,
+            minimum=1,
+            # Another source of that time says 100 for account_api: not firm there.
+            maximum={"account_api": 10, "linked_api": 1000},
+            firm=LINKED,
+        ),
+    )
+    filter: PeopleFilter | None = None
+    custom_search_url: str | None = field(default=None, metadata=LINKED_ONLY)
+
+
+@action("st.searchCompanies", category="stSearchQueries")
+class search_companies(Action[Root, StCompanyList, list[Company]]):
+    """Search companies.
+
+    https://linkedapi.io/docs/action-st-search-companies
+
+    Args:
+        term: Words to search for.
+        limit: How many at most, 1 to 10 in account_api and 1 to 1000 in linked_api;
+            default 10.
+        filter: Which ones.
+        custom_search_url: URL of a company search, copied from LinkedIn; goes before
+            *term* and *filter*. In linked_api only.
+    """
+
+    term: str | None = None
+    limit: int | None = field(
+        default=None,
+        metadata=fact(
+            default=10, minimum=1, maximum={"account_api": 10, "linked_api": 1000}
+        ),
+    )
+    filter: CompaniesFilter | None = None
+    custom_search_url: str | None = field(default=None, metadata=LINKED_ONLY)
+
+
+@action("st.searchJobs", generations=LINKED, category="stSearchQueries")
+class search_jobs(Action[Root, StJobList, list[Job]]):
+    """Search jobs, by LinkedIn's classic search or by the AI-powered one.
+
+    https://linkedapi.io/docs/action-st-search-jobs
+
+    Args:
+        term: Words to search for; without them the search is broad.
+        limit: How many at most, 1 to 1000; default 10.
+        location: Where, in both kinds of search.
+        allow_similar_results: Whether jobs count that only come near; default True.
+        filter: Which ones, by the classic search; not together with *preferences*.
+        preferences: What to look for, by the AI-powered search; not together with
+            *filter*.
+        custom_search_url: URL of a job search, copied from LinkedIn; goes before all
+            else but *limit*.
+    """
+
+    term: str | None = None
+    limit: int | None = field(
+        default=None,
+        metadata=fact(only=LINKED, default=10, minimum=1, maximum=1000, firm=LINKED),
+    )
+    location: str | None = None
+    allow_similar_results: bool | None = field(
+        default=None, metadata=fact(default=True)
+    )
+    filter: JobsFilter | None = None
+    preferences: JobsPreferences | None = None
+    custom_search_url: str | None = None
+
+    def _problems(self) -> Iterator[tuple[str, str]]:
+        if self.filter is not None and self.preferences is not None:
+            yield "preferences", "cannot be combined with filter; leave one of them out"
+
+
+@action("st.searchPosts", generations=LINKED, category="stSearchQueries")
+class search_posts(Action[Root, StPostList, list[Post]]):
+    """Search posts.
+
+    https://linkedapi.io/docs/action-st-search-posts
+
+    Args:
+        term: Words to search for; needed without *custom_search_url*.
+        limit: How many at most, 1 to 100, with nested actions 1 to 20; default 10.
+        filter: Which ones; ignored with *custom_search_url*.
+        custom_search_url: URL of a post search, copied from LinkedIn.
+    """
+
+    term: str | None = None
+    limit: int | None = field(
+        default=None, metadata=fact(default=10, minimum=1, maximum=100)
+    )
+    filter: PostsFilter | None = None
+    custom_search_url: str | None = None
+
+    def _problems(self) -> Iterator[tuple[str, str]]:
+        if self.term is None and self.custom_search_url is None:
+            yield "term", "is required, or custom_search_url is"
+
+
+@action("st.openCompanyPage", category="stCompanyPageViews")
+class open_company_page(
+    Action[Root | StCompany | NvCompanyPage, StCompanyPage, CompanyPage]
+):
+    """Open a company's page.
+
+    https://linkedapi.io/docs/action-st-open-company-page
+
+    Args:
+        company_url: The company, by public or hashed URL.
+        basic_info: Whether to yield what the page shows; default False.
+    """
+
+    company_url: str | None = field(default=None, kw_only=False, metadata=TARGET)
+    basic_info: bool | None = field(default=None, metadata=fact(default=False))
+
+
+@action("st.retrieveCompanyEmployees")
+class retrieve_company_employees(Action[StCompanyPage, StPersonList, list[Person]]):
+    """List a company's employees.
+
+    https://linkedapi.io/docs/action-st-retrieve-company-employees
+
+    Args:
+        limit: How many at most, 1 to 500; default 500.
+        filter: Which ones.
+    """
+
+    limit: int | None = field(
+        default=None,
+        metadata=fact(default=500, minimum=1, maximum=500, firm=ACCOUNT),
+    )
+    filter: EmployeesFilter | None = None
+
+
+@action("st.retrieveCompanyDMs")
+class retrieve_company_dms(Action[StCompanyPage, StPersonList, list[DecisionMaker]]):
+    """List a company's decision makers, the most senior first.
+
+    https://linkedapi.io/docs/action-st-retrieve-company-dms
+
+    Args:
+        limit: How many at most, 1 to 20; default 20.
+    """
+
+    limit: int | None = field(
+        default=None,
+        metadata=fact(default=20, minimum=1, maximum=20, firm=ACCOUNT),
+    )
+
+
+@action("st.retrieveCompanyPosts")
+class retrieve_company_posts(Action[StCompanyPage, StPostList, list[Post]]):
+    """List a company's posts.
+
+    https://linkedapi.io/docs/action-st-retrieve-company-posts
+
+    Args:
+        limit: How many at most, 1 to 20; default 20.
+        since: Only those after this moment, in ISO 8601.
+    """
+
+    limit: int | None = field(
+        default=None, metadata=fact(default=20, minimum=1, maximum=20)
+    )
+    since: str | None = None
+
+
+@action("st.openPost")
+class open_post(Action[Root | StPost, StPostPage, Post]):
+    """Open a post.
+
+    https://linkedapi.io/docs/action-st-open-post
+
+    Args:
+        post_url: The post.
+        post_urn: The same by its URN, instead of *post_url*. In linked_api only.
+        basic_info: Whether to yield what the post shows; default False.
+    """
+
+    post_url: str | None = field(default=None, kw_only=False, metadata=TARGET)
+    post_urn: str | None = field(default=None, metadata=LINKED_TARGET)
+    basic_info: bool | None = field(default=None, metadata=fact(default=False))
+
+
+@action("st.reactToPost", effect="write", category="stReactions")
+class react_to_post(Action[Root | StPostPage, Nowhere, None]):
+    """React to a post, or change the reaction that is there.
+
+    https://linkedapi.io/docs/action-st-react-to-post
+
+    Args:
+        post_url: The post.
+        post_urn: The same by its URN, instead of *post_url*. In linked_api only.
+        type: The reaction.
+        company_url: A company page to react as; needs content-admin access to it. In
+            linked_api only.
+    """
+
+    post_url: str | None = field(default=None, kw_only=False, metadata=TARGET)
+    post_urn: str | None = field(default=None, metadata=LINKED_TARGET)
+    type: ReactionType
+    company_url: str | None = field(default=None, metadata=LINKED_ONLY)
+
+
+@action("st.commentOnPost", effect="write", category="stComments")
+class comment_on_post(Action[Root | StPostPage, Nowhere, CreatedComment]):
+    """Comment on a post.
+
+    https://linkedapi.io/docs/action-st-comment-on-post
+
+    Args:
+        post_url: The post.
+        post_urn: The same by its URN, instead of *post_url*. In linked_api only.
+        text: The comment, at least 1 character; at most 1000 in linked_api, no maximum
+            is known for account_api.
+        company_url: A company page to comment as; needs content-admin access to it. In
+            linked_api only.
+    """
+
+    post_url: str | None = field(default=None, kw_only=False, metadata=TARGET)
+    post_urn: str | None = field(default=None, metadata=LINKED_TARGET)
+    text: str = field(metadata=fact(minimum=1, maximum={"linked_api": 1000}))
+    company_url: str | None = field(default=None, metadata=LINKED_ONLY)
+
+
+@action("st.createPost", effect="write", generations=LINKED, category="stPosts")
+class create_post(Action[Root, Nowhere, CreatedPost]):
+    """Publish a post.
+
+    https://linkedapi.io/docs/action-st-create-post
+
+    Args:
+        text: The post, 1 to 3000 characters.
+        attachments: At most 9 images, or 1 video, or 1 document.
+        company_url: A company page to post as; needs content-admin access to it.
+        mentions: Whom the text mentions.
+    """
+
+    text: str = field(metadata=fact(only=LINKED, minimum=1, maximum=3000, firm=LINKED))
+    attachments: Sequence[PostAttachment] | None = field(
+        default=None, metadata=fact(only=LINKED, maximum=9, firm=LINKED)
+    )
+    company_url: str | None = None
+    mentions: Sequence[Mention] | None = None
+
+    def _problems(self) -> Iterator[tuple[str, str]]:
+        kinds = [attachment.type for attachment in self.attachments or ()]
+        if len(set(kinds)) > 1:
+            mixed = " and ".join(sorted(set(kinds)))
+            yield "attachments", f"{mixed} cannot be mixed"
+        elif len(kinds) > 1 and kinds[0] in {"video", "document"}:
+            yield "attachments", f"only one {kinds[0]} is allowed, got {len(kinds)}"
+
+
+@action("st.createRepost", effect="write", generations=LINKED)
+class create_repost(Action[Root, Nowhere, CreatedPost]):
+    """Repost a post, with or without a text of one's own.
+
+    https://linkedapi.io/docs/action-st-create-repost
+
+    Args:
+        post_url: The post.
+        post_urn: The same by its URN, instead of *post_url*.
+        text: What to say above it.
+        mentions: Whom the text mentions.
+    """
+
+    post_url: str | None = field(default=None, kw_only=False, metadata=TARGET)
+    post_urn: str | None = field(default=None, metadata=TARGET)
+    text: str | None = None
+    mentions: Sequence[Mention] | None = None
+
+
+@action("st.retrievePostComments", generations=LINKED)
+class retrieve_post_comments(Action[StPostPage, Nowhere, list[PostComment]]):
+    """List the comments on a post.
+
+    https://linkedapi.io/docs/action-st-retrieve-post-comments
+
+    Args:
+        limit: How many at most, 1 to 500; default 10.
+        replies: Whether to list replies too; default False.
+        sort: In what order; default ``mostRelevant``.
+    """
+
+    limit: int | None = field(
+        default=None, metadata=fact(default=10, minimum=1, maximum=500)
+    )
+    replies: bool | None = field(default=None, metadata=fact(default=False))
+    sort: CommentSort | None = field(
+        default=None, metadata=fact(default="mostRelevant")
+    )
+
+
+@action("st.retrievePostReactions", generations=LINKED)
+class retrieve_post_reactions(Action[StPostPage, Nowhere, list[PostReaction]]):
+    """List the reactions to a post.
+
+    https://linkedapi.io/docs/action-st-retrieve-post-reactions
+
+    Args:
+        limit: How many at most, 1 to 1000; default 10.
+    """
+
+    limit: int | None = field(
+        default=None, metadata=fact(default=10, minimum=1, maximum=1000)
+    )
+
+
+@action("st.reactToComment", effect="write", generations=LINKED, category="stReactions")
+class react_to_comment(Action[Root, Nowhere, None]):
+    """React to a comment.
+
+    https://linkedapi.io/docs/action-st-react-to-comment
+
+    Args:
+        comment_url: The comment.
+        type: The reaction; default ``like``.
+    """
+
+    comment_url: str | None = field(default=None, kw_only=False, metadata=TARGET)
+    type: ReactionType | None = field(default=None, metadata=fact(default="like"))
+
+
+@action("st.replyToComment", effect="write", generations=LINKED, category="stComments")
+class reply_to_comment(Action[Root, Nowhere, CreatedComment]):
+    """Reply to a comment.
+
+    https://linkedapi.io/docs/action-st-reply-to-comment
+
+    Args:
+        comment_url: The comment.
+        text: The reply, 1 to 1000 characters.
+    """
+
+    comment_url: str | None = field(default=None, kw_only=False, metadata=TARGET)
+    text: str = field(metadata=fact(minimum=1, maximum=1000))
+
+
+@action("st.retrieveFeed", generations=LINKED)
+class retrieve_feed(Action[Root, Nowhere, list[FeedPost]]):
+    """List the posts of the account's home feed.
+
+    https://linkedapi.io/docs/action-st-retrieve-feed
+
+    Args:
+        limit: How many at most, 1 to 100; default 20.
+    """
+
+    limit: int | None = field(
+        default=None, metadata=fact(default=20, minimum=1, maximum=100)
+    )
+
+
+@action("st.openJob", generations=LINKED)
+class open_job(Action[Root | StJob, Nowhere, JobPage]):
+    """Open a job.
+
+    https://linkedapi.io/docs/action-st-open-job
+
+    Args:
+        job_url: The job.
+        basic_info: Whether to yield what the page shows; default False.
+    """
+
+    job_url: str | None = field(default=None, kw_only=False, metadata=TARGET)
+    basic_info: bool | None = field(default=None, metadata=fact(default=False))
+
+
+@action("st.doForPeople", own_node=False)
+class do_for_people(Action[StPersonList | StConnectionList, StPerson, None]):
+    """Do the nested actions for every person of a list.
+
+    https://linkedapi.io/docs/action-st-do-for-people
+    """
+
+
+@action("st.doForCompanies", own_node=False)
+class do_for_companies(Action[StCompanyList, StCompany, None]):
+    """Do the nested actions for every company of a list.
+
+    https://linkedapi.io/docs/action-st-do-for-companies
+    """
+
+
+@action("st.doForPosts", own_node=False)
+class do_for_posts(Action[StPostList, StPost, None]):
+    """Do the nested actions for every post of a list.
+
+    https://linkedapi.io/docs/action-st-do-for-posts
+    """
+
+
+@action("st.doForJobs", generations=LINKED, own_node=False)
+class do_for_jobs(Action[StJobList, StJob, None]):
+    """Do the nested actions for every job of a list.
+
+    https://linkedapi.io/docs/action-st-do-for-jobs
+    """
+
+
+@action("st.doForSkills", generations=LINKED, own_node=False)
+class do_for_skills(Action[StSkillList, StSkill, None]):
+    """Do the nested actions for every skill of a list.
+
+    https://linkedapi.io/docs/action-st-do-for-skills
+
+    Args:
+        skill_name_patterns: Only for skills whose names fit one of these; the API does
+            not say how patterns are written.
+    """
+
+    skill_name_patterns: Sequence[str] | None = None
+
+
+@action(
+    "st.endorsePersonSkill",
+    effect="write",
+    generations=LINKED,
+    category="stEndorsements",
+    pair=True,
+)
+class endorse_person_skill(Action[Root | StSkill, Nowhere, None]):
+    """Endorse a skill of a person whom the account is connected to.
+
+    https://linkedapi.io/docs/action-st-endorse-person-skill
+
+    Args:
+        person_url: The person, by public or hashed URL; needed with *skill_name*.
+        skill_name: The exact name of the skill; needed with *person_url*.
+    """
+
+    person_url: str | None = field(default=None, kw_only=False, metadata=TARGET)
+    skill_name: str | None = field(default=None, metadata=TARGET)
+
+
+@action("st.retrieveSSI")
+class retrieve_ssi(Action[Root, Nowhere, SocialSellingIndex]):
+    """Read the account's Social Selling Index.
+
+    https://linkedapi.io/docs/action-st-retrieve-ssi
+    """
+
+
+@action("st.retrievePerformance")
+class retrieve_performance(Action[Root, Nowhere, Performance]):
+    """Read the account's dashboard.
+
+    https://linkedapi.io/docs/action-st-retrieve-performance
+    """
+
+
+@action("st.retrieveProfileViewers", generations=LINKED)
+class retrieve_profile_viewers(Action[Root, Nowhere, list[ProfileViewer]]):
+    """List who viewed the account's profile, the newest first.
+
+    https://linkedapi.io/docs/action-st-retrieve-profile-viewers
+
+    Args:
+        limit: How many at most, 1 to 300; default 20.
+        since: Only views after this moment, in ISO 8601; LinkedIn's times are
+            estimates.
+    """
+
+    limit: int | None = field(
+        default=None, metadata=fact(default=20, minimum=1, maximum=300)
+    )
+    since: str | None = None

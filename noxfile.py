@@ -1,0 +1,85 @@
+"""Sessions: tests, lint, typing, demo, bench, table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nox
+
+
+nox.needs_version = ">=2025.2.9"
+nox.options.sessions = ["tests", "lint", "typing"]
+nox.options.default_venv_backend = "venv"
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+
+
+def group(name: str) -> list[str]:
+    """Return the requirements of a dependency group."""
+    return list(nox.project.dependency_groups(PROJECT, name))
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run all tests against the installed wheel, with branch coverage."""
+    session.install(".", *group("tests"))
+    session.run("coverage", "erase")
+    # The wheel is tested, not the folder that happens to be the current one.
+    env = {"PYTHONDEVMODE": "1", "PYTHONSAFEPATH": "1"}
+    session.run("coverage", "run", "-m", "pytest", *session.posargs, env=env)
+    if not session.posargs:
+        session.run("coverage", "combine", "--quiet")
+        session.run("coverage", "report")
+
+
+@nox.session
+def tests_oldest(session: nox.Session) -> None:
+    """Run all tests with the oldest run-time dependencies that are allowed."""
+    oldest = [need.replace(">=", "==") for need in PROJECT["project"]["dependencies"]]
+    session.install(".", *oldest, *group("tests"))
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, spelling, docstrings and the generated table."""
+    session.install(".", *group("lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("codespell", "linkedapi_async", "tests", "README.md", "CHANGELOG.md")
+    session.run("interrogate", "linkedapi_async", "tests")
+    session.run("cog", "--check", "README.md")
+
+
+@nox.session
+def typing(session: nox.Session) -> None:
+    """Check types with mypy and pyright, and that the public face is all typed."""
+    session.install(".", *group("typing"))
+    session.run(
+        "mypy", "linkedapi_async", "tests", "benchmarks", "examples", "noxfile.py"
+    )
+    session.run("pyright")
+    session.run("pyright", "--verifytypes", "linkedapi_async", "--ignoreexternal")
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Fan out company workflows and print what comes back, typed."""
+    session.install(".")
+    session.run("python", "examples/demo.py", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure against the official SDK and bare loops; prints tables of ratios."""
+    session.install(".", *group("bench"))
+    scripts = sorted(path.name for path in Path("benchmarks").glob("*.py"))
+    for script in session.posargs or scripts:
+        session.run("python", f"benchmarks/{script}")
+
+
+@nox.session
+def table(session: nox.Session) -> None:
+    """Refresh the table of actions in the README."""
+    session.install(".", *group("lint"))
+    session.run("cog", "-r", "README.md")

@@ -1,0 +1,190 @@
+"""The face: what can be imported, what it is called, and what it drags along."""
+
+from __future__ import annotations
+
+import enum
+import importlib
+import inspect
+import pathlib
+import pkgutil
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import linkedapi_async
+from linkedapi_async import errors, nv, params, results, st
+from linkedapi_async._action import ACTIONS
+
+
+HOME = pathlib.Path(linkedapi_async.__file__).parent
+
+# Modules that hold more than they show: helpers for the other rooms.
+CATALOGUES = [st, nv, params, results]
+
+# Loaded by other means than the face: only who asks for them gets them.
+NOT_DRAGGED_ALONG = [
+    *("cattrs", "uvloop", "hypothesis", "pytest", "linkedapi", "pydantic"),
+    *("aiohttp.web", "argparse", "difflib", "sqlite3"),
+    "linkedapi_async.sandbox",
+]
+
+
+def public_modules() -> list[str]:
+    """Return the modules of the package that have no underscore in their names."""
+    found = pkgutil.walk_packages([str(HOME)], "linkedapi_async.")
+    names = [module.name for module in found]
+    return ["linkedapi_async", *(n for n in names if "._" not in n)]
+
+
+def offered(module: Any) -> dict[str, Any]:
+    """Return the public names of a module that are its own."""
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if not name.startswith("_") and not is_foreign(value, module)
+    }
+
+
+def is_foreign(value: Any, module: Any) -> bool:
+    """Return whether *value* was only imported into *module*."""
+    home = getattr(value, "__module__", module.__name__)
+    return bool(inspect.ismodule(value) or home != module.__name__)
+
+
+def test_all_is_sorted() -> None:
+    """The list of names is sorted, and none stands there twice."""
+    assert sorted(set(linkedapi_async.__all__)) == linkedapi_async.__all__
+
+
+def test_all_is_complete() -> None:
+    """The list of names is all that the package shows, but for other modules."""
+    public = {name for name in vars(linkedapi_async) if not name.startswith("_")}
+    # Importing a module makes it an attribute of the package: these are not offered.
+    beside = {"policies", "sandbox", "session"}
+
+    assert {*(public - beside), "__version__"} == set(linkedapi_async.__all__)
+
+
+def test_all_errors_are_shown() -> None:
+    """Every error and warning can be caught by a name of the package itself."""
+    own = {
+        name
+        for name, value in offered(errors).items()
+        if isinstance(value, type) and issubclass(value, Exception)
+    }
+
+    assert own <= set(linkedapi_async.__all__)
+    assert len(own) > 20
+
+
+@pytest.mark.parametrize("module", CATALOGUES, ids=lambda m: m.__name__)
+def test_catalogue_lists_its_own_names(module: Any) -> None:
+    """A catalogue lists its public classes and words, sorted, and nothing else."""
+    classes = {n for n, v in offered(module).items() if isinstance(v, type)}
+    words = {
+        name
+        for name, value in vars(module).items()
+        if name[0].isupper() and not isinstance(value, type) and name in module.__all__
+    }
+
+    assert sorted(set(module.__all__)) == module.__all__
+    assert classes | words == set(module.__all__)
+
+
+@pytest.mark.parametrize("action_type", ACTIONS)
+def test_every_action_is_reachable(action_type: str) -> None:
+    """An action is where its type says: ``st.…`` or ``nv.…``, and listed there."""
+    cls = ACTIONS[action_type]
+    module = {"st": st, "nv": nv}[action_type.partition(".")[0]]
+
+    assert cls is getattr(module, cls.__name__)
+    assert cls.__name__ in module.__all__
+    assert re.fullmatch(r"[a-z]+(_[a-z]+)*", cls.__name__)
+
+
+def test_nothing_but_actions_is_listed() -> None:
+    """Between them, ``st`` and ``nv`` list the 62 actions, each once."""
+    listed = [getattr(m, name) for m in (st, nv) for name in m.__all__]
+
+    assert 62 == len(listed) == len(set(listed))
+    assert set(ACTIONS.values()) == set(listed)
+
+
+def documented() -> Iterator[Any]:
+    """Yield all that a user can see: classes, functions and methods."""
+    for name in public_modules():
+        if not name.endswith("__main__"):
+            module = importlib.import_module(name)
+            listed = getattr(module, "__all__", None) or offered(module)
+            for item in listed:
+                yield from members(f"{name}.{item}", getattr(module, item))
+
+
+def members(name: str, value: Any) -> Iterator[Any]:
+    """Yield a class or function, and the public methods that a class defines."""
+    if not inspect.isclass(value) and not inspect.isfunction(value):
+        return
+    yield pytest.param(value, id=name)
+    if not inspect.isclass(value) or issubclass(value, enum.Enum):
+        return
+    for attribute, member in vars(value).items():
+        found = member.__func__ if hasattr(member, "__func__") else member
+        if attribute.startswith("_"):
+            continue
+        if inspect.isfunction(found) or isinstance(found, property):
+            yield pytest.param(found, id=f"{name}.{attribute}")
+
+
+@pytest.mark.parametrize("value", [*documented()])
+def test_has_a_docstring(value: Any) -> None:
+    """Everything public says what it is, in a sentence of its own."""
+    words = value.__doc__ or ""
+
+    assert words.partition("\n")[0].rstrip().endswith((".", "::", ":"))
+    assert not words.startswith(f"{getattr(value, '__name__', '')}(")
+
+
+@pytest.mark.parametrize("action_type", ACTIONS)
+def test_action_documents_its_parameters(action_type: str) -> None:
+    """An action's docstring explains each parameter by name, and links its page."""
+    cls = ACTIONS[action_type]
+    words = inspect.cleandoc(cls.__doc__ or "")
+    _, _, arguments = words.partition("Args:")
+    explained = re.findall(r"^ {4}(\w+): ", arguments, re.MULTILINE)
+    own = [name for name in cls.__annotations__ if not name.startswith("_")]
+
+    assert own == explained
+    assert "https://linkedapi.io/docs/action-" in words
+
+
+def test_import_drags_nothing_along() -> None:
+    """Importing the package loads neither the sandbox nor what is only needed later."""
+    code = "import sys, linkedapi_async; print('\\n'.join(sys.modules))"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=HOME.parent,
+    ).stdout.split()
+
+    assert "linkedapi_async.session" in loaded
+    for name in NOT_DRAGGED_ALONG:
+        assert name not in loaded
+
+
+def test_types_are_shipped() -> None:
+    """The marker that tells type checkers to believe the annotations is there."""
+    assert "" == (HOME / "py.typed").read_text("utf-8").strip()
+
+
+def test_version() -> None:
+    """The version is one that packaging tools understand, and stands in one place."""
+    version = linkedapi_async.__version__
+
+    assert re.fullmatch(r"\d+(\.\d+){1,2}((a|b|rc)\d+)?(\.dev\d+)?", version)
+    assert f'"{version}"' in (HOME / "_version.py").read_text("utf-8")
