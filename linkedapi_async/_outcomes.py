@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
 import attrs
 
-from linkedapi_async._action import Action
+from linkedapi_async._action import Action, custom
 from linkedapi_async._fields import wire_name
 from linkedapi_async.errors import ActionError, AmbiguousKeyError, ChildMissingError
 
@@ -42,6 +42,7 @@ class Home:
             ChildMissingError: There is none.
             AmbiguousKeyError: There are several and *key* does not tell which.
         """
+        key = _checked(key)
         found = [outcome for outcome in self.outcomes if _fits(key, outcome)]
         if not found:
             there = ", ".join(_name(o.action_type, o.label) for o in self.outcomes)
@@ -52,12 +53,24 @@ class Home:
             return found[0]
         position = _position(key, alike)
         if position is None or len(found) != len(alike):
+            name = _key_name(key)
+            what = f"{len(found)} outcomes fit {name}"
+            if len(found) < len(alike):
+                what = f"{len(found)} of {len(alike)} outcomes of {name} came"
             message = (
-                f"{len(found)} outcomes fit {_key_name(key)}; give the siblings a "
-                "label= each, or use the action of the tree itself as the key"
+                f"{what}; give the siblings a label= each, or use the action of the "
+                "tree itself as the key"
             )
             raise AmbiguousKeyError(message)
         return found[position]
+
+
+def _checked(key: Any) -> Key[Any]:
+    kind = key if isinstance(key, type) else type(key)
+    if not issubclass(kind, Action) or key is custom:
+        message = f"an action, or the class of one, is the key, not {key!r}"
+        raise TypeError(message)
+    return typing.cast("Key[Any]", key)
 
 
 def _fits(key: Key[Any], other: Outcome[Any] | Action[Any, Any, Any]) -> bool:
@@ -273,7 +286,12 @@ class Completion:
             ChildMissingError: It is not here.
             AmbiguousKeyError: It occurs more than once, as actions in a loop do.
         """
+        key = _checked(key)
         homes = [h for h in _homes(self.home) if any(_fits(key, o) for o in h.outcomes)]
+        if len(homes) > 1:
+            # The very action of the tree tells its place, if it was asked for once.
+            own = [h for h in homes if any(action is key for action in h.asked)]
+            homes = own if len(own) == 1 else homes
         if len(homes) > 1:
             message = (
                 f"{_key_name(key)} occurs in several places; use item[key] on each item, "
@@ -285,6 +303,7 @@ class Completion:
 
     def all(self, key: Key[KeyedT]) -> tuple[Outcome[KeyedT], ...]:
         """Return all outcomes of *key*, by action type and label; loops give many."""
+        key = _checked(key)
         return tuple(outcome for outcome in self.walk() if _fits(key, outcome))
 
     def find(self, *, label: str) -> Outcome[Any]:

@@ -331,7 +331,7 @@ def read_status(result: Any, workflow_id: str) -> Answer:
     return Waiting(status)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=64)
 def _warn_of_status(status: str) -> None:
     """Warn once of a state that this version does not know."""
     _log.warning(

@@ -268,6 +268,7 @@ class Verbs(ABC):
         account = self._on()
 
         async def start(workflow: tuple[Any, ...], key: str | None) -> Any:
+            """Start one item."""
             return await account._begin(workflow, check=check, key=key)
 
         return AsCompleted(workflows, limit, start, account)

@@ -75,7 +75,8 @@ def _data(result: Any) -> draws.SearchStrategy[Any]:
     if result is types.NoneType:
         return draws.none()
     if result is Any:
-        return json_values
+        # Hypothesis knows the words of the code, and this one would nest outcomes.
+        return json_values.filter(lambda value: "then" not in repr(value))
     if typing.get_origin(result) is list:
         return draws.lists(objects(*typing.get_args(result)), max_size=3)
     return draws.none() | objects(result)

@@ -52,6 +52,7 @@ def raw(
     """Answer with exactly these bytes."""
 
     async def answer(_: web.Request) -> web.StreamResponse:
+        """Answer one request."""
         data = body if isinstance(body, bytes) else body.encode()
         more = {name.replace("_", "-"): value for name, value in headers.items()}
         return web.Response(
@@ -65,6 +66,7 @@ def dropped() -> Answer:
     """Break the connection once the request has come."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
+        """Answer one request."""
         assert request.transport is not None
         request.transport.abort()
         return web.Response()
@@ -76,6 +78,7 @@ def held(gate: asyncio.Event, then: Answer) -> Answer:
     """Answer once *gate* is open."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
+        """Answer one request."""
         await gate.wait()
         return await then(request)
 

@@ -67,10 +67,12 @@ async def server() -> AsyncIterator[Scripted]:
     asked: dict[str, int] = {}
 
     async def take(request: web.Request) -> web.StreamResponse:
+        """Take a workflow, after a moment."""
         await asyncio.sleep(0.5)
         return await ok({"workflowId": f"wf-{next(ids)}"})(request)
 
     async def tell(request: web.Request) -> web.StreamResponse:
+        """Say how a workflow is."""
         name = request.path.rpartition("/")[2]
         asked[name] = asked.get(name, 0) + 1
         if asked[name] > 1:
@@ -98,12 +100,14 @@ async def scenario(session: Session) -> None:
 
 async def test_no_await_loses_a_workflow(server: Scripted) -> None:
     """Wherever the caller is cancelled, all that was taken is waited for to its end."""
+    taken, step = 0, 0
     for step in itertools.count(1):
         before = server.count("POST")
         async with server.session(polling=Polling.fixed(1)) as session:
             work = CancelledAt(scenario(session), step)
 
             async def wait(work: CancelledAt = work) -> None:
+                """Do the work with its cancellation."""
                 await work
 
             task = asyncio.create_task(wait())

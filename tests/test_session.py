@@ -615,6 +615,7 @@ async def test_unknown_start_stays_unknown_when_the_next_try_finds_no_server(
     """A first try that may have been taken is not forgotten."""
 
     async def drop_and_leave(request: web.Request) -> web.StreamResponse:
+        """Break the connection and listen no more."""
         assert server._runner is not None
         for site in list(server._runner.sites):
             await site.stop()
@@ -717,6 +718,7 @@ async def test_session_belongs_to_its_event_loop(server: Scripted) -> None:
     async with server.session() as session:
 
         def elsewhere() -> str:
+            """Use the session in another loop."""
             with pytest.raises(RuntimeError) as caught:
                 asyncio.run(session.status("wf-1"))
             return str(caught.value)
@@ -911,6 +913,7 @@ async def test_as_completed_takes_an_async_iterable(server: Scripted) -> None:
     """Workflows may come from a database cursor."""
 
     async def workflows() -> AsyncIterator[Any]:
+        """Give workflows."""
         for _ in range(3):
             yield CHECK
 
@@ -926,6 +929,7 @@ async def test_as_completed_holds_back(server: Scripted) -> None:
     drawn = 0
 
     def workflows() -> Any:
+        """Give workflows."""
         nonlocal drawn
         while True:
             drawn += 1
@@ -951,6 +955,7 @@ async def test_error_of_the_input_comes_after_what_was_under_way(
     """Only the input's own error is raised, and nothing is lost by it."""
 
     def workflows() -> Any:
+        """Give workflows."""
         yield CHECK
         yield CHECK
         raise KeyError("input")
@@ -1182,6 +1187,7 @@ async def test_broken_http_shows_no_token() -> None:
     async def garbage(
         reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
+        """Answer what is not HTTP."""
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"NOT HTTP AT ALL\r\n\r\n")
         await writer.drain()

@@ -163,7 +163,7 @@ class Sandbox:
         if not (math.isfinite(speed) and speed > 0):
             message = f"speed: a positive number is due, got {speed!r}"
             raise ValueError(message)
-        self.seen = Seen()
+        self.seen: Seen = Seen()
         self.speed = speed
         self._duration = duration
         self._tokens = None if tokens is None else tuple(tokens)
