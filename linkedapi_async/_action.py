@@ -253,7 +253,8 @@ def _is_action(value: object) -> bool:
 
 def standing_in(scope: type[Scope]) -> list[str]:
     """Return the action types that may stand in *scope*."""
-    return [name for name, cls in ACTIONS.items() if scope in cls.where]
+    names = [name for name, cls in ACTIONS.items() if scope in cls.where]
+    return sorted(names, key=lambda name: name.startswith("nv."))
 
 
 def misplaced(
@@ -534,7 +535,7 @@ class custom(Action[Any, Any, Any]):  # noqa: N801
             if self.as_list:
                 parts.append("as_list=True")
             return f"custom.verbatim({', '.join(parts)})"
-        if all(n.isidentifier() and not keyword.iskeyword(n) for n in params):
+        if all(_is_plain_name(name) for name in params):
             parts += [f"{name}={value!r}" for name, value in params.items()]
         else:
             parts.append(f"**{params!r}")
@@ -555,6 +556,11 @@ class custom(Action[Any, Any, Any]):  # noqa: N801
         tag = [] if self.label is None else [f"label={self.label!r}"]
         values = [f"{name}={value!r}" for name, value in self.params.items()]
         return " ".join([self.action_type or "(no actionType)", *tag, *values])
+
+
+def _is_plain_name(name: str) -> bool:
+    # Python reads a name beyond ASCII in its normal form, which may be another one.
+    return name.isascii() and name.isidentifier() and not keyword.iskeyword(name)
 
 
 def check_json(value: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 import types
 import typing
 import warnings
@@ -82,6 +83,17 @@ def nearest(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | No
     import difflib  # noqa: PLC0415  # only errors need it
 
     return next(iter(difflib.get_close_matches(name, known, n=1, cutoff=cutoff)), None)
+
+
+def warn_of(message: str) -> None:
+    """Warn of an unknown value, at the line of the user's that it comes from."""
+    frame, level = sys._getframe(), 1
+    # Compiled functions have no file of their own, so the module's name decides.
+    while frame.f_back and frame.f_globals.get(
+        "__name__", "linkedapi_async"
+    ).startswith("linkedapi_async"):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, UnknownValueWarning, stacklevel=level)
 
 
 def shown(value: object) -> str:
@@ -231,11 +243,7 @@ class Choice(Spec):
             return
         alike = nearest(value, self.known)
         hint = f"did you mean {alike!r}?" if alike else f"known: {self.known}"
-        warnings.warn(
-            f"{value!r} is not a known value and is sent as it is; {hint}",
-            UnknownValueWarning,
-            stacklevel=2,
-        )
+        warn_of(f"{value!r} is not a known value and is sent as it is; {hint}")
 
 
 @attrs.frozen

@@ -108,16 +108,15 @@ class WorkflowHandle(Generic[ResultT]):
         if timeout is not None and (math.isnan(timeout) or timeout < 0):
             message = f"timeout: 0 or more seconds are due, got {timeout!r}"
             raise ValueError(message)
-        if self._ended is None:
-            self._ended = await self._wait(timeout)
+        if self._ended is None and self._ticket is not None:
+            self._ended = await self._wait(self._ticket, timeout)
         if isinstance(self._ended, Completion):
             return self._ended
-        raise copy.copy(self._ended)
+        raise copy.copy(cast("Exception", self._ended))
 
-    async def _wait(self, timeout: float | None) -> Completion | Exception:
-        ticket = self._ticket
-        if ticket is None:
-            raise RuntimeError("a handle has a ticket or an error")
+    async def _wait(
+        self, ticket: Ticket, timeout: float | None
+    ) -> Completion | Exception:
         try:
             ending = await self._account.session._hub.wait(ticket, timeout)
         except TimeoutError:

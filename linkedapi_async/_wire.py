@@ -7,7 +7,6 @@ import itertools
 import json
 import types
 import typing
-import warnings
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeAlias, cast
@@ -27,6 +26,8 @@ from linkedapi_async._fields import (
     nearest,
     rows,
     shown,
+    warn_of,
+    wire_name,
 )
 from linkedapi_async._outcomes import Completion, Home, Outcome, Result, result_wires
 from linkedapi_async._scopes import Anywhere, Root
@@ -35,7 +36,6 @@ from linkedapi_async.errors import (
     InvalidDefinitionError,
     NestingError,
     ParameterError,
-    UnknownValueWarning,
     WorkflowError,
 )
 
@@ -269,7 +269,7 @@ def _load_own(
     given = [row.name for row in rows(cls) if row.fact.target and row.wire in node]
     problem = misplaced(cls, given, parent, path)
     if problem is not None:
-        problems.append(problem)
+        problems.append(_in_json(problem))
     values = _load_parameters(cls, node, action_type, path, problems, skip=COMMON)
     if "label" in node:
         values["label"] = node["label"]
@@ -281,6 +281,18 @@ def _load_own(
         problems.append(error.at(path))
         return cls, lambda: cls(**values)
     return cls, lambda: built
+
+
+def _in_json(problem: WorkflowError) -> WorkflowError:
+    """Return *problem* with parameters named as in JSON."""
+    if not isinstance(problem, ParameterError):
+        return problem
+    return ParameterError(
+        owner=problem.owner,
+        parameter=" ".join(map(wire_name, problem.parameter.split())),
+        reason=problem.reason,
+        path=problem.path,
+    )
 
 
 def _load_unknown(
@@ -308,10 +320,8 @@ def _load_unknown(
         return None
     alike = nearest(action_type, ACTIONS)
     hint = f"; the nearest known one is {alike}" if alike else ""
-    warnings.warn(
-        f"{path}: {action_type!r} is not a known action type and is sent as it is{hint}",
-        UnknownValueWarning,
-        stacklevel=2,
+    warn_of(
+        f"{path}: {action_type!r} is not a known action type and is sent as it is{hint}"
     )
     params = {k: v for k, v in node.items() if k not in COMMON}
     try:

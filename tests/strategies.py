@@ -23,6 +23,7 @@ from linkedapi_async._fields import (
     Whole,
     rows,
     slots,
+    wire_name,
 )
 from linkedapi_async._scopes import Nowhere, Root
 from linkedapi_async.errors import NestingError, ParameterError, WorkflowError
@@ -359,7 +360,10 @@ def target_below(draw: draws.DrawFn) -> Illegal:
     spot, cls = draw(draws.sampled_from(pairs))
     targets = draw(targets_of(cls, least=1))
     given = [name for name in cls.targets if name in targets]
-    facts = {"owner": cls.action_type, "parameter": " and ".join(given)}
+    facts = {
+        "owner": cls.action_type,
+        "parameter": " and ".join(map(wire_name, given)),
+    }
     child = draw(checked(cls, targets))
     return nested_wrongly(
         definition,
@@ -367,6 +371,7 @@ def target_below(draw: draws.DrawFn) -> Illegal:
         child,
         error=ParameterError,
         facts=facts,
+        python={**facts, "parameter": " and ".join(given)},
         words=f"{spot.node.action_type} hands it over; leave it out",
     )
 
@@ -383,16 +388,14 @@ def no_target(draw: draws.DrawFn) -> Illegal:
         del found[wires[name]]
     required = any(row.required and row.name in lost for row in rows(cls))
     bare = None if required else attrs.evolve(least, **dict.fromkeys(lost))
-    names = (" and " if cls.pair else " or ").join(cls.targets)
+    word = " and " if cls.pair else " or "
+    facts = {"owner": cls.action_type, "reason": "is required at the root"}
     return Illegal(
         definition=found,
         path="root",
         error=ParameterError,
-        facts={
-            "owner": cls.action_type,
-            "parameter": names,
-            "reason": "is required at the root",
-        },
+        facts={**facts, "parameter": word.join(map(wire_name, cls.targets))},
+        python={**facts, "parameter": word.join(cls.targets)},
         build=None if bare is None else lambda: dump_workflow(bare),
     )
 
@@ -686,7 +689,10 @@ odd_texts = draws.text(draws.characters(), max_size=4) | draws.sampled_from(
     ["\ud800", "x\udfffy", "st.openPost", "xy.new", ""]
 )
 odd_values: draws.SearchStrategy[Any] = (
-    json_values | odd_texts | draws.sampled_from([None, {}, [], [{}], [[]], 5, LARGE])
+    json_values
+    | odd_texts
+    # Copied: what is drawn here is changed later.
+    | draws.sampled_from([None, {}, [], [{}], [[]], 5, LARGE]).map(copy.deepcopy)
 )
 odd_names = (
     draws.sampled_from(["then", "label", "actionType", "children", "json", "as_list"])

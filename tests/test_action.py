@@ -17,7 +17,15 @@ from strategies import (
     wrongs_of,
 )
 
-from linkedapi_async import custom, dump_workflow, nv, params, st
+from linkedapi_async import (
+    UnknownValueWarning,
+    custom,
+    dump_workflow,
+    load_workflow,
+    nv,
+    params,
+    st,
+)
 from linkedapi_async._action import ACTIONS, Action
 from linkedapi_async._fields import (
     Fact,
@@ -100,6 +108,7 @@ def test_repr_is_python_that_builds_it_again(workflow: Any) -> None:
         (custom("x", label="a", b=[1]), "custom('x', label='a', b=[1])"),
         (unknown(**{"a b": None}), "custom('x', **{'a b': None})"),
         (unknown(**{"class": 1}), "custom('x', **{'class': 1})"),
+        (unknown(**dict.fromkeys(["\ufb00"], 1)), "custom('x', **{'\ufb00': 1})"),
         (custom.verbatim("", {"a": 1}), "custom.verbatim('', {'a': 1})"),
         (
             custom.verbatim("x", {"then": 1}, label="a", as_list=True),
@@ -576,3 +585,15 @@ def test_a_spec_says_what_it_checks() -> None:
     for use in (lambda: Spec().check("x"), lambda: Spec().sure("x", "y")):
         with pytest.raises(NotImplementedError):
             use()
+
+
+def test_a_warning_points_at_the_users_line() -> None:
+    """Whoever reads the warning finds the line to change, however deep it was."""
+    with pytest.warns(UnknownValueWarning) as caught:  # noqa: PT031
+        st.react_to_post("u", type="hooray")
+        load_workflow(
+            {"actionType": "st.reactToPost", "postUrl": "u", "type": "hurrah"}
+        )
+        load_workflow({"actionType": "xy.new"})
+
+    assert 3 * [__file__] == [warning.filename for warning in caught]

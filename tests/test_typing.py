@@ -36,9 +36,9 @@ class Case:
     source: str
 
     def expected(self, checker: str) -> dict[int, set[str]]:
-        """Return the errors that the comments ask for, by line."""
+        """Return the errors that are due, by line: each comment is above its line."""
         return {
-            number: set(re.split(r", *", found[1]))
+            number + 1: set(re.split(r", *", found[1]))
             for number, line in enumerate(self.source.splitlines(), 1)
             if (found := re.search(rf"# {checker}-error: \[([^]]+)\]", line))
         }
