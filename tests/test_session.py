@@ -8,6 +8,7 @@ import inspect
 import logging
 import math
 import pickle
+import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -70,6 +71,23 @@ virtual_time = pytest.mark.parametrize(
     "anyio_backend",
     [pytest.param(("asyncio", {"loop_factory": VirtualLoop}), id="virtual")],
 )
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(("asyncio", {"debug": True}), id="asyncio"),
+        pytest.param(
+            ("asyncio", {"use_uvloop": True}),
+            id="uvloop",
+            marks=pytest.mark.skipif(
+                sys.platform == "win32", reason="uvloop is not for Windows"
+            ),
+        ),
+    ]
+)
+def anyio_backend(request: pytest.FixtureRequest) -> Any:
+    """Run on asyncio in debug mode, and on uvloop."""
+    return request.param
 
 
 @pytest.fixture
