@@ -1,4 +1,4 @@
-"""Sessions: tests, lint, typing, demo, bench, table."""
+"""Sessions: tests, matrix, tests_oldest, lint, typing, demo, bench, table."""
 
 from __future__ import annotations
 
@@ -30,6 +30,13 @@ def tests(session: nox.Session) -> None:
     if not session.posargs:
         session.run("coverage", "combine", "--quiet")
         session.run("coverage", "report")
+
+
+@nox.session(python=nox.project.python_versions(PROJECT))
+def matrix(session: nox.Session) -> None:
+    """Run all tests on every Python that the classifiers name."""
+    session.install(".", *group("tests"))
+    session.run("pytest", *session.posargs, env={"PYTHONSAFEPATH": "1"})
 
 
 @nox.session

@@ -3,9 +3,10 @@
 Without tokens in the environment it runs against the sandbox, a local server that
 behaves like Linked API. With ``LINKED_API_TOKEN`` or ``ACCOUNT_API_TOKEN``, and
 ``IDENTIFICATION_TOKEN`` (several separated by commas), it runs the same workflows, which
-only read, against the live API; there each takes minutes, so start with a few::
+only read, against the live API; there each takes minutes, so it runs three unless told
+otherwise::
 
-    python examples/demo.py --companies 2
+    python examples/demo.py --companies 30
 """
 
 from __future__ import annotations
@@ -128,7 +129,7 @@ async def main(count: int) -> int:
 
 async def opened(stack: AsyncExitStack) -> tuple[Session, list[Account]]:
     """Return a session and its accounts: live with tokens, else on the sandbox."""
-    if os.environ.get("LINKED_API_TOKEN") or os.environ.get("ACCOUNT_API_TOKEN"):
+    if is_live():
         tokens = os.environ.get("IDENTIFICATION_TOKEN", "").split(",")
         session = await stack.enter_async_context(
             Session.from_env(identification_token=tokens[0])
@@ -141,10 +142,16 @@ async def opened(stack: AsyncExitStack) -> tuple[Session, list[Account]]:
     return session, [session.account(f"account-{number}") for number in range(3)]
 
 
+def is_live() -> bool:
+    """Return whether there is a token for the live API."""
+    return any(map(os.environ.get, ("LINKED_API_TOKEN", "ACCOUNT_API_TOKEN")))
+
+
 def arguments() -> argparse.Namespace:
     """Return what the command line says."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--companies", type=int, default=36, help="how many workflows")
+    count = 3 if is_live() else 36
+    parser.add_argument("--companies", type=int, default=count, help="how many")
     return parser.parse_args()
 
 

@@ -1,6 +1,7 @@
 """Double entry: the catalogue of actions against a transcription of the API's facts."""
 
 import collections
+import inspect
 import json
 import pathlib
 import re
@@ -345,14 +346,12 @@ def test_the_list_of_public_names_is_sorted_and_complete(
 def test_docstring_names_every_parameter_and_its_numbers(name: str) -> None:
     """Maxima and defaults can be read where the editor shows them."""
     cls = ACTIONS[name]
-    text = cls.__doc__ or ""
+    text = inspect.cleandoc(cls.__doc__ or "") + "\n"  # Python 3.13 dedents by itself
     module, _, rest = name.partition(".")
     kebab = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", rest).lower()
 
     assert f"https://linkedapi.io/docs/action-{module}-{kebab}\n" in text
-    described = dict(
-        re.findall(r"^        (\w+): (.*(?:\n {12,}.*)*)", text, re.MULTILINE)
-    )
+    described = dict(re.findall(r"^    (\w+): (.*(?:\n {8,}.*)*)", text, re.MULTILINE))
     assert {row.name for row in rows(cls)} == set(described)
     for entry in FACTS[name]["parameters"]:
         words = described[next(r.name for r in rows(cls) if r.wire == entry["name"])]
