@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import hashlib
 import logging
 import math
@@ -16,17 +17,19 @@ import anyio
 from linkedapi_async import _protocol, _wire
 from linkedapi_async._action import Action, misfits
 from linkedapi_async._handle import WorkflowHandle
-from linkedapi_async._lanes import Answer, Finished, Ticket
+from linkedapi_async._lanes import Answer, Finished, Missed, Ticket
 from linkedapi_async._protocol import Completed, Kind, Request, Started, Status
 from linkedapi_async._verbs import Verbs
 from linkedapi_async._wire import Roots
 from linkedapi_async.errors import (
+    AccountPausedError,
     LinkedApiError,
     RateLimitedError,
     RequestError,
     StartUnknownError,
     UnsupportedError,
     WorkflowCancelledError,
+    WorkflowFailedError,
 )
 
 
@@ -56,6 +59,36 @@ class Account(Verbs):
         self._headers = session._api.headers(identification_token)
         self._turn = asyncio.Lock()
         self._handles: dict[str, WorkflowHandle[Any]] = {}
+        self._pause: AccountPausedError | None = None
+
+    @property
+    def paused(self) -> AccountPausedError | None:
+        """Why the account starts nothing at present; None while it does.
+
+        The API said that the account is signed out, has no subscription, or the like.
+        Its running workflows are asked for at the cadence of a tail.
+        """
+        return self._pause
+
+    def resume(self) -> None:
+        """Start workflows again, once what paused the account is mended.
+
+        A workflow of the account that completes does the same.
+        """
+        if self._pause is not None:
+            self._pause = None
+            self.session._hub.release(self)
+
+    def _note(self, error: RequestError) -> None:
+        """Pause the account if *error* says that it cannot work."""
+        if isinstance(error, AccountPausedError) and self._pause is None:
+            self._pause = error
+            self.session._hub.hold(self)
+            _log.warning("Account %s is paused: %s", self.name, error.type)
+
+    def _check_working(self) -> None:
+        if self._pause is not None:
+            raise copy.copy(self._pause)
 
     def __repr__(self) -> str:
         return f"<Account {self.name}, {len(self._handles)} unfinished>"
@@ -73,6 +106,7 @@ class Account(Verbs):
     ) -> WorkflowHandle[Any]:
         """Start a workflow; a start under way survives the caller's cancellation."""
         self.session._check_open()
+        self._check_working()
         roots, definition = self._prepare(workflow, check=check)
         start = _Start(self, roots, definition, key)
         task = self.session._spawn(start.run())
@@ -126,10 +160,16 @@ class Account(Verbs):
         """Forget a handle whose workflow has ended; whoever holds it keeps it."""
         self._handles.pop(ticket.id, None)
         counters = self.session._counters
-        if ticket.end is not None and isinstance(ticket.end.value, Completed):
+        ending = ticket.end and ticket.end.value
+        if isinstance(ending, Completed):
             counters.completed += 1
-        else:
-            counters.failed += 1
+            self.resume()
+            return
+        counters.failed += 1
+        if isinstance(ending, WorkflowFailedError):
+            reason = ending.reason
+            if reason in _protocol.PAUSING_ERRORS:
+                self._note(AccountPausedError(ending.message, type=reason))
 
     async def _poll(self, workflow_id: str) -> Answer:
         """Ask once, without repeating: the lanes see to that."""
@@ -139,7 +179,10 @@ class Account(Verbs):
             )
         except RequestError as error:
             return _protocol.missed(error, workflow_id)
-        return _protocol.read_poll(reply, workflow_id, now=time.time())
+        answer = _protocol.read_poll(reply, workflow_id, now=time.time())
+        if isinstance(answer, Missed) and isinstance(answer.error, RequestError):
+            self._note(answer.error)
+        return answer
 
     async def _ask(self, workflow_id: str) -> Status:
         """Ask once how a workflow is."""
@@ -206,6 +249,8 @@ class Account(Verbs):
     ) -> T:
         """Send *request*, again where the failure rules say so, and read the answer."""
         retries, rng = self.session.retries, self.session._rng
+        budget = self.session._budget
+        budget.earn()
         attempt, maybe_taken = 0, False
         while True:
             attempt += 1
@@ -219,10 +264,11 @@ class Account(Verbs):
                 return read(_protocol.read_result(reply, now=time.time()))
             except RequestError as error:
                 failed = error
+            self._note(failed)
             what = _protocol.verdict(failed, kind)
             if what == "retry_once":
                 what, maybe_taken = ("unknown" if maybe_taken else "retry"), True
-            if what == "retry" and attempt < retries.attempts:
+            if what == "retry" and attempt < retries.attempts and budget.spend():
                 self.session._counters.retries += 1
                 wait = retries.wait(attempt + 1, rng)
                 if isinstance(failed, RateLimitedError):
@@ -283,6 +329,7 @@ class _Start:
         account, session = self._account, self._account.session
         async with account._turn, session._start_limit:
             session._check_open()
+            account._check_working()
             request = session._api.start(self._definition)
             started: Started = await account._call(
                 request, _kind(self._roots), _protocol.read_started, self

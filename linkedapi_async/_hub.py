@@ -24,7 +24,7 @@ from linkedapi_async._lanes import (
 
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
 
     from linkedapi_async.policies import Polling
 
@@ -159,6 +159,15 @@ class Hub:
         self._conclude(ticket, end)
         self._set_alarm()
         return True
+
+    def hold(self, account: Hashable) -> None:
+        """Ask for an account that cannot work no more often than for a tail."""
+        self._lanes.hold(account, self._now())
+
+    def release(self, account: Hashable) -> None:
+        """Ask for an account at full cadence again."""
+        self._lanes.release(account, self._now())
+        self._set_alarm()
 
     def pause(self, seconds: float | None) -> None:
         """Leave the host alone for *seconds*; absurd values count as not given."""

@@ -324,6 +324,7 @@ class Lanes:
         self._pushes = 0
         self._urgent: deque[Ticket] = deque()
         self._size = 0
+        self._held: set[Hashable] = set()
         # An API that never says "pending" calls all of a queue "running".
         self._running_tells = False
         self._alternates = 2 * polling.cap * (1 + polling.jitter) <= polling.tail
@@ -374,6 +375,23 @@ class Lanes:
         elif was_asking and not lane.ordered:
             self._pace(lane, now)
         self._schedule(lane)
+
+    def hold(self, account: Hashable, now: float) -> None:
+        """Ask for an account that cannot work no more often than for a tail."""
+        self._held.add(account)
+        lane = self._lanes.get(account)
+        if lane is not None:
+            lane.head_due = max(lane.head_due, now + self._polling.tail_wait(self._rng))
+
+    def release(self, account: Hashable, now: float) -> None:
+        """Ask at full cadence again."""
+        self._held.discard(account)
+        lane = self._lanes.get(account)
+        if lane is not None:
+            lane.step = 2
+            due = now + self._polling.wait(2, self._rng)
+            lane.head_due = min(lane.head_due, due)
+            self._schedule(lane)
 
     def expedite(self, ticket: Ticket) -> None:
         """Ask *ticket* as soon as possible, unless a poll of it is under way."""
@@ -505,7 +523,9 @@ class Lanes:
         A poll that was expedited never brings the next one forward.
         """
         polling, rng = self._polling, self._rng
-        if lane.rest:
+        if self._held and lane.account in self._held:
+            wait = polling.tail_wait(rng)
+        elif lane.rest:
             wait = polling.slow_wait(lane.rest, rng)
         elif lane.step == 0:
             # It was asked on promotion already, which is worth a longer first wait.

@@ -7,7 +7,7 @@ running succeeded; a request that failed did not.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from attrs import evolve, field, frozen
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from attrs import Attribute
 
 
-__all__ = ["Polling", "Retries"]
+__all__ = ["Polling", "Retries", "RetryBudget"]
 
 
 @frozen
@@ -214,9 +214,41 @@ class Retries:
     jitter: float = field(default=0.5, validator=_FRACTION)
     """Fraction by which every wait is shortened or lengthened at random."""
 
+    budget: float = field(default=0.1, validator=_Range(0, 1))
+    """How many retries a host gets at most for each request that is no retry.
+
+    So an outage is not amplified: after a first ten, at most every tenth request is a
+    retry. A request without a retry left fails with what it failed of.
+    """
+
     def wait(self, attempt: int, rng: random.Random) -> float:
-        """Return the time in seconds before *attempt*, which counts from 1."""
+        """Return the time in seconds before *attempt*, which counts from 1.
+
+        It is never shorter than *first* times (1 - *jitter*).
+        """
         if attempt <= 1:
             return 0.0
         seconds = _grown(self.first, self.growth, attempt - 2, self.cap)
         return _jittered(seconds, self.jitter, rng)
+
+
+class RetryBudget:
+    """The retries that a host has left: every request earns a part of one."""
+
+    RESERVE: ClassVar[float] = 10.0
+    """What it starts with, and saves at most."""
+
+    def __init__(self, share: float) -> None:
+        self._share = share
+        self._left = self.RESERVE
+
+    def earn(self) -> None:
+        """Note a request that is no retry."""
+        self._left = min(self.RESERVE, self._left + self._share)
+
+    def spend(self) -> bool:
+        """Take a retry; return whether there was one."""
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True

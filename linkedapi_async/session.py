@@ -24,7 +24,7 @@ from linkedapi_async._lanes import Answer, Ticket
 from linkedapi_async._protocol import Api
 from linkedapi_async._verbs import Verbs
 from linkedapi_async.errors import LinkedApiError, SessionClosedError
-from linkedapi_async.policies import Polling, Retries
+from linkedapi_async.policies import Polling, Retries, RetryBudget
 
 
 _log = logging.getLogger("linkedapi_async")
@@ -136,6 +136,7 @@ class Session(Verbs):
         self.retries: Retries = retries or Retries()
         self._rng = random.Random()  # noqa: S311  # spreads waits, guards nothing
         self._counters = Counters()
+        self._budget = RetryBudget(self.retries.budget)
         self._settings = HttpSettings(
             timeout=request_timeout,
             largest_answer=largest_answer,

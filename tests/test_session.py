@@ -1328,3 +1328,136 @@ async def test_handle_that_has_ended_is_not_cancelled_again(server: Scripted) ->
     assert (True, True) == answers
     assert not late
     assert 1 == server.count("DELETE")
+
+
+# Accounts that cannot work
+
+
+PAUSING = [
+    "languageNotSupported",
+    "linkedinAccountSignedOut",
+    "subscriptionRequired",
+    "trialLimitReached",
+]
+
+
+@pytest.mark.parametrize("reason", PAUSING)
+async def test_account_that_cannot_work_starts_nothing(
+    server: Scripted, reason: str
+) -> None:
+    """The first refusal pauses the account alone, until it is resumed."""
+    server.script("POST", refused(reason), taken())
+    async with server.session() as session:
+        account, other = session.account(ACCOUNT), session.account("other")
+        with pytest.raises(AccountPausedError):
+            await session.start(INVITE)
+        with pytest.raises(AccountPausedError) as caught:
+            await session.start(INVITE)
+        posts = server.count("POST")
+        paused = account.paused
+        await other.start(INVITE)
+        account.resume()
+        await session.start(INVITE)
+
+    assert 1 == posts
+    assert reason == caught.value.reason
+    assert paused is not None
+    assert account.paused is None
+    assert other.paused is None
+
+
+async def test_start_that_waits_for_its_turn_learns_of_the_pause(
+    server: Scripted,
+) -> None:
+    """What stands in the queue of a paused account is not sent either."""
+    server.script("POST", refused("subscriptionRequired"))
+    async with server.session() as session:
+        starts = [session.start(INVITE) for _ in range(5)]
+        outcomes = await asyncio.gather(*starts, return_exceptions=True)
+
+    assert 5 * [AccountPausedError] == [type(outcome) for outcome in outcomes]
+    assert 1 == server.count("POST")
+
+
+@pytest.mark.parametrize("word", ["plusPlanRequired", "outsideWorkingHours", "x"])
+async def test_other_refusals_concern_one_workflow(server: Scripted, word: str) -> None:
+    """What the account cannot do at all is told from what it may not do now."""
+    server.script("POST", refused(word), taken())
+    async with server.session() as session:
+        with pytest.raises(RejectedError):
+            await session.start(INVITE)
+        await session.start(INVITE)
+
+    assert 2 == server.count("POST")
+
+
+@virtual_time
+async def test_paused_account_is_asked_at_tail_cadence(server: Scripted) -> None:
+    """Its running workflow is not forgotten, and its success ends the pause."""
+    loop = asyncio.get_running_loop()
+    server.script("POST", taken("wf-1"), refused("linkedinAccountSignedOut"))
+    server.script("GET", *[running()] * 4, status_is("connected"))
+    polling = Polling(first=5, interval=5, growth=1, cap=5, jitter=0, tail=100)
+    async with server.session(polling=polling) as session:
+        handle = await session.start(CHECK)
+        with pytest.raises(AccountPausedError):
+            await session.start(CHECK)
+        begin = loop.time()
+        await handle
+        waited = loop.time() - begin
+        paused = session.account(ACCOUNT).paused
+
+    assert 5 == server.count("GET")
+    assert 400 <= waited <= 510
+    assert paused is None
+
+
+@virtual_time
+async def test_resumed_account_is_asked_at_full_cadence(server: Scripted) -> None:
+    """After `resume()` nobody waits for the tail."""
+    loop = asyncio.get_running_loop()
+    server.script("POST", taken("wf-1"), refused("linkedinAccountSignedOut"))
+    server.script("GET", running(), running(), status_is("connected"))
+    polling = Polling(first=5, interval=5, growth=1, cap=5, jitter=0, tail=1000)
+    async with server.session(polling=polling) as session:
+        handle = await session.start(CHECK)
+        with pytest.raises(AccountPausedError):
+            await session.start(CHECK)
+        account = session.account(ACCOUNT)
+        account.resume()
+        account.resume()
+        begin = loop.time()
+        await handle
+        waited = loop.time() - begin
+
+    assert waited < 30
+
+
+async def test_failure_reason_and_poll_pause_too(server: Scripted) -> None:
+    """The older generation tells of a signed-out account in the failure."""
+    failure = {"reason": "linkedinAccountSignedOut", "message": "signed out"}
+    server.script("GET", ok({"workflowStatus": "failed", "failure": failure}))
+    async with server.session() as session:
+        with pytest.raises(WorkflowFailedError):
+            await session.run(CHECK)
+        first = session.account(ACCOUNT).paused
+        other = session.account("other")
+        server.script("GET", refused("trialLimitReached"))
+        other.attach("wf-9")
+        await until(lambda: other.paused)
+
+    assert first is not None
+    assert "linkedinAccountSignedOut" == first.reason
+
+
+async def test_retries_have_a_budget(server: Scripted) -> None:
+    """An outage is not amplified: beyond the reserve, one request in ten is repeated."""
+    server.script("GET", raw("no", status=503))
+    async with server.session() as session:
+        for _ in range(60):
+            with pytest.raises(ProtocolError):
+                await session.status("wf-1")
+        retries = session.stats.retries
+
+    assert 10 <= retries <= 17
+    assert 60 + retries == server.count("GET")
