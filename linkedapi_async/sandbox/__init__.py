@@ -8,8 +8,9 @@
 ``python -m linkedapi_async.sandbox --port 8080`` runs one for other programs.
 """
 
-from linkedapi_async.sandbox._queue import SeenWorkflow
-from linkedapi_async.sandbox._server import Sandbox, Seen
+from linkedapi_async.sandbox._faults import Consumed, Fault
+from linkedapi_async.sandbox._queue import Seen, SeenWorkflow
+from linkedapi_async.sandbox._server import Sandbox
 
 
-__all__ = ["Sandbox", "Seen", "SeenWorkflow"]
+__all__ = ["Consumed", "Fault", "Sandbox", "Seen", "SeenWorkflow"]

@@ -6,6 +6,7 @@ a hundred thousand queued workflows cost nothing but their definitions.
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -15,6 +16,7 @@ from linkedapi_async import _wire
 from linkedapi_async._fields import Generation
 
 
+Endpoint: TypeAlias = Literal["start", "status", "cancel"]
 State: TypeAlias = Literal["pending", "running", "completed", "failed", "cancelled"]
 
 
@@ -85,6 +87,51 @@ class SeenWorkflow:
         if self.cancelled:
             return "cancelled"
         return "completed" if self.failure is None else "failed"
+
+
+@attrs.define
+class Seen:
+    """What a sandbox saw."""
+
+    starts: int = 0
+    """Requests that start a workflow, refused ones included."""
+    polls: int = 0
+    """Requests that ask for a workflow."""
+    cancels: int = 0
+    """Requests that cancel one."""
+    others: int = 0
+    """Requests for anything else."""
+    workflows: list[SeenWorkflow] = attrs.field(factory=list, repr=False)
+    """The workflows that were taken, in order."""
+
+    @property
+    def requests(self) -> int:
+        """How many requests there were."""
+        return self.starts + self.polls + self.cancels + self.others
+
+    def count(self, endpoint: Endpoint | None) -> None:
+        """Count a request."""
+        match endpoint:
+            case "start":
+                self.starts += 1
+            case "status":
+                self.polls += 1
+            case "cancel":
+                self.cancels += 1
+            case _:
+                self.others += 1
+
+    def by_definition(self) -> dict[str, list[str]]:
+        """Return the ids of the workflows by their definition in canonical JSON."""
+        taken: dict[str, list[str]] = {}
+        for workflow in self.workflows:
+            taken.setdefault(canonical(workflow.definition), []).append(workflow.id)
+        return taken
+
+
+def canonical(definition: Any) -> str:
+    """Return a definition in JSON, the same for all spellings of it."""
+    return json.dumps(definition, sort_keys=True, separators=(",", ":"))
 
 
 class Clock(Protocol):

@@ -29,8 +29,9 @@ from linkedapi_async.errors import (
     WorkflowError,
 )
 from linkedapi_async.policies import Polling
+from linkedapi_async.sandbox._faults import Fault, Faults, Kind, Work
 from linkedapi_async.sandbox._made import Break, Maker
-from linkedapi_async.sandbox._queue import Failure, Lane, SeenWorkflow
+from linkedapi_async.sandbox._queue import Endpoint, Failure, Lane, Seen, SeenWorkflow
 from linkedapi_async.sandbox._world import World
 
 
@@ -70,27 +71,6 @@ class Refusal(Exception):  # noqa: N818
         self.type = type
         self.message = message
         self.status = status
-
-
-@attrs.define
-class Seen:
-    """What a sandbox saw."""
-
-    starts: int = 0
-    """Requests that start a workflow, refused ones included."""
-    polls: int = 0
-    """Requests that ask for a workflow."""
-    cancels: int = 0
-    """Requests that cancel one."""
-    others: int = 0
-    """Requests for anything else."""
-    workflows: list[SeenWorkflow] = attrs.field(factory=list, repr=False)
-    """The workflows that were taken, in order."""
-
-    @property
-    def requests(self) -> int:
-        """How many requests there were."""
-        return self.starts + self.polls + self.cancels + self.others
 
 
 @attrs.frozen
@@ -171,10 +151,12 @@ class Sandbox:
             None if identification_tokens is None else tuple(identification_tokens)
         )
         self._plus = plus
-        self._address = (host, port)
+        self._address: tuple[str, int] = (host, port)
+        self._url: str | None = None
         self._runner: web.AppRunner | None = None
         self._clock = LoopClock()
         self._world = World(seed)
+        self._faults = Faults(self._world.dice, self._clock)
         self._lanes: dict[str, Lane] = {}
         self._by_id: dict[str, SeenWorkflow] = {}
         self._orders: list[Order] = []
@@ -189,18 +171,22 @@ class Sandbox:
             message = "a sandbox is entered once: make another one"
             raise RuntimeError(message)
         # What has no limit cannot refuse a large workflow; the access log has headers.
-        app = web.Application(client_max_size=0, middlewares=[self._in_envelope])
+        app = web.Application(client_max_size=0)
         for generation, prefix in PREFIXES.items():
             path = f"{prefix}/workflows"
-            app.router.add_post(path, self._starter(generation))
+            start, tell = self._starter(generation), self._teller(generation)
+            app.router.add_post(path, self._handler("start", start))
             app.router.add_get(
-                f"{path}/{{id}}", self._teller(generation), allow_head=False
+                f"{path}/{{id}}", self._handler("status", tell), allow_head=False
             )
-        app.router.add_delete("/workflows/{id}", self._cancel)
-        app.router.add_route("*", "/{anything:.*}", self._unknown)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        app.router.add_delete("/workflows/{id}", self._handler("cancel", self._cancel))
+        app.router.add_route("*", "/{rest:.*}", self._handler(None, self._unknown))
+        # A fault that stalls must hear of it when its client hangs up.
+        self._runner = web.AppRunner(
+            app, access_log=None, shutdown_timeout=1.0, handler_cancellation=True
+        )
         await self._runner.setup()
-        await web.TCPSite(self._runner, *self._address).start()
+        await self._listen(self._runner)
         self._clock.start()
         return self
 
@@ -210,9 +196,10 @@ class Sandbox:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        assert self._runner is not None  # noqa: S101  # it was entered
+        runner = self._running()
+        self._url = None
         self._clock.stop()
-        await self._runner.cleanup()
+        await runner.cleanup()
 
     # For those who use it
 
@@ -223,11 +210,55 @@ class Sandbox:
         Raises:
             RuntimeError: It is not running.
         """
-        if self._runner is None or not self._runner.addresses:
+        if self._url is None:
             message = "use it as: async with Sandbox() as sandbox"
             raise RuntimeError(message)
-        host, port = self._runner.addresses[0][:2]
-        return str(URL.build(scheme="http", host=host, port=port))
+        return self._url
+
+    def _running(self) -> web.AppRunner:
+        _ = self.url  # raises if it does not run
+        assert self._runner is not None  # noqa: S101  # it was entered
+        return self._runner
+
+    async def stop(self) -> None:
+        """Listen no more and drop all connections, as in an outage; `start` ends it.
+
+        Workflows run on, and nothing is forgotten.
+        """
+        runner = self._running()
+        for site in runner.sites:
+            await site.stop()
+        for _ in range(3):
+            # What was being accepted takes a few rounds to become a connection.
+            assert runner.server is not None  # noqa: S101  # until it is cleaned up
+            for connection in runner.server.connections:
+                if connection.transport is not None:
+                    connection.transport.abort()
+            await asyncio.sleep(0)
+
+    async def start(self) -> None:
+        """Listen again after `stop`, on the same port."""
+        runner = self._running()
+        if not runner.addresses:
+            await self._listen(runner)
+
+    async def _listen(self, runner: web.AppRunner) -> None:
+        host, port = self._address
+        await web.TCPSite(runner, host, port).start()
+        host, port = self._address = runner.addresses[0][:2]
+        self._url = str(URL.build(scheme="http", host=host, port=port))
+
+    async def restart(self, *, forget: bool = False) -> None:
+        """Drop all connections and come back at once, on the same port.
+
+        Args:
+            forget: Whether the workflows are unknown afterwards. What was seen stays.
+        """
+        await self.stop()
+        if forget:
+            self._lanes.clear()
+            self._by_id.clear()
+        await self.start()
 
     def session(
         self,
@@ -297,8 +328,49 @@ class Sandbox:
         """
         self._signed_out.add(account_name(account))
 
+    def fault(
+        self,
+        kind: Kind,
+        *,
+        on: Endpoint | None = None,
+        count: int | None = 1,
+        probability: float | None = None,
+        after: int = 0,
+        account: str | None = None,
+        **details: Any,
+    ) -> Fault:
+        """Let something go wrong on the way, until `mend`.
+
+        Of the rules that fit a request, the one that was made first strikes.
+
+        Args:
+            kind: What goes wrong: ``status``, ``throttle``, ``reset_before``,
+                ``reset_after``, ``stall``, ``drip``, ``garbage``, ``truncated``,
+                ``huge``, ``deep``, ``headers``, ``redirect``, ``bad_id``, ``mangle``.
+            on: Which requests: ``start``, ``status`` or ``cancel``; by default any.
+            count: How often it is consumed at most; None for any number.
+            probability: In which fraction of the requests it strikes, at random by the
+                sandbox's seed; pass ``count=None`` too for more than one.
+            after: How many of these requests pass first.
+            account: The identification token whose requests are meant.
+            details: The settings of the kind, such as ``status=503``.
+
+        Returns:
+            The fault, with the account of when it was ``consumed``.
+        """
+        return self._faults.add(
+            kind,
+            on=on,
+            count=count,
+            probability=probability,
+            after=after,
+            account=account and account_name(account),
+            details=details,
+        )
+
     def mend(self) -> None:
-        """Undo `fail_next`, `fail_action` and `sign_out` from now on."""
+        """Undo `fail_next`, `fail_action`, `sign_out` and `fault` from now on."""
+        self._faults.rules.clear()
         self._orders.clear()
         self._signed_out.clear()
         self._broken.append((self._clock.now(), {}))
@@ -307,6 +379,25 @@ class Sandbox:
     def workflows(self) -> tuple[SeenWorkflow, ...]:
         """The workflows that were taken, in order."""
         return tuple(self.seen.workflows)
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """All faults that were ever made, in order."""
+        return tuple(self._faults.made)
+
+    @property
+    def faults_consumed(self) -> int:
+        """How often any fault was really met."""
+        return sum(len(fault.consumed) for fault in self._faults.made)
+
+    @property
+    def taken_by_definition(self) -> dict[str, list[str]]:
+        """The ids of the workflows taken, in order, by their definition.
+
+        The key is the definition in JSON with sorted keys and without spaces. With
+        unique definitions, a list of two is something that was done twice.
+        """
+        return self.seen.by_definition()
 
     @property
     def requests(self) -> int:
@@ -326,28 +417,37 @@ class Sandbox:
 
     # Requests
 
-    @web.middleware
-    async def _in_envelope(
-        self, request: web.Request, handler: Handler
-    ) -> web.StreamResponse:
-        """Answer in the API's envelope, whatever happened."""
-        try:
-            return await handler(request)
-        except Refusal as refusal:
-            error = {"type": refusal.type, "message": refusal.message}
-            return _reply({"success": False, "error": error}, refusal.status)
+    def _handler(self, endpoint: Endpoint | None, work: Work) -> Handler:
+        """Return what answers requests to an endpoint, unless a fault does."""
 
-    def _starter(self, generation: Generation) -> Handler:
-        async def start(request: web.Request) -> web.StreamResponse:
-            self.seen.starts += 1
+        async def in_envelope(request: web.Request) -> web.Response:
+            try:
+                return await work(request)
+            except Refusal as refusal:
+                error = {"type": refusal.type, "message": refusal.message}
+                return _reply({"success": False, "error": error}, refusal.status)
+
+        async def answer(request: web.Request) -> web.StreamResponse:
+            self.seen.count(endpoint)
+            if self._faults and endpoint is not None:
+                token = request.headers.get("identification-token", "")
+                fault = self._faults.claim(endpoint, account_name(token))
+                if fault is not None:
+                    return await self._faults.play(
+                        fault, endpoint, request, in_envelope
+                    )
+            return await in_envelope(request)
+
+        return answer
+
+    def _starter(self, generation: Generation) -> Work:
+        async def start(request: web.Request) -> web.Response:
             account = self._authenticated(request, generation)
             return self._start(generation, account, await request.read())
 
         return start
 
-    def _start(
-        self, generation: Generation, account: str, body: bytes
-    ) -> web.StreamResponse:
+    def _start(self, generation: Generation, account: str, body: bytes) -> web.Response:
         definition = _read(body)
         roots = _checked(definition, generation)
         if not self._plus and any(_needs_plus(root) for root in roots):
@@ -412,9 +512,8 @@ class Sandbox:
         bell = statistics.NormalDist(math.log(MEDIAN), SPREAD)
         return math.exp(bell.inv_cdf(share))
 
-    def _teller(self, generation: Generation) -> Handler:
-        async def tell(request: web.Request) -> web.StreamResponse:
-            self.seen.polls += 1
+    def _teller(self, generation: Generation) -> Work:
+        async def tell(request: web.Request) -> web.Response:
             workflow = self._asked(request, generation)
             workflow.polls += 1
             fields = self._told(workflow)
@@ -449,14 +548,12 @@ class Sandbox:
         definition = workflow.definition
         return maker.completion(_loaded(definition), definition)
 
-    async def _cancel(self, request: web.Request) -> web.StreamResponse:
-        self.seen.cancels += 1
+    async def _cancel(self, request: web.Request) -> web.Response:
         workflow = self._asked(request, "linked_api")
         cancelled = workflow.lane.cancel(workflow)
         return _reply({"success": True, "result": {"cancelled": cancelled}})
 
     async def _unknown(self, request: web.Request) -> NoReturn:
-        self.seen.others += 1
         message = f"There is no {request.method} {request.path}."
         raise Refusal("notFound", message, 404)
 
