@@ -19,6 +19,8 @@ from linkedapi_async.errors import (
     ChildMissingError,
     ConnectionFailedError,
     InvalidDefinitionError,
+    JournalError,
+    JournalLockedError,
     LinkedApiError,
     NestingError,
     ParameterError,
@@ -37,7 +39,7 @@ from linkedapi_async.errors import (
     WorkflowNotFoundError,
 )
 from linkedapi_async.policies import Polling, Retries
-from linkedapi_async.session import Session, Stats
+from linkedapi_async.session import Resumed, Session, Stats
 
 
 __all__ = [
@@ -52,6 +54,8 @@ __all__ = [
     "Completion",
     "ConnectionFailedError",
     "InvalidDefinitionError",
+    "JournalError",
+    "JournalLockedError",
     "LinkedApiError",
     "NestingError",
     "Outcome",
@@ -62,6 +66,7 @@ __all__ = [
     "RejectedError",
     "RequestError",
     "Result",
+    "Resumed",
     "Retries",
     "Session",
     "SessionClosedError",

@@ -10,19 +10,22 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import anyio
 
 from linkedapi_async import _protocol, _wire
 from linkedapi_async._action import Action, misfits
+from linkedapi_async._entry import Entry, ending_of
 from linkedapi_async._handle import WorkflowHandle
 from linkedapi_async._lanes import Answer, Finished, Missed, Ticket
 from linkedapi_async._protocol import Completed, Kind, Request, Started, Status
+from linkedapi_async._stream import DELIVERED
 from linkedapi_async._verbs import Verbs
 from linkedapi_async._wire import Roots
 from linkedapi_async.errors import (
     AccountPausedError,
+    JournalError,
     LinkedApiError,
     RateLimitedError,
     RequestError,
@@ -34,6 +37,7 @@ from linkedapi_async.errors import (
 
 
 if TYPE_CHECKING:
+    from linkedapi_async.journal import Journal, Row
     from linkedapi_async.session import Session
 
 _log = logging.getLogger("linkedapi_async")
@@ -113,7 +117,7 @@ class Account(Verbs):
         try:
             return await start.done
         except asyncio.CancelledError:
-            if not start.sent:
+            if not start.begun:
                 task.cancel()
             raise
 
@@ -147,18 +151,82 @@ class Account(Verbs):
         return known
 
     def _watch(
-        self, ticket: Ticket, roots: Roots | None, key: str | None, *, ordered: bool
+        self,
+        ticket: Ticket,
+        roots: Roots | None,
+        key: str | None,
+        *,
+        ordered: bool,
+        entry: Entry | None = None,
     ) -> WorkflowHandle[Any]:
         handle: WorkflowHandle[Any] = WorkflowHandle(
-            self, roots, ticket=ticket, key=key
+            self, roots, ticket=ticket, key=key, entry=entry
         )
         self._handles[ticket.id] = handle
         self.session._hub.watch(ticket, ordered=ordered)
         return handle
 
+    def _entry(self, key: str | None) -> Entry | None:
+        """Return the entry of a start in the journal, if there is a journal."""
+        journal = self.session.journal
+        if journal is None:
+            return None
+        # Unique in the journal: each opening of it has a number of its own.
+        name = f"run-{journal.run}-{next(self.session._starts)}" if key is None else key
+        return Entry(journal, self.session._spawn, name, stream=key is not None)
+
+    async def _recall(self, key: str, workflow: Any) -> WorkflowHandle[Any] | None:
+        """Return the handle of an item that an earlier run of a stream has started.
+
+        None if none has; `DELIVERED` if the item was delivered.
+
+        Raises:
+            ValueError: The key is being started at present, or is another account's.
+            StartUnknownError: Nobody knows whether it was started.
+        """
+        journal = self.session.journal
+        row = await journal.row(key) if journal is not None else None
+        if journal is None or row is None:
+            return None
+        if row.state == "intended":
+            message = f"the key {key!r} is being started already; keys are unique"
+            raise ValueError(message)
+        if row.account != self.name:
+            message = f"the key {key!r} belongs to the account {row.account!r}"
+            raise ValueError(message)
+        if row.state == "unknown":
+            message = (
+                f"{key!r} was sent and not answered; decide with journal.adopt() or "
+                "journal.discard()"
+            )
+            raise StartUnknownError(message, account=self.name)
+        if row.state == "delivered":
+            return cast("WorkflowHandle[Any]", DELIVERED)
+        return self._resumed(journal, row, workflow)
+
+    def _resumed(
+        self, journal: Journal, row: Row, workflow: Any = None
+    ) -> WorkflowHandle[Any]:
+        """Return the handle of a workflow that an earlier run has started."""
+        known = self._handles.get(str(row.workflow_id))
+        if known is not None:
+            return known
+        if not isinstance(workflow, Action | tuple):
+            workflow = _wire.load_workflow(row.definition, check=False)
+        entry = Entry(journal, self.session._spawn, row.key, stream=row.stream)
+        ticket = Ticket(str(row.workflow_id), self)
+        ending = ending_of(row)
+        if ending is None:
+            return self._watch(ticket, workflow, row.key, ordered=True, entry=entry)
+        ticket.end = Finished(ending)
+        entry.resumed()
+        return WorkflowHandle(self, workflow, ticket=ticket, key=row.key, entry=entry)
+
     def _finished(self, ticket: Ticket) -> None:
         """Forget a handle whose workflow has ended; whoever holds it keeps it."""
-        self._handles.pop(ticket.id, None)
+        handle = self._handles.pop(ticket.id, None)
+        if handle is not None and handle._entry is not None and ticket.end is not None:
+            handle._entry.end(ticket.end.value)
         counters = self.session._counters
         ending = ticket.end and ticket.end.value
         if isinstance(ending, Completed):
@@ -186,7 +254,6 @@ class Account(Verbs):
 
     async def _ask(self, workflow_id: str) -> Status:
         """Ask once how a workflow is."""
-        self.session._check_open()
         workflow_id = _protocol.checked_id(workflow_id)
         request = self.session._api.status(workflow_id)
         return await self._call_about(
@@ -210,9 +277,13 @@ class Account(Verbs):
             raise UnsupportedError(message, generation="account_api")
         request = self.session._api.cancel(workflow_id)
         handle = self._handles.get(workflow_id)
+        lost: list[RequestError] = []
         cancelled = await self._call_about(
-            workflow_id, request, _protocol.read_cancelled
+            workflow_id, request, _protocol.read_cancelled, lost
         )
+        if not cancelled and lost:
+            # The answer to an earlier try was lost, and that one may have done it.
+            cancelled = await self._ask(workflow_id) == "cancelled"
         if cancelled and handle is not None and handle._ticket is not None:
             error = WorkflowCancelledError(workflow_id=workflow_id)
             self.session._hub.resolve(handle._ticket, Finished(error))
@@ -232,11 +303,15 @@ class Account(Verbs):
         return await drain(lambda: self.handles, timeout)
 
     async def _call_about(
-        self, workflow_id: str, request: Request, read: Callable[[Any], T]
+        self,
+        workflow_id: str,
+        request: Request,
+        read: Callable[[Any], T],
+        lost: list[RequestError] | None = None,
     ) -> T:
         """Send *request*, which is about a workflow that the API may not know."""
         try:
-            return await self._call(request, "ask", read)
+            return await self._call(request, "ask", read, lost=lost)
         except RequestError as error:
             raise _protocol.missed(error, workflow_id).error from None
 
@@ -245,9 +320,19 @@ class Account(Verbs):
         request: Request,
         kind: Kind,
         read: Callable[[Any], T],
-        start: _Start | None = None,
+        *,
+        admitted: bool = False,
+        lost: list[RequestError] | None = None,
     ) -> T:
-        """Send *request*, again where the failure rules say so, and read the answer."""
+        """Send *request*, again where the failure rules say so, and read the answer.
+
+        Args:
+            request: What to send.
+            kind: What the failure rules go by.
+            read: Makes the value of the answer's result.
+            admitted: Whether the host's pause and rate were heeded already.
+            lost: Gets the failures after which the work may have been done.
+        """
         retries, rng = self.session.retries, self.session._rng
         budget = self.session._budget
         budget.earn()
@@ -255,9 +340,9 @@ class Account(Verbs):
         while True:
             attempt += 1
             try:
-                await self.session._hub.admit()
-                if start is not None:
-                    start.sent = True
+                if not admitted:
+                    await self.session._hub.admit()
+                admitted = False
                 reply = await self.session._http.send(
                     request, self._headers, fresh=kind == "start_write"
                 )
@@ -265,6 +350,8 @@ class Account(Verbs):
             except RequestError as error:
                 failed = error
             self._note(failed)
+            if lost is not None and _protocol.failure_of(failed) in {"lost", "garbled"}:
+                lost.append(failed)
             what = _protocol.verdict(failed, kind)
             if what == "retry_once":
                 what, maybe_taken = ("unknown" if maybe_taken else "retry"), True
@@ -301,7 +388,7 @@ class _Start:
         self.done: asyncio.Future[WorkflowHandle[Any]] = (
             asyncio.get_running_loop().create_future()
         )
-        self.sent = False
+        self.begun = False
 
     async def run(self) -> None:
         account = self._account
@@ -327,16 +414,50 @@ class _Start:
 
     async def _send(self) -> WorkflowHandle[Any]:
         account, session = self._account, self._account.session
+        entry = account._entry(self._key)
         async with account._turn, session._start_limit:
             session._check_open()
             account._check_working()
             request = session._api.start(self._definition)
-            started: Started = await account._call(
-                request, _kind(self._roots), _protocol.read_started, self
-            )
+            await session._hub.admit()
+            self.begun = True
+            if entry is None:
+                started = await self._post(request)
+            else:
+                started = await self._noted_post(request, entry)
             session._counters.started += 1
             ticket = Ticket(started.workflow_id, account, started.status)
-            return account._watch(ticket, self._roots, self._key, ordered=True)
+            handle = account._watch(
+                ticket, self._roots, self._key, ordered=True, entry=entry
+            )
+        # The next start need not wait until this one is on disk; its caller does.
+        if entry is not None:
+            await self._note(entry, started)
+        return handle
+
+    async def _post(self, request: Request) -> Started:
+        return await self._account._call(
+            request, _kind(self._roots), _protocol.read_started, admitted=True
+        )
+
+    async def _noted_post(self, request: Request, entry: Entry) -> Started:
+        """Send the start between the two notes that make a crash harmless."""
+        await entry.intend(self._account.name, request.body or b"")
+        try:
+            return await self._post(request)
+        except StartUnknownError:
+            await entry.unknown()
+            raise
+        except Exception:
+            await entry.refused()
+            raise
+
+    async def _note(self, entry: Entry, started: Started) -> None:
+        try:
+            await entry.taken(started.workflow_id)
+        except JournalError as error:
+            error.workflow_id = started.workflow_id
+            raise
 
 
 def _kind(roots: Roots) -> Kind:
@@ -355,5 +476,5 @@ async def drain(
     with anyio.move_on_after(timeout):
         while handles := unfinished():
             with contextlib.suppress(LinkedApiError):
-                await handles[0].completion(math.inf)
+                await handles[0]._end(math.inf)
     return unfinished()

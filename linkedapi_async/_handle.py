@@ -7,6 +7,7 @@ import math
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
+from linkedapi_async._entry import Entry
 from linkedapi_async._lanes import Ticket
 from linkedapi_async._outcomes import Completion
 from linkedapi_async._protocol import Completed, Status
@@ -32,7 +33,15 @@ class WorkflowHandle(Generic[ResultT]):
     `Session.attach` and `Session.as_completed`.
     """
 
-    __slots__ = ("__weakref__", "_account", "_ended", "_ticket", "key", "workflow")
+    __slots__ = (
+        "__weakref__",
+        "_account",
+        "_ended",
+        "_entry",
+        "_ticket",
+        "key",
+        "workflow",
+    )
 
     workflow: Roots | None
     """What was asked; None for an id attached without its workflow."""
@@ -47,10 +56,12 @@ class WorkflowHandle(Generic[ResultT]):
         ticket: Ticket | None = None,
         error: Exception | None = None,
         key: str | None = None,
+        entry: Entry | None = None,
     ) -> None:
         self._account = account
         self._ticket = ticket
         self._ended: Completion | Exception | None = error
+        self._entry = entry
         self.workflow = workflow
         self.key = key
 
@@ -108,11 +119,25 @@ class WorkflowHandle(Generic[ResultT]):
         if timeout is not None and (math.isnan(timeout) or timeout < 0):
             message = f"timeout: 0 or more seconds are due, got {timeout!r}"
             raise ValueError(message)
-        if self._ended is None and self._ticket is not None:
-            self._ended = await self._wait(self._ticket, timeout)
+        await self._end(timeout)
+        if self._entry is not None and not self._entry.stream:
+            self._entry.acknowledge()
         if isinstance(self._ended, Completion):
             return self._ended
         raise copy.copy(cast("Exception", self._ended))
+
+    async def _end(self, timeout: float | None = None) -> None:
+        """Wait until it has ended and the journal knows, without acknowledging it."""
+        if self._ended is None and self._ticket is not None:
+            ended = await self._wait(self._ticket, timeout)
+            if self._entry is not None:
+                await self._entry.noted()
+            self._keep(ended)
+
+    def _keep(self, ended: Completion | Exception) -> None:
+        """Keep what came first, so that all who wait get the same object."""
+        if self._ended is None:
+            self._ended = ended
 
     async def _wait(
         self, ticket: Ticket, timeout: float | None
@@ -125,8 +150,6 @@ class WorkflowHandle(Generic[ResultT]):
             raise WaitTimeoutError(
                 seconds=seconds, handle=self, workflow_id=ticket.id
             ) from None
-        if self._ended is not None:
-            return self._ended
         if isinstance(ending.value, Completed):
             return read_completion(ending.value.raw, self.workflow, ticket.id)
         return cast("Exception", ending.value)

@@ -20,6 +20,28 @@ A stale one breaks after the request was sent, and then nobody knows.
 """
 
 
+class _BrokenError(aiohttp.ClientError):
+    """The connection broke after the request was sent."""
+
+
+async def _once(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Keep aiohttp from sending a request again by itself when the connection breaks.
+
+    A second cancellation would be answered with False, as if the first had failed.
+    """
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise _BrokenError(type(error).__name__) from None
+
+
+ONCE = (_once,)
+
+
 @attrs.frozen(kw_only=True)
 class HttpSettings:
     """What is forced on every request, also with a `ClientSession` of the user's."""
@@ -42,7 +64,10 @@ class Http:
         self._client = borrowed or self._open(keepalive=15.0)
         self._owned = [] if borrowed else [self._client]
         self._starter = borrowed
-        self._timeout = aiohttp.ClientTimeout(total=settings.timeout)
+        # With a bound of its own, a wait for a connection is told from one for an answer.
+        self._timeout = aiohttp.ClientTimeout(
+            total=settings.timeout, connect=settings.timeout / 2
+        )
 
     def _open(self, *, keepalive: float) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
@@ -85,6 +110,7 @@ class Http:
                 timeout=self._timeout,
                 ssl=self._settings.ssl,
                 proxy=self._settings.proxy,
+                middlewares=ONCE if request.method == "DELETE" else None,
             ) as response:
                 body = await self._read(response)
                 if body is not None:

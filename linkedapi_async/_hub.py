@@ -18,9 +18,9 @@ from linkedapi_async._lanes import (
     Finished,
     Lanes,
     Missed,
-    Throttle,
     Ticket,
 )
+from linkedapi_async._throttle import Throttle
 
 
 if TYPE_CHECKING:

@@ -21,6 +21,10 @@ Start: TypeAlias = Callable[
 ]
 
 
+DELIVERED: Any = object()
+"""Stands for an item that an earlier run of the stream has delivered."""
+
+
 class AsCompleted:
     """What `Session.as_completed` returns.
 
@@ -42,9 +46,10 @@ class AsCompleted:
         self._finished: asyncio.Queue[WorkflowHandle[Any] | None] = asyncio.Queue()
         self._running: set[asyncio.Task[None]] = set()
         self._feeder: asyncio.Task[None] | None = None
+        self._keys: set[str] = set()
         self._input_error: Exception | None = None
         self._feeder_done = False
-        self._lent = False
+        self._lent: WorkflowHandle[Any] | None = None
 
     async def __aenter__(self) -> Self:
         if self._feeder is not None:
@@ -72,12 +77,15 @@ class AsCompleted:
         if self._feeder is None:
             message = "use it as: async with session.as_completed(…) as done"
             raise RuntimeError(message)
-        if self._lent:
-            self._lent = False
+        if self._lent is not None:
+            # Asking for the next says that this one was dealt with.
+            if self._lent._entry is not None:
+                self._lent._entry.acknowledge()
+            self._lent = None
             self._slots.release()
         handle = await self._finished.get()
         if handle is not None:
-            self._lent = True
+            self._lent = handle
             return handle
         self._finished.put_nowait(None)
         if self._input_error is not None:
@@ -104,15 +112,26 @@ class AsCompleted:
         if self._feeder_done and not self._running:
             self._finished.put_nowait(None)
 
+    async def _known(self, key: str, workflow: Any) -> Any:
+        if key in self._keys:
+            message = f"the key {key!r} came twice; keys are unique"
+            raise ValueError(message)
+        self._keys.add(key)
+        return await self._account._recall(key, workflow)
+
     async def _run(self, item: Any) -> None:
         key, workflow = _parted(item)
         roots = workflow if isinstance(workflow, tuple) else (workflow,)
         try:
-            handle = await self._start(roots, key)
+            known = None if key is None else await self._known(key, workflow)
+            if known is DELIVERED:
+                self._slots.release()
+                return
+            handle = known or await self._start(roots, key)
         except Exception as error:  # noqa: BLE001  # the handle's result() raises it
             handle = WorkflowHandle(self._account, workflow, error=error, key=key)
         with contextlib.suppress(LinkedApiError):
-            await handle.completion()
+            await handle._end()
         self._finished.put_nowait(handle)
 
 

@@ -225,7 +225,9 @@ class Verbs(ABC):
             WorkflowNotFoundError: The API does not know the id.
             RequestError: The API refused, or did not answer.
         """
-        return await self._on()._ask(workflow_id)
+        account = self._on()
+        account.session._check_open()
+        return await account._ask(workflow_id)
 
     async def cancel(self, workflow_id: str) -> bool:
         """Cancel a workflow by its id; return whether it was.

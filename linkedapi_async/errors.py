@@ -21,6 +21,8 @@
     ├─ WorkflowNotFoundError (LookupError)
     ├─ WaitTimeoutError (TimeoutError)     the wait ended, the workflow goes on
     ├─ SessionClosedError
+    ├─ JournalError                        what was started could not be noted or read
+    │  └─ JournalLockedError               somebody else has the journal open
     ├─ ActionError                         one action of a finished workflow failed
     ├─ AmbiguousKeyError (KeyError)
     └─ ChildMissingError (KeyError)
@@ -286,6 +288,7 @@ class WorkflowFailedError(LinkedApiError):
 
     Attributes:
         reason: The API's word for it, such as ``linkedinAccountSignedOut``.
+        explanation: The API's words on it.
     """
 
     def __init__(
@@ -293,6 +296,7 @@ class WorkflowFailedError(LinkedApiError):
     ) -> None:
         super().__init__(f"{reason}: {message}", workflow_id=workflow_id)
         self.reason = reason
+        self.explanation = message
 
 
 class WorkflowCancelledError(LinkedApiError):
@@ -334,6 +338,29 @@ class SessionClosedError(LinkedApiError):
     def __init__(self, *, workflow_id: str | None = None) -> None:
         advice = "; session.attach() with its id waits on" if workflow_id else ""
         super().__init__(f"the session was closed{advice}", workflow_id=workflow_id)
+
+
+class JournalError(LinkedApiError):
+    """The journal could not note or read what was started.
+
+    What was asked of it is not on disk: the file is damaged, the disk is full, the
+    journal is closed, or the step does not follow from the one before it.
+    """
+
+
+class JournalLockedError(JournalError):
+    """Somebody else has the journal open.
+
+    Attributes:
+        path: The file of the journal.
+    """
+
+    def __init__(self, *, path: str) -> None:
+        super().__init__(
+            f"the journal {path} is open in another session or process; end that one, "
+            "or give each its own file"
+        )
+        self.path = path
 
 
 class ActionError(LinkedApiError):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import os
 import random
 import ssl as ssl_module
 from collections.abc import Awaitable, Coroutine, Mapping
+from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
 import attrs
@@ -26,6 +28,9 @@ from linkedapi_async._verbs import Verbs
 from linkedapi_async.errors import LinkedApiError, SessionClosedError
 from linkedapi_async.policies import Polling, Retries, RetryBudget
 
+
+if TYPE_CHECKING:
+    from linkedapi_async.journal import Journal, Row
 
 _log = logging.getLogger("linkedapi_async")
 
@@ -75,6 +80,18 @@ class Stats:
         return self.polls / max(1, self.completed + self.failed)
 
 
+@attrs.frozen(kw_only=True)
+class Resumed:
+    """What earlier runs have left; `Session.resume` gives it."""
+
+    handles: tuple[WorkflowHandle[Any], ...]
+    """What has not ended, or was not delivered; in the order in which it was started."""
+    unknown: tuple[Row, ...]
+    """Starts that nobody knows the fate of: `Journal.adopt` or `Journal.discard`."""
+    foreign: tuple[Row, ...]
+    """Rows of accounts that this session does not have."""
+
+
 class Session(Verbs):
     """Runs workflows on the accounts of one main token.
 
@@ -102,6 +119,8 @@ class Session(Verbs):
         largest_answer: The largest answer that is read, in bytes.
         connections: How many connections are open at most, and so requests under way.
         rate: How many polls are sent at most per second; None sets no bound.
+        journal: Where to note what is started and how it ended: the path of a SQLite
+            file, or a `linkedapi_async.journal.Journal`; `resume` picks up from there.
         cancel_on_exit: Whether leaving cancels what is unfinished, remotely.
         allow_insecure_http: Whether *base_url* may be plain http off loopback.
 
@@ -126,6 +145,7 @@ class Session(Verbs):
         largest_answer: int = LARGEST_ANSWER,
         connections: int = 50,
         rate: float | None = None,
+        journal: str | os.PathLike[str] | Journal | None = None,
         cancel_on_exit: bool = False,
         allow_insecure_http: bool = False,
     ) -> None:
@@ -136,6 +156,7 @@ class Session(Verbs):
         self.retries: Retries = retries or Retries()
         self._rng = random.Random()  # noqa: S311  # spreads waits, guards nothing
         self._counters = Counters()
+        self._starts = itertools.count(1)
         self._budget = RetryBudget(self.retries.budget)
         self._settings = HttpSettings(
             timeout=request_timeout,
@@ -147,6 +168,7 @@ class Session(Verbs):
         )
         self._borrowed = http
         self._rate = rate
+        self._journal = None if journal is None else _opened(journal)
         self._cancel_on_exit = cancel_on_exit
         self._identification_token = identification_token
         self._accounts: dict[str, Account] = {}
@@ -186,6 +208,8 @@ class Session(Verbs):
         if self._loop is not None:
             message = "a session is entered once: make another one"
             raise RuntimeError(message)
+        if self._journal is not None:
+            await self._journal.open()
         self._loop = asyncio.get_running_loop()
         self._http = Http(self._settings, self._borrowed)
         self._start_limit = asyncio.Semaphore(self._settings.connections)
@@ -208,15 +232,22 @@ class Session(Verbs):
     ) -> None:
         self._check_open()
         self._closed = True
-        try:
+        async with AsyncExitStack() as stack:
+            # From the last line to the first, whatever goes wrong on the way.
+            if self._journal is not None:
+                stack.push_async_callback(self._journal.aclose)
+            stack.push_async_callback(self._http.aclose)
+            stack.push_async_callback(self._rest)
+            stack.push_async_callback(self._hub.aclose, _closed_error)
             # Starts under way end, at most a request timeout later: no id is lost.
-            while self._tasks:
-                await asyncio.wait(self._tasks)
+            await self._rest()
             if self._cancel_on_exit:
                 await self._cancel_all()
-        finally:
-            await self._hub.aclose(lambda t: SessionClosedError(workflow_id=t.id))
-            await self._http.aclose()
+
+    async def _rest(self) -> None:
+        """Wait for the tasks of the session."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
 
     async def _cancel_all(self) -> None:
         async def cancel(handle: WorkflowHandle[Any]) -> None:
@@ -287,6 +318,44 @@ class Session(Verbs):
         return self.account(self._identification_token)
 
     @property
+    def journal(self) -> Journal | None:
+        """The journal, if the session keeps one."""
+        return self._journal
+
+    async def resume(self) -> Resumed:
+        """Pick up what earlier runs with the same journal have left.
+
+        Name the accounts with `account` first: rows know them by their names only.
+
+        Returns:
+            Typed handles of all that has not ended, or has ended and was not
+            delivered; the starts that wait for a decision; the rows of accounts that
+            this session does not have.
+
+        Raises:
+            ValueError: The session keeps no journal.
+            JournalError: The journal cannot be read.
+        """
+        self._check_open()
+        if self._journal is None:
+            message = "resume() needs Session(journal=…)"
+            raise ValueError(message)
+        if self._identification_token is not None:
+            self._on()
+        accounts = {account.name: account for account in self._accounts.values()}
+        rows = await self._journal.rows("taken", "finished", "unknown")
+        own = [row for row in rows if row.account in accounts]
+        return Resumed(
+            handles=tuple(
+                accounts[row.account]._resumed(self._journal, row)
+                for row in own
+                if row.state != "unknown"
+            ),
+            unknown=tuple(row for row in own if row.state == "unknown"),
+            foreign=tuple(row for row in rows if row.account not in accounts),
+        )
+
+    @property
     def handles(self) -> tuple[WorkflowHandle[Any], ...]:
         """All unfinished handles of all accounts."""
         return tuple(h for a in self._accounts.values() for h in a.handles)
@@ -332,6 +401,17 @@ class Session(Verbs):
         state = "closed" if self._closed else "open" if self._loop else "not entered"
         where = f"{self._api.generation} at {self._api.base_url}"
         return f"<Session {where}, {len(self._accounts)} accounts, {state}>"
+
+
+def _closed_error(ticket: Ticket) -> SessionClosedError:
+    return SessionClosedError(workflow_id=ticket.id)
+
+
+def _opened(journal: str | os.PathLike[str] | Journal) -> Journal:
+    # Imported here, for most sessions keep none.
+    from linkedapi_async.journal import open_journal  # noqa: PLC0415
+
+    return open_journal(journal)
 
 
 def _api(

@@ -18,15 +18,15 @@ HOME = pathlib.Path(linkedapi_async.__file__).parent
 # From the ground up; within a floor a later room may look into an earlier one.
 FLOORS: list[list[str]] = [
     ["_version", "_compile", "errors", "_fields", "_scopes", "params", "policies"],
-    ["_action", "_lanes"],
+    ["_action", "_throttle", "_lanes"],
     ["_outcomes", "results"],
     ["st", "nv", "_wire"],
     [
-        *("_protocol", "_hub"),
-        *("sandbox._world", "sandbox._made", "sandbox._queue", "sandbox._server"),
-        *("sandbox", "sandbox.__main__"),
+        *("_protocol", "_hub", "_rows", "journal"),
+        *("sandbox._world", "sandbox._made", "sandbox._queue", "sandbox._faults"),
+        *("sandbox._server", "sandbox", "sandbox.__main__"),
     ],
-    ["_http", "_handle", "_stream", "_verbs", "_account", "session"],
+    ["_http", "_entry", "_handle", "_stream", "_verbs", "_account", "session"],
     ["__init__"],
 ]
 
@@ -38,6 +38,7 @@ HEIGHT = {
 IN_FUNCTIONS = {
     ("_fields", "difflib"),
     ("_wire", "cattrs"),
+    ("session", "linkedapi_async.journal"),
     ("sandbox._server", "linkedapi_async.session"),
 }
 
@@ -47,6 +48,7 @@ UNSEEN = {
     "_protocol": {"aiohttp", "anyio", "asyncio", "socket", "ssl", "time"},
     "_hub": {"aiohttp", "linkedapi_async._action", "linkedapi_async._wire"},
     "_lanes": {"aiohttp", "anyio", "asyncio", "datetime", "time"},
+    "_throttle": {"aiohttp", "anyio", "asyncio", "datetime", "time"},
     "_outcomes": {"cattrs", "json", "orjson"},
     "policies": {"aiohttp", "anyio", "asyncio", "datetime", "time"},
     "__init__": {
@@ -56,7 +58,7 @@ UNSEEN = {
 }
 ONLY_IN = {
     "cattrs": {"_wire"},
-    "aiohttp": {"_http", "session", "sandbox._server"},
+    "aiohttp": {"_http", "session", "sandbox._faults", "sandbox._server"},
     "orjson": {"_wire"},
 }
 

@@ -24,10 +24,10 @@ from linkedapi_async._lanes import (
     Finished,
     Lanes,
     Missed,
-    Throttle,
     Ticket,
     Waiting,
 )
+from linkedapi_async._throttle import Throttle
 from linkedapi_async.policies import Polling
 
 

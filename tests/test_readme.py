@@ -33,14 +33,17 @@ def block(mark: str) -> str:
     return str(text)
 
 
-def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run *code* in an interpreter of its own."""
+def run(
+    code: str, folder: Path, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run *code* in an interpreter and a folder of its own."""
     return subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
         text=True,
         timeout=100,
         check=False,
+        cwd=folder,
         env={**os.environ, "PYTHONIOENCODING": "utf-8", **environment},
     )
 
@@ -59,7 +62,7 @@ def sandbox_url() -> Iterator[str]:
         process.terminate()
 
 
-def test_every_snippet_runs(sandbox_url: str) -> None:
+def test_every_snippet_runs(sandbox_url: str, tmp_path: Path) -> None:
     """The snippets run from top to bottom, and print what the README shows."""
     snippets = [
         text for mark, language, text in BLOCKS if language == "python" and not mark
@@ -67,6 +70,7 @@ def test_every_snippet_runs(sandbox_url: str) -> None:
     (shown,) = (t for mark, language, t in BLOCKS if language == "text" and not mark)
     done = run(
         HURRY + "\n".join(snippets),
+        tmp_path,
         LINKED_API_TOKEN="token",
         IDENTIFICATION_TOKEN="account",
         LINKED_API_BASE_URL=sandbox_url,
@@ -77,12 +81,14 @@ def test_every_snippet_runs(sandbox_url: str) -> None:
     assert shown in done.stdout
     assert "Acme has" in done.stdout
     assert "follows" in done.stdout
+    assert 2 == done.stdout.count("told https://www.linkedin.com/in/")
+    assert "() wait for a decision" in done.stdout
     assert 20 == len(re.findall(r"^Company \d+ \d+$", done.stdout, re.MULTILINE))
 
 
-def test_mistake_is_caught_at_run_time() -> None:
+def test_mistake_is_caught_at_run_time(tmp_path: Path) -> None:
     """Python says what the README says that it says."""
-    done = run(block("mistake"))
+    done = run(block("mistake"), tmp_path)
 
     assert f"linkedapi_async.errors.{block('python')}" in done.stderr
 

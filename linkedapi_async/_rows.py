@@ -1,0 +1,277 @@
+"""Rows of the journal, in SQLite: the schema, its versions, and every statement."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import operator
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias, cast
+
+import attrs
+
+from linkedapi_async.errors import JournalError
+
+
+State: TypeAlias = Literal["intended", "taken", "unknown", "finished", "delivered"]
+"""How far a start has come.
+
+*intended*: about to be sent, or under way. *taken*: the server gave it an id.
+*unknown*: sent, or about to be when the process died; nobody knows whether it was
+taken. *finished*: it has ended. *delivered*: whoever started it has seen the end.
+"""
+
+How: TypeAlias = Literal["completed", "failed", "cancelled", "lost"]
+"""How a workflow ended; *lost*: nobody will ever know."""
+
+
+@attrs.frozen
+class Row:
+    """What the journal knows of one start."""
+
+    key: str
+    """The caller's key, or one that the session made up."""
+    account: str
+    """The ``name`` of the account, never its token."""
+    state: State
+    """How far it has come."""
+    workflow_id: str | None
+    """The API's id of it, once it was taken."""
+    definition: bytes = attrs.field(repr=False)
+    """What was to be started, as JSON; empty once it is not needed any more."""
+    how: How | None
+    """How it ended, if it did."""
+    ending: bytes | None = attrs.field(repr=False)
+    """What came at the end, unless it was not to be stored."""
+    stream: bool = attrs.field(converter=bool)
+    """Whether it is an item of a resumable stream: its key is never used again."""
+    run: int
+    """Which opening of the journal wrote it first: 1 for the first one."""
+    created: float
+    """When the intent was written, in seconds since 1970."""
+    updated: float
+    """When the last step was written, in seconds since 1970."""
+
+
+_ROW: Final = tuple(field.name for field in attrs.fields(Row))
+_COLUMNS: Final = tuple(name for name in _ROW if name != "ending")
+_columns: Final = operator.attrgetter(*_COLUMNS)
+_ADD: Final = (
+    f"INSERT INTO workflows ({', '.join(_COLUMNS)}) "  # noqa: S608  # own names
+    f"VALUES ({', '.join('?' * len(_COLUMNS))}) ON CONFLICT (key) DO NOTHING"
+)
+
+
+@functools.cache
+def _change(*fields: str) -> str:
+    new = ", ".join(f"{name} = ?" for name in fields)
+    return f"UPDATE workflows SET {new} WHERE key = ? AND state = ?"  # noqa: S608  # own names
+
+
+_APPLICATION: Final = 0x4C41504A
+"""What marks the file as a journal of ours: "LAPJ"."""
+
+# From each version to the next. What was released is never changed, only added to.
+_MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        "CREATE TABLE openings (run INTEGER PRIMARY KEY, opened REAL NOT NULL)",
+        """
+        CREATE TABLE workflows (
+            n INTEGER PRIMARY KEY,
+            key TEXT NOT NULL UNIQUE,
+            account TEXT NOT NULL,
+            state TEXT NOT NULL,
+            workflow_id TEXT,
+            how TEXT,
+            stream INTEGER NOT NULL,
+            run INTEGER NOT NULL,
+            created REAL NOT NULL,
+            updated REAL NOT NULL,
+            definition BLOB NOT NULL
+        )
+        """,
+        # No more indexes: each costs every start a tenth, to save a scan at a resume.
+        # Apart, or each later step would write a large ending once more.
+        "CREATE TABLE endings (n INTEGER PRIMARY KEY, ending BLOB NOT NULL)",
+    ),
+)
+
+_TROUBLES: Final = {
+    "SQLITE_CORRUPT": "is damaged",
+    "SQLITE_NOTADB": "is damaged, or no journal",
+    "SQLITE_FULL": "has no room: the disk is full",
+    "SQLITE_BUSY": "is locked by another program that writes to it",
+    "SQLITE_READONLY": "may not be written",
+    "SQLITE_CANTOPEN": "cannot be opened",
+}
+
+
+def trouble(path: object, error: Exception) -> JournalError:
+    """Return what *error* of the file means for its owner."""
+    name = getattr(error, "sqlite_errorname", "")
+    if isinstance(error, OSError):
+        name = "SQLITE_CANTOPEN"
+    what = next((w for n, w in _TROUBLES.items() if name.startswith(n)), "failed")
+    advice = "nothing of this was written"
+    if "damaged" in what:
+        advice = (
+            "move it away together with its -wal and begin a new one; the platform's "
+            "history shows what runs, and `sqlite3 FILE .recover` may save the rows"
+        )
+    told = JournalError(f"the journal {path} {what} ({error}); {advice}")
+    told.__cause__ = error
+    return told
+
+
+def read_version(connection: sqlite3.Connection, path: object) -> int:
+    """Return the version of a journal; 0 for an empty file.
+
+    Raises:
+        JournalError: It is something else, or was written by a newer version.
+    """
+    (mark,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if mark != _APPLICATION and (mark, version, tables) != (0, 0, 0):
+        message = (
+            f"{path} is a database of something else, not a journal; it was left as it "
+            "is, choose another file"
+        )
+        raise JournalError(message)
+    newest = len(_MIGRATIONS)
+    if version > newest:
+        message = (
+            f"the journal {path} has version {version}, this linkedapi-async reads up "
+            f"to {newest}; install a newer one, or choose another file"
+        )
+        raise JournalError(message)
+    return int(version)
+
+
+def begin_run(connection: sqlite3.Connection, path: object) -> int:
+    """Bring a journal up to date and doubt what the last run left open.
+
+    Returns:
+        Which run this is: 1 for the first one.
+
+    Raises:
+        JournalError: As for `read_version`.
+    """
+    version = read_version(connection, path)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA secure_delete = ON")
+    connection.execute("BEGIN IMMEDIATE")
+    for number, statements in enumerate(_MIGRATIONS[version:], version + 1):
+        for statement in statements:
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {number}")
+    connection.execute(f"PRAGMA application_id = {_APPLICATION}")
+    connection.execute(
+        "UPDATE workflows SET state = 'unknown' WHERE state = 'intended'"
+    )
+    cursor = connection.execute(
+        "INSERT INTO openings (opened) VALUES (?)", (time.time(),)
+    )
+    connection.execute("COMMIT")
+    return cast("int", cursor.lastrowid)
+
+
+def read(path: Path, states: Sequence[State]) -> list[Row]:
+    """Return the rows of a file, without writing to it.
+
+    Raises:
+        JournalError: It is no journal, of another version, or damaged.
+    """
+    uri = f"{path.as_uri()}?mode=ro"
+    try:
+        with contextlib.closing(sqlite3.connect(uri, uri=True)) as connection:
+            if read_version(connection, path) == len(_MIGRATIONS):
+                return Table(connection).rows(states)
+    except sqlite3.Error as error:
+        raise trouble(path, error) from error
+    message = (
+        f"the journal {path} is of an older version; opening it for a session brings "
+        "it up to date"
+    )
+    raise JournalError(message)
+
+
+class Table:
+    """The rows, and every statement about them.
+
+    A method that changes something says whether the row was there in that state.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._execute = connection.execute
+
+    def add(self, row: Row) -> bool:
+        """Add *row*, unless its key is there."""
+        return self._execute(_ADD, _columns(row)).rowcount == 1
+
+    def change(self, key: str, old: State, /, **fields: Any) -> bool:
+        """Set *fields* of a row that is in the state *old*."""
+        facts = (*fields.values(), key, old)
+        return self._execute(_change(*fields), facts).rowcount == 1
+
+    def drop(self, key: str, old: State) -> bool:
+        """Remove a row that is in the state *old*."""
+        cursor = self._execute(
+            "DELETE FROM workflows WHERE key = ? AND state = ?", (key, old)
+        )
+        return cursor.rowcount == 1
+
+    def keep(self, key: str, ending: bytes) -> None:
+        """Store the *ending* of a row that has none."""
+        self._execute(
+            "INSERT INTO endings SELECT n, ? FROM workflows WHERE key = ?",
+            (ending, key),
+        )
+
+    def state(self, key: str) -> State | None:
+        """Return the state of a row."""
+        found: State | None = self._one("state", "key", key)
+        return found
+
+    def key(self, workflow_id: str) -> str | None:
+        """Return the key of the first row with *workflow_id*."""
+        found: str | None = self._one("key", "workflow_id", workflow_id)
+        return found
+
+    def row(self, key: str) -> Row | None:
+        """Return a row."""
+        return next(self._select("WHERE key = ?", (key,)), None)
+
+    def rows(self, states: Sequence[State]) -> list[Row]:
+        """Return the rows in *states*, all for none, in the order of their intents."""
+        if not states:
+            return [*self._select("", ())]
+        where = f"WHERE state IN ({', '.join('?' * len(states))})"
+        return [*self._select(where, states)]
+
+    def forget(self, before: float, *, streams: bool) -> int:
+        """Remove rows delivered *before*, in seconds since 1970; return how many."""
+        gone = "state = 'delivered' AND updated <= ? AND stream <= ?"
+        facts = (before, streams)
+        self._execute(
+            f"DELETE FROM endings WHERE n IN (SELECT n FROM workflows WHERE {gone})",  # noqa: S608  # own words
+            facts,
+        )
+        return self._execute(f"DELETE FROM workflows WHERE {gone}", facts).rowcount  # noqa: S608  # own words
+
+    def _one(self, what: str, by: str, value: str) -> Any:
+        query = f"SELECT {what} FROM workflows WHERE {by} = ? ORDER BY n LIMIT 1"  # noqa: S608  # own names
+        found = self._execute(query, (value,)).fetchone()
+        return found and found[0]
+
+    def _select(self, where: str, facts: Sequence[Any]) -> Iterator[Row]:
+        query = (
+            f"SELECT {', '.join(_ROW)} FROM workflows LEFT JOIN endings USING (n) "  # noqa: S608  # own names
+            f"{where} ORDER BY n"
+        )
+        for found in self._execute(query, facts):
+            yield Row(*found)
