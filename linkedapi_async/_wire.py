@@ -142,12 +142,19 @@ def encode(value: Any) -> bytes:
         return json.dumps(value, separators=(",", ":")).encode()
 
 
-def decode(body: bytes | str) -> Any:
+_DIGITS = bytes(ord("0" if chr(byte).isdecimal() else " ") for byte in range(256))
+_BEYOND_64_BITS = b"0" * 20
+
+
+def decode(body: bytes) -> Any:
     """Return the JSON value of *body*.
 
     Raises:
         ValueError: It is not JSON.
     """
+    # orjson would make a float of a number with as many digits, and lose some of them.
+    if _BEYOND_64_BITS in body.translate(_DIGITS):
+        return _decode_slowly(body)
     try:
         return orjson.loads(body)
     except ValueError:

@@ -8,8 +8,10 @@ import inspect
 import logging
 import math
 import pickle
+import ssl
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -1461,3 +1463,43 @@ async def test_retries_have_a_budget(server: Scripted) -> None:
 
     assert 10 <= retries <= 17
     assert 60 + retries == server.count("GET")
+
+
+@pytest.mark.parametrize("trusted", [False, True], ids=["unknown", "wrong-host"])
+async def test_certificate_that_does_not_fit_gets_no_token(trusted: bool) -> None:
+    """Neither a certificate of nobody's nor one of another host is talked to."""
+    pem = Path(__file__).parent / "data" / "wrong.example.pem"
+    own = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    own.load_cert_chain(pem)
+    sent = bytearray()
+
+    async def listen(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Take down what comes."""
+        sent.extend(await reader.read())
+        writer.close()
+
+    # In debug mode the listening side complains of the handshake, as it should fail.
+    loop = asyncio.get_running_loop()
+    complain = loop.get_exception_handler()
+    loop.set_exception_handler(lambda *_: None)
+    context = ssl.create_default_context(cafile=str(pem)) if trusted else True
+    server = await asyncio.start_server(listen, "127.0.0.1", 0, ssl=own)
+    port = server.sockets[0].getsockname()[1]
+    async with (
+        server,
+        Session(
+            linked_api_token=TOKEN,
+            identification_token=ACCOUNT,
+            base_url=f"https://127.0.0.1:{port}",
+            ssl=context,
+            retries=Retries(attempts=2, first=0.001, cap=0.01),
+        ) as session,
+    ):
+        with pytest.raises(ConnectionFailedError, match="Certificate") as caught:
+            await session.run(INVITE)
+    loop.set_exception_handler(complain)
+
+    assert not caught.value.sent
+    assert b"" == bytes(sent)
