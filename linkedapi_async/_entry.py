@@ -44,8 +44,8 @@ class Entry:
         self._spawn = spawn
         self._noted: asyncio.Task[None] | None = None
         self._acknowledged = False
-        self.key = key
-        self.stream = stream
+        self.key: str = key
+        self.stream: bool = stream
 
     async def intend(self, account: str, definition: bytes) -> None:
         """Note that the workflow is about to be started."""

@@ -157,7 +157,7 @@ def _within(value: str, minimum: int | None, maximum: int | None) -> str:
     return low + ("" if maximum is None else f" and {value} <= {maximum}")
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Text(Spec):
     """A string, within a length in characters."""
 
@@ -183,7 +183,7 @@ class Text(Spec):
         return value
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Whole(Spec):
     """A whole number within bounds."""
 
@@ -204,7 +204,7 @@ class Whole(Spec):
         return value
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Flag(Spec):
     """True or False."""
 
@@ -219,7 +219,7 @@ class Flag(Spec):
         return value
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Choice(Spec):
     """One of the known words; an unknown one passes with a warning."""
 
@@ -246,7 +246,7 @@ class Choice(Spec):
         warn_of(f"{value!r} is not a known value and is sent as it is; {hint}")
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Many(Spec):
     """A list of values, kept as a tuple."""
 
@@ -280,7 +280,7 @@ class Many(Spec):
                 self.item.warn(item)
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Nested(Spec):
     """An object of a parameter class."""
 
@@ -303,7 +303,7 @@ class Nested(Spec):
         return value
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Either(Spec):
     """A plain string or an object of a parameter class."""
 
@@ -343,7 +343,7 @@ def _spec(annotation: Any, known: Fact) -> Spec:
     return Flag() if annotation is bool else Nested(annotation)
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Row:
     """One parameter of a class: its names, its facts, its check."""
 

@@ -364,7 +364,7 @@ class MemoryJournal(Journal):
         """
         if self._is_open:
             raise JournalLockedError(path=":memory:")
-        self.run = _rows.begin_run(self._connection, ":memory:")
+        self.run: int = _rows.begin_run(self._connection, ":memory:")
         self._is_open = True
 
     async def aclose(self) -> None:
@@ -401,7 +401,7 @@ class SqliteJournal(Journal):
             message = "a journal needs a file; MemoryJournal() has none"
             raise ValueError(message)
         # One file, one lock, by whatever way somebody comes to it.
-        self.path = Path(path).resolve()
+        self.path: Path = Path(path).resolve()
         self._writer: _Writer | None = None
 
     @property
@@ -425,7 +425,7 @@ class SqliteJournal(Journal):
             raise JournalLockedError(path=str(self.path))
         writer = self._writer = _Writer(self.path, before)
         try:
-            self.run = await writer.opened
+            self.run: int = await writer.opened
         except BaseException:
             writer.stop()
             raise
