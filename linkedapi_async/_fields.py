@@ -157,13 +157,14 @@ def _within(value: str, minimum: int | None, maximum: int | None) -> str:
     return low + ("" if maximum is None else f" and {value} <= {maximum}")
 
 
-@attrs.frozen(eq=False)
 class Text(Spec):
     """A string, within a length in characters."""
 
-    minimum: int | None = None
-    maximum: int | None = None
     due = "a string"
+
+    def __init__(self, minimum: int | None = None, maximum: int | None = None) -> None:
+        self.minimum = minimum
+        self.maximum = maximum
 
     def sure(self, name: str, kind: str) -> str:  # noqa: ARG002
         text = f"type_of({name}) is str and {name}.isascii()"
@@ -183,13 +184,14 @@ class Text(Spec):
         return value
 
 
-@attrs.frozen(eq=False)
 class Whole(Spec):
     """A whole number within bounds."""
 
-    minimum: int | None = None
-    maximum: int | None = None
     due = "a whole number"
+
+    def __init__(self, minimum: int | None = None, maximum: int | None = None) -> None:
+        self.minimum = minimum
+        self.maximum = maximum
 
     def sure(self, name: str, kind: str) -> str:  # noqa: ARG002
         return f"type_of({name}) is int" + _within(name, self.minimum, self.maximum)
@@ -204,7 +206,6 @@ class Whole(Spec):
         return value
 
 
-@attrs.frozen(eq=False)
 class Flag(Spec):
     """True or False."""
 
@@ -219,12 +220,13 @@ class Flag(Spec):
         return value
 
 
-@attrs.frozen(eq=False)
 class Choice(Spec):
     """One of the known words; an unknown one passes with a warning."""
 
-    known: tuple[str, ...]
     due = "a string"
+
+    def __init__(self, known: tuple[str, ...]) -> None:
+        self.known = known
 
     @property
     def kind(self) -> Any:
@@ -246,13 +248,14 @@ class Choice(Spec):
         warn_of(f"{value!r} is not a known value and is sent as it is; {hint}")
 
 
-@attrs.frozen(eq=False)
 class Many(Spec):
     """A list of values, kept as a tuple."""
 
-    item: Spec
-    maximum: int | None = None
     due = "a list"
+
+    def __init__(self, item: Spec, maximum: int | None = None) -> None:
+        self.item = item
+        self.maximum = maximum
 
     def check(self, value: Any) -> Any:
         if isinstance(value, (str, bytes, bytearray)):
@@ -280,11 +283,11 @@ class Many(Spec):
                 self.item.warn(item)
 
 
-@attrs.frozen(eq=False)
 class Nested(Spec):
     """An object of a parameter class."""
 
-    cls: type[Any]
+    def __init__(self, cls: type[Any]) -> None:
+        self.cls = cls
 
     @property
     def due(self) -> str:  # type: ignore[override]
@@ -303,12 +306,12 @@ class Nested(Spec):
         return value
 
 
-@attrs.frozen(eq=False)
 class Either(Spec):
     """A plain string or an object of a parameter class."""
 
-    text: Text
-    nested: Nested
+    def __init__(self, text: Text, nested: Nested) -> None:
+        self.text = text
+        self.nested = nested
 
     @property
     def due(self) -> str:  # type: ignore[override]
