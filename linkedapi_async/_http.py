@@ -65,6 +65,8 @@ class Http:
         self._owned = [] if borrowed else [self._client]
         self._starter = borrowed
         # With a bound of its own, a wait for a connection is told from one for an answer.
+        # It costs a poll a twentieth, and a GET is sent again either way.
+        self._asking = aiohttp.ClientTimeout(total=settings.timeout)
         self._timeout = aiohttp.ClientTimeout(
             total=settings.timeout, connect=settings.timeout / 2
         )
@@ -107,7 +109,7 @@ class Http:
                 headers=headers,
                 allow_redirects=False,
                 raise_for_status=False,
-                timeout=self._timeout,
+                timeout=self._asking if request.method == "GET" else self._timeout,
                 ssl=self._settings.ssl,
                 proxy=self._settings.proxy,
                 middlewares=ONCE if request.method == "DELETE" else None,

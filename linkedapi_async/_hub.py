@@ -88,7 +88,8 @@ class Hub:
         self._idle: list[asyncio.Future[None]] = []
         self._busy = 0
         self._nap: asyncio.Future[None] | None = None
-        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm: asyncio.Handle | None = None
+        self._alarm_at = math.inf
         self._waits: _Listeners = {}
         self._glances: _Listeners = {}
         self._crash: BaseException | None = None
@@ -361,9 +362,11 @@ class Hub:
         if when is None or self._loop is None:
             return
         if self._alarm is not None:
-            if self._alarm.when() <= when:
+            if self._alarm_at <= when:
                 return
             self._alarm.cancel()
+        # Kept here, for the handle of uvloop tells no time when it is due at once.
+        self._alarm_at = when
         self._alarm = self._loop.call_at(when, self._ring)
 
     def _ring(self) -> None:
