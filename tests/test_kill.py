@@ -66,7 +66,7 @@ async def test_fifty_kills(tmp_path: Path) -> None:
     people.write_text("\n".join(["url,text", *rows]), encoding="utf-8")
     outputs, kills = [], 0
     async with Sandbox(speed=SPEED, seed=4) as sandbox:
-        rare: dict[str, Any] = {"probability": 0.01, "count": None}
+        rare: dict[str, Any] = {"probability": 0.0125, "count": None}
         sandbox.fault("reset_after", on="start", **rare)
         sandbox.fault("reset_before", **rare)
         sandbox.fault("status", on="status", status=503, **rare)
