@@ -24,7 +24,7 @@ FLOORS: list[list[str]] = [
     [
         *("_protocol", "_hub", "_rows", "journal"),
         *("sandbox._world", "sandbox._made", "sandbox._queue", "sandbox._faults"),
-        *("sandbox._server", "sandbox", "sandbox.__main__"),
+        *("sandbox._answers", "sandbox._server", "sandbox", "sandbox.__main__"),
     ],
     ["_http", "_entry", "_handle", "_stream", "_verbs", "_account", "session"],
     ["__init__"],
@@ -58,7 +58,10 @@ UNSEEN = {
 }
 ONLY_IN = {
     "cattrs": {"_wire"},
-    "aiohttp": {"_http", "session", "sandbox._faults", "sandbox._server"},
+    "aiohttp": {
+        *("_http", "session"),
+        *("sandbox._answers", "sandbox._faults", "sandbox._server"),
+    },
     "orjson": {"_wire"},
 }
 

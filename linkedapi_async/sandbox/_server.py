@@ -10,9 +10,8 @@ import hashlib
 import math
 import statistics
 import uuid
-import warnings
 from bisect import bisect_right
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeAlias
 
@@ -20,15 +19,21 @@ import attrs
 from aiohttp import web
 from yarl import URL
 
-from linkedapi_async import _wire
-from linkedapi_async._action import custom, misfits, paths
 from linkedapi_async._fields import Generation
-from linkedapi_async.errors import (
-    InvalidDefinitionError,
-    UnknownValueWarning,
-    WorkflowError,
-)
 from linkedapi_async.policies import Polling
+from linkedapi_async.sandbox._answers import (
+    Keys,
+    LoopClock,
+    Refusal,
+    account_name,
+    checked,
+    failure_of,
+    loaded,
+    needs_plus,
+    read,
+    reply,
+    state_fields,
+)
 from linkedapi_async.sandbox._faults import Fault, Faults, Kind, Work
 from linkedapi_async.sandbox._made import Break, Maker
 from linkedapi_async.sandbox._queue import Endpoint, Failure, Lane, Seen, SeenWorkflow
@@ -46,31 +51,8 @@ MEDIAN = 25.0
 SPREAD = 0.6
 """The standard deviation of the logarithm of how long workflows take."""
 
-TOKEN_HEADERS: dict[Generation, str] = {
-    "account_api": "account-api-token",
-    "linked_api": "linked-api-token",
-}
 PREFIXES: dict[Generation, str] = {"account_api": "/account", "linked_api": ""}
 ID_PREFIXES: dict[Generation, str] = {"account_api": "account", "linked_api": "wf"}
-MESSAGES = {
-    "linkedinAccountSignedOut": (
-        "This LinkedIn account has been signed out in our cloud browser."
-    ),
-    "subscriptionRequired": (
-        "No purchased subscription seats available for this LinkedIn account."
-    ),
-}
-"""What the API's documentation prints; https://linkedapi.io/docs/making-requests"""
-
-
-class Refusal(Exception):  # noqa: N818
-    """A request that is answered with an error in the API's envelope."""
-
-    def __init__(self, type: str, message: str, status: int) -> None:
-        super().__init__(type)
-        self.type = type
-        self.message = message
-        self.status = status
 
 
 @attrs.frozen
@@ -79,31 +61,6 @@ class Order:
 
     failure: Failure
     account: str | None
-
-
-class LoopClock:
-    """The clock of the event loop, from when the sandbox was entered."""
-
-    def __init__(self) -> None:
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._origin = 0.0
-        self._stopped = 0.0
-
-    def start(self) -> None:
-        """Let the time begin."""
-        self._loop = asyncio.get_running_loop()
-        self._origin = self._loop.time()
-
-    def stop(self) -> None:
-        """Let the time stand still, so that what was seen stays as it was."""
-        self._stopped = self.now()
-        self._loop = None
-
-    def now(self) -> float:
-        """Return the time in seconds."""
-        if self._loop is None:
-            return self._stopped
-        return self._loop.time() - self._origin
 
 
 class Sandbox:
@@ -146,10 +103,7 @@ class Sandbox:
         self.seen: Seen = Seen()
         self.speed = speed
         self._duration = duration
-        self._tokens = None if tokens is None else tuple(tokens)
-        self._identification_tokens = (
-            None if identification_tokens is None else tuple(identification_tokens)
-        )
+        self._keys = Keys(tokens, identification_tokens)
         self._plus = plus
         self._address: tuple[str, int] = (host, port)
         self._url: str | None = None
@@ -277,8 +231,8 @@ class Sandbox:
         # The session stands a floor above, and only this convenience needs it.
         from linkedapi_async.session import Session  # noqa: PLC0415
 
-        named = self._identification_tokens or ("sandbox-account",)
-        token = (self._tokens or ("sandbox-token",))[0]
+        named = self._keys.accounts or ("sandbox-account",)
+        token = (self._keys.main or ("sandbox-token",))[0]
         linked = generation == "linked_api"
         return Session(
             **{
@@ -301,7 +255,7 @@ class Sandbox:
             account: The identification token whose next workflow is meant; by default
                 the next of any.
         """
-        failure = _failure(reason, message)
+        failure = failure_of(reason, message)
         self._orders.append(Order(failure, account and account_name(account)))
 
     def fail_action(
@@ -314,7 +268,7 @@ class Sandbox:
             reason: The API's error type, such as ``retrievingNotAllowed``.
             message: The API's message.
         """
-        failure = _failure(reason, message)
+        failure = failure_of(reason, message)
         broken = self._broken[-1][1] | {action_type: (failure.reason, failure.message)}
         self._broken.append((self._clock.now(), broken))
 
@@ -425,7 +379,7 @@ class Sandbox:
                 return await work(request)
             except Refusal as refusal:
                 error = {"type": refusal.type, "message": refusal.message}
-                return _reply({"success": False, "error": error}, refusal.status)
+                return reply({"success": False, "error": error}, refusal.status)
 
         async def answer(request: web.Request) -> web.StreamResponse:
             self.seen.count(endpoint)
@@ -442,20 +396,20 @@ class Sandbox:
 
     def _starter(self, generation: Generation) -> Work:
         async def start(request: web.Request) -> web.Response:
-            account = self._authenticated(request, generation)
+            account = self._keys.account(request, generation)
             return self._start(generation, account, await request.read())
 
         return start
 
     def _start(self, generation: Generation, account: str, body: bytes) -> web.Response:
-        definition = _read(body)
-        roots = _checked(definition, generation)
-        if not self._plus and any(_needs_plus(root) for root in roots):
+        definition = read(body)
+        roots = checked(definition, generation)
+        if not self._plus and any(needs_plus(root) for root in roots):
             message = "Some actions of this workflow require the Plus plan."
             raise Refusal("plusPlanRequired", message, 402)
         failure = None
         if account in self._signed_out:
-            failure = _failure("linkedinAccountSignedOut", None)
+            failure = failure_of("linkedinAccountSignedOut", None)
             if generation == "linked_api":
                 raise Refusal(failure.reason, failure.message, 403)
         failure = failure or self._ordered(account)
@@ -463,8 +417,8 @@ class Sandbox:
         result = {"workflowId": workflow.id}
         if generation == "linked_api":
             waits = workflow.began is None
-            result |= _state_fields("pending" if waits else "running")
-        return _reply({"success": True, "result": result})
+            result |= state_fields("pending" if waits else "running")
+        return reply({"success": True, "result": result})
 
     def _ordered(self, account: str) -> Failure | None:
         for order in self._orders:
@@ -519,7 +473,7 @@ class Sandbox:
             fields = self._told(workflow)
             if generation == "linked_api":
                 fields = {"workflowId": workflow.id, **fields}
-            return _reply({"success": True, "result": fields})
+            return reply({"success": True, "result": fields})
 
         return tell
 
@@ -528,10 +482,10 @@ class Sandbox:
         if state in {"pending", "running"}:
             # https://linkedapi.io/docs/account-api/executing-workflows
             older = workflow.generation == "account_api"
-            return _state_fields("running" if older else state)
+            return state_fields("running" if older else state)
         if workflow.noticed is None:
             workflow.noticed = self._clock.now()
-        fields = _state_fields(state)
+        fields = state_fields(state)
         if workflow.failure is not None and state == "failed":
             fields["failure"] = attrs.asdict(workflow.failure)
         elif state == "completed":
@@ -546,19 +500,19 @@ class Sandbox:
         broken = self._broken[since - 1][1]
         maker = Maker(self._world, workflow.generation, workflow.account, broken)
         definition = workflow.definition
-        return maker.completion(_loaded(definition), definition)
+        return maker.completion(loaded(definition), definition)
 
     async def _cancel(self, request: web.Request) -> web.Response:
         workflow = self._asked(request, "linked_api")
         cancelled = workflow.lane.cancel(workflow)
-        return _reply({"success": True, "result": {"cancelled": cancelled}})
+        return reply({"success": True, "result": {"cancelled": cancelled}})
 
     async def _unknown(self, request: web.Request) -> NoReturn:
         message = f"There is no {request.method} {request.path}."
         raise Refusal("notFound", message, 404)
 
     def _asked(self, request: web.Request, generation: Generation) -> SeenWorkflow:
-        account = self._authenticated(request, generation)
+        account = self._keys.account(request, generation)
         workflow = self._by_id.get(request.match_info["id"])
         # What belongs to others is unknown, as if it were not there.
         if workflow is None or (workflow.account, workflow.generation) != (
@@ -567,114 +521,3 @@ class Sandbox:
         ):
             raise Refusal("workflowNotFound", "There is no such workflow.", 404)
         return workflow
-
-    def _authenticated(self, request: web.Request, generation: Generation) -> str:
-        """Return the name of the account that a request is for."""
-        self._check_token(request, TOKEN_HEADERS[generation], self._tokens)
-        return account_name(
-            self._check_token(
-                request, "identification-token", self._identification_tokens
-            )
-        )
-
-    def _check_token(
-        self, request: web.Request, header: str, valid: tuple[str, ...] | None
-    ) -> str:
-        token = request.headers.get(header, "")
-        word = "".join(part.capitalize() for part in header.split("-"))
-        if not token:
-            required = f"{word[0].lower()}{word[1:]}Required"
-            message = f"'{header}' is missing in request headers."
-            raise Refusal(required, message, 401)
-        if valid is not None and token not in valid:
-            message = f"The provided '{header}' is invalid."
-            raise Refusal(f"invalid{word}", message, 401)
-        return token
-
-
-def account_name(identification_token: str) -> str:
-    """Return the name of an account, which identifies it and tells nothing.
-
-    It is the default name that a session gives.
-    """
-    return hashlib.sha256(identification_token.encode()).hexdigest()[:12]
-
-
-def _failure(reason: str, message: str | None) -> Failure:
-    text = message or MESSAGES.get(reason, f"The sandbox was told to say {reason}.")
-    return Failure(reason, text)
-
-
-def _reply(envelope: Any, status: int = 200) -> web.Response:
-    return web.Response(
-        body=_wire.encode(envelope), status=status, content_type="application/json"
-    )
-
-
-def _state_fields(state: str) -> dict[str, Any]:
-    fields = {"workflowStatus": state}
-    return {**fields, "pendingReason": "queued"} if state == "pending" else fields
-
-
-def _read(body: bytes) -> Any:
-    """Return a definition as it came.
-
-    Raises:
-        Refusal: It is no JSON, or neither an object nor an array.
-    """
-    try:
-        definition = _wire.decode(body)
-    except (ValueError, RecursionError):
-        definition = None
-    if not isinstance(definition, dict | list):
-        detail = "a JSON object or array is due"
-        message = f"Invalid request body/parameters: {detail}."
-        raise Refusal("invalidRequestPayload", message, 400)
-    return definition
-
-
-def _loaded(definition: Any) -> Any:
-    with warnings.catch_warnings():
-        # Unknown words pass, as in a client; unknown action types are dealt with.
-        warnings.simplefilter("ignore", UnknownValueWarning)
-        return _wire.load_workflow(definition)
-
-
-def _checked(definition: Any, generation: Generation) -> list[_wire.AnyAction]:
-    """Return the roots of a workflow.
-
-    Raises:
-        Refusal: With all problems, each with its path.
-    """
-    try:
-        loaded = list(_wire.numbered(_loaded(definition)))
-    except InvalidDefinitionError as error:
-        raise _invalid(error.problems) from None
-    problems = [p for path, root in loaded for p in _misfits(root, generation, path)]
-    if problems:
-        raise _invalid(problems)
-    return [root for _, root in loaded]
-
-
-def _misfits(
-    root: _wire.AnyAction, generation: Generation, path: str
-) -> Iterator[WorkflowError]:
-    for place, node in paths(root, path):
-        if isinstance(node, custom):
-            message = f"{node.action_type!r} is not an action type"
-            yield WorkflowError(message, path=place)
-    yield from misfits(root, generation, path)
-
-
-def _invalid(problems: Collection[WorkflowError]) -> Refusal:
-    details = "; ".join(str(problem) for problem in problems)
-    # https://linkedapi.io/docs/executing-workflows
-    message = (
-        "The workflow configuration is not valid due to violated action constraints or "
-        f"invalid action parameters: {details}."
-    )
-    return Refusal("invalidWorkflow", message, 400)
-
-
-def _needs_plus(root: _wire.AnyAction) -> bool:
-    return any(node.action_type.startswith("nv.") for node in root.walk())
