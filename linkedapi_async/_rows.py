@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import operator
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, cast
 
@@ -58,15 +57,44 @@ class Row:
 
 _ROW: Final = tuple(field.name for field in attrs.fields(Row))
 _COLUMNS: Final = tuple(name for name in _ROW if name != "ending")
-_columns: Final = operator.attrgetter(*_COLUMNS)
-_ADD: Final = (
+ADD: Final = (
     f"INSERT INTO workflows ({', '.join(_COLUMNS)}) "  # noqa: S608  # own names
     f"VALUES ({', '.join('?' * len(_COLUMNS))}) ON CONFLICT (key) DO NOTHING"
 )
 
 
+class Step:
+    """A change of one row, which goes together with others of its kind.
+
+    Args:
+        statement: Changes one row with *facts*, or none.
+        facts: The values for the statement.
+        missed: Makes the error, if it is one, for when no row was changed.
+    """
+
+    __slots__ = ("facts", "missed", "statement")
+
+    def __init__(
+        self,
+        statement: str,
+        facts: Sequence[Any],
+        missed: Callable[[Table], Exception | None],
+    ) -> None:
+        self.statement: str = statement
+        self.facts: Sequence[Any] = facts
+        self.missed: Callable[[Table], Exception | None] = missed
+
+    def __call__(self, table: Table) -> None:
+        """Change the row alone."""
+        if not table.changed(self.statement, self.facts):
+            error = self.missed(table)
+            if error is not None:
+                raise error
+
+
 @functools.cache
-def _change(*fields: str) -> str:
+def change(*fields: str) -> str:
+    """Return what sets *fields* of the row with a key that is in a state."""
     new = ", ".join(f"{name} = ?" for name in fields)
     return f"UPDATE workflows SET {new} WHERE key = ? AND state = ?"  # noqa: S608  # own names
 
@@ -208,15 +236,24 @@ class Table:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._execute = connection.execute
+        self._many = connection.executemany
 
-    def add(self, row: Row) -> bool:
-        """Add *row*, unless its key is there."""
-        return self._execute(_ADD, _columns(row)).rowcount == 1
+    def changed(self, statement: str, facts: Sequence[Any]) -> bool:
+        """Run *statement*; return whether it has changed its row."""
+        return self._execute(statement, facts).rowcount == 1
+
+    def together(self, statement: str, facts: Sequence[Sequence[Any]]) -> bool:
+        """Run *statement* with each of the *facts*; change nothing if one misses."""
+        self._execute("SAVEPOINT together")
+        every = self._many(statement, facts).rowcount == len(facts)
+        if not every:
+            self._execute("ROLLBACK TO together")
+        self._execute("RELEASE together")
+        return every
 
     def change(self, key: str, old: State, /, **fields: Any) -> bool:
         """Set *fields* of a row that is in the state *old*."""
-        facts = (*fields.values(), key, old)
-        return self._execute(_change(*fields), facts).rowcount == 1
+        return self.changed(change(*fields), (*fields.values(), key, old))
 
     def drop(self, key: str, old: State) -> bool:
         """Remove a row that is in the state *old*."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import math
 import os
 import sqlite3
@@ -24,7 +25,7 @@ from typing import Any, Self, TypeAlias, TypeVar, cast
 
 from linkedapi_async import _rows
 from linkedapi_async._protocol import checked_id
-from linkedapi_async._rows import How, Row, State, Table
+from linkedapi_async._rows import How, Row, State, Step, Table, change
 from linkedapi_async.errors import JournalError, JournalLockedError
 
 
@@ -136,27 +137,16 @@ class Journal(ABC):
             JournalError: As for all steps; do not send then.
         """
         now = self._now()
-        row = Row(
-            key=_checked_key(key),
-            account=account,
-            state="intended",
-            workflow_id=None,
-            definition=definition,
-            how=None,
-            ending=None,
-            stream=stream,
-            run=self.run,
-            created=now,
-            updated=now,
+        facts = (
+            *(_checked_key(key), account, "intended", None, definition, None),
+            *(stream, self.run, now, now),
         )
 
-        def step(table: Table) -> None:
-            """Add the row, or say what is there."""
-            if not table.add(row):
-                message = f"{key!r} is in the journal already, {table.state(key)}"
-                raise ValueError(message)
+        def there(table: Table) -> ValueError:
+            """Say what is there."""
+            return ValueError(f"{key!r} is in the journal already, {table.state(key)}")
 
-        await self._do(step)
+        await self._do(Step(_rows.ADD, facts, there))
 
     async def taken(self, key: str, workflow_id: str) -> None:
         """Note the id that the server gave; intended → taken.
@@ -298,15 +288,16 @@ class Journal(ABC):
         **fields: Any,
     ) -> None:
         """Change the state of a row from *old* to *new*, or find it there if *twice*."""
-        now = self._now()
 
-        def step(table: Table) -> None:
-            if not table.change(key, old, state=new, updated=now, **fields):
-                state = table.state(key)
-                if state != new or not twice:
-                    raise _impossible(key, state, word or new)
+        def elsewhere(table: Table) -> JournalError | None:
+            state = table.state(key)
+            if state == new and twice:
+                return None
+            return _impossible(key, state, word or new)
 
-        await self._do(step)
+        statement = change("state", "updated", *fields)
+        facts = (new, self._now(), *fields.values(), key, old)
+        await self._do(Step(statement, facts, elsewhere))
 
     async def _drop(self, key: str, old: State, word: str) -> None:
         """Remove a row that is *old*."""
@@ -569,12 +560,8 @@ class _Writer:
         done: list[_Done] = []
         try:
             connection.execute("BEGIN IMMEDIATE")
-            for step, future in batch:
-                try:
-                    done.append((future, step(table), None))
-                except (JournalError, ValueError) as error:
-                    # A step checks before it changes: the others are not touched.
-                    done.append((future, None, error))
+            for statement, jobs in itertools.groupby(batch, _statement):
+                done += _run(table, statement, [*jobs])
             connection.execute("COMMIT")
         except Exception as error:  # noqa: BLE001  # the thread must live on
             with contextlib.suppress(sqlite3.Error):
@@ -590,6 +577,28 @@ class _Writer:
         # A loop that is closed has nobody left who waits.
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(_resolve, done)
+
+
+def _statement(job: _Job) -> str | None:
+    """Return what a step shares with others of its kind."""
+    step, _ = job
+    return step.statement if isinstance(step, Step) else None
+
+
+def _run(table: Table, statement: str | None, jobs: list[_Job]) -> list[_Done]:
+    """Run steps of one kind, all together if none of them fails."""
+    if statement is not None and len(jobs) > 1:
+        facts = [cast("Step", step).facts for step, _ in jobs]
+        if table.together(statement, facts):
+            return [(future, None, None) for _, future in jobs]
+    done: list[_Done] = []
+    for step, future in jobs:
+        try:
+            done.append((future, step(table), None))
+        except (JournalError, ValueError) as error:
+            # A step checks before it changes: the others are not touched.
+            done.append((future, None, error))
+    return done
 
 
 def _resolve(done: list[_Done]) -> None:
