@@ -27,6 +27,10 @@ How: TypeAlias = Literal["completed", "failed", "cancelled", "lost"]
 """How a workflow ended; *lost*: nobody will ever know."""
 
 
+def _split(ids: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    return tuple(ids.split()) if isinstance(ids, str) else ids or ()
+
+
 @attrs.frozen
 class Row:
     """What the journal knows of one start."""
@@ -53,10 +57,13 @@ class Row:
     """When the intent was written, in seconds since 1970."""
     updated: float
     """When the last step was written, in seconds since 1970."""
+    candidates: tuple[str, ...] = attrs.field(default=(), converter=_split)
+    """The ids of workflows that an unknown start may have become, by webhook events."""
 
 
 _ROW: Final = tuple(field.name for field in attrs.fields(Row))
-_COLUMNS: Final = tuple(name for name in _ROW if name != "ending")
+_ELSEWHERE: Final = {"ending": "ending", "candidates": "ids"}
+_COLUMNS: Final = tuple(name for name in _ROW if name not in _ELSEWHERE)
 ADD: Final = (
     f"INSERT INTO workflows ({', '.join(_COLUMNS)}) "  # noqa: S608  # own names
     f"VALUES ({', '.join('?' * len(_COLUMNS))}) ON CONFLICT (key) DO NOTHING"
@@ -124,6 +131,25 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         # No more indexes: each costs every start a tenth, to save a scan at a resume.
         # Apart, or each later step would write a large ending once more.
         "CREATE TABLE endings (n INTEGER PRIMARY KEY, ending BLOB NOT NULL)",
+    ),
+    (
+        """
+        CREATE TABLE candidates (
+            n INTEGER NOT NULL,
+            workflow_id TEXT NOT NULL,
+            PRIMARY KEY (n, workflow_id)
+        ) WITHOUT ROWID
+        """,
+        """
+        CREATE TRIGGER decided AFTER UPDATE OF state ON workflows
+        WHEN old.state = 'unknown'
+        BEGIN DELETE FROM candidates WHERE n = old.n; END
+        """,
+        """
+        CREATE TRIGGER discarded AFTER DELETE ON workflows
+        WHEN old.state = 'unknown'
+        BEGIN DELETE FROM candidates WHERE n = old.n; END
+        """,
     ),
 )
 
@@ -269,6 +295,15 @@ class Table:
             (ending, key),
         )
 
+    def suggest(self, key: str, workflow_id: str) -> bool:
+        """Add a candidate of an unknown row; return whether there is such a row."""
+        found = self._one("n", "state = 'unknown' AND key", key)
+        if found is not None:
+            self._execute(
+                "INSERT OR IGNORE INTO candidates VALUES (?, ?)", (found, workflow_id)
+            )
+        return found is not None
+
     def state(self, key: str) -> State | None:
         """Return the state of a row."""
         found: State | None = self._one("state", "key", key)
@@ -306,9 +341,11 @@ class Table:
         return found and found[0]
 
     def _select(self, where: str, facts: Sequence[Any]) -> Iterator[Row]:
+        columns = ", ".join(_ELSEWHERE.get(name, name) for name in _ROW)
         query = (
-            f"SELECT {', '.join(_ROW)} FROM workflows LEFT JOIN endings USING (n) "  # noqa: S608  # own names
-            f"{where} ORDER BY n"
+            f"SELECT {columns} FROM workflows LEFT JOIN endings USING (n) LEFT JOIN "  # noqa: S608  # own names
+            "(SELECT n, group_concat(candidates.workflow_id, ' ') AS ids "
+            f"FROM candidates GROUP BY n) USING (n) {where} ORDER BY n"
         )
         for found in self._execute(query, facts):
             yield Row(*found)

@@ -226,6 +226,24 @@ class Journal(ABC):
 
         await self._do(step)
 
+    async def suggest(self, key: str, workflow_id: str) -> None:
+        """Note a workflow that an unknown start may have become, for `adopt`.
+
+        Args:
+            key: The row's.
+            workflow_id: The id, from a webhook event that no known start explains.
+
+        Raises:
+            JournalError: The row is not unknown.
+        """
+
+        def step(table: Table) -> None:
+            """Add the candidate, or say what is there."""
+            if not table.suggest(key, checked_id(workflow_id)):
+                raise _impossible(key, table.state(key), "given a candidate")
+
+        await self._do(step)
+
     async def discard(self, key: str, *, again: bool = True) -> None:
         """Decide that an unknown start is not waited for.
 

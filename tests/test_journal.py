@@ -361,6 +361,48 @@ async def test_discarding(journal: Journal) -> None:
         await journal.intend("b", "ada", DEFINITION)
 
 
+async def test_candidates(journal: Journal) -> None:
+    """What events suggest stands on the row, once each, until it is decided."""
+    for key in "abc":
+        await lead(journal, key, "unknown")
+        for workflow_id in ("wf-8", "wf-7", "wf-8"):
+            await journal.suggest(key, workflow_id)
+
+    assert [("wf-7", "wf-8")] * 3 == [row.candidates for row in await journal.unknown()]
+
+    await journal.adopt("a", "wf-7")
+    await journal.discard("b")
+    await journal.discard("c", again=False)
+    await lead(journal, "d", "unknown")
+
+    assert [()] * 3 == [row.candidates for row in await journal.rows()]
+
+
+async def test_candidates_of_what_is_known(journal: Journal) -> None:
+    """Only an unknown start has candidates, and a candidate is an id."""
+    await lead(journal, "a", "taken")
+    with pytest.raises(JournalError, match="'a' is taken: it cannot be given a cand"):
+        await journal.suggest("a", "wf-7")
+    await lead(journal, "b", "unknown")
+    with pytest.raises(ValueError, match="a workflow id is"):
+        await journal.suggest("b", "../wf-7")
+
+
+async def test_steps_of_one_kind_stand_alone(journal: Journal) -> None:
+    """Of many that go together one may fail, and is the only one to fail."""
+    await lead(journal, "b", "taken")
+    done = await asyncio.gather(
+        *(journal.intend(key, "ada", DEFINITION) for key in "abc"),
+        return_exceptions=True,
+    )
+    await asyncio.gather(*(journal.taken(key, f"wf-{key}") for key in "ac"))
+
+    assert [None, ValueError, None] == [error and type(error) for error in done]
+    assert ["wf-a", "wf-b", "wf-c"] == sorted(
+        str(row.workflow_id) for row in await journal.rows("taken")
+    )
+
+
 # Housekeeping
 
 
@@ -458,7 +500,7 @@ async def test_no_token_is_written(path: pathlib.Path) -> None:
     assert default_name(token).encode() in written
     assert [
         *("key", "account", "state", "workflow_id", "definition", "how", "ending"),
-        *("stream", "run", "created", "updated"),
+        *("stream", "run", "created", "updated", "candidates"),
     ] == [field.name for field in attrs.fields(Row)]
 
 
@@ -852,7 +894,8 @@ ROW = Row(
     created=1.5,
     updated=2.5,
 )
-SECOND = ("ALTER TABLE workflows ADD COLUMN note TEXT", "CREATE TABLE notes (n)")
+NEWEST = (2, 6)
+NEXT = ("ALTER TABLE workflows ADD COLUMN note TEXT", "CREATE TABLE notes (n)")
 
 
 def database(path: pathlib.Path, script: str) -> None:
@@ -880,7 +923,7 @@ async def test_a_file_of_the_first_version(path: pathlib.Path) -> None:
 
         await journal.finished("k", ENDING, "completed")
 
-    assert (1, 3) == version(path)
+    assert NEWEST == version(path)
 
 
 @pytest.mark.parametrize("script", ["", "VACUUM"])
@@ -893,30 +936,30 @@ async def test_a_file_without_anything(path: pathlib.Path, script: str) -> None:
     async with SqliteJournal(path) as journal:
         await lead(journal, "a", "finished")
 
-    assert (1, 3) == version(path)
+    assert NEWEST == version(path)
 
 
 async def test_migration(path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An older file is brought up to date with all that it has, and only once."""
     database(path, FIRST)
-    monkeypatch.setattr(_rows, "_MIGRATIONS", (*_rows._MIGRATIONS, SECOND))
+    monkeypatch.setattr(_rows, "_MIGRATIONS", (*_rows._MIGRATIONS, NEXT))
     for run in (8, 9):
         async with SqliteJournal(path) as journal:
             assert [ROW] == await journal.rows()
             assert run == journal.run
 
-    assert (2, 4) == version(path)
+    assert (NEWEST[0] + 1, NEWEST[1] + 1) == version(path)
 
 
 async def test_a_new_file_goes_through_all_versions(
     path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """There is one way to the newest version, from wherever it begins."""
-    monkeypatch.setattr(_rows, "_MIGRATIONS", (*_rows._MIGRATIONS, SECOND))
+    monkeypatch.setattr(_rows, "_MIGRATIONS", (*_rows._MIGRATIONS, NEXT))
     async with SqliteJournal(path):
         pass
 
-    assert (2, 4) == version(path)
+    assert (NEWEST[0] + 1, NEWEST[1] + 1) == version(path)
 
 
 async def test_a_migration_that_fails(
@@ -925,7 +968,7 @@ async def test_a_migration_that_fails(
     """The file stays as it was, at its version; it opens once that is mended."""
     database(path, FIRST)
     with monkeypatch.context() as patch:
-        broken = (*SECOND, "CREATE TABLE notes (n)")
+        broken = (*NEXT, "CREATE TABLE notes (n)")
         patch.setattr(_rows, "_MIGRATIONS", (*_rows._MIGRATIONS, broken))
         with pytest.raises(JournalError, match=r"runs.sqlite3 failed .*notes"):
             async with SqliteJournal(path):
@@ -938,11 +981,11 @@ async def test_a_migration_that_fails(
 
 async def test_a_newer_version(path: pathlib.Path) -> None:
     """It is left as it is, and the error says what to do."""
-    database(path, FIRST + "PRAGMA user_version = 2;")
+    database(path, FIRST + "PRAGMA user_version = 3;")
     before = path.read_bytes()
-    with pytest.raises(JournalError, match=r"version 2, .* reads up to 1; install"):
+    with pytest.raises(JournalError, match=r"version 3, .* reads up to 2; install"):
         await SqliteJournal(path).open()
-    with pytest.raises(JournalError, match="has version 2"):
+    with pytest.raises(JournalError, match="has version 3"):
         SqliteJournal.read(path)
 
     assert before == path.read_bytes()
