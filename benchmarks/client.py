@@ -22,7 +22,7 @@ import orjson
 from linkedapi import LinkedApi, LinkedApiConfig
 
 from linkedapi_async import Polling, Session, st
-from linkedapi_async._lanes import Ticket
+from linkedapi_async._lane import Ticket
 
 
 CONNECTIONS = 50

@@ -14,7 +14,8 @@ from bisect import bisect_right
 from itertools import accumulate
 from typing import Final, NamedTuple
 
-from linkedapi_async._lanes import Finished, Lanes, Ticket, Waiting
+from linkedapi_async._lane import Finished, Ticket, Waiting
+from linkedapi_async._lanes import Lanes
 from linkedapi_async.policies import Polling
 
 

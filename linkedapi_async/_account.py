@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import copy
 import hashlib
+import itertools
 import logging
 import math
 import time
@@ -16,9 +17,11 @@ import anyio
 
 from linkedapi_async import _protocol, _wire
 from linkedapi_async._action import Action, misfits
+from linkedapi_async._caller import Caller
 from linkedapi_async._entry import Entry, ending_of
+from linkedapi_async._facts import about, reason_of
 from linkedapi_async._handle import WorkflowHandle
-from linkedapi_async._lanes import Answer, Finished, Missed, Ticket
+from linkedapi_async._lane import Answer, Finished, Missed, Ticket, Waiting
 from linkedapi_async._protocol import Completed, Kind, Request, Started, Status
 from linkedapi_async._stream import DELIVERED
 from linkedapi_async._verbs import Verbs
@@ -27,7 +30,6 @@ from linkedapi_async.errors import (
     AccountPausedError,
     JournalError,
     LinkedApiError,
-    RateLimitedError,
     RequestError,
     StartUnknownError,
     UnsupportedError,
@@ -44,6 +46,9 @@ _log = logging.getLogger("linkedapi_async")
 
 T = TypeVar("T")
 
+_NUMBERS = itertools.count(1)
+"""Of starts, so that what is told of one can be put together."""
+
 
 def default_name(identification_token: str) -> str:
     """Return the name of an account without one: it identifies, and tells nothing."""
@@ -57,13 +62,34 @@ class Account(Verbs):
     under way, so the order in which the server took them is known.
     """
 
-    def __init__(self, session: Session, identification_token: str, name: str) -> None:
+    session: Session
+    """The session that it belongs to."""
+    name: str
+    """What it is called in the journal, in logs, stats and errors."""
+    account_id: str | None
+    """The API's id of it, by which webhook events are matched.
+
+    `Session.account` takes it, `linkedapi_async.admin.Admin` looks it up, and an event
+    of a workflow of the account tells it.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        identification_token: str,
+        name: str,
+        account_id: str | None = None,
+    ) -> None:
         self.session = session
         self.name = name
+        self.account_id = account_id
         self._headers = session._api.headers(identification_token)
         self._turn = asyncio.Lock()
         self._handles: dict[str, WorkflowHandle[Any]] = {}
         self._pause: AccountPausedError | None = None
+        # Whether a start is under way, and how many ended without anybody knowing.
+        self._posting = False
+        self._unknowns = 0
 
     @property
     def paused(self) -> AccountPausedError | None:
@@ -82,13 +108,14 @@ class Account(Verbs):
         if self._pause is not None:
             self._pause = None
             self.session._hub.release(self)
+            self.session._facts.resumed(self.name)
 
     def _note(self, error: RequestError) -> None:
         """Pause the account if *error* says that it cannot work."""
         if isinstance(error, AccountPausedError) and self._pause is None:
             self._pause = error
             self.session._hub.hold(self)
-            _log.warning("Account %s is paused: %s", self.name, error.type)
+            self.session._facts.paused(self.name, error)
 
     def _check_working(self) -> None:
         if self._pause is not None:
@@ -143,7 +170,9 @@ class Account(Verbs):
         known = self._handles.get(workflow_id)
         if known is None:
             ticket = Ticket(workflow_id, self)
-            return self._watch(ticket, workflow, None, ordered=False)
+            handle = self._watch(ticket, workflow, None, ordered=False)
+            self.session._facts.attached(handle)
+            return handle
         if workflow is not None and known.workflow not in {None, workflow}:
             message = f"{workflow_id} is attached with another workflow already"
             raise ValueError(message)
@@ -164,6 +193,8 @@ class Account(Verbs):
         )
         self._handles[ticket.id] = handle
         self.session._hub.watch(ticket, ordered=ordered)
+        for listening in self.session._listenings:
+            listening.known(handle)
         return handle
 
     def _entry(self, key: str | None) -> Entry | None:
@@ -217,7 +248,9 @@ class Account(Verbs):
         ticket = Ticket(str(row.workflow_id), self)
         ending = ending_of(row)
         if ending is None:
-            return self._watch(ticket, workflow, row.key, ordered=True, entry=entry)
+            handle = self._watch(ticket, workflow, row.key, ordered=True, entry=entry)
+            self.session._facts.attached(handle)
+            return handle
         ticket.end = Finished(ending)
         entry.resumed()
         return WorkflowHandle(self, workflow, ticket=ticket, key=row.key, entry=entry)
@@ -227,6 +260,8 @@ class Account(Verbs):
         handle = self._handles.pop(ticket.id, None)
         if handle is not None and handle._entry is not None and ticket.end is not None:
             handle._entry.end(ticket.end.value)
+        if handle is not None:
+            self.session._facts.finished(handle, ticket.polls, ticket.late)
         counters = self.session._counters
         ending = ticket.end and ticket.end.value
         if isinstance(ending, Completed):
@@ -239,17 +274,25 @@ class Account(Verbs):
             if reason in _protocol.PAUSING_ERRORS:
                 self._note(AccountPausedError(ending.message, type=reason))
 
-    async def _poll(self, workflow_id: str) -> Answer:
+    async def _poll(self, ticket: Ticket) -> Answer:
         """Ask once, without repeating: the lanes see to that."""
         try:
             reply = await self.session._http.send(
-                self.session._api.status(workflow_id), self._headers
+                self.session._api.status(ticket.id), self._headers
             )
         except RequestError as error:
-            return _protocol.missed(error, workflow_id)
-        answer = _protocol.read_poll(reply, workflow_id, now=time.time())
-        if isinstance(answer, Missed) and isinstance(answer.error, RequestError):
-            self._note(answer.error)
+            answer: Answer = _protocol.missed(error, ticket.id)
+        else:
+            answer = _protocol.read_poll(reply, ticket.id, now=time.time())
+            if isinstance(answer, Missed) and isinstance(answer.error, RequestError):
+                self._note(answer.error)
+        self.session._facts.polled(self.name, ticket, answer)
+        if (
+            isinstance(answer, Waiting)
+            and answer.status == "running" != ticket.status
+            and ticket.id in self._handles
+        ):
+            self.session._facts.running(self._handles[ticket.id])
         return answer
 
     async def _ask(self, workflow_id: str) -> Status:
@@ -333,42 +376,53 @@ class Account(Verbs):
             admitted: Whether the host's pause and rate were heeded already.
             lost: Gets the failures after which the work may have been done.
         """
-        retries, rng = self.session.retries, self.session._rng
-        budget = self.session._budget
-        budget.earn()
-        attempt, maybe_taken = 0, False
-        while True:
-            attempt += 1
-            try:
-                if not admitted:
-                    await self.session._hub.admit()
-                admitted = False
-                reply = await self.session._http.send(
-                    request, self._headers, fresh=kind == "start_write"
-                )
-                return read(_protocol.read_result(reply, now=time.time()))
-            except RequestError as error:
-                failed = error
-            self._note(failed)
-            if lost is not None and _protocol.failure_of(failed) in {"lost", "garbled"}:
-                lost.append(failed)
-            what = _protocol.verdict(failed, kind)
-            if what == "retry_once":
-                what, maybe_taken = ("unknown" if maybe_taken else "retry"), True
-            if what == "retry" and attempt < retries.attempts and budget.spend():
-                self.session._counters.retries += 1
-                wait = retries.wait(attempt + 1, rng)
-                if isinstance(failed, RateLimitedError):
-                    self.session._hub.pause(failed.retry_after)
-                await asyncio.sleep(wait)
-                continue
-            if what == "unknown" or (maybe_taken and what == "retry"):
-                message = (
-                    "the start was sent and not answered; whether it was taken is not "
-                    f"known: {failed}"
-                )
-                raise StartUnknownError(message, account=self.name) from failed
-            raise failed
+        session = self.session
+        caller = Caller(
+            http=session._http,
+            gate=session._hub,
+            retries=session.retries,
+            budget=session._budget,
+            rng=session._rng,
+            counts=session._counters,
+        )
+        return await caller.call(
+            request,
+            self._headers,
+            kind,
+            read,
+            admitted=admitted,
+            lost=lost,
+            note=self._note,
+            unknown=self._unknown,
+            retried=lambda error, attempt, wait: session._facts.retried(
+                self.name, kind, error, attempt, wait
+            ),
+        )
+
+    def _explaining(self, since: float) -> tuple[str, ...]:
+        """Return what the events say may have come of a start that was just sent."""
+        until = time.time()
+        found = (
+            workflow_id
+            for listening in self.session._listenings
+            for workflow_id in listening.explaining(self, since, until)
+        )
+        return tuple(dict.fromkeys(found))
+
+    async def _explained(self, candidates: tuple[str, ...]) -> bool:
+        """Return whether the one candidate must be the start whose fate is unknown."""
+        if not (self.session.exclusive and len(candidates) == 1):
+            return False
+        journal = self.session.journal
+        rows = [] if journal is None else await journal.unknown()
+        return not (self._unknowns or any(row.account == self.name for row in rows))
+
+    def _unknown(self, failed: RequestError) -> StartUnknownError:
+        message = (
+            "the start was sent and not answered; whether it was taken is not "
+            f"known: {failed}"
+        )
+        return StartUnknownError(message, account=self.name)
 
 
 class _Start:
@@ -389,6 +443,8 @@ class _Start:
             asyncio.get_running_loop().create_future()
         )
         self.begun = False
+        self._number = next(_NUMBERS)
+        self._asked = account.session._hub._now()
 
     async def run(self) -> None:
         account = self._account
@@ -399,7 +455,12 @@ class _Start:
                 self.done.set_exception(error)
                 return
             _log.warning(
-                "A cancelled start on account %s failed: %s", account.name, error
+                "A cancelled start on account %s failed: %s",
+                account.name,
+                error,
+                extra=about(
+                    account=account.name, key=self._key, reason=reason_of(error)
+                ),
             )
             return
         if not self.done.done():
@@ -410,6 +471,9 @@ class _Start:
             "its handle is in session.handles",
             account.name,
             handle.workflow_id,
+            extra=about(
+                account=account.name, key=self._key, workflow_id=handle.workflow_id
+            ),
         )
 
     async def _send(self) -> WorkflowHandle[Any]:
@@ -420,33 +484,84 @@ class _Start:
             account._check_working()
             request = session._api.start(self._definition)
             await session._hub.admit()
-            self.begun = True
-            if entry is None:
-                started = await self._post(request)
-            else:
-                started = await self._noted_post(request, entry)
+            self.begun = account._posting = True
+            sent = self._tell_starting()
+            try:
+                if entry is None:
+                    started = await self._post(request)
+                else:
+                    started = await self._noted_post(request, entry)
+            except Exception as error:
+                self._tell_failed(error, sent)
+                raise
+            finally:
+                account._posting = False
+                for listening in session._listenings:
+                    listening.consider(account)
             session._counters.started += 1
             ticket = Ticket(started.workflow_id, account, started.status)
             handle = account._watch(
                 ticket, self._roots, self._key, ordered=True, entry=entry
             )
+            session._facts.started(handle, self._number, session._hub._now() - sent)
         # The next start need not wait until this one is on disk; its caller does.
         if entry is not None:
             await self._note(entry, started)
         return handle
 
-    async def _post(self, request: Request) -> Started:
-        return await self._account._call(
-            request, _kind(self._roots), _protocol.read_started, admitted=True
+    def _tell_starting(self) -> float:
+        """Say that the start is sent; return when that was."""
+        account, session = self._account, self._account.session
+        now = session._hub._now()
+        session._facts.starting(
+            account.name, self._number, self._roots, self._key, now - self._asked
         )
+        return now
+
+    def _tell_failed(self, error: Exception, sent: float) -> None:
+        account, session = self._account, self._account.session
+        seconds = session._hub._now() - sent
+        session._facts.start_failed(
+            account.name,
+            self._number,
+            self._roots,
+            self._key,
+            error,
+            seconds=seconds,
+        )
+
+    async def _post(self, request: Request) -> Started:
+        """Send the start; if its fate is unknown, a webhook event may explain it."""
+        account = self._account
+        since = time.time()
+        try:
+            return await account._call(
+                request, _kind(self._roots), _protocol.read_started, admitted=True
+            )
+        except StartUnknownError as error:
+            error.candidates = account._explaining(since)
+            if not await account._explained(error.candidates):
+                account._unknowns += 1
+                raise
+            (workflow_id,) = error.candidates
+            _log.warning(
+                "The answer to a start on account %s was lost; by a webhook event it "
+                "is workflow %s",
+                account.name,
+                workflow_id,
+                extra=about(
+                    account=account.name, key=self._key, workflow_id=workflow_id
+                ),
+            )
+            return Started(workflow_id, "pending")
 
     async def _noted_post(self, request: Request, entry: Entry) -> Started:
         """Send the start between the two notes that make a crash harmless."""
         await entry.intend(self._account.name, request.body or b"")
         try:
             return await self._post(request)
-        except StartUnknownError:
-            await entry.unknown()
+        except StartUnknownError as error:
+            await entry.unknown(error.candidates)
             raise
         except Exception:
             await entry.refused()

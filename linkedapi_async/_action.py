@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Generic, Literal, Self, TypeAlias, TypeVar
 import attrs
 
 from linkedapi_async._compile import compiled
+from linkedapi_async._drawn import Drawn
 from linkedapi_async._fields import (
     BOTH,
     KEY,
@@ -38,6 +39,9 @@ from linkedapi_async._fields import (
 from linkedapi_async._scopes import Anywhere, Root, Scope
 from linkedapi_async.errors import NestingError, ParameterError, UnsupportedError
 
+
+if typing.TYPE_CHECKING:
+    from linkedapi_async._outcomes import Completion, Outcome
 
 # The PEP 695 syntax would infer the variance of a phantom parameter wrongly.
 WhereT = TypeVar("WhereT", contravariant=True)
@@ -104,7 +108,7 @@ def _base_line(cls: Any) -> tuple[tuple[type[Scope], ...], type[Scope], Any]:
 
 
 @action("")
-class Action(Checked, Generic[WhereT, OpensT, ResultT]):
+class Action(Checked, Drawn, Generic[WhereT, OpensT, ResultT]):
     """One step of a workflow, with the steps nested under it.
 
     Immutable and hashable; equal when type, parameters, label and children are.
@@ -182,6 +186,23 @@ class Action(Checked, Generic[WhereT, OpensT, ResultT]):
         yield self
         for child in self.children:
             yield from child.walk()
+
+    def read(self, completion: Completion) -> ResultT:
+        """Return what this action, at the root, yields in *completion*.
+
+        `Session.run` and `WorkflowHandle.result` do it by themselves; this is for a
+        completion that was read without its workflow.
+
+        Raises:
+            ActionError: It failed.
+            ChildMissingError: It is not there.
+            AmbiguousKeyError: Several are there and it does not tell which.
+        """
+        return self._yielded(completion.home.pick(self))
+
+    def _yielded(self, outcome: Outcome[Any]) -> ResultT:
+        """Return what it yields, from its own outcome; the place for another view."""
+        return typing.cast("ResultT", outcome.value())
 
     @classmethod
     def stands_under(cls, parent: type[Action[Any, Any, Any]]) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from linkedapi_async import _wire
+from linkedapi_async._facts import about, reason_of
 from linkedapi_async._protocol import Completed
 from linkedapi_async.errors import (
     JournalError,
@@ -59,9 +60,11 @@ class Entry:
         """Forget the intent: nothing came of it."""
         await self._journal.refused(self.key)
 
-    async def unknown(self) -> None:
-        """Note that nobody knows whether it was taken."""
+    async def unknown(self, candidates: tuple[str, ...]) -> None:
+        """Note that nobody knows whether it was taken, and what it may have become."""
         await self._journal.unknown_start(self.key)
+        for workflow_id in candidates:
+            await self._journal.suggest(self.key, workflow_id)
 
     def end(self, ending: object) -> None:
         """Begin to note how the workflow ended; `noted` waits for it.
@@ -94,7 +97,12 @@ class Entry:
         try:
             await step
         except JournalError as error:
-            _log.error("The journal could not note %s: %s", self.key, error)
+            _log.error(
+                "The journal could not note %s: %s",
+                self.key,
+                error,
+                extra=about(key=self.key, reason=reason_of(error)),
+            )
 
 
 async def _nothing() -> None:
@@ -107,6 +115,8 @@ def _written(ending: object) -> tuple[How | None, bytes | None]:
         return "completed", _wire.encode(ending.raw)
     if isinstance(ending, WorkflowFailedError):
         facts = {"reason": ending.reason, "message": ending.explanation}
+        if ending.raw is not None:
+            facts["raw"] = ending.raw
         return "failed", _wire.encode(facts)
     if isinstance(ending, WorkflowCancelledError):
         return "cancelled", None

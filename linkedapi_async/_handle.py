@@ -8,7 +8,7 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from linkedapi_async._entry import Entry
-from linkedapi_async._lanes import Ticket
+from linkedapi_async._lane import Ticket
 from linkedapi_async._outcomes import Completion
 from linkedapi_async._protocol import Completed, Status
 from linkedapi_async._wire import Roots, read_completion
@@ -36,6 +36,7 @@ class WorkflowHandle(Generic[ResultT]):
     __slots__ = (
         "__weakref__",
         "_account",
+        "_delivered",
         "_ended",
         "_entry",
         "_ticket",
@@ -62,6 +63,7 @@ class WorkflowHandle(Generic[ResultT]):
         self._ticket = ticket
         self._ended: Completion | Exception | None = error
         self._entry = entry
+        self._delivered = False
         self.workflow = workflow
         self.key = key
 
@@ -119,7 +121,9 @@ class WorkflowHandle(Generic[ResultT]):
         if timeout is not None and (math.isnan(timeout) or timeout < 0):
             message = f"timeout: 0 or more seconds are due, got {timeout!r}"
             raise ValueError(message)
+        since = self._account.session._hub._now()
         await self._end(timeout)
+        self._deliver(since)
         if self._entry is not None and not self._entry.stream:
             self._entry.acknowledge()
         if isinstance(self._ended, Completion):
@@ -133,6 +137,13 @@ class WorkflowHandle(Generic[ResultT]):
             if self._entry is not None:
                 await self._entry.noted()
             self._keep(ended)
+
+    def _deliver(self, since: float) -> None:
+        """Say that somebody who has waited *since* gets the result, the first time."""
+        if self._ticket is not None and not self._delivered:
+            self._delivered = True
+            session = self._account.session
+            session._facts.delivered(self, session._hub._now() - since)
 
     def _keep(self, ended: Completion | Exception) -> None:
         """Keep what came first, so that all who wait get the same object."""

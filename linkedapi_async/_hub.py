@@ -7,19 +7,16 @@ the engine: any of them may be cancelled at any time without harm to anybody els
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 import math
 import random
 from collections import deque
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from linkedapi_async._lanes import (
-    Answer,
-    Finished,
-    Lanes,
-    Missed,
-    Ticket,
-)
+from linkedapi_async._facts import about
+from linkedapi_async._lane import Answer, Finished, Missed, Ticket
+from linkedapi_async._lanes import Lanes, LaneState
 from linkedapi_async._throttle import Throttle
 
 
@@ -61,6 +58,9 @@ class Hub:
         burst: How many requests may go at once after a quiet time, if there is a
             *rate*.
         on_finish: Is called with each ticket whose wait ended, before its waiters wake.
+        on_surprise: Is called soon after an account's workflows ran out of turn.
+        on_outage: Is called when an outage begins, with its last error, and when it
+            ends, with None; and with how many polls failed, over how many seconds.
         rng: The source of jitter.
     """
 
@@ -73,14 +73,18 @@ class Hub:
         rate: float | None = None,
         burst: int = 1,
         on_finish: Callable[[Ticket], None] | None = None,
+        on_surprise: Callable[[Hashable], None] | None = None,
+        on_outage: Callable[[Exception | None, int, float], None] | None = None,
         rng: random.Random | None = None,
     ) -> None:
         self._ask = ask
         self._polling = polling
         self._in_flight = in_flight
         self._on_finish = on_finish
+        self._on_surprise = on_surprise
+        self._on_outage = on_outage
         self._rng = rng or random.Random()  # noqa: S311  # jitter is no secret
-        self._lanes = Lanes(polling, self._rng)
+        self._lanes = Lanes(polling, self._rng, self._surprised)
         self._throttle = Throttle(rate, burst)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -95,7 +99,10 @@ class Hub:
         self._crash: BaseException | None = None
         self._closing: Callable[[Ticket], BaseException] | None = None
         self._failures = 0
+        self._out_since = -math.inf
         self._complained = -math.inf
+        self.stopped: asyncio.Future[None] | None = None
+        """Done once the engine asks no more; None before it has started."""
         self.polls: int = 0
         """How many polls were answered, missed ones included."""
         self.missed: int = 0
@@ -123,11 +130,17 @@ class Hub:
         """How late, in seconds, the last finishes can have been noticed at most."""
         return self._lanes.lateness
 
+    def census(self) -> dict[LaneState, int]:
+        """Return how many tickets wait in which state of their lane, from any thread."""
+        return self._lanes.census()
+
     def start(self) -> None:
         """Begin to ask, bound to the running loop."""
         if self._loop is not None:
             raise RuntimeError("the engine was started before")
         self._loop = asyncio.get_running_loop()
+        self._context = contextvars.copy_context()
+        self.stopped = self._loop.create_future()
         self._spawn(self._drive)
 
     def watch(self, ticket: Ticket, *, ordered: bool = True) -> None:
@@ -160,6 +173,39 @@ class Hub:
         self._conclude(ticket, end)
         self._set_alarm()
         return True
+
+    def listen(self) -> None:
+        """Expect to be told by events; nothing changes until they prove healthy."""
+        self._lanes.listen()
+
+    def stop_listening(self) -> None:
+        """Expect no more events."""
+        self._lanes.stop_listening(self._now())
+        self._set_alarm()
+
+    def announce(self, ticket: Ticket, end: Finished | None) -> None:
+        """Take an event's word that *ticket* has ended.
+
+        Args:
+            ticket: A ticket that is or was watched.
+            end: How it ended; None if the event did not tell, and it is to be asked.
+        """
+        if ticket.end is None and end is not None:
+            self._lanes.announced(ticket, self._now())
+            self._conclude(ticket, end)
+            self._set_alarm()
+        elif ticket.end is None:
+            self._lanes.expect(ticket)
+            self._feed()
+
+    def confirm(self, workflow_id: str) -> None:
+        """Take the event of a finish that a poll may have been ahead of."""
+        self._lanes.confirm(workflow_id)
+
+    def begun(self, ticket: Ticket) -> None:
+        """Take an event's word that *ticket* runs."""
+        self._lanes.begun(ticket, self._now())
+        self._set_alarm()
 
     def hold(self, account: Hashable) -> None:
         """Ask for an account that cannot work no more often than for a tail."""
@@ -282,7 +328,9 @@ class Hub:
 
     def _spawn(self, body: Callable[[], Coroutine[None, None, None]]) -> None:
         """Run *body* as a task of the engine."""
-        task = asyncio.get_running_loop().create_task(body())
+        # In the context of nobody's call, which would outlive it and claim all polls.
+        context = self._context.copy()
+        task = asyncio.get_running_loop().create_task(body(), context=context)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 
@@ -292,11 +340,15 @@ class Hub:
         error = None if task.cancelled() else task.exception()
         if not self._stopped:
             self._crash = error or RuntimeError("a task of the engine was cancelled")
-            _log.error("the polling engine crashed: %s", type(self._crash).__name__)
+            reason = type(self._crash).__name__
+            _log.error(
+                "the polling engine crashed: %s", reason, extra=about(reason=reason)
+            )
             self._stop()
 
     def _stop(self) -> None:
         """Stop all tasks and wake all waiters."""
+        _release(self.stopped)
         self._queue.clear()
         for task in self._tasks:
             task.cancel()
@@ -397,10 +449,11 @@ class Hub:
         """Tell the lanes the *answer*, and everybody what follows from it."""
         now = self._now()
         self.polls += 1
+        ticket.polls += 1
         if isinstance(answer, Missed):
             self._note_miss(now, answer)
-        else:
-            self._failures = 0
+        elif self._failures:
+            self._recover(now)
         end = self._lanes.answered(ticket, now, answer)
         if end is not None:
             self._conclude(ticket, end)
@@ -424,19 +477,48 @@ class Hub:
         self.missed += 1
         self.pause(answer.pause)
         if answer.kind == "failed":
-            self._failures += 1
-        else:
-            self._failures = 0
+            self._fail(now, answer.error)
+        elif self._failures:
+            self._recover(now)
+
+    def _fail(self, now: float, error: Exception) -> None:
+        """Count a failed poll, and say so once there are too many in a row."""
+        if not self._failures:
+            self._out_since = now
+        self._failures += 1
+        if self._failures == OUTAGE and self._on_outage is not None:
+            self._on_outage(error, self._failures, now - self._out_since)
         if self._failures >= OUTAGE:
             self._complain(
                 now,
                 "%d polls failed in a row, the last one with %s",
                 self._failures,
-                type(answer.error).__name__,
+                type(error).__name__,
             )
+
+    def _recover(self, now: float) -> None:
+        """Count failed polls from zero again; too many of them were an outage."""
+        failures, self._failures = self._failures, 0
+        if failures < OUTAGE:
+            return
+        seconds = now - self._out_since
+        if self._complained >= self._out_since:
+            _log.info(
+                "The host answers again, after %d polls failed in a row in %.0f s",
+                failures,
+                seconds,
+                extra=about(failures=failures, seconds=seconds),
+            )
+        if self._on_outage is not None:
+            self._on_outage(None, failures, seconds)
+
+    def _surprised(self, account: Hashable) -> None:
+        """Tell of a surprise, once the lanes are through with it."""
+        if self._on_surprise is not None:
+            asyncio.get_running_loop().call_soon(self._on_surprise, account)
 
     def _complain(self, now: float, message: str, *facts: object) -> None:
         """Warn about the host, but not all the time."""
         if now - self._complained >= COMPLAINT_GAP:
             self._complained = now
-            _log.warning(message, *facts)
+            _log.warning(message, *facts, extra=about(failures=self._failures))

@@ -10,303 +10,39 @@ from __future__ import annotations
 import math
 from collections import deque
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
 
-from attrs import define, field, frozen
+from linkedapi_async._lane import (
+    Answer,
+    Finished,
+    Lane,
+    Missed,
+    Strikes,
+    Ticket,
+    Waiting,
+    strike,
+)
+from linkedapi_async._trust import STRETCH, Trust
 
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Hashable
+    from collections.abc import Callable, Hashable
 
     from linkedapi_async.policies import Polling
 
 
+LaneState: TypeAlias = Literal["head", "tail", "unordered", "paused"]
+"""What a ticket does: it is next, waits behind, in no known order, or for an account."""
+
 OFF_HOURS: Final = "outsideWorkingHours"
 """The reason of a pending workflow that makes its lane rest."""
-
-STRIKES: Final = 3
-"""How often a definite error must be repeated until it ends a wait."""
-
-STRIKE_SPAN: Final = 60.0
-"""Time in seconds over which it must be repeated at least."""
 
 SAMPLE: Final = 4096
 """Of how many finishes the lateness is kept."""
 
 RECOVERY: Final = 3
 """How many finishes in order make a lane ordered again."""
-
-
-@frozen
-class Waiting:
-    """The answer to a poll: the workflow has not finished."""
-
-    status: str
-    """The status as the API spells it."""
-
-    reason: str | None = None
-    """Why the workflow is pending, as the API spells it."""
-
-
-@frozen
-class Finished:
-    """The answer to a poll: the wait is over."""
-
-    value: object
-    """What the wait yields: a result, or the error that ends it."""
-
-    status: str | None = None
-    """The last status, if it is known."""
-
-
-@frozen
-class Missed:
-    """The answer to a poll: none that tells the status of the workflow."""
-
-    error: Exception
-    """What happened."""
-
-    kind: Literal["failed", "refused", "unknown"] = "failed"
-    """Whether the poll failed, the token was refused, or the id is unknown.
-
-    A failed poll never ends a wait; the others do when they are repeated.
-    """
-
-    pause: float | None = None
-    """Time in seconds for which the host asks to be left alone."""
-
-
-Answer: TypeAlias = Waiting | Finished | Missed
-
-
-@frozen
-class _Strikes:
-    """A definite error that is being repeated."""
-
-    count: int
-    since: float
-
-    def enough(self, now: float) -> bool:
-        """Return whether the error was repeated often and long enough by *now*."""
-        return self.count >= STRIKES and now - self.since >= STRIKE_SPAN
-
-
-def _strike(strikes: _Strikes | None, now: float) -> _Strikes:
-    """Return *strikes* with one more at *now*."""
-    if strikes is None:
-        return _Strikes(1, now)
-    return _Strikes(strikes.count + 1, strikes.since)
-
-
-@define(eq=False, weakref_slot=False)
-class _Link:
-    """A place in the two rings of a lane: its order, and who was asked longest ago.
-
-    Rings instead of containers, because tickets leave a lane from anywhere, and because
-    four pointers are all that 100,000 waiting workflows should pay for it.
-    """
-
-    _ahead: _Link = field(init=False, repr=False)
-    _behind: _Link = field(init=False, repr=False)
-    _older: _Link = field(init=False, repr=False)
-    _newer: _Link = field(init=False, repr=False)
-
-    def _queue_behind(self, other: _Link) -> None:
-        """Enter the lane order right behind *other*."""
-        self._ahead, self._behind = other, other._behind
-        other._behind._ahead = self
-        other._behind = self
-
-    def _leave_queue(self) -> None:
-        """Leave the lane order."""
-        self._ahead._behind = self._behind
-        self._behind._ahead = self._ahead
-
-    def _age_after(self, other: _Link) -> None:
-        """Enter the order of asking right after *other*, as less urgent."""
-        self._older, self._newer = other, other._newer
-        other._newer._older = self
-        other._newer = self
-
-    def _leave_ages(self) -> None:
-        """Leave the order of asking."""
-        self._older._newer = self._newer
-        self._newer._older = self._older
-
-    def _unlink(self) -> None:
-        """Forget the neighbours, so that nobody waits for the garbage collector."""
-        del self._ahead, self._behind, self._older, self._newer
-
-
-@define(eq=False, weakref_slot=False)
-class Ticket(_Link):
-    """One workflow that is waited for."""
-
-    id: str
-    """The id of the workflow."""
-
-    account: Hashable = field(repr=False)
-    """The account that runs it: tickets of one account share a lane."""
-
-    status: str = "pending"
-    """The status that the API told last."""
-
-    owner: object = field(default=None, repr=False)
-    """Whatever the one who made the ticket wants to find again."""
-
-    end: Finished | None = field(default=None, init=False)
-    """How the wait ended; `None` while it goes on."""
-
-    asking: bool = field(default=False, init=False, repr=False)
-    """Whether a poll of it is under way."""
-
-    unfinished_at: float = field(default=-math.inf, init=False, repr=False)
-    """When it was certainly unfinished last."""
-
-    _urgent: bool = field(default=False, init=False, repr=False)
-    _lane: _Lane | None = field(default=None, init=False, repr=False)
-    _place: int = field(default=0, init=False, repr=False)
-    _unknown: _Strikes | None = field(default=None, init=False, repr=False)
-
-    @property
-    def watched(self) -> bool:
-        """Whether it is in a lane."""
-        return self._lane is not None
-
-
-@define(eq=False, weakref_slot=False)
-class _Lane(_Link):
-    """The queue of one account, and the anchor of its two rings.
-
-    An ordered lane has two timers, one for its head and one for its tail. An unordered
-    lane has the first one only; it paces the whole lane.
-    """
-
-    account: Hashable
-    ordered: bool
-    size: int = 0
-    places: int = 0
-    asking: Ticket | None = None
-    """The ticket whose poll holds up the timers."""
-
-    head_due: float = math.inf
-    tail_due: float = math.inf
-    wake: float = math.inf
-    """When the heap looks at the lane next."""
-
-    step: int = 1
-    """The next poll of the head counts from becoming it; 0: it was just promoted."""
-
-    rest: int = 0
-    """How many answers in a row said that the account is outside working hours."""
-
-    streak: int = 0
-    """How many finishes in a row were in order."""
-
-    head_turn: bool = False
-    """Whether the next poll of an unordered lane is for its head."""
-
-    overtaken: int | None = None
-    """The place of a finished ticket that is proof against all tickets ahead of it."""
-
-    runner: Ticket | None = None
-    """The last ticket that said it was running."""
-
-    moved: Ticket | None = None
-    """The ticket that became the head because it was running."""
-
-    unasked: Ticket | None = None
-    """The last of the attached tickets that were never asked."""
-
-    refused: _Strikes | None = None
-
-    promoted_at: float = -math.inf
-    """When the head of an ordered lane became it: it ran on from there at least."""
-
-    def __attrs_post_init__(self) -> None:
-        """Close the empty rings."""
-        self._ahead = self._behind = self._older = self._newer = self
-
-    @property
-    def head(self) -> Ticket:
-        """The first ticket in lane order; the lane must not be empty."""
-        return cast("Ticket", self._behind)
-
-    def longest_unasked(self, besides: Ticket | None = None) -> Ticket | None:
-        """Return whom to ask, but for *besides*, or `None` if there is nobody else."""
-        link = self._newer
-        if link is besides:
-            link = link._newer
-        return None if link is self else cast("Ticket", link)
-
-    def enter(self, ticket: Ticket, *, ordered: bool) -> None:
-        """Put *ticket* at the end of the lane.
-
-        Attached tickets may have finished long ago, so that they are asked before all
-        that were asked already.
-        """
-        ticket._lane, ticket._place = self, self.places
-        self.places += 1
-        self.size += 1
-        ticket._queue_behind(self._ahead)
-        if ordered:
-            ticket._age_after(self._older)
-        else:
-            ticket._age_after(self.unasked or self)
-            self.unasked = ticket
-
-    def leave(self, ticket: Ticket) -> None:
-        """Take *ticket* out of the lane."""
-        ticket._leave_queue()
-        ticket._leave_ages()
-        ticket._lane = None
-        ticket._unlink()
-        self.size -= 1
-        for name in ("asking", "runner", "moved", "unasked"):
-            if getattr(self, name) is ticket:
-                setattr(self, name, None)
-        if self.size == 1:
-            self.tail_due = math.inf
-
-    def asked(self, ticket: Ticket) -> None:
-        """Note that *ticket* is asked now."""
-        ticket.asking = True
-        ticket._urgent = False
-        if self.unasked is ticket:
-            self.unasked = None
-        ticket._leave_ages()
-        ticket._age_after(self._older)
-
-    def follow_runner(self) -> None:
-        """Make the running ticket the head, whatever was believed."""
-        runner, head = self.runner, self.head
-        if runner is None or runner is head:
-            return
-        if head.status == "running":
-            # One runs at a time: the old head has finished, most likely.
-            head._leave_ages()
-            head._age_after(self)
-        runner._leave_queue()
-        runner._queue_behind(self)
-        runner._place = head._place - 1
-        self.moved = runner
-        self.streak = 0
-
-    def lose_order(self, due: float) -> None:
-        """Become unordered, with the next poll at *due*."""
-        self.ordered = False
-        self.overtaken = None
-        self.streak = 0
-        self.step = 2
-        self.head_due, self.tail_due = due, math.inf
-
-    def promote(self, now: float) -> None:
-        """Ask the new head of an ordered lane at once."""
-        self.head_due = self.promoted_at = now
-        self.step = 0
-        if self.overtaken is not None and self.overtaken < self.head._place:
-            self.overtaken = None
 
 
 class Lanes:
@@ -316,11 +52,17 @@ class Lanes:
     has at most one poll under way, apart from those that `expedite` asked for.
     """
 
-    def __init__(self, polling: Polling, rng: random.Random) -> None:
+    def __init__(
+        self,
+        polling: Polling,
+        rng: random.Random,
+        on_surprise: Callable[[Hashable], None] | None = None,
+    ) -> None:
         self._polling = polling
+        self._on_surprise = on_surprise
         self._rng = rng
-        self._lanes: dict[Hashable, _Lane] = {}
-        self._heap: list[tuple[float, int, _Lane]] = []
+        self._lanes: dict[Hashable, Lane] = {}
+        self._heap: list[tuple[float, int, Lane]] = []
         self._pushes = 0
         self._urgent: deque[Ticket] = deque()
         self._size = 0
@@ -328,6 +70,7 @@ class Lanes:
         # An API that never says "pending" calls all of a queue "running".
         self._running_tells = False
         self._alternates = 2 * polling.cap * (1 + polling.jitter) <= polling.tail
+        self._trust: Trust | None = None
         self.surprises = 0
         """How often a workflow of an ordered lane ran or finished out of turn."""
         self.lateness: deque[float] = deque(maxlen=SAMPLE)
@@ -348,7 +91,7 @@ class Lanes:
         """
         lane = self._lanes.get(ticket.account)
         if lane is None:
-            lane = self._lanes[ticket.account] = _Lane(ticket.account, ordered)
+            lane = self._lanes[ticket.account] = Lane(ticket.account, ordered)
         lane.enter(ticket, ordered=ordered)
         if ordered:  # an attached one may have finished long ago
             ticket.unfinished_at = now
@@ -358,7 +101,7 @@ class Lanes:
         elif lane.ordered and lane.size == 1:
             self._start_head(lane, now)
         elif lane.ordered and lane.size == 2:  # noqa: PLR2004  # the tail begins
-            lane.tail_due = now + self._polling.tail_wait(self._rng)
+            lane.tail_due = now + self._tail_wait(lane)
         self._schedule(lane)
 
     def remove(self, ticket: Ticket, now: float) -> None:
@@ -393,6 +136,54 @@ class Lanes:
             lane.head_due = min(lane.head_due, due)
             self._schedule(lane)
 
+    def listen(self) -> None:
+        """Expect to be told by events; nothing changes until they prove healthy."""
+        self._trust = self._trust or Trust()
+
+    def stop_listening(self, now: float) -> None:
+        """Expect no more events."""
+        if self._trust is not None and self._trust.earned:
+            self._wake_up(now)
+        self._trust = None
+
+    def announced(self, ticket: Ticket, now: float) -> None:
+        """Let *ticket* go, for an event has told how it ended."""
+        lane = ticket._lane
+        if lane is not None:
+            self._finished(lane, ticket, now, told=True)
+            if lane.size:
+                self._schedule(lane)
+
+    def expect(self, ticket: Ticket) -> None:
+        """Ask for *ticket* at once: an event has told that it ended, but not how."""
+        lane = ticket._lane
+        if lane is not None:
+            self._told()
+            # Should the poll fail, its lane is asked at full cadence.
+            lane.hinted = lane.wary = True
+            self.expedite(ticket)
+
+    def begun(self, ticket: Ticket, now: float) -> None:
+        """Take an event's word that *ticket* runs: what ran before it has ended."""
+        lane = ticket._lane
+        if lane is None:
+            return
+        self._told()
+        ticket.status = "running"
+        lane.runner = ticket
+        if not lane.ordered:
+            lane.follow_runner()
+        elif lane.head is not ticket:
+            self._expect_head(lane, now)
+            self._schedule(lane)
+
+    def confirm(self, workflow_id: str) -> None:
+        """Take the event of a finish that a poll may have been ahead of."""
+        account = self._trust and self._trust.confirm(workflow_id)
+        lane = self._lanes.get(account)
+        if lane is not None:
+            lane.wary = False
+
     def expedite(self, ticket: Ticket) -> None:
         """Ask *ticket* as soon as possible, unless a poll of it is under way."""
         if ticket._lane is not None and not ticket.asking and not ticket._urgent:
@@ -407,6 +198,22 @@ class Lanes:
     def next_due(self) -> float | None:
         """Return when a lane may be due next, or `None` if there is none."""
         return self._heap[0][0] if self._heap else None
+
+    def census(self) -> dict[LaneState, int]:
+        """Return how many tickets wait in which state of their lane.
+
+        Any thread may ask; the numbers are those of about now.
+        """
+        counts: dict[LaneState, int] = dict.fromkeys(get_args(LaneState), 0)
+        for lane in list(self._lanes.values()):
+            if lane.account in self._held:
+                counts["paused"] += lane.size
+            elif not lane.ordered:
+                counts["unordered"] += lane.size
+            else:
+                counts["head"] += 1
+                counts["tail"] += lane.size - 1
+        return counts
 
     def take(self, now: float, limit: int) -> list[Ticket]:
         """Return at most *limit* tickets that are to be asked now."""
@@ -456,7 +263,63 @@ class Lanes:
             self._schedule(lane)
         return end
 
-    def _leave(self, lane: _Lane, ticket: Ticket) -> bool:
+    def _told(self) -> None:
+        """Trust the events more, for they were first."""
+        if self._trust is not None:
+            self._trust.told()
+
+    def _calm(self, lane: Lane) -> bool:
+        """Return whether *lane* may rely on events."""
+        return self._trust is not None and self._trust.earned and not lane.wary
+
+    def _long_wait(self, trust: Trust) -> float:
+        """Return how long a head is left alone whose end an event will tell."""
+        polling = self._polling
+        return polling.tail_wait(self._rng) * trust.stretch(polling.tail)
+
+    def _tail_wait(self, lane: Lane) -> float:
+        if self._trust is not None and self._calm(lane):
+            return self._long_wait(self._trust) * STRETCH
+        return self._polling.tail_wait(self._rng)
+
+    def _expect_head(self, lane: Lane, now: float) -> None:
+        """Ask the head soon, unless the event that tells of it comes before."""
+        lane.hinted = True
+        lane.head_due = min(lane.head_due, now + self._polling.wait(2, self._rng))
+
+    def _judge(self, lane: Lane, ticket: Ticket, now: float, *, told: bool) -> None:
+        """Draw from a finish what it says about the events."""
+        trust = self._trust
+        if trust is None:
+            return
+        if told:
+            trust.told()
+            if lane.head is ticket and lane.promoted_at > -math.inf:
+                trust.took(now - lane.promoted_at)
+        elif not lane.hinted:
+            trust.doubt(ticket.id, lane.account, now)
+        lane.wary = not told and not lane.hinted
+        lane.hinted = False
+        if trust.settle(now):
+            self._wake_up(now)
+
+    def _wake_up(self, now: float) -> None:
+        """Ask for all lanes at full cadence again, spread by chance."""
+        for lane in self._lanes.values():
+            due = now + self._rng.random() * self._polling.cap
+            lane.head_due = min(lane.head_due, due)
+            if lane.ordered and lane.size > 1:
+                due = now + self._polling.tail_wait(self._rng)
+                lane.tail_due = min(lane.tail_due, due)
+            self._schedule(lane)
+
+    def _promote(self, lane: Lane, now: float) -> None:
+        """Turn to the new head: ask it at once, unless events will tell."""
+        lane.promote(now)
+        if self._calm(lane):
+            self._start_head(lane, now)
+
+    def _leave(self, lane: Lane, ticket: Ticket) -> bool:
         """Take *ticket* out of *lane*; return whether the lane is empty now."""
         lane.leave(ticket)
         self._size -= 1
@@ -465,7 +328,7 @@ class Lanes:
             del self._lanes[lane.account]
         return lane.size == 0
 
-    def _schedule(self, lane: _Lane) -> None:
+    def _schedule(self, lane: Lane) -> None:
         """See to it that the heap looks at *lane* when it is due.
 
         A heap entry that is too early stays: it is corrected when it comes up.
@@ -477,7 +340,7 @@ class Lanes:
                 self._pushes += 1
                 heappush(self._heap, (due, self._pushes, lane))
 
-    def _pop(self, now: float) -> _Lane | None:
+    def _pop(self, now: float) -> Lane | None:
         """Return the next lane that is due and not being asked."""
         heap = self._heap
         while heap and heap[0][0] <= now:
@@ -491,14 +354,14 @@ class Lanes:
                 self._schedule(lane)
         return None
 
-    def _choose(self, lane: _Lane, now: float) -> Ticket | None:
+    def _choose(self, lane: Lane, now: float) -> Ticket | None:
         """Return whom to ask in a *lane* that is due; set the timer that fired.
 
         The timer of a head waits for the answer, unless somebody expedited it.
         """
         head = lane.head
         if lane.ordered and lane.tail_due < lane.head_due:
-            lane.tail_due = now + self._polling.tail_wait(self._rng)
+            lane.tail_due = now + self._tail_wait(lane)
             return lane.longest_unasked(head)
         if lane.ordered or lane.head_turn or lane.size == 1:
             lane.head_turn = False
@@ -512,12 +375,16 @@ class Lanes:
             lane.head_due = now + self._polling.wait(max(lane.step, 2), self._rng)
         return chosen
 
-    def _start_head(self, lane: _Lane, now: float) -> None:
+    def _start_head(self, lane: Lane, now: float) -> None:
         """Begin the cadence of a head that starts to run about *now*."""
-        lane.head_due = now + self._polling.wait(1, self._rng)
+        if self._trust is not None and self._calm(lane):
+            wait = self._long_wait(self._trust)
+        else:
+            wait = self._polling.wait(1, self._rng)
+        lane.head_due = now + wait
         lane.step = 2
 
-    def _pace(self, lane: _Lane, now: float) -> None:
+    def _pace(self, lane: Lane, now: float) -> None:
         """Set the timer of the head, or of the whole of an unordered *lane*.
 
         A poll that was expedited never brings the next one forward.
@@ -525,6 +392,8 @@ class Lanes:
         polling, rng = self._polling, self._rng
         if self._held and lane.account in self._held:
             wait = polling.tail_wait(rng)
+        elif self._trust is not None and self._calm(lane):
+            wait = self._long_wait(self._trust)
         elif lane.rest:
             wait = polling.slow_wait(lane.rest, rng)
         elif lane.step == 0:
@@ -538,7 +407,7 @@ class Lanes:
                 lane.step += 1
         lane.head_due = max(lane.head_due, now + wait)
 
-    def _rest(self, lane: _Lane, now: float, answer: Waiting) -> None:
+    def _rest(self, lane: Lane, now: float, answer: Waiting) -> None:
         """Slow down a *lane* that is outside working hours, wake up any other."""
         if answer.status == "pending" and answer.reason == OFF_HOURS:
             lane.rest += 1
@@ -548,7 +417,7 @@ class Lanes:
             lane.head_due = now
 
     def _waiting(
-        self, lane: _Lane, ticket: Ticket, now: float, answer: Waiting, *, paced: bool
+        self, lane: Lane, ticket: Ticket, now: float, answer: Waiting, *, paced: bool
     ) -> None:
         """Go on waiting for *ticket*."""
         ticket.status = answer.status
@@ -573,7 +442,7 @@ class Lanes:
             self._rest(lane, now, answer)
             self._pace(lane, now)
 
-    def _doubt_head(self, lane: _Lane, now: float) -> None:
+    def _doubt_head(self, lane: Lane, now: float) -> None:
         """Ask the head at once if another ticket is running.
 
         The head may just have finished: it is the one to say whether the order holds.
@@ -581,27 +450,33 @@ class Lanes:
         if self._running_tells and lane.runner not in (None, lane.head):
             lane.head_due = min(lane.head_due, now)
 
-    def _contradicted(self, lane: _Lane) -> bool:
+    def _contradicted(self, lane: Lane) -> bool:
         """Return whether the head waits though one behind it runs or has finished."""
         return lane.overtaken is not None or (
             self._running_tells and lane.runner not in (None, lane.head)
         )
 
-    def _surprise(self, lane: _Lane, now: float) -> None:
+    def _surprise(self, lane: Lane, now: float) -> None:
         """Give up the belief in the order of *lane*."""
         self.surprises += 1
+        if self._on_surprise is not None:
+            self._on_surprise(lane.account)
         lane.lose_order(now + self._polling.wait(2, self._rng))
         if self._running_tells:
             lane.follow_runner()
 
-    def _finished(self, lane: _Lane, ticket: Ticket, now: float) -> None:
+    def _finished(
+        self, lane: Lane, ticket: Ticket, now: float, *, told: bool = False
+    ) -> None:
         """Let *ticket* go and turn to the next."""
         in_turn = lane.head is ticket
         since = ticket.unfinished_at
         if in_turn and lane.ordered:
             since = max(since, lane.promoted_at)
-        if since > -math.inf:
-            self.lateness.append(now - since)
+        if since > -math.inf and not told:
+            ticket.late = now - since
+            self.lateness.append(ticket.late)
+        self._judge(lane, ticket, now, told=told)
         moved = lane.moved is ticket
         if self._leave(lane, ticket):
             return
@@ -610,13 +485,16 @@ class Lanes:
         if not lane.ordered:
             self._finished_unordered(lane, now, in_turn=in_turn, moved=moved)
         elif in_turn:
-            lane.promote(now)
+            self._promote(lane, now)
         else:
             lane.overtaken = max(ticket._place, lane.overtaken or 0)
-            lane.head_due = now
+            if told:
+                self._expect_head(lane, now)
+            else:
+                lane.head_due = now
 
     def _finished_unordered(
-        self, lane: _Lane, now: float, *, in_turn: bool, moved: bool
+        self, lane: Lane, now: float, *, in_turn: bool, moved: bool
     ) -> None:
         """Count the finishes in order; ask the next ticket at once."""
         if not in_turn:
@@ -624,26 +502,29 @@ class Lanes:
         elif not moved:
             lane.streak += 1
         lane.step = 2
-        lane.head_due = now
+        if self._trust is not None and self._calm(lane):
+            lane.head_due = now + self._long_wait(self._trust)
+        else:
+            lane.head_due = now
         lane.head_turn = True
         if lane.streak >= RECOVERY:
             lane.ordered = True
-            lane.promote(now)
+            self._promote(lane, now)
             if lane.size > 1:
-                lane.tail_due = now + self._polling.tail_wait(self._rng)
+                lane.tail_due = now + self._tail_wait(lane)
 
     def _missed(
-        self, lane: _Lane, ticket: Ticket, now: float, answer: Missed, *, paced: bool
+        self, lane: Lane, ticket: Ticket, now: float, answer: Missed, *, paced: bool
     ) -> Finished | None:
         """Go on waiting for *ticket*, unless a definite error was repeated enough.
 
         A refused token concerns the whole account, an unknown id one ticket.
         """
-        strikes: _Strikes | None = None
+        strikes: Strikes | None = None
         if answer.kind == "refused":
-            strikes = lane.refused = _strike(lane.refused, now)
+            strikes = lane.refused = strike(lane.refused, now)
         elif answer.kind == "unknown":
-            strikes = ticket._unknown = _strike(ticket._unknown, now)
+            strikes = ticket._unknown = strike(ticket._unknown, now)
         if strikes and strikes.enough(now):
             self._give_up(lane, ticket, now, paced=paced)
             return Finished(answer.error)
@@ -651,7 +532,7 @@ class Lanes:
             self._pace(lane, now)
         return None
 
-    def _give_up(self, lane: _Lane, ticket: Ticket, now: float, *, paced: bool) -> None:
+    def _give_up(self, lane: Lane, ticket: Ticket, now: float, *, paced: bool) -> None:
         """Let *ticket* go, which says nothing about the order of the lane."""
         was_head = lane.head is ticket
         if self._leave(lane, ticket):

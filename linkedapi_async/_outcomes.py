@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 import attrs
 
 from linkedapi_async._action import Action, custom
+from linkedapi_async._drawn import Drawn
 from linkedapi_async._fields import wire_name
 from linkedapi_async.errors import ActionError, AmbiguousKeyError, ChildMissingError
 
@@ -195,11 +196,11 @@ def _is_nested(name: str, value: Any) -> bool:
 
 @functools.cache
 def result_wires(cls: Any) -> dict[str, tuple[str, ...]]:
-    """Return the attributes of a result class with their JSON names."""
+    """Return the attributes of a result class that have JSON names, with these."""
     return {
         a.name: a.metadata.get("wires", (wire_name(a.name),))
         for a in attrs.fields(cls)
-        if a.name not in {"raw", "home"}
+        if a.name not in {"raw", "home"} and a.metadata.get("wires") != ()
     }
 
 
@@ -248,7 +249,7 @@ class Outcome(Generic[DataT]):
 
 
 @attrs.define(eq=False, repr=False, kw_only=True)
-class Completion:
+class Completion(Drawn):
     """The whole result tree of a finished workflow, one root or several."""
 
     raw: Any
@@ -305,6 +306,26 @@ class Completion:
         """Return all outcomes of *key*, by action type and label; loops give many."""
         key = _checked(key)
         return tuple(outcome for outcome in self.walk() if _fits(key, outcome))
+
+    def rows(self, key: Key[Any] | None = None) -> list[dict[str, Any]]:
+        """Return all outcomes of *key* as flat rows: one for each item of a list.
+
+        All rows have the same columns in the same order: the attributes of the result
+        class, with dots for nested ones (``viewer_state.connection_degree``); ``extra``
+        for all that no attribute shows; ``workflow_id``, ``action_type``, ``label`` and
+        ``success``; ``asked.…``, the target that was asked for; ``error.type`` and
+        ``error.message``; ``from.<action type>.…``, which page or item it came from. An
+        action that failed or yields nothing gives one row, an empty list none. What an
+        unknown action yields is under ``data.…``, with dots and backslashes in its own
+        names escaped by a backslash. Lists, and *extra*, stay JSON values.
+
+        Args:
+            key: An action or its class, as for `all`; by default all actions, what they
+                are called in front.
+        """
+        from linkedapi_async._flat import rows_of  # noqa: PLC0415  # few flatten
+
+        return rows_of(self, key)
 
     def find(self, *, label: str) -> Outcome[Any]:
         """Return the one outcome that carries *label*.

@@ -20,7 +20,7 @@ from multidict import CIMultiDict
 
 from linkedapi_async import _wire
 from linkedapi_async._fields import Generation
-from linkedapi_async._lanes import Answer, Finished, Missed, Waiting
+from linkedapi_async._lane import Answer, Finished, Missed, Waiting
 from linkedapi_async._version import __version__
 from linkedapi_async.errors import (
     AccountPausedError,
@@ -68,6 +68,13 @@ UNKNOWN_ID_ERRORS = frozenset({"workflowNotFound"})
 HTTP_ERROR_CLASSES: dict[int, type[RequestError]] = {
     401: AuthenticationError,
     403: AuthenticationError,
+}
+
+COMMON_HEADERS = {
+    "client": f"linkedapi-async/{__version__}",
+    "User-Agent": f"linkedapi-async/{__version__}",
+    "Accept": "application/json",
+    "Content-Type": "application/json",
 }
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,200}")
@@ -194,15 +201,30 @@ class Api:
 
     def headers(self, identification_token: str) -> Headers:
         """Return the headers of every request for one account."""
+        main = "account-api-token" if self._older else "linked-api-token"
         return Headers(
             {
-                "account-api-token" if self._older else "linked-api-token": self.token,
+                main: self.token,
                 "identification-token": identification_token,
-                "client": f"linkedapi-async/{__version__}",
-                "User-Agent": f"linkedapi-async/{__version__}",
-                "Accept": "application/json",
-                "Content-Type": "application/json",
+                **COMMON_HEADERS,
             }
+        )
+
+    def admin_headers(self) -> Headers:
+        """Return the headers of every request that is for no account."""
+        return Headers({"linked-api-token": self.token, **COMMON_HEADERS})
+
+    def admin(self, call: str, parameters: Any = None) -> Request:
+        """Return the request for a call of the Admin API."""
+        # https://linkedapi.io/docs/admin-overview
+        body = None if parameters is None else _wire.encode(parameters)
+        return Request("POST", f"{self.base_url}/admin/{call}", body)
+
+    def direct(self, method: Method, path: str, body: Any = None) -> Request:
+        """Return the request to an endpoint that needs no workflow."""
+        home = self.base_url + ("/account" if self._older else "")
+        return Request(
+            method, home + path, None if body is None else _wire.encode(body)
         )
 
     def start(self, definition: Any) -> Request:
@@ -245,6 +267,19 @@ def read_result(reply: Reply, *, now: float) -> Any:
     Raises:
         RequestError: The answer is an error, or none that the API gives.
     """
+    return _read_envelope(reply, now, needs_result=True)
+
+
+def read_void(reply: Reply, *, now: float) -> Any:
+    """Return the ``result`` of an answer that need not have one.
+
+    Raises:
+        RequestError: The answer is an error, or none that the API gives.
+    """
+    return _read_envelope(reply, now, needs_result=False)
+
+
+def _read_envelope(reply: Reply, now: float, *, needs_result: bool) -> Any:
     try:
         envelope = _wire.decode(reply.body)
     except ValueError:
@@ -254,9 +289,34 @@ def read_result(reply: Reply, *, now: float) -> Any:
         raise _error(reply, str(error.get("type") or ""), error.get("message"), now)
     # The SDKs read an error from any status, also from 200, so the body comes first.
     ok = 200 <= reply.status < 300  # noqa: PLR2004
-    if ok and isinstance(envelope, dict) and "result" in envelope:
-        return envelope["result"]
+    if ok and isinstance(envelope, dict):
+        done = envelope.get("success") is True and not needs_result
+        if done or "result" in envelope:
+            return envelope.get("result")
     raise _error(reply, "", None, now)
+
+
+def read_bare(reply: Reply, *, now: float) -> Any:
+    """Return an answer that is a JSON object without the API's envelope.
+
+    Its errors are plain strings.
+
+    Raises:
+        RequestError: The answer is an error, or none that the API gives.
+    """
+    try:
+        value = _wire.decode(reply.body)
+    except ValueError:
+        value = None
+    fields = value if isinstance(value, dict) else {}
+    message = fields.get("error")
+    if 400 <= reply.status < 500 and isinstance(message, str):  # noqa: PLR2004
+        if reply.status == 429:  # noqa: PLR2004
+            raise _error(reply, "", message, now)
+        raise RejectedError(message, http_status=reply.status)
+    if 200 <= reply.status < 300 and fields:  # noqa: PLR2004
+        return value
+    raise _error(reply, "", message, now)
 
 
 def _error(reply: Reply, word: str, message: object, now: float) -> RequestError:
@@ -318,6 +378,7 @@ def read_status(result: Any, workflow_id: str) -> Answer:
             WorkflowFailedError(
                 reason=str(facts.get("reason") or "unknownError"),
                 message=str(facts.get("message") or "the API gave no reason"),
+                raw=completion,
                 workflow_id=workflow_id,
             ),
             "failed",
@@ -329,6 +390,21 @@ def read_status(result: Any, workflow_id: str) -> Answer:
         return Missed(ProtocolError(message, workflow_id=workflow_id), "failed")
     _warn_of_status(status)
     return Waiting(status)
+
+
+def read_told(
+    workflow_id: str, status: str | None, completion: Any, failure: Any
+) -> Finished | None:
+    """Return how a workflow ended, if a webhook event tells that in full."""
+    if completion is None and failure is None:
+        return None
+    fields = {
+        "workflowStatus": status,
+        "completion": completion,
+        "failure": failure,
+    }
+    answer = read_status(fields, workflow_id)
+    return answer if isinstance(answer, Finished) else None
 
 
 @functools.lru_cache(maxsize=64)

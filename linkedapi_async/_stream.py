@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from linkedapi_async._action import Action
@@ -59,12 +58,7 @@ class AsCompleted:
         self._feeder = asyncio.create_task(self._feed())
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         tasks = [*self._running, *([self._feeder] if self._feeder else [])]
         for task in tasks:
             task.cancel()
@@ -83,8 +77,11 @@ class AsCompleted:
                 self._lent._entry.acknowledge()
             self._lent = None
             self._slots.release()
+        hub = self._account.session._hub
+        since = hub._now()
         handle = await self._finished.get()
         if handle is not None:
+            handle._deliver(since)
             self._lent = handle
             return handle
         self._finished.put_nowait(None)

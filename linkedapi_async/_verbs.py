@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import AsyncIterable, Iterable
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import Any, TypeVar, overload
 
 from linkedapi_async._action import Workflow
+from linkedapi_async._direct import Direct
 from linkedapi_async._handle import WorkflowHandle
 from linkedapi_async._protocol import Status
 from linkedapi_async._stream import AsCompleted
 from linkedapi_async._wire import Roots
 
-
-if TYPE_CHECKING:
-    from linkedapi_async._account import Account
 
 T = TypeVar("T")
 T1 = TypeVar("T1")
@@ -25,12 +22,8 @@ T5 = TypeVar("T5")
 T6 = TypeVar("T6")
 
 
-class Verbs(ABC):
-    """Start, run, attach, ask, cancel."""
-
-    @abstractmethod
-    def _on(self) -> Account:
-        """Return the account that the verbs are for."""
+class Verbs(Direct):
+    """Start, run, attach, ask, cancel; and what needs no workflow."""
 
     @overload
     async def run(

@@ -479,6 +479,9 @@ def read_completion(
     while unread:
         home, then = unread.pop()
         home.outcomes = tuple(_outcomes(then, home.asked, completion, unread))
+    for action, root in zip(asked, completion.roots, strict=False):
+        if root.success and root.action_type == action.action_type:
+            root.data = action._yielded(root)
     return completion
 
 

@@ -23,6 +23,10 @@
     ├─ SessionClosedError
     ├─ JournalError                        what was started could not be noted or read
     │  └─ JournalLockedError               somebody else has the journal open
+    ├─ NotConnectedError                   nobody connected the LinkedIn account
+    │  └─ ConnectionPendingError (TimeoutError)
+    ├─ WebhookError (ValueError)           a delivery that cannot be taken
+    │  └─ SignatureError                   its signature is missing, wrong or old
     ├─ ActionError                         one action of a finished workflow failed
     ├─ AmbiguousKeyError (KeyError)
     └─ ChildMissingError (KeyError)
@@ -276,11 +280,15 @@ class StartUnknownError(LinkedApiError):
 
     Attributes:
         account: The ``name`` of the account it was sent for.
+        candidates: The ids of workflows that it may have become, by webhook events.
     """
 
-    def __init__(self, message: str, *, account: str) -> None:
+    def __init__(
+        self, message: str, *, account: str, candidates: tuple[str, ...] = ()
+    ) -> None:
         super().__init__(message)
         self.account = account
+        self.candidates: tuple[str, ...] = candidates
 
 
 class WorkflowFailedError(LinkedApiError):
@@ -289,14 +297,21 @@ class WorkflowFailedError(LinkedApiError):
     Attributes:
         reason: The API's word for it, such as ``linkedinAccountSignedOut``.
         explanation: The API's words on it.
+        raw: The completion in JSON, if one came all the same; else None.
     """
 
     def __init__(
-        self, *, reason: str, message: str, workflow_id: str | None = None
+        self,
+        *,
+        reason: str,
+        message: str,
+        raw: Any = None,
+        workflow_id: str | None = None,
     ) -> None:
         super().__init__(f"{reason}: {message}", workflow_id=workflow_id)
         self.reason = reason
         self.explanation = message
+        self.raw: Any = raw
 
 
 class WorkflowCancelledError(LinkedApiError):
@@ -361,6 +376,56 @@ class JournalLockedError(JournalError):
             "or give each its own file"
         )
         self.path = path
+
+
+class NotConnectedError(LinkedApiError):
+    """A session in which somebody connects a LinkedIn account brought no account.
+
+    Attributes:
+        session_id: The connection session; whoever has it can open its page.
+        status: The API's last word on it, such as ``expired`` or ``cancelled``;
+            ``success`` if it is not known which account was connected.
+        candidates: The accounts that may have been connected, if there are several.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        session_id: str,
+        status: str | None,
+        candidates: Sequence[Any] = (),
+    ) -> None:
+        super().__init__(message)
+        self.session_id = session_id
+        self.status = status
+        self.candidates: tuple[Any, ...] = tuple(candidates)
+
+
+class ConnectionPendingError(NotConnectedError, TimeoutError):
+    """Nobody has finished connecting the account in time; the session goes on."""
+
+
+class WebhookError(LinkedApiError, ValueError):
+    """What came to a webhook cannot be taken.
+
+    Its words are for the one who runs the receiver; the sender gets the status only.
+
+    Attributes:
+        status: The HTTP status to answer with: 400 no event, 401 not signed as it must
+            be, 408 too slow, 413 too large, 503 later, when there is room again.
+    """
+
+    def __init__(self, message: str, *, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class SignatureError(WebhookError):
+    """The signature of a delivery is missing, wrong, too old or from the future."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, status=401)
 
 
 class ActionError(LinkedApiError):

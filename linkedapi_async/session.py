@@ -8,21 +8,22 @@ import logging
 import os
 import random
 import ssl as ssl_module
-from collections.abc import Awaitable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import aiohttp
 import attrs
 
 from linkedapi_async import _protocol
 from linkedapi_async._account import Account, default_name, drain
+from linkedapi_async._facts import QUIET, Facts, about, reason_of
 from linkedapi_async._fields import Generation
 from linkedapi_async._handle import WorkflowHandle
 from linkedapi_async._http import Http, HttpSettings
 from linkedapi_async._hub import Hub
-from linkedapi_async._lanes import Answer, Ticket
+from linkedapi_async._lane import Answer, Ticket
+from linkedapi_async._lanes import LaneState
 from linkedapi_async._protocol import Api
 from linkedapi_async._verbs import Verbs
 from linkedapi_async.errors import LinkedApiError, SessionClosedError
@@ -30,9 +31,14 @@ from linkedapi_async.policies import Polling, Retries, RetryBudget
 
 
 if TYPE_CHECKING:
+    from linkedapi_async._listener import Listening
+    from linkedapi_async.events import SessionEvent
     from linkedapi_async.journal import Journal, Row
+    from linkedapi_async.webhooks import WebhookReceiver
 
 _log = logging.getLogger("linkedapi_async")
+
+EventT = TypeVar("EventT", bound="SessionEvent")
 
 LARGEST_ANSWER = 32 * 1024 * 1024
 
@@ -122,6 +128,10 @@ class Session(Verbs):
         journal: Where to note what is started and how it ended: the path of a SQLite
             file, or a `linkedapi_async.journal.Journal`; `resume` picks up from there.
         cancel_on_exit: Whether leaving cancels what is unfinished, remotely.
+        exclusive: Whether nobody else starts workflows on these accounts. Then a start
+            whose answer was lost is taken to be the one workflow that webhook events
+            tell of and nothing else explains; see `listen`.
+        account_id: The API's id of the default account, for webhook events.
         allow_insecure_http: Whether *base_url* may be plain http off loopback.
 
     Raises:
@@ -147,6 +157,8 @@ class Session(Verbs):
         rate: float | None = None,
         journal: str | os.PathLike[str] | Journal | None = None,
         cancel_on_exit: bool = False,
+        exclusive: bool = False,
+        account_id: str | None = None,
         allow_insecure_http: bool = False,
     ) -> None:
         self._api = _api(
@@ -170,6 +182,10 @@ class Session(Verbs):
         self._rate = rate
         self._journal = None if journal is None else _opened(journal)
         self._cancel_on_exit = cancel_on_exit
+        self.exclusive: bool = exclusive
+        self._account_id = account_id
+        self._listenings: list[Listening] = []
+        self._facts: Facts = QUIET
         self._identification_token = identification_token
         self._accounts: dict[str, Account] = {}
         self._names: set[str] = set()
@@ -219,18 +235,17 @@ class Session(Verbs):
             in_flight=self._settings.connections,
             rate=self._rate,
             on_finish=self._finished,
+            on_surprise=self._surprised,
+            on_outage=self._outage,
             rng=self._rng,
         )
         self._hub.start()
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self._check_open()
+        for listening in [*self._listenings]:
+            listening.close()
         self._closed = True
         async with AsyncExitStack() as stack:
             # From the last line to the first, whatever goes wrong on the way.
@@ -255,7 +270,16 @@ class Session(Verbs):
             try:
                 await handle.account._withdraw_now(workflow_id)
             except LinkedApiError as error:
-                _log.warning("Could not cancel %s: %s", workflow_id, error)
+                _log.warning(
+                    "Could not cancel %s: %s",
+                    workflow_id,
+                    error,
+                    extra=about(
+                        account=handle.account.name,
+                        workflow_id=workflow_id,
+                        reason=reason_of(error),
+                    ),
+                )
 
         await asyncio.gather(*(cancel(handle) for handle in self.handles))
 
@@ -282,30 +306,40 @@ class Session(Verbs):
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def account(self, identification_token: str, name: str | None = None) -> Account:
+    def account(
+        self,
+        identification_token: str,
+        name: str | None = None,
+        *,
+        account_id: str | None = None,
+    ) -> Account:
         """Return another LinkedIn account on the same connections.
 
         Args:
             identification_token: The account's; the same one gives the same object.
             name: What the account is called in logs, stats and errors; by default 12
                 hex digits of the token's SHA-256.
+            account_id: The API's id of it, by which webhook events are matched.
 
         Raises:
             ValueError: The token is none, or has or shares a name already.
         """
         token = _protocol.checked_token("identification_token", identification_token)
+        if token == self._identification_token:
+            account_id = account_id or self._account_id
         known = self._accounts.get(token)
         if known is not None:
             if name not in {None, known.name}:
                 message = f"the account is called {known.name!r} already"
                 raise ValueError(message)
+            known.account_id = account_id or known.account_id
             return known
         name = name or default_name(token)
         if name in self._names:
             message = f"another account is called {name!r} already"
             raise ValueError(message)
         self._names.add(name)
-        account = self._accounts[token] = Account(self, token, name)
+        account = self._accounts[token] = Account(self, token, name, account_id)
         return account
 
     def _on(self) -> Account:
@@ -316,6 +350,71 @@ class Session(Verbs):
             )
             raise ValueError(message)
         return self.account(self._identification_token)
+
+    def listen(self, receiver: WebhookReceiver) -> Listening:
+        """Let webhook events end waits too: whichever comes first does.
+
+        While the events prove healthy, workflows are hardly asked for; when events go
+        missing, they are asked for as without webhooks. An event may be lost, late,
+        doubled or out of order: that changes nothing but the number of requests. Fat
+        payloads spare the requests for results; thin ones cost one request each.
+
+        Events that an account is frozen, deleted or to be reconnected pause it, and
+        that it is active lets it go on; for them its ``account_id`` must be known. An
+        event of a workflow that no start explains becomes a candidate of an unknown
+        start in the `journal`, and on `StartUnknownError`.
+
+        https://linkedapi.io/docs/webhooks
+
+        Args:
+            receiver: Gets the events, of the client that this session's main token is of.
+
+        Returns:
+            What stops listening when it is closed; leaving the session does as well.
+        """
+        # Most sessions listen to nothing.
+        from linkedapi_async._listener import Listening  # noqa: PLC0415
+
+        self._check_open()
+        if self._identification_token is not None:
+            self._on()  # so that an event finds it before it was used
+        listening = Listening(self, receiver)
+        self._listenings.append(listening)
+        self._hub.listen()
+        return listening
+
+    def on(
+        self, event: type[EventT], callback: Callable[[EventT], object]
+    ) -> Callable[[], None]:
+        """Call *callback* with each event of this session from now on.
+
+        ::
+
+            from linkedapi_async.events import WorkflowFinished
+
+            session.on(WorkflowFinished, lambda event: print(event.reason, event.late))
+
+        An error that it raises is logged and hinders nothing. It is called in the
+        thread of the event loop, and everything waits for it. Where nobody listens,
+        events cost nothing.
+
+        Args:
+            event: A class of `linkedapi_async.events`; a base of several stands for
+                all of them, `linkedapi_async.events.SessionEvent` for every event.
+            callback: A plain function that does not take long.
+
+        Returns:
+            What ends it; it may be called twice.
+
+        Raises:
+            TypeError: *event* is no such class, or *callback* is a coroutine function.
+        """
+        # Most sessions have nobody who listens, and need no classes of events.
+        from linkedapi_async._telling import Telling  # noqa: PLC0415
+
+        facts = self._facts
+        telling = facts if isinstance(facts, Telling) else Telling(self)
+        return telling.listen(event, callback)
 
     @property
     def journal(self) -> Journal | None:
@@ -391,11 +490,24 @@ class Session(Verbs):
 
     def _poll(self, ticket: Ticket) -> Awaitable[Answer]:
         account: Account = ticket.account  # type: ignore[assignment]
-        return account._poll(ticket.id)
+        return account._poll(ticket)
 
     def _finished(self, ticket: Ticket) -> None:
         account: Account = ticket.account  # type: ignore[assignment]
         account._finished(ticket)
+
+    def _census(self) -> dict[LaneState, int]:
+        """Return how many workflows wait in which state, from any thread."""
+        return self._hub.census() if self._loop and not self._closed else {}
+
+    def _surprised(self, account: Any) -> None:
+        self._facts.surprised(account.name)
+
+    def _outage(self, error: Exception | None, failures: int, seconds: float) -> None:
+        if error is None:
+            self._facts.outage_ended(failures, seconds)
+        else:
+            self._facts.outage_began(error, failures)
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "open" if self._loop else "not entered"

@@ -6,7 +6,6 @@ import asyncio
 import json
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable
-from types import TracebackType
 from typing import Any, Self
 
 import attrs
@@ -149,12 +148,7 @@ class Scripted:
         self.url = f"http://{host}:{port}"
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         assert self._runner is not None
         await self._runner.cleanup()
 

@@ -13,7 +13,7 @@ import orjson
 import pytest
 
 from linkedapi_async import LinkedApiError, load_workflow
-from linkedapi_async._lanes import Finished, Missed, Waiting
+from linkedapi_async._lane import Finished, Missed, Waiting
 from linkedapi_async._protocol import (
     Completed,
     Reply,

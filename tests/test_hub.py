@@ -14,7 +14,7 @@ import pytest
 from virtual import VirtualLoop, run_virtual
 
 from linkedapi_async._hub import Hub
-from linkedapi_async._lanes import Answer, Finished, Missed, Ticket, Waiting
+from linkedapi_async._lane import Answer, Finished, Missed, Ticket, Waiting
 from linkedapi_async.policies import Polling
 
 
@@ -35,10 +35,29 @@ class CrashError(Exception):
     """What a broken engine raises."""
 
 
-@pytest.fixture(params=[False, True], ids=["plain", "debug"])
+class AtOnceLoop(VirtualLoop):
+    """A loop that takes a timer which is due for no timer, as uvloop does.
+
+    What `call_at` gives then has no `when`.
+    """
+
+    def call_at(self, when: float, callback: Any, *args: Any, **more: Any) -> Any:
+        """Call back at *when*, or soon if it is past."""
+        if when <= self.time():
+            return self.call_soon(callback, *args, **more)
+        return super().call_at(when, callback, *args, **more)
+
+
+@pytest.fixture(
+    params=[
+        pytest.param({"loop_factory": VirtualLoop}, id="plain"),
+        pytest.param({"loop_factory": VirtualLoop, "debug": True}, id="debug"),
+        pytest.param({"loop_factory": AtOnceLoop}, id="at-once"),
+    ]
+)
 def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
     """Run each test under the virtual clock, also in the debug mode of asyncio."""
-    return "asyncio", {"loop_factory": VirtualLoop, "debug": request.param}
+    return "asyncio", request.param
 
 
 @pytest.fixture(autouse=True)
@@ -412,6 +431,22 @@ async def test_resolve() -> None:
         await asyncio.sleep(100)
 
     assert 1 == len(host.asked)
+
+
+async def test_two_ends_in_one_turn() -> None:
+    """Heads that are due at once are asked, whatever the loop makes of such timers."""
+    host = Host(RUNNING)
+    async with running(host.ask, Polling(first=0, jitter=0)) as hub:
+        tickets = [Ticket(str(n), n % 2) for n in range(4)]
+        for ticket in tickets:
+            hub.watch(ticket)
+        await asyncio.sleep(1)
+        began, host.asked = now(), []
+        for ticket in tickets[:2]:
+            hub.resolve(ticket, DONE)
+        await asyncio.sleep(1)
+
+    assert [(began, "2"), (began, "3")] == host.asked
 
 
 async def test_forget() -> None:

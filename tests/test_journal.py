@@ -21,6 +21,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from loops import every_loop
 
 from linkedapi_async import _rows
 from linkedapi_async._account import default_name
@@ -36,28 +37,12 @@ from linkedapi_async.journal import (
 
 
 pytestmark = pytest.mark.anyio
+__all__ = ["every_loop"]
 
 DEFINITION = b'{"actionType":"st.checkConnectionStatus"}'
 ENDING = b'{"success":true}'
 MARK = b"Ada Lovelace, +44 20 7946 0000"
 STATES: list[State] = ["intended", "taken", "unknown", "finished", "delivered"]
-
-
-@pytest.fixture(
-    params=[
-        pytest.param(("asyncio", {"debug": True}), id="asyncio"),
-        pytest.param(
-            ("asyncio", {"use_uvloop": True}),
-            id="uvloop",
-            marks=pytest.mark.skipif(
-                sys.platform == "win32", reason="uvloop is not for Windows"
-            ),
-        ),
-    ]
-)
-def anyio_backend(request: pytest.FixtureRequest) -> Any:
-    """Run on asyncio in debug mode, and on uvloop."""
-    return request.param
 
 
 @pytest.fixture

@@ -146,6 +146,24 @@ async def test_what_is_unfinished_is_resumed(server: Scripted, journal: Make) ->
     assert ((), (), ()) == (nothing.handles, nothing.unknown, nothing.foreign)
 
 
+async def test_failure_with_a_completion_loses_nothing(
+    server: Scripted, journal: Make
+) -> None:
+    """What came beside the reason is on the error, also after a crash."""
+    failed = {"workflowStatus": "failed", "failure": {"reason": "r"}}
+    server.script("GET", ok({**failed, "completion": NODE}))
+    found = []
+    async with server.session(journal=journal()) as session:
+        handle = await session.start(CHECK)
+        while not handle.done:  # nobody awaits it
+            await asyncio.sleep(0.001)
+        found.append(handle.failure)
+    async with server.session(journal=journal()) as session:
+        found += [handle.failure for handle in (await session.resume()).handles]
+
+    assert [NODE, NODE] == [getattr(error, "raw", None) for error in found]
+
+
 @pytest.mark.parametrize(
     ("answer", "error"),
     [
@@ -258,7 +276,7 @@ async def test_token_that_is_refused_keeps_the_row(
         handle = await session.start(CHECK)
         assert handle._ticket is not None
         error = JournalError("stands for a refused token")
-        from linkedapi_async._lanes import Finished
+        from linkedapi_async._lane import Finished
 
         session._hub.resolve(handle._ticket, Finished(error))
         with pytest.raises(JournalError):
@@ -270,7 +288,7 @@ async def test_token_that_is_refused_keeps_the_row(
 
 async def test_lost_workflow_is_noted_as_lost(server: Scripted, journal: Make) -> None:
     """An id that the API does not know any more is not waited for for ever."""
-    from linkedapi_async._lanes import Finished
+    from linkedapi_async._lane import Finished
 
     server.script("GET", running())
     async with server.session(journal=journal()) as session:

@@ -18,15 +18,8 @@ from hypothesis.stateful import (
     rule,
 )
 
-from linkedapi_async._lanes import (
-    OFF_HOURS,
-    Answer,
-    Finished,
-    Lanes,
-    Missed,
-    Ticket,
-    Waiting,
-)
+from linkedapi_async._lane import Answer, Finished, Missed, Ticket, Waiting
+from linkedapi_async._lanes import OFF_HOURS, Lanes
 from linkedapi_async._throttle import Throttle
 from linkedapi_async.policies import Polling
 

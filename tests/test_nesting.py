@@ -12,10 +12,10 @@ from hypothesis import strategies as draws
 from strategies import (
     EDITS,
     AnyAction,
+    BrokenWorkflow,
     Edit,
-    Illegal,
     arguments_of,
-    illegal,
+    broken,
     odd_definitions,
     trees,
 )
@@ -84,7 +84,7 @@ def test_every_place_of_a_tree_has_its_path(tree: AnyAction) -> None:
         assert found is node
 
 
-# Illegal edits
+# BrokenWorkflow edits
 
 
 @each_edit
@@ -94,7 +94,7 @@ def test_an_illegal_edit_is_the_one_problem_of_a_definition(
     edit: Edit, data: draws.DataObject
 ) -> None:
     """``load_workflow`` says of one mistake what and where it is, and nothing else."""
-    wrong = data.draw(illegal(edit))
+    wrong = data.draw(broken(edit))
     before = copy.deepcopy(wrong.definition)
     (problem,) = problems(wrong.definition)
 
@@ -113,7 +113,7 @@ def test_an_illegal_edit_raises_at_once_in_python(
     edit: Edit, data: draws.DataObject
 ) -> None:
     """``then``, ``children=`` and plain calls say the same as ``load_workflow``."""
-    wrong = data.draw(illegal(edit))
+    wrong = data.draw(broken(edit))
     if wrong.parent is not None:
         refuse_nesting(wrong)
     if wrong.build is not None:
@@ -125,7 +125,7 @@ def test_an_illegal_edit_raises_at_once_in_python(
         assert wrong.words in str(caught.value)
 
 
-def refuse_nesting(wrong: Illegal) -> None:
+def refuse_nesting(wrong: BrokenWorkflow) -> None:
     """Check that the child is refused, whichever way it is nested."""
     parent: Any = wrong.parent
     place = f"then[{len(parent.children)}]"
@@ -150,9 +150,9 @@ def refuse_nesting(wrong: Illegal) -> None:
     assert before is parent.children
 
 
-@given(draws.lists(illegal(), min_size=2, max_size=4))
+@given(draws.lists(broken(), min_size=2, max_size=4))
 @few
-def test_all_problems_are_told_at_once(wrongs: list[Illegal]) -> None:
+def test_all_problems_are_told_at_once(wrongs: list[BrokenWorkflow]) -> None:
     """Each has its own path, and they come in the order of the tree."""
     found = problems([wrong.definition for wrong in wrongs])
 
@@ -650,9 +650,9 @@ def test_a_misfit_says_which_token_helps() -> None:
 # What check=False does with what is illegal
 
 
-@given(illegal())
+@given(broken())
 @few
-def test_what_is_illegal_passes_unchecked(wrong: Illegal) -> None:
+def test_what_is_illegal_passes_unchecked(wrong: BrokenWorkflow) -> None:
     """No local check is the last word."""
     loaded = load_workflow(wrong.definition, check=False)
 

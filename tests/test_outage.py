@@ -10,7 +10,7 @@ from collections import Counter
 from virtual import run_virtual
 
 from linkedapi_async._hub import Hub
-from linkedapi_async._lanes import Answer, Finished, Missed, Ticket, Waiting
+from linkedapi_async._lane import Answer, Finished, Missed, Ticket, Waiting
 from linkedapi_async.policies import Polling
 
 

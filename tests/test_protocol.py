@@ -16,7 +16,7 @@ from strategies import json_values
 
 from linkedapi_async import _protocol, st
 from linkedapi_async._fields import BOTH, Generation
-from linkedapi_async._lanes import Finished, Missed, Waiting
+from linkedapi_async._lane import Finished, Missed, Waiting
 from linkedapi_async._protocol import (
     FAILURE_RULES,
     Api,

@@ -9,7 +9,6 @@ import logging
 import math
 import pickle
 import ssl
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from loops import every_loop
 from scripted import (
     ACCOUNT,
     TOKEN,
@@ -66,6 +66,7 @@ from linkedapi_async import (
 
 
 pytestmark = pytest.mark.anyio
+__all__ = ["every_loop"]
 
 CHECK = st.check_connection_status("https://www.linkedin.com/in/ada")
 INVITE = st.send_connection_request("https://www.linkedin.com/in/ada")
@@ -73,23 +74,6 @@ virtual_time = pytest.mark.parametrize(
     "anyio_backend",
     [pytest.param(("asyncio", {"loop_factory": VirtualLoop}), id="virtual")],
 )
-
-
-@pytest.fixture(
-    params=[
-        pytest.param(("asyncio", {"debug": True}), id="asyncio"),
-        pytest.param(
-            ("asyncio", {"use_uvloop": True}),
-            id="uvloop",
-            marks=pytest.mark.skipif(
-                sys.platform == "win32", reason="uvloop is not for Windows"
-            ),
-        ),
-    ]
-)
-def anyio_backend(request: pytest.FixtureRequest) -> Any:
-    """Run on asyncio in debug mode, and on uvloop."""
-    return request.param
 
 
 @pytest.fixture

@@ -170,7 +170,9 @@ def test_the_cases_are_there() -> None:
     names = [case.name for case in CASES]
 
     assert len(names) == len({*names})
-    assert {"nesting", "results"} == {name.partition("_")[0] for name in names}
+    assert {"nesting", "operations", "results"} == {
+        name.partition("_")[0] for name in names
+    }
     for checker in CHECKERS:
         assert 30 < sum(len(case.expected(checker)) for case in CASES)
 

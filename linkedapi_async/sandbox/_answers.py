@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import uuid
 import warnings
 from collections.abc import Collection, Iterator
 from typing import Any
@@ -86,6 +87,10 @@ class Keys:
         self.accounts: tuple[str, ...] | None = (
             None if accounts is None else tuple(accounts)
         )
+        self.live: dict[str, str] = {account_name(t): t for t in self.accounts or ()}
+        """The accounts that are known by now: their names and tokens."""
+        self._names: dict[str, str] = {}
+        self._ended: set[str] = set()
 
     def check_main(self, request: web.Request, generation: Generation) -> None:
         """Refuse a request without a main token of *generation*."""
@@ -95,22 +100,53 @@ class Keys:
         """Return the name of the account that a request is for."""
         self.check_main(request, generation)
         token = _checked_token(request, "identification-token", self.accounts)
-        return account_name(token)
+        if token in self._ended:
+            raise _invalid_token("identification-token")
+        name = self._names.get(token) or account_name(token)
+        self.live.setdefault(name, token)
+        return name
+
+    def add(self, token: str, name: str | None = None) -> str:
+        """Let *token* be valid, for a new account or the one called *name*.
+
+        Returns:
+            The name of the account.
+        """
+        name = name or account_name(token)
+        self._names[token] = name
+        self.live[name] = token
+        if self.accounts is not None:
+            self.accounts += (token,)
+        return name
+
+    def end(self, name: str, *, gone: bool = False) -> None:
+        """Let the token of an account be invalid, or the account *gone* with it."""
+        self._ended.add(self.live[name])
+        if gone:
+            del self.live[name]
 
 
 def _checked_token(
     request: web.Request, header: str, valid: tuple[str, ...] | None
 ) -> str:
     token = request.headers.get(header, "")
-    word = "".join(part.capitalize() for part in header.split("-"))
     if not token:
+        word = _word(header)
         required = f"{word[0].lower()}{word[1:]}Required"
         message = f"'{header}' is missing in request headers."
         raise Refusal(required, message, 401)
     if valid is not None and token not in valid:
-        message = f"The provided '{header}' is invalid."
-        raise Refusal(f"invalid{word}", message, 401)
+        raise _invalid_token(header)
     return token
+
+
+def _invalid_token(header: str) -> Refusal:
+    message = f"The provided '{header}' is invalid."
+    return Refusal(f"invalid{_word(header)}", message, 401)
+
+
+def _word(header: str) -> str:
+    return "".join(part.capitalize() for part in header.split("-"))
 
 
 def account_name(identification_token: str) -> str:
@@ -119,6 +155,12 @@ def account_name(identification_token: str) -> str:
     It is the default name that a session gives.
     """
     return hashlib.sha256(identification_token.encode()).hexdigest()[:12]
+
+
+def account_id(name: str) -> str:
+    """Return the id that the API gives to an account, a uuid, by its name."""
+    digest = hashlib.blake2b(name.encode(), digest_size=16, person=b"account").digest()
+    return str(uuid.UUID(bytes=digest, version=4))
 
 
 def failure_of(reason: str, message: str | None) -> Failure:

@@ -91,8 +91,9 @@ class Line:
         """Do what the API would do and return its answer, unsent."""
         response = await self._work(self.request)
         if self.workflow_id is None:
-            result = _wire.decode(_body(response)).get("result") or {}
-            self.workflow_id = result.get("workflowId")
+            result = _wire.decode(_body(response)).get("result")
+            known = result if isinstance(result, dict) else {}
+            self.workflow_id = known.get("workflowId")
         return response
 
     async def send(self, response: web.Response) -> None:

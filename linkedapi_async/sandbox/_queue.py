@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
+from collections.abc import Callable
 from typing import Any, Literal, Protocol, TypeAlias
 
 import attrs
@@ -16,7 +17,7 @@ from linkedapi_async import _wire
 from linkedapi_async._fields import Generation
 
 
-Endpoint: TypeAlias = Literal["start", "status", "cancel"]
+Endpoint: TypeAlias = Literal["start", "status", "cancel", "admin", "direct"]
 State: TypeAlias = Literal["pending", "running", "completed", "failed", "cancelled"]
 
 
@@ -142,11 +143,26 @@ class Clock(Protocol):
         ...
 
 
-class Lane:
-    """The workflows of one account, which run in turn."""
+Turn: TypeAlias = Literal["created", "started", "completed"]
+"""What happens to a workflow, in the words of webhooks; to be cancelled is none."""
 
-    def __init__(self, clock: Clock) -> None:
+
+class Lane:
+    """The workflows of one account, which run in turn.
+
+    Args:
+        clock: Tells the time.
+        notice: Is called whenever something is found to have happened to a workflow,
+            with the time at which it did.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        notice: Callable[[Turn, SeenWorkflow, float], None] | None = None,
+    ) -> None:
         self._clock = clock
+        self.notice: Callable[[Turn, SeenWorkflow, float], None] | None = notice
         # The first one runs; the others wait, but for those cancelled meanwhile.
         self._unfinished: deque[SeenWorkflow] = deque()
 
@@ -154,18 +170,23 @@ class Lane:
         """Put *workflow* at the end."""
         self.advance()
         self._unfinished.append(workflow)
+        self._tell("created", workflow, workflow.accepted)
         if self._unfinished[0] is workflow:
-            workflow.began = workflow.accepted
+            self._begin(workflow, workflow.accepted)
 
     def advance(self) -> None:
         """Let everything happen that has happened by now."""
         now = self._clock.now()
-        while self._unfinished:
-            head = self._unfinished[0]
-            end = (head.began or 0.0) + head.duration
-            if end > now:
-                return
-            self._end(head, end)
+        while (end := self.next_end) is not None and end <= now:
+            self._end(self._unfinished[0], end)
+
+    @property
+    def next_end(self) -> float | None:
+        """When the workflow that runs ends, if one does."""
+        if not self._unfinished:
+            return None
+        head = self._unfinished[0]
+        return (head.began or 0.0) + head.duration
 
     def cancel(self, workflow: SeenWorkflow) -> bool:
         """Take *workflow* out, and return whether there was anything to cancel."""
@@ -178,9 +199,19 @@ class Lane:
 
     def _end(self, workflow: SeenWorkflow, when: float) -> None:
         workflow.ended = when
+        if not workflow.cancelled:
+            self._tell("completed", workflow, when)
         if workflow is not self._unfinished[0]:
             return
         while self._unfinished and self._unfinished[0].ended is not None:
             self._unfinished.popleft()
         if self._unfinished:
-            self._unfinished[0].began = when
+            self._begin(self._unfinished[0], when)
+
+    def _begin(self, workflow: SeenWorkflow, when: float) -> None:
+        workflow.began = when
+        self._tell("started", workflow, when)
+
+    def _tell(self, turn: Turn, workflow: SeenWorkflow, when: float) -> None:
+        if self.notice is not None:
+            self.notice(turn, workflow, when)

@@ -6,13 +6,15 @@ https://linkedapi.io/docs/executing-workflows
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import math
+import os
+import socket
 import statistics
 import uuid
 from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeAlias
 
 import attrs
@@ -21,7 +23,14 @@ from yarl import URL
 
 from linkedapi_async._fields import Generation
 from linkedapi_async.policies import Polling
+from linkedapi_async.sandbox._admin import (
+    Administered,
+    Administration,
+    answer,
+    changelog,
+)
 from linkedapi_async.sandbox._answers import (
+    MESSAGES,
     Keys,
     LoopClock,
     Refusal,
@@ -34,13 +43,17 @@ from linkedapi_async.sandbox._answers import (
     reply,
     state_fields,
 )
+from linkedapi_async.sandbox._direct import Direct, Inboxes
 from linkedapi_async.sandbox._faults import Fault, Faults, Kind, Work
+from linkedapi_async.sandbox._hooks import Hooked, Hooks
 from linkedapi_async.sandbox._made import Break, Maker
 from linkedapi_async.sandbox._queue import Endpoint, Failure, Lane, Seen, SeenWorkflow
+from linkedapi_async.sandbox._script import Scriptable
 from linkedapi_async.sandbox._world import World
 
 
 if TYPE_CHECKING:
+    from linkedapi_async.admin import Admin
     from linkedapi_async.session import Session
 
 Duration: TypeAlias = float | Callable[[Any], float]
@@ -63,7 +76,7 @@ class Order:
     account: str | None
 
 
-class Sandbox:
+class Sandbox(Scriptable, Administered, Inboxes, Hooked):
     """A local server that behaves like the Linked API; an async context manager.
 
     It speaks both generations, keeps one lane per account in which workflows run in
@@ -100,6 +113,7 @@ class Sandbox:
         if not (math.isfinite(speed) and speed > 0):
             message = f"speed: a positive number is due, got {speed!r}"
             raise ValueError(message)
+        super().__init__()
         self.seen: Seen = Seen()
         self.speed = speed
         self._duration = duration
@@ -107,16 +121,45 @@ class Sandbox:
         self._plus = plus
         self._address: tuple[str, int] = (host, port)
         self._url: str | None = None
+        self._reserved: socket.socket | None = None
         self._runner: web.AppRunner | None = None
         self._clock = LoopClock()
         self._world = World(seed)
         self._faults = Faults(self._world.dice, self._clock)
         self._lanes: dict[str, Lane] = {}
         self._by_id: dict[str, SeenWorkflow] = {}
+        self._settled: dict[str, Any] = {}
         self._orders: list[Order] = []
         self._signed_out: set[str] = set()
+        self._administration = Administration(
+            keys=self._keys,
+            seen=self.seen,
+            signed_out=self._signed_out,
+            world=self._world,
+            clock=self._clock,
+            speed=speed,
+            seat_type="plus" if plus else "core",
+        )
         # Since when which actions fail: a completion tells of the time it was made.
         self._broken: list[tuple[float, dict[str, Break]]] = [(-math.inf, {})]
+        self.direct: Direct = Direct(
+            world=self._world,
+            clock=self._clock,
+            speed=speed,
+            keys=self._keys,
+            seen=self.seen,
+            telling=self,
+        )
+        self._hooks = Hooks(
+            clock=self._clock,
+            speed=speed,
+            dice=self._world.dice,
+            lanes=self._lanes,
+            ended=self._ended,
+        )
+        self._administration.calls.update(self._hooks.calls)
+        self.direct.on_event = self._hooks.emit
+        self._administration.on_event = self._hooks.emit
         for action_type, reason in (fail or {}).items():
             self.fail_action(action_type, reason)
 
@@ -133,7 +176,15 @@ class Sandbox:
             app.router.add_get(
                 f"{path}/{{id}}", self._handler("status", tell), allow_head=False
             )
+            for (method, where), work in self.direct.endpoints(generation).items():
+                app.router.add_route(
+                    method, prefix + where, self._handler("direct", work)
+                )
         app.router.add_delete("/workflows/{id}", self._handler("cancel", self._cancel))
+        app.router.add_post("/admin/{call}", self._handler("admin", self._administer))
+        app.router.add_get(
+            "/api/changelog", self._handler("admin", self._changelog), allow_head=False
+        )
         app.router.add_route("*", "/{rest:.*}", self._handler(None, self._unknown))
         # A fault that stalls must hear of it when its client hangs up.
         self._runner = web.AppRunner(
@@ -144,15 +195,11 @@ class Sandbox:
         self._clock.start()
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         runner = self._running()
         self._url = None
         self._clock.stop()
+        await self._hooks.aclose()
         await runner.cleanup()
 
     # For those who use it
@@ -198,9 +245,33 @@ class Sandbox:
 
     async def _listen(self, runner: web.AppRunner) -> None:
         host, port = self._address
-        await web.TCPSite(runner, host, port).start()
+        if self._reserved is None:
+            await web.TCPSite(runner, host, port).start()
+        else:
+            await web.SockSite(runner, self._reserved).start()
+            self._reserved = None
         host, port = self._address = runner.addresses[0][:2]
         self._url = str(URL.build(scheme="http", host=host, port=port))
+
+    def _reserve(self) -> socket.socket:
+        """Take the address before it runs, so that `url` and `session` are there.
+
+        Returns:
+            The socket, to be closed if the sandbox is never entered.
+        """
+        host, _ = self._address
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with contextlib.ExitStack() as stack:
+            reserved = stack.enter_context(socket.socket(family))
+            # As asyncio has it: what lingers from before is no hindrance.
+            reuse = os.name == "posix"
+            reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuse)
+            reserved.bind(self._address)
+            stack.pop_all()
+        self._reserved = reserved
+        port = reserved.getsockname()[1]
+        self._url = str(URL.build(scheme="http", host=host, port=port))
+        return reserved
 
     async def restart(self, *, forget: bool = False) -> None:
         """Drop all connections and come back at once, on the same port.
@@ -210,6 +281,7 @@ class Sandbox:
         """
         await self.stop()
         if forget:
+            self._hooks.forget()
             self._lanes.clear()
             self._by_id.clear()
         await self.start()
@@ -238,6 +310,25 @@ class Sandbox:
             **{
                 "linked_api_token" if linked else "account_api_token": token,
                 "identification_token": identification_token or named[0],
+                "base_url": self.url,
+                "polling": Polling().faster(self.speed),
+                **settings,
+            }
+        )
+
+    def admin(self, **settings: Any) -> Admin:
+        """Return an `Admin` that talks to it, to be entered.
+
+        Args:
+            settings: As for `Admin`; by default *polling* is as much faster than usual
+                as the sandbox is.
+        """
+        # A floor above too, and few need it.
+        from linkedapi_async.admin import Admin  # noqa: PLC0415
+
+        return Admin(
+            **{
+                "linked_api_token": (self._keys.main or ("sandbox-token",))[0],
                 "base_url": self.url,
                 "polling": Polling().faster(self.speed),
                 **settings,
@@ -273,7 +364,7 @@ class Sandbox:
         self._broken.append((self._clock.now(), broken))
 
     def sign_out(self, account: str) -> None:
-        """Sign a LinkedIn account out, until `mend`.
+        """Sign a LinkedIn account out, until `mend`; the webhook hears of both.
 
         Its starts are refused in linked_api; in account_api they are taken, and fail.
 
@@ -281,6 +372,7 @@ class Sandbox:
             account: Its identification token.
         """
         self._signed_out.add(account_name(account))
+        self.emit("account.reconnectionRequired", account=account)
 
     def fault(
         self,
@@ -301,7 +393,8 @@ class Sandbox:
             kind: What goes wrong: ``status``, ``throttle``, ``reset_before``,
                 ``reset_after``, ``stall``, ``drip``, ``garbage``, ``truncated``,
                 ``huge``, ``deep``, ``headers``, ``redirect``, ``bad_id``, ``mangle``.
-            on: Which requests: ``start``, ``status`` or ``cancel``; by default any.
+            on: Which requests: ``start``, ``status``, ``cancel``, ``admin`` or
+                ``direct``; by default any.
             count: How often it is consumed at most; None for any number.
             probability: In which fraction of the requests it strikes, at random by the
                 sandbox's seed; pass ``count=None`` too for more than one.
@@ -323,8 +416,9 @@ class Sandbox:
         )
 
     def mend(self) -> None:
-        """Undo `fail_next`, `fail_action`, `sign_out` and `fault` from now on."""
+        """Undo `fail_next`, `fail_action`, `sign_out` and all faults from now on."""
         self._faults.rules.clear()
+        self._hooks.mend(self._signed_out)
         self._orders.clear()
         self._signed_out.clear()
         self._broken.append((self._clock.now(), {}))
@@ -407,6 +501,8 @@ class Sandbox:
         if not self._plus and any(needs_plus(root) for root in roots):
             message = "Some actions of this workflow require the Plus plan."
             raise Refusal("plusPlanRequired", message, 402)
+        if self._administration.is_frozen(account):
+            raise Refusal("subscriptionRequired", MESSAGES["subscriptionRequired"], 402)
         failure = None
         if account in self._signed_out:
             failure = failure_of("linkedinAccountSignedOut", None)
@@ -436,7 +532,7 @@ class Sandbox:
         failure: Failure | None,
     ) -> SeenWorkflow:
         number = len(self.seen.workflows)
-        lane = self._lanes.setdefault(account, Lane(self._clock))
+        lane = self._lanes.setdefault(account, Lane(self._clock, self._hooks.notice))
         workflow = SeenWorkflow(
             id=self._new_id(generation, number),
             account=account,
@@ -450,6 +546,12 @@ class Sandbox:
         self.seen.workflows.append(workflow)
         self._by_id[workflow.id] = workflow
         lane.add(workflow)
+        if failure is None:
+            settled = self._scripts.settled(
+                self._world, generation, account, self._broken[-1][1], definition
+            )
+            if settled is not None:
+                self._settled[workflow.id] = settled
         return workflow
 
     def _new_id(self, generation: Generation, number: int) -> str:
@@ -486,26 +588,46 @@ class Sandbox:
         if workflow.noticed is None:
             workflow.noticed = self._clock.now()
         fields = state_fields(state)
-        if workflow.failure is not None and state == "failed":
-            fields["failure"] = attrs.asdict(workflow.failure)
-        elif state == "completed":
-            fields["completion"] = self._completion(workflow)
-        return fields
+        return fields if state == "cancelled" else fields | self._ended(workflow)
+
+    def _ended(self, workflow: SeenWorkflow) -> dict[str, Any]:
+        """Return what a workflow came to, one that was not cancelled."""
+        if workflow.failure is not None:
+            return {"failure": attrs.asdict(workflow.failure)}
+        return {"completion": self._completion(workflow)}
 
     def _completion(self, workflow: SeenWorkflow) -> Any:
         """Make the completion; nothing keeps it, as it comes out the same each time."""
-        since = bisect_right(
-            self._broken, workflow.finished or 0.0, key=lambda change: change[0]
-        )
-        broken = self._broken[since - 1][1]
+        if workflow.id in self._settled:
+            return self._settled[workflow.id]
+        broken = self._broken_at(workflow.finished or 0.0)
         maker = Maker(self._world, workflow.generation, workflow.account, broken)
         definition = workflow.definition
         return maker.completion(loaded(definition), definition)
+
+    def _broken_at(self, when: float) -> dict[str, Break]:
+        """Return the actions that failed at a moment."""
+        since = bisect_right(self._broken, when, key=lambda change: change[0])
+        return self._broken[since - 1][1]
 
     async def _cancel(self, request: web.Request) -> web.Response:
         workflow = self._asked(request, "linked_api")
         cancelled = workflow.lane.cancel(workflow)
         return reply({"success": True, "result": {"cancelled": cancelled}})
+
+    async def _administer(self, request: web.Request) -> web.Response:
+        self._keys.check_main(request, "linked_api")
+        calls = self._administration.calls
+        result = answer(calls, request.match_info["call"], await request.read())
+        return reply({"success": True, "result": result})
+
+    async def _changelog(self, request: web.Request) -> web.Response:
+        # Neither token nor envelope; https://linkedapi.io/api/changelog
+        try:
+            return reply(changelog(request.query.get("since")))
+        except ValueError:
+            message = "since must be an ISO 8601 date or a zoned instant"
+            return reply({"error": message}, 400)
 
     async def _unknown(self, request: web.Request) -> NoReturn:
         message = f"There is no {request.method} {request.path}."

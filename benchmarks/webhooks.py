@@ -1,0 +1,96 @@
+"""How often a workflow is asked for while webhooks tell how it goes.
+
+A session, a receiver and the sandbox with its signed deliveries talk over loopback; only
+the clock is virtual.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import attrs
+from aiohttp import web
+
+from linkedapi_async import Session, st
+from linkedapi_async.sandbox import Sandbox
+from linkedapi_async.sandbox._hooks import PayloadMode
+from linkedapi_async.testing import run_virtual
+from linkedapi_async.webhooks import WebhookReceiver
+
+
+ACCOUNTS, EACH = 20, 50
+WORKFLOWS = [
+    st.open_company_page(f"https://www.linkedin.com/company/{n}", basic_info=True)
+    for n in range(ACCOUNTS * EACH)
+]
+
+
+@attrs.frozen
+class Case:
+    """One way in which webhooks may be."""
+
+    name: str
+    reach: str
+    listens: bool = True
+    mode: PayloadMode = "fat"
+    faults: dict[str, Any] | None = None
+
+
+SECRET = "not-a-secret-on-loopback"
+BAD = {"lose": 0.1, "duplicate": 0.1, "reorder": 0.1, "delay": (0.0, 10.0)}
+CASES = [
+    Case("no webhooks", "7", listens=False),
+    Case("healthy, with results", "0.2"),
+    Case("healthy, without results (thin)", "", mode="thin"),
+    Case("a tenth lost, doubled and overtaken each, all late", "", faults=BAD),
+    Case("dead", "as without", faults={"dead": True}),
+]
+
+
+async def play(case: Case) -> float:
+    """Run all workflows; return the polls for each."""
+    async with Sandbox(seed=1) as sandbox, sandbox.session() as session:
+        receiver = WebhookReceiver(SECRET)
+        runner = await serve(receiver)
+        if case.listens:
+            host, port = runner.addresses[0][:2]
+            sandbox.send_webhooks_to(
+                f"http://{host}:{port}/hook", secret=SECRET, payload_mode=case.mode
+            )
+            sandbox.webhook_faults(**(case.faults or {}))
+            session.listen(receiver)
+        await run_all(session)
+        await runner.cleanup()
+        return sandbox.polls_per_workflow
+
+
+async def serve(receiver: WebhookReceiver) -> web.AppRunner:
+    """Mount the receiver in an application of its own."""
+    app = web.Application()
+    app.router.add_post("/hook", receiver.handle)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    return runner
+
+
+async def run_all(session: Session) -> None:
+    """Run all workflows, spread over the accounts."""
+    accounts = [session.account(f"account-{n}") for n in range(ACCOUNTS)]
+    await asyncio.gather(
+        *(accounts[n % ACCOUNTS].run(w) for n, w in enumerate(WORKFLOWS))
+    )
+
+
+def main() -> None:
+    """Measure and print the table."""
+    total = f"{len(WORKFLOWS):,} workflows on {ACCOUNTS} accounts"
+    print(f"{total:<52} {'polls per workflow':>20} {'reach':>12}")
+    for case in CASES:
+        polls = run_virtual(play(case))
+        print(f"{case.name:<52} {polls:20.3f} {case.reach:>12}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,253 @@
+"""What happens in a session, as events to those who listen; `Session.on` loads it."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+
+import attrs
+
+from linkedapi_async import events
+from linkedapi_async._facts import QUIET, Facts, about, reason_of
+from linkedapi_async._lane import Finished, Missed, Waiting
+from linkedapi_async._outcomes import Completion
+from linkedapi_async.errors import StartUnknownError
+from linkedapi_async.events import SessionEvent
+
+
+if TYPE_CHECKING:
+    from linkedapi_async._handle import WorkflowHandle
+    from linkedapi_async._lane import Answer, Ticket
+    from linkedapi_async._protocol import Kind
+    from linkedapi_async._wire import Roots
+    from linkedapi_async.errors import AccountPausedError, RequestError
+    from linkedapi_async.session import Session
+
+E = TypeVar("E", bound=SessionEvent)
+
+_log = logging.getLogger("linkedapi_async")
+
+KINDS: Final = tuple(
+    kind
+    for kind in vars(events).values()
+    if isinstance(kind, type) and issubclass(kind, SessionEvent)
+)
+"""All classes of events, bases included."""
+
+
+@attrs.frozen(eq=False)
+class _Ear:
+    """One subscription; the same callback may have several."""
+
+    callback: Callable[[Any], object]
+
+
+class Telling(Facts):
+    """Tells what happens to those who listen, and to the logs as ever.
+
+    Args:
+        session: The session that it happens in.
+    """
+
+    __slots__ = ("_ears", "_session")
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._ears: dict[type[SessionEvent], tuple[_Ear, ...]] = {}
+
+    def listen(
+        self, kind: type[E], callback: Callable[[E], object]
+    ) -> Callable[[], None]:
+        """Call *callback* with all events of *kind*; return what ends it."""
+        if kind not in KINDS:
+            message = f"a class of linkedapi_async.events is due, got {kind!r}"
+            raise TypeError(message)
+        if _is_async(callback):
+            message = (
+                f"callback: a plain function is due, {callback!r} is a coroutine "
+                "function; let one put the events into an asyncio.Queue, or start a task"
+            )
+            raise TypeError(message)
+        ear = _Ear(callback)
+        for each in KINDS:
+            if issubclass(each, kind):
+                self._ears[each] = (*self._ears.get(each, ()), ear)
+        self._session._facts = self
+
+        def unsubscribe() -> None:
+            self._drop(ear)
+
+        return unsubscribe
+
+    def _drop(self, ear: _Ear) -> None:
+        left = {
+            kind: tuple(other for other in ears if other is not ear)
+            for kind, ears in self._ears.items()
+        }
+        self._ears = {kind: ears for kind, ears in left.items() if ears}
+        if not self._ears and self._session._facts is self:
+            self._session._facts = QUIET
+
+    def _tell(self, kind: type[E], **facts: Any) -> None:
+        """Tell those who listen for *kind* of it, if anybody does."""
+        ears = self._ears.get(kind)
+        if ears is None:
+            return
+        event = kind(at=self._session._hub._now(), time=time.time(), **facts)
+        for ear in ears:
+            try:
+                ear.callback(event)
+            except Exception:  # noqa: BLE001  # the user's own, which hinders nothing
+                _log.exception(
+                    "A callback failed at %s",
+                    kind.__name__,
+                    extra=about(
+                        account=getattr(event, "account", None),
+                        workflow_id=getattr(event, "workflow_id", None),
+                    ),
+                )
+
+    def starting(
+        self, account: str, number: int, roots: Roots, key: str | None, waited: float
+    ) -> None:
+        super().starting(account, number, roots, key, waited)
+        self._tell(
+            events.WorkflowStarting,
+            account=account,
+            number=number,
+            workflow=roots,
+            key=key,
+            waited=waited,
+        )
+
+    def started(self, handle: WorkflowHandle[Any], number: int, seconds: float) -> None:
+        super().started(handle, number, seconds)
+        self._tell(
+            events.WorkflowStarted, number=number, seconds=seconds, **_of(handle)
+        )
+        if handle.status == "running":
+            self.running(handle)
+
+    def start_failed(
+        self,
+        account: str,
+        number: int,
+        roots: Roots,
+        key: str | None,
+        error: Exception,
+        *,
+        seconds: float,
+    ) -> None:
+        super().start_failed(account, number, roots, key, error, seconds=seconds)
+        unknown = isinstance(error, StartUnknownError)
+        self._tell(
+            events.StartUnknown if unknown else events.StartFailed,
+            account=account,
+            number=number,
+            workflow=roots,
+            key=key,
+            error=error,
+            seconds=seconds,
+        )
+
+    def attached(self, handle: WorkflowHandle[Any]) -> None:
+        super().attached(handle)
+        self._tell(events.WorkflowAttached, **_of(handle))
+
+    def polled(self, account: str, ticket: Ticket, answer: Answer) -> None:
+        super().polled(account, ticket, answer)
+        if events.PollAnswered in self._ears:
+            self._tell(
+                events.PollAnswered,
+                account=account,
+                workflow_id=ticket.id,
+                outcome=_OUTCOMES[type(answer)],
+                status=getattr(answer, "status", None),
+                error=answer.error if isinstance(answer, Missed) else None,
+            )
+
+    def running(self, handle: WorkflowHandle[Any]) -> None:
+        super().running(handle)
+        self._tell(events.WorkflowRunning, **_of(handle))
+
+    def finished(
+        self, handle: WorkflowHandle[Any], polls: int, late: float | None
+    ) -> None:
+        super().finished(handle, polls, late)
+        self._tell(
+            events.WorkflowFinished,
+            status=handle.status,
+            reason=reason_of(handle.failure),
+            error=handle.failure,
+            late=late,
+            polls=polls,
+            **_of(handle),
+        )
+
+    def delivered(self, handle: WorkflowHandle[Any], seconds: float) -> None:
+        super().delivered(handle, seconds)
+        ended = handle._ended
+        self._tell(
+            events.WorkflowDelivered,
+            completion=ended if isinstance(ended, Completion) else None,
+            error=None if isinstance(ended, Completion) else ended,
+            polls=cast("Ticket", handle._ticket).polls,
+            seconds=seconds,
+            **_of(handle),
+        )
+
+    def retried(
+        self, account: str, kind: Kind, error: RequestError, attempt: int, wait: float
+    ) -> None:
+        super().retried(account, kind, error, attempt, wait)
+        self._tell(
+            events.RequestRetried,
+            account=account,
+            request=kind,
+            error=error,
+            attempt=attempt,
+            wait=wait,
+        )
+
+    def paused(self, account: str, error: AccountPausedError) -> None:
+        super().paused(account, error)
+        self._tell(
+            events.AccountPaused, account=account, reason=error.reason, error=error
+        )
+
+    def resumed(self, account: str) -> None:
+        super().resumed(account)
+        self._tell(events.AccountResumed, account=account)
+
+    def surprised(self, account: str) -> None:
+        super().surprised(account)
+        self._tell(events.LaneSurprised, account=account)
+
+    def outage_began(self, error: Exception, failures: int) -> None:
+        super().outage_began(error, failures)
+        self._tell(events.OutageBegan, error=error, failures=failures)
+
+    def outage_ended(self, failures: int, seconds: float) -> None:
+        super().outage_ended(failures, seconds)
+        self._tell(events.OutageEnded, failures=failures, seconds=seconds)
+
+
+_OUTCOMES: Final = {Waiting: "waiting", Finished: "finished", Missed: "missed"}
+
+
+def _of(handle: WorkflowHandle[Any]) -> dict[str, Any]:
+    return {
+        "account": handle.account.name,
+        "workflow_id": handle.workflow_id,
+        "key": handle.key,
+        "handle": handle,
+    }
+
+
+def _is_async(callback: Callable[..., object]) -> bool:
+    """Return whether calling *callback* gives a coroutine that nobody would await."""
+    call = getattr(callback, "__call__", None)  # noqa: B004  # of an object: async too?
+    return inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(call)

@@ -1,0 +1,99 @@
+"""How the command line ends: one exit status for each kind of error."""
+
+from __future__ import annotations
+
+import signal
+from typing import IO, Any, Final
+
+import attrs
+import click
+
+from linkedapi_async._text import printable
+from linkedapi_async.errors import (
+    AccountPausedError,
+    ActionError,
+    AuthenticationError,
+    InvalidDefinitionError,
+    JournalError,
+    LinkedApiError,
+    RejectedError,
+    RequestError,
+    StartUnknownError,
+    WaitTimeoutError,
+    WorkflowCancelledError,
+    WorkflowError,
+    WorkflowFailedError,
+    WorkflowNotFoundError,
+)
+from linkedapi_async.export import ExportError
+
+
+@attrs.frozen
+class Exit:
+    """One exit status."""
+
+    status: int
+    """What the process returns."""
+    when: str
+    """When it does."""
+    errors: tuple[type[Exception], ...] = ()
+    """The errors that it stands for."""
+
+
+USAGE: Final = 2
+FAILED: Final = 9
+DECLINED: Final = 14
+
+# In this order: of a class and its base, the class comes first.
+EXITS: Final = (
+    Exit(0, "all is done"),
+    Exit(USAGE, "the command line, a file or the tokens are wrong", (ExportError,)),
+    Exit(3, "a workflow is wrong; nothing was sent", (WorkflowError,)),
+    Exit(4, "a token is missing, wrong or expired", (AuthenticationError,)),
+    Exit(5, "the account cannot work at present", (AccountPausedError,)),
+    Exit(6, "the API refused a request", (RejectedError,)),
+    Exit(7, "the API was not reached, or its answer makes no sense", (RequestError,)),
+    Exit(8, "nobody knows whether a start was taken", (StartUnknownError,)),
+    Exit(FAILED, "a workflow or its root failed", (WorkflowFailedError, ActionError)),
+    Exit(10, "a workflow was cancelled", (WorkflowCancelledError,)),
+    Exit(11, "the API does not know a workflow", (WorkflowNotFoundError,)),
+    Exit(12, "the time is up; the workflow goes on", (WaitTimeoutError,)),
+    Exit(13, "the journal cannot be used", (JournalError,)),
+    Exit(DECLINED, "it would write, and nobody said yes"),
+    Exit(128 + signal.SIGINT, "Ctrl-C; what was started goes on"),
+    Exit(128 + signal.SIGTERM, "SIGTERM; what was started goes on"),
+    Exit(1, "anything else", (LinkedApiError,)),
+)
+
+
+def status_of(error: BaseException) -> int:
+    """Return the exit status that *error* ends the process with."""
+    if isinstance(error, Failed):
+        return error.exit_code
+    for known in EXITS:
+        if isinstance(error, known.errors):
+            return known.status
+    return 1
+
+
+class Failed(click.ClickException):
+    """The command cannot go on; what it says and the status it ends with."""
+
+    def __init__(self, message: str, status: int = USAGE) -> None:
+        super().__init__(message)
+        # The base has it for the whole class.
+        vars(self)["exit_code"] = status
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Say it on standard error."""
+        text = f"error: {printable(self.message, lines=True)}"
+        click.echo(text, err=file is None, file=file)
+
+
+def failed(error: Exception) -> Failed:
+    """Return what *error* means for the command."""
+    text = str(error)
+    if isinstance(error, InvalidDefinitionError):
+        # Without the advice for Python.
+        text = "\n  ".join(["the workflow is wrong:", *map(str, error.problems)])
+    return Failed(text, status_of(error))

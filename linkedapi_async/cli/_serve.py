@@ -1,0 +1,183 @@
+"""Commands that serve: a sandbox, and a receiver of webhooks."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import click
+from aiohttp import web
+
+from linkedapi_async.cli._access import variables
+from linkedapi_async.cli._exits import Failed
+from linkedapi_async.cli._results import as_json
+from linkedapi_async.cli._stop import Stop
+from linkedapi_async.cli._talk import Talk, quiet_option
+from linkedapi_async.sandbox import Sandbox
+from linkedapi_async.webhooks import Event, WebhookReceiver
+
+
+SECRETS: Final = ("LINKED_API_WEBHOOK_SECRET", "LINKED_API_WEBHOOK_SECRET_OLD")
+"""The variables with the secrets of a webhook: its own, and the one before."""
+
+_HOST: Final = click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Where to listen."
+)
+_PORT: Final = click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8080,
+    show_default=True,
+    help="0 takes a free one.",
+)
+
+
+@click.command(short_help="Run a local server that behaves like the API.")
+@_HOST
+@_PORT
+@click.option(
+    "--speed",
+    type=click.FloatRange(0, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="How many times faster it works.",
+)
+@click.option(
+    "--seed", default=0, show_default=True, help="Another one makes up other people."
+)
+@quiet_option
+def sandbox(*, host: str, port: int, speed: float, seed: int, quiet: bool) -> None:
+    """Run a local server that behaves like the Linked API, with people who do not exist.
+
+    It takes any tokens, speaks both generations, prints its URL when it listens, and
+    ends with Ctrl-C.
+
+    \b
+    Examples:
+      linkedapi sandbox
+      linkedapi sandbox --port 8099 --speed 100
+    """
+    box = Sandbox(speed=speed, seed=seed, host=host, port=port)
+    try:
+        asyncio.run(_serve(box, Talk(quiet)))
+    except OSError as error:
+        raise _cannot_listen(host, port, error) from error
+
+
+async def _serve(box: Sandbox, talk: Talk) -> None:
+    async with box:
+        click.echo(box.url)
+        talk.say(
+            "any tokens will do: LINKED_API_TOKEN=sandbox IDENTIFICATION_TOKEN=sandbox "
+            f"LINKED_API_BASE_URL={box.url} linkedapi run …"
+        )
+        with Stop(lambda: "the sandbox ends", lambda: "") as stop:
+            await stop.wait()
+
+
+def _cannot_listen(host: str, port: int, error: OSError) -> Failed:
+    return Failed(f"cannot listen at {host}:{port}: {error.strerror or error}")
+
+
+@click.group(short_help="Receive webhooks.")
+def webhook() -> None:
+    """Receive webhooks."""
+
+
+@webhook.command(short_help="Print the events that come in.")
+@_HOST
+@_PORT
+@click.option("--path", default="/", show_default=True, help="Where events are posted.")
+@click.option(
+    "--count",
+    type=click.IntRange(1),
+    metavar="NUMBER",
+    help="End after so many events.",
+)
+@click.option(
+    "--allow-unsigned", is_flag=True, help="Take events that nobody has signed."
+)
+@click.option(
+    "--env-file",
+    metavar="FILE",
+    help="Read the secret from NAME=value lines; only you may read the file.",
+)
+@quiet_option
+def listen(
+    *,
+    host: str,
+    port: int,
+    path: str,
+    count: int | None,
+    allow_unsigned: bool,
+    env_file: str | None,
+    quiet: bool,
+) -> None:
+    """Print the events that come in, each as a line of JSON, each once.
+
+    The secret of the webhook comes from LINKED_API_WEBHOOK_SECRET, during a rotation
+    the old one from LINKED_API_WEBHOOK_SECRET_OLD. The API posts to public https
+    addresses only: something has to bring its deliveries here.
+
+    \b
+    Examples:
+      linkedapi webhook listen --port 8090 --path /hook
+      linkedapi webhook listen --count 1 --allow-unsigned
+    """
+    found = variables(env_file, SECRETS)
+    secrets = [found[name] for name in SECRETS if found.get(name)]
+    if not secrets and not allow_unsigned:
+        message = f"{SECRETS[0]} is not set; --allow-unsigned does without"
+        raise Failed(message)
+    if not path.startswith("/") or "{" in path:
+        message = f"--path: a path such as /hook is due, got {path!r}"
+        raise Failed(message)
+    try:
+        receiver = WebhookReceiver(
+            secrets=secrets, allow_unsigned=allow_unsigned and not secrets
+        )
+    except ValueError as error:
+        raise Failed(str(error)) from None
+    try:
+        asyncio.run(_listen(receiver, (host, port), path, count, Talk(quiet)))
+    except OSError as error:
+        raise _cannot_listen(host, port, error) from error
+
+
+async def _listen(
+    receiver: WebhookReceiver,
+    address: tuple[str, int],
+    path: str,
+    count: int | None,
+    talk: Talk,
+) -> None:
+    enough = asyncio.Event()
+
+    def print_it(event: Event) -> None:
+        """Print an event before its delivery is answered: none is lost."""
+        click.echo(as_json(event.raw, indent=None))
+        if count is not None and receiver.received + 1 >= count:
+            enough.set()
+
+    receiver.subscribe(print_it)
+    app = web.Application()
+    app.router.add_post(path, receiver.handle)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, *address)
+        await site.start()
+        host, port = runner.addresses[0][:2]
+        talk.say(f"listening at http://{host}:{port}{path}")
+        with Stop(lambda: "the receiver ends", lambda: "") as stop:
+            heard = asyncio.ensure_future(stop.wait())
+            done = asyncio.ensure_future(enough.wait())
+            await asyncio.wait({heard, done}, return_when=asyncio.FIRST_COMPLETED)
+            heard.cancel()
+            done.cancel()
+    finally:
+        await runner.cleanup()
+    talk.say(
+        f"{receiver.received} events, {receiver.duplicates} repeated, "
+        f"{receiver.refused} refused"
+    )

@@ -1,0 +1,495 @@
+"""What a workflow will cost, said before anything is sent.
+
+All numbers are upper bounds: every list comes back full, nothing fails on the way. Where
+nobody knows a bound, it is `math.inf`, and the notes say why.
+"""
+
+from __future__ import annotations
+
+import math
+import typing
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Literal, TypeAlias
+
+import attrs
+
+from linkedapi_async import _wire
+from linkedapi_async._action import ACTIONS, Action, Effect, custom, misfits
+from linkedapi_async._fields import (
+    BOTH,
+    Fact,
+    Generation,
+    nearest,
+    rows,
+    shown,
+    warn_of,
+)
+from linkedapi_async._text import printable
+from linkedapi_async.errors import WorkflowError
+
+
+__all__ = [
+    "ACTION_SECONDS",
+    "DAILY_LIMITS",
+    "Explanation",
+    "Factor",
+    "LimitUse",
+    "Line",
+    "explain",
+    "explain_batch",
+]
+
+Count: TypeAlias = int | float
+"""A whole number, or `math.inf` where there is no bound."""
+Plan: TypeAlias = Literal["core", "plus"]
+AnyAction: TypeAlias = Action[Any, Any, Any]
+
+ACTION_SECONDS: float = 20
+"""How long a workflow of one simple action takes, in seconds, as the API's docs say.
+
+They say several minutes of complex ones.
+"""
+
+# https://linkedapi.io/docs/admin-limits
+DAILY_LIMITS: Mapping[str, int] = {"stMessages": 50, "stConnectionRequests": 10}
+"""How many actions of a category an account does in a day, where a default is known."""
+
+
+@attrs.frozen
+class Factor:
+    """A list that makes what is nested in it happen many times."""
+
+    path: str
+    """Where the list is."""
+    action_type: str
+    """The action that yields it."""
+    items: Count
+    """How many items it has at most."""
+    given: bool
+    """Whether the workflow says so; otherwise it is the API's default."""
+
+
+@attrs.frozen(kw_only=True)
+class Line:
+    """One action of the workflow, and how often it will be done."""
+
+    path: str
+    """Where it stands, such as ``root.then[0]``."""
+    action_type: str
+    """The API's name of it."""
+    times: Count
+    """How often at most: the product of *factors*, in a batch added up."""
+    least: Count
+    """How often if all lists come back empty."""
+    factors: tuple[Factor, ...]
+    """The lists that it is done for, from the root down."""
+    category: str | None
+    """The account limit that it counts against."""
+    effect: Effect
+    """Whether it changes anything on LinkedIn; unknown actions count as if they did."""
+    known: bool
+    """Whether this version knows the action."""
+
+
+@attrs.frozen(kw_only=True)
+class LimitUse:
+    """How much of one account limit will be used."""
+
+    category: str
+    """The limit, in the API's words."""
+    times: Count
+    """How many actions count against it at most."""
+    per_day: Count | None
+    """How many one account does in a day; None where that is not known."""
+    days: Count | None
+    """How many days it takes at most, with all accounts; None where not known."""
+
+
+@attrs.frozen(kw_only=True)
+class Explanation:
+    """What one workflow, or a batch of them, will do and cost at most.
+
+    As text it is a short report for people.
+    """
+
+    generation: Generation
+    """The generation of the API that it was explained for."""
+    workflows: int
+    """How many workflows there are."""
+    accounts: int
+    """How many accounts share them evenly."""
+    lines: tuple[Line, ...]
+    """What is done, the most frequent first; in a batch, lines that are alike are one.
+
+    Loops are no actions of their own, and not among them.
+    """
+    daily: Mapping[str, Count]
+    """How many actions of a category one account does in a day, where that is known."""
+    seconds_per_action: float
+    """How long one action is taken to last, in seconds."""
+    notes: tuple[str, ...]
+    """What else is to be known: why there is no bound, what this generation lacks."""
+
+    @property
+    def counts(self) -> dict[str, Count]:
+        """How many actions of each type at most, the most frequent first."""
+        found: dict[str, Count] = {}
+        for line in self.lines:
+            found[line.action_type] = found.get(line.action_type, 0) + line.times
+        return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+    @property
+    def total(self) -> Count:
+        """How many actions at most."""
+        return sum(line.times for line in self.lines)
+
+    @property
+    def limits(self) -> tuple[LimitUse, ...]:
+        """The account limits that will be used, those that take longest first."""
+        found: dict[str, Count] = {}
+        for line in self.lines:
+            if line.category is not None:
+                found[line.category] = found.get(line.category, 0) + line.times
+        uses = [self._use(category, times) for category, times in found.items()]
+        return tuple(sorted(uses, key=lambda use: (-(use.days or 0), -use.times)))
+
+    def _use(self, category: str, times: Count) -> LimitUse:
+        per_day = self.daily.get(category)
+        days = None if per_day is None else _days(times, per_day * self.accounts)
+        return LimitUse(category=category, times=times, per_day=per_day, days=days)
+
+    @property
+    def days(self) -> Count | None:
+        """How many days the account limits make of it; None where none is known.
+
+        Limits that are not known may make it more.
+        """
+        known = [use.days for use in self.limits if use.days is not None]
+        return max(known, default=None)
+
+    @property
+    def plan(self) -> Plan:
+        """The plan it needs: ``plus`` for Sales Navigator, otherwise ``core``."""
+        # https://linkedapi.io/docs/admin-subscription
+        plus = any(line.action_type.startswith("nv.") for line in self.lines)
+        return "plus" if plus else "core"
+
+    @property
+    def effect(self) -> Effect:
+        """Whether it changes anything on LinkedIn (``write``) or only looks."""
+        return "write" if self.writes else "read"
+
+    @property
+    def writes(self) -> tuple[Line, ...]:
+        """Where it changes anything on LinkedIn."""
+        return tuple(line for line in self.lines if line.effect == "write")
+
+    @property
+    def minutes(self) -> tuple[float, float]:
+        """How long it takes in the lane of each account: (shortest, longest), in minutes.
+
+        Shortest is when all lists come back empty, longest when they are full; each
+        action is taken to last `seconds_per_action`. Some last longer: long lists, slow
+        pages. Waiting for limits and working hours comes on top.
+        """
+        scale = self.seconds_per_action / 60 / self.accounts
+        least = sum(line.least for line in self.lines)
+        return least * scale, self.total * scale
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all of it as JSON values; no bound is ``"unlimited"``."""
+        shortest, longest = self.minutes
+        found = {
+            "generation": self.generation,
+            "workflows": self.workflows,
+            "accounts": self.accounts,
+            "total": self.total,
+            "counts": self.counts,
+            "plan": self.plan,
+            "effect": self.effect,
+            "minutes": {"shortest": shortest, "longest": longest},
+            "seconds_per_action": self.seconds_per_action,
+            "limits": [attrs.asdict(use) for use in self.limits],
+            "days": self.days,
+            "lines": [attrs.asdict(line) for line in self.lines],
+            "notes": list(self.notes),
+        }
+        return typing.cast("dict[str, Any]", _finite(found))
+
+    def __str__(self) -> str:
+        return "\n".join(_report(self))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return "unlimited" if value == math.inf else value
+
+
+def _days(times: Count, per_day: Count) -> Count:
+    if per_day == math.inf:
+        return 0
+    if times == math.inf or not per_day:
+        return math.inf
+    return math.ceil(times / per_day)
+
+
+# Reading a workflow
+
+
+def explain(
+    *workflow: Any,
+    generation: Generation = "linked_api",
+    limits: Mapping[str, Count] | None = None,
+    seconds_per_action: float = ACTION_SECONDS,
+    check: bool = True,
+) -> Explanation:
+    """Return what a workflow will do and cost at most; nothing is sent.
+
+    Args:
+        workflow: As for `Session.start`: an action, several roots or a tuple of them, a
+            dict or list as in the API's docs.
+        generation: The generation of the API whose defaults and limits count.
+        limits: How many actions of a category (``stMessages``) the account does in a
+            day; goes before `DAILY_LIMITS`. The account_api generation has none of its
+            own.
+        seconds_per_action: How long one action lasts, in seconds, where you know better.
+        check: False also takes a dict or list that this version finds wrong.
+
+    Raises:
+        WorkflowError: Something is wrong with the workflow.
+        ValueError: An argument is out of range.
+    """
+    return explain_batch(
+        [workflow[0] if len(workflow) == 1 else workflow],
+        generation=generation,
+        limits=limits,
+        seconds_per_action=seconds_per_action,
+        check=check,
+    )
+
+
+def explain_batch(
+    workflows: Iterable[Any],
+    *,
+    generation: Generation = "linked_api",
+    limits: Mapping[str, Count] | None = None,
+    accounts: int = 1,
+    seconds_per_action: float = ACTION_SECONDS,
+    check: bool = True,
+) -> Explanation:
+    """Return what many workflows will do and cost at most, all together.
+
+    Args:
+        workflows: As for `Session.as_completed`: each as for `explain`, tuples are array
+            workflows, or ``(key, workflow)`` pairs.
+        generation: As for `explain`.
+        limits: How many actions of a category each account does in a day.
+        accounts: How many accounts share the workflows evenly.
+        seconds_per_action: As for `explain`.
+        check: As for `explain`.
+
+    Raises:
+        WorkflowError: Something is wrong with a workflow.
+        ValueError: An argument is out of range.
+    """
+    if generation not in BOTH:
+        message = f"generation: one of {', '.join(BOTH)} is due, got {generation!r}"
+        raise ValueError(message)
+    if isinstance(workflows, Action | dict | str):
+        message = "explain_batch takes many workflows: put this one in a list"
+        raise TypeError(message)
+    if type(accounts) is not int or accounts < 1:
+        message = f"accounts: at least 1 is due, got {shown(accounts)}"
+        raise ValueError(message)
+    _check_number("seconds_per_action", seconds_per_action)
+    daily = _daily(generation, limits or {})
+    found: dict[Line, tuple[Count, Count]] = {}
+    notes: dict[str, None] = {}
+    number = 0
+    for number, item in enumerate(workflows, 1):  # noqa: B007  # told below
+        pair = isinstance(item, tuple) and [type(part) for part in item][:-1] == [str]
+        workflow = item[1] if pair else item
+        for path, root in _wire.numbered(_roots(workflow, check=check)):
+            notes |= dict.fromkeys(map(str, misfits(root, generation, path)))
+            for line in _lines(root, path, generation, notes):
+                kind = attrs.evolve(line, times=0, least=0)
+                times, least = found.get(kind, (0, 0))
+                found[kind] = times + line.times, least + line.least
+    lines = [attrs.evolve(k, times=t, least=low) for k, (t, low) in found.items()]
+    return Explanation(
+        generation=generation,
+        workflows=number,
+        accounts=accounts,
+        lines=tuple(sorted(lines, key=lambda line: -line.times)),
+        daily=daily,
+        seconds_per_action=seconds_per_action,
+        notes=tuple(notes),
+    )
+
+
+def _check_number(name: str, value: Any) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not value >= 0:
+        message = f"{name}: a number of at least 0 is due, got {shown(value)}"
+        raise ValueError(message)
+
+
+def _daily(generation: Generation, limits: Mapping[str, Count]) -> dict[str, Count]:
+    known = {cls.category for cls in ACTIONS.values() if cls.category is not None}
+    for category, per_day in limits.items():
+        _check_number(f"limits[{category!r}]", per_day)
+        if category not in known:
+            alike = nearest(category, known)
+            hint = f"did you mean {alike!r}?" if alike else f"known: {sorted(known)}"
+            warn_of(f"no action counts against the limit {category!r}; {hint}")
+    # An account_api account has no limits but those that its owner keeps to.
+    own = DAILY_LIMITS if generation == "linked_api" else {}
+    return {**own, **limits}
+
+
+def _roots(workflow: Any, *, check: bool) -> _wire.Roots:
+    """Return the roots of a workflow, as `Session.start` takes it."""
+    if isinstance(workflow, dict | list):
+        loaded: _wire.Roots = _wire.load_workflow(workflow, check=check)
+        return loaded
+    if not isinstance(workflow, Action | tuple):
+        raise WorkflowError(f"a workflow is due, got {shown(workflow)}", path="root")
+    # Dumped for its checks: what may not start is not explained.
+    _wire.dump_workflow(workflow)
+    return workflow
+
+
+def _lines(
+    root: AnyAction, path: str, generation: Generation, notes: dict[str, None]
+) -> Iterator[Line]:
+    """Visit what is done, with how often, parents first."""
+    stack: list[tuple[str, AnyAction, tuple[Factor, ...]]] = [(path, root, ())]
+    while stack:
+        place, node, factors = stack.pop()
+        cls = ACTIONS.get(node.action_type)
+        if cls is None or cls.own_node:
+            yield Line(
+                path=place,
+                action_type=node.action_type,
+                times=math.prod(factor.items for factor in factors),
+                least=0 if factors else 1,
+                factors=factors,
+                category=None if cls is None else cls.category,
+                effect="write" if cls is None else cls.effect,
+                known=cls is not None,
+            )
+        if cls is None:
+            name = node.action_type or "an action without a type"
+            notes[f"{name} is not known; it may count against a limit"] = None
+        if not node.children:
+            continue
+        factor = _factor(place, node, generation)
+        if factor is not None and factor.items == math.inf:
+            notes[_endless(factor, cls)] = None
+        below = factors if factor is None else (*factors, factor)
+        children = enumerate(node.children)
+        stack += [(f"{place}.then[{n}]", c, below) for n, c in children][::-1]
+
+
+def _factor(path: str, node: AnyAction, generation: Generation) -> Factor | None:
+    """Return how often what is nested in *node* is done for it, if not just once."""
+    cls = ACTIONS.get(node.action_type)
+    if cls is None:
+        return Factor(path, node.action_type, math.inf, given=False)
+    if typing.get_origin(cls.result) is not list:
+        return None
+    limit = node.params.get("limit") if isinstance(node, custom) else None
+    limit = getattr(node, "limit", limit)
+    if type(limit) is int and limit > 0:
+        return Factor(path, node.action_type, limit, given=True)
+    facts = {row.name: row.fact for row in rows(cls)}
+    default = facts.get("limit", Fact()).default
+    items = default.get(generation) if isinstance(default, Mapping) else default
+    known = items if isinstance(items, int) else math.inf
+    return Factor(path, node.action_type, known, given=False)
+
+
+def _endless(factor: Factor, cls: Any) -> str:
+    if cls is None:
+        name = factor.action_type or "an action without a type"
+        return f"how often {name} does what is nested in it is not known"
+    if any(row.name == "limit" for row in rows(cls)):
+        return f"{factor.action_type} lists all there are; limit= would bound it"
+    return f"{factor.action_type} lists all there are, and nothing bounds it"
+
+
+# For people
+
+
+def _report(found: Explanation) -> Iterator[str]:
+    many = "workflow" if found.workflows == 1 else "workflows"
+    does = "writes" if found.effect == "write" else "only reads"
+    shortest, longest = map(_span, found.minutes)
+    yield f"{found.workflows:,} {many} for {found.generation}: {does}, {found.plan} plan"
+    total = "any number of" if found.total == math.inf else f"at most {found.total:,}"
+    yield f"{total} {'action' if found.total == 1 else 'actions'}"
+    lane = (
+        "in the lane" if found.accounts == 1 else f"in each of {found.accounts} lanes"
+    )
+    span = shortest if shortest == longest else f"{shortest} to {longest}"
+    yield (
+        f"about {span} {lane}: {found.seconds_per_action:g} s for each action, from "
+        "empty lists to full ones; long lists take longer"
+    )
+    yield ""
+    width = max((len(_number(line.times)) for line in found.lines), default=0)
+    for line in found.lines:
+        yield printable(
+            f"  {_number(line.times):>{width}} × {line.action_type}  {line.path}"
+            f"{'  (writes)' if line.effect == 'write' else ''}{_product(line)}"
+        )
+    yield ""
+    yield from map(_limit, found.limits)
+    if not found.limits:
+        yield "no account limit is known to count"
+    yield from (printable(f"note: {note}") for note in found.notes)
+
+
+def _product(line: Line) -> str:
+    parts = [
+        f"{_number(factor.items)} of {factor.path}{'' if factor.given else ' by default'}"
+        for factor in line.factors
+    ]
+    return f"  = {' × '.join(parts)}" if parts else ""
+
+
+def _limit(use: LimitUse) -> str:
+    most = "no bound" if use.times == math.inf else f"at most {use.times:,}"
+    text = f"limit {use.category}: {most}"
+    if use.per_day is None:
+        return f"{text}; how many a day is not known, limits= says"
+    if use.days == math.inf:
+        days = "no end"
+    else:
+        days = "1 day" if use.days == 1 else f"{use.days:,} days"
+    return f"{text}, {_number(use.per_day)} a day for each account: {days}"
+
+
+def _number(value: Count) -> str:
+    return "unlimited" if value == math.inf else f"{value:,}"
+
+
+def _span(minutes: float) -> str:
+    if minutes == math.inf:
+        return "no end"
+    for least, size, unit in _UNITS:
+        if minutes >= least:
+            amount = minutes / size
+            return (
+                f"{amount:,.0f} {unit}" if amount >= _ROUND else f"{amount:.2g} {unit}"
+            )
+    return f"{minutes * 60:.3g} s"
+
+
+# From how many minutes on a unit is used, and how many minutes it has.
+_UNITS = ((2880, 1440, "days"), (120, 60, "h"), (1, 1, "min"))
+_ROUND = 10
+"""From what amount on nobody wants to know the fraction."""

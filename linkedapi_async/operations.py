@@ -1,0 +1,514 @@
+"""Ready-made operations: those of the official SDK, under the names that it has.
+
+Each returns a workflow like any other: to be run, started, dumped, and given further
+children with ``then``. Most are a single action. Those that compose several yield one
+flat result, whose attributes are what the children yielded and whose ``errors`` are why
+some did not::
+
+    person = await session.run(fetch_person(url, experience=True, posts=Limit(10)))
+    person.name, person.experiences, person.posts, person.errors
+
+Which API generation knows an operation is told by its actions, and checked when it is
+started.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from attrs import field
+
+from linkedapi_async import nv, st
+from linkedapi_async._action import Action
+from linkedapi_async._operation import (
+    PICKED,
+    Flat,
+    Limit,
+    Part,
+    composed,
+    picks,
+    yielding,
+)
+from linkedapi_async._outcomes import Outcome, result
+from linkedapi_async._scopes import (
+    Nowhere,
+    NvCompanyPage,
+    NvPersonPage,
+    Root,
+    StCompanyPage,
+    StConversation,
+    StPersonPage,
+    StPostPage,
+)
+from linkedapi_async._wire import load_workflow as custom_workflow
+from linkedapi_async.errors import ActionError
+from linkedapi_async.nv import manage_conversation as nv_manage_conversation
+from linkedapi_async.nv import search_companies as nv_search_companies
+from linkedapi_async.nv import search_people as nv_search_people
+from linkedapi_async.nv import send_message as nv_send_message
+from linkedapi_async.nv import sync_conversation as nv_sync_conversation
+from linkedapi_async.nv import sync_inbox as nv_sync_inbox
+from linkedapi_async.params import ConversationOperation
+from linkedapi_async.results import (
+    CompanyPage,
+    DecisionMaker,
+    Education,
+    Experience,
+    JobPage,
+    Language,
+    NvDecisionMaker,
+    NvPerson,
+    Person,
+    PersonComment,
+    PersonPage,
+    PersonReaction,
+    Post,
+    PostComment,
+    PostReaction,
+    Skill,
+)
+from linkedapi_async.results import NvCompanyPage as NvCompanyFacts
+from linkedapi_async.results import NvPersonPage as NvPersonFacts
+from linkedapi_async.st import (
+    accept_invitation,
+    check_connection_status,
+    comment_on_post,
+    create_post,
+    create_repost,
+    endorse_person_skill,
+    ignore_invitation,
+    manage_conversation,
+    react_to_comment,
+    react_to_post,
+    remove_connection,
+    reply_to_comment,
+    retrieve_connections,
+    retrieve_feed,
+    retrieve_invitations,
+    retrieve_pending_requests,
+    retrieve_performance,
+    retrieve_profile_viewers,
+    retrieve_ssi,
+    search_companies,
+    search_jobs,
+    search_people,
+    search_posts,
+    send_connection_request,
+    sync_conversation,
+    sync_inbox,
+    sync_network,
+    withdraw_connection_request,
+)
+
+
+__all__ = [
+    "EndorsedPerson",
+    "EndorsedSkill",
+    "FetchedCompany",
+    "FetchedJob",
+    "FetchedPerson",
+    "FetchedPost",
+    "Flat",
+    "Limit",
+    "NvFetchedCompany",
+    "NvFetchedPerson",
+    "Part",
+    "SentMessage",
+    "accept_invitation",
+    "check_connection_status",
+    "comment_on_post",
+    "create_post",
+    "create_repost",
+    "custom_workflow",
+    "endorse_person_skill",
+    "endorse_person_skills",
+    "fetch_company",
+    "fetch_job",
+    "fetch_person",
+    "fetch_post",
+    "ignore_invitation",
+    "manage_conversation",
+    "nv_fetch_company",
+    "nv_fetch_person",
+    "nv_manage_conversation",
+    "nv_search_companies",
+    "nv_search_people",
+    "nv_send_message",
+    "nv_sync_conversation",
+    "nv_sync_inbox",
+    "react_to_comment",
+    "react_to_post",
+    "remove_connection",
+    "reply_to_comment",
+    "retrieve_connections",
+    "retrieve_feed",
+    "retrieve_invitations",
+    "retrieve_pending_requests",
+    "retrieve_performance",
+    "retrieve_profile_viewers",
+    "retrieve_ssi",
+    "search_companies",
+    "search_jobs",
+    "search_people",
+    "search_posts",
+    "send_connection_request",
+    "send_message",
+    "sync_conversation",
+    "sync_inbox",
+    "sync_network",
+    "withdraw_connection_request",
+]
+
+
+@result
+class FetchedPerson(PersonPage, Flat):
+    """A person, with the parts of `fetch_person` that were asked for."""
+
+    experiences: list[Experience] | None = field(
+        default=None, metadata=picks(st.retrieve_person_experience, "experience")
+    )
+    education: list[Education] | None = field(
+        default=None, metadata=picks(st.retrieve_person_education)
+    )
+    skills: list[Skill] | None = field(
+        default=None, metadata=picks(st.retrieve_person_skills)
+    )
+    languages: list[Language] | None = field(
+        default=None, metadata=picks(st.retrieve_person_languages)
+    )
+    posts: list[Post] | None = field(
+        default=None, metadata=picks(st.retrieve_person_posts)
+    )
+    comments: list[PersonComment] | None = field(
+        default=None, metadata=picks(st.retrieve_person_comments)
+    )
+    reactions: list[PersonReaction] | None = field(
+        default=None, metadata=picks(st.retrieve_person_reactions)
+    )
+
+
+def fetch_person(
+    person_url: str,
+    *,
+    experience: Part | st.retrieve_person_experience = False,
+    education: Part | st.retrieve_person_education = False,
+    skills: Part | st.retrieve_person_skills = False,
+    languages: Part | st.retrieve_person_languages = False,
+    posts: Part | st.retrieve_person_posts = False,
+    comments: Part | st.retrieve_person_comments = False,
+    reactions: Part | st.retrieve_person_reactions = False,
+    label: str | None = None,
+) -> Action[Root, StPersonPage, FetchedPerson]:
+    """Return the workflow that reads a person's page and the parts asked for.
+
+    https://linkedapi.io/docs/action-st-open-person-page
+
+    Args:
+        person_url: The person, by public or hashed URL.
+        experience: Whether to list their jobs, past and present.
+        education: Whether to list their schools.
+        skills: Whether to list their skills.
+        languages: Whether to list the languages that they speak.
+        posts: Whether to list their posts; at most 20, which is the default.
+        comments: Whether to list comments that they made; at most 20, the default.
+        reactions: Whether to list reactions that they gave; at most 20, the default.
+        label: The caller's tag, echoed in the completion.
+
+    Raises:
+        ParameterError: A parameter is wrong; nothing is sent.
+    """
+    return composed(
+        st.open_person_page(person_url, basic_info=True, label=label),
+        FetchedPerson,
+        experience=experience,
+        education=education,
+        skills=skills,
+        languages=languages,
+        posts=posts,
+        comments=comments,
+        reactions=reactions,
+    )
+
+
+@result
+class FetchedCompany(CompanyPage, Flat):
+    """A company, with the parts of `fetch_company` that were asked for."""
+
+    employees: list[Person] | None = field(
+        default=None, metadata=picks(st.retrieve_company_employees)
+    )
+    dms: list[DecisionMaker] | None = field(
+        default=None, metadata=picks(st.retrieve_company_dms)
+    )
+    """Decision makers, the most senior first."""
+    posts: list[Post] | None = field(
+        default=None, metadata=picks(st.retrieve_company_posts)
+    )
+
+
+def fetch_company(
+    company_url: str,
+    *,
+    employees: Part | st.retrieve_company_employees = False,
+    dms: Part | st.retrieve_company_dms = False,
+    posts: Part | st.retrieve_company_posts = False,
+    label: str | None = None,
+) -> Action[Root, StCompanyPage, FetchedCompany]:
+    """Return the workflow that reads a company's page and the parts asked for.
+
+    https://linkedapi.io/docs/action-st-open-company-page
+
+    Args:
+        company_url: The company, by public or hashed URL.
+        employees: Whether to list its employees; at most 500, which is the default.
+            Takes a *filter*: ``st.retrieve_company_employees(filter=…)``.
+        dms: Whether to list its decision makers; at most 20, which is the default.
+        posts: Whether to list its posts; at most 20, which is the default.
+        label: The caller's tag, echoed in the completion.
+
+    Raises:
+        ParameterError: A parameter is wrong; nothing is sent.
+    """
+    return composed(
+        st.open_company_page(company_url, basic_info=True, label=label),
+        FetchedCompany,
+        employees=employees,
+        dms=dms,
+        posts=posts,
+    )
+
+
+@result
+class FetchedPost(Post, Flat):
+    """A post, with the parts of `fetch_post` that were asked for."""
+
+    comments: list[PostComment] | None = field(
+        default=None, metadata=picks(st.retrieve_post_comments)
+    )
+    reactions: list[PostReaction] | None = field(
+        default=None, metadata=picks(st.retrieve_post_reactions)
+    )
+
+
+def fetch_post(
+    post_url: str | None = None,
+    *,
+    post_urn: str | None = None,
+    comments: Part | st.retrieve_post_comments = False,
+    reactions: Part | st.retrieve_post_reactions = False,
+    label: str | None = None,
+) -> Action[Root, StPostPage, FetchedPost]:
+    """Return the workflow that reads a post and the parts asked for.
+
+    https://linkedapi.io/docs/action-st-open-post
+
+    Args:
+        post_url: The post.
+        post_urn: The same by its URN, instead of *post_url*. In linked_api only.
+        comments: Whether to list the comments on it, 1 to 500; default 10. Takes
+            *replies* and *sort*: ``st.retrieve_post_comments(sort=…)``. In linked_api
+            only.
+        reactions: Whether to list the reactions to it, 1 to 1000; default 10. In
+            linked_api only.
+        label: The caller's tag, echoed in the completion.
+
+    Raises:
+        ParameterError: A parameter is wrong; nothing is sent.
+    """
+    return composed(
+        st.open_post(post_url, post_urn=post_urn, basic_info=True, label=label),
+        FetchedPost,
+        comments=comments,
+        reactions=reactions,
+    )
+
+
+@result
+class FetchedJob(JobPage, Flat):
+    """A job, as `fetch_job` reads it."""
+
+
+def fetch_job(
+    job_url: str, *, label: str | None = None
+) -> Action[Root, Nowhere, FetchedJob]:
+    """Return the workflow that reads a job; linked_api only.
+
+    https://linkedapi.io/docs/action-st-open-job
+
+    Args:
+        job_url: The job.
+        label: The caller's tag, echoed in the completion.
+
+    Raises:
+        ParameterError: A parameter is wrong; nothing is sent.
+    """
+    return composed(st.open_job(job_url, basic_info=True, label=label), FetchedJob)
+
+
+@result
+class EndorsedSkill(Skill):
+    """A skill that was to be endorsed."""
+
+    success: bool = False
+    """Whether it was."""
+
+    @property
+    def error(self) -> ActionError | None:
+        """Why it was not, if it was not."""
+        return next((o.error for o in self.children if _endorses(o)), None)
+
+
+@result
+class EndorsedPerson(PersonPage, Flat):
+    """A person whose skills were endorsed; nothing of their page is read.
+
+    `errors` has those of the skills too.
+    """
+
+    skills: list[EndorsedSkill] | None = field(default=None, metadata=PICKED)
+    """Those that fit the patterns, in the order of the page; None if they could not be
+    listed."""
+
+    def _fill(self) -> None:
+        found: list[Skill] | None = self._first(st.retrieve_person_skills)
+        skills = []
+        for skill in found or ():
+            endorsed = next(filter(_endorses, skill.children), None)
+            if endorsed is not None:
+                skills.append(
+                    EndorsedSkill(
+                        name=skill.name,
+                        success=endorsed.success,
+                        raw=skill.raw,
+                        home=skill.home,
+                    )
+                )
+        self.skills = None if found is None else skills
+
+
+def _endorses(outcome: Outcome[Any]) -> bool:
+    return outcome.action_type == st.endorse_person_skill.action_type
+
+
+def endorse_person_skills(
+    person_url: str,
+    *,
+    skill_name_patterns: Sequence[str] | None = None,
+    label: str | None = None,
+) -> Action[Root, StPersonPage, EndorsedPerson]:
+    """Return the workflow that endorses skills of a person; linked_api only.
+
+    https://linkedapi.io/docs/action-st-endorse-person-skill
+
+    Args:
+        person_url: The person, by public or hashed URL.
+        skill_name_patterns: Only skills whose names fit one of these; by default all.
+            The API does not say how patterns are written.
+        label: The caller's tag, echoed in the completion.
+
+    Raises:
+        ParameterError: A parameter is wrong; nothing is sent.
+    """
+    each = st.do_for_skills(skill_name_patterns=skill_name_patterns)
+    skills = st.retrieve_person_skills().then(each.then(st.endorse_person_skill()))
+    page = st.open_person_page(person_url, basic_info=False, label=label)
+    return yielding(page.then(skills), EndorsedPerson)
+
+
+@result
+class SentMessage(Flat):
+    """A message that was sent; `errors` has what became of managing the rest."""
+
+
+def send_message(
+    person_url: str | None = None,
+    *,
+    text: str,
+    thread_id: str | None = None,
+    manage_conversation: ConversationOperation | None = None,
+    label: str | None = None,
+) -> Action[Root, StConversation, SentMessage]:
+    """Return the workflow that sends a message, and then manages the conversation.
+
+    https://linkedapi.io/docs/action-st-send-message
+
+    Args:
+        person_url: The person, by public or hashed URL.
+        text: The message, 1 to 1900 characters.
+        thread_id: A conversation to reply into; goes before *person_url*. In
+            linked_api only.
+        manage_conversation: What to do with the conversation afterwards, such as
+            ``archive``. In linked_api only.
+        label: The caller's tag, echoed in the completion.
+
+    Raises:
+        ParameterError: A parameter is wrong; nothing is sent.
+    """
+    sent = st.send_message(person_url, text=text, thread_id=thread_id, label=label)
+    if manage_conversation is not None:
+        sent = sent.then(st.manage_conversation(operation=manage_conversation))
+    return yielding(sent, SentMessage)
+
+
+@result
+class NvFetchedCompany(NvCompanyFacts, Flat):
+    """A company in Sales Navigator, with the parts that were asked for."""
+
+    employees: list[NvPerson] | None = field(
+        default=None, metadata=picks(nv.retrieve_company_employees)
+    )
+    dms: list[NvDecisionMaker] | None = field(
+        default=None, metadata=picks(nv.retrieve_company_dms)
+    )
+    """Decision makers, the most senior first."""
+
+
+def nv_fetch_company(
+    company_hashed_url: str,
+    *,
+    employees: Part | nv.retrieve_company_employees = False,
+    dms: Part | nv.retrieve_company_dms = False,
+    label: str | None = None,
+) -> Action[Root, NvCompanyPage, NvFetchedCompany]:
+    """Return the workflow that reads a company's page in Sales Navigator.
+
+    https://linkedapi.io/docs/action-nv-open-company-page
+
+    Args:
+        company_hashed_url: The company, by hashed URL: the one with a number.
+        employees: Whether to list its employees; default 500 in account_api and 25 in
+            linked_api. Takes a *filter*: ``nv.retrieve_company_employees(filter=…)``.
+        dms: Whether to list its decision makers; at most 20, which is the default.
+        label: The caller's tag, echoed in the completion.
+
+    Raises:
+        ParameterError: A parameter is wrong; nothing is sent.
+    """
+    return composed(
+        nv.open_company_page(company_hashed_url, basic_info=True, label=label),
+        NvFetchedCompany,
+        employees=employees,
+        dms=dms,
+    )
+
+
+@result
+class NvFetchedPerson(NvPersonFacts, Flat):
+    """A person in Sales Navigator, as `nv_fetch_person` reads them."""
+
+
+def nv_fetch_person(
+    person_hashed_url: str, *, label: str | None = None
+) -> Action[Root, NvPersonPage, NvFetchedPerson]:
+    """Return the workflow that reads a person's page in Sales Navigator.
+
+    https://linkedapi.io/docs/action-nv-open-person-page
+
+    Args:
+        person_hashed_url: The person, by hashed URL; a public one is not accepted.
+        label: The caller's tag, echoed in the completion.
+
+    Raises:
+        ParameterError: A parameter is wrong; nothing is sent.
+    """
+    page = nv.open_person_page(person_hashed_url, basic_info=True, label=label)
+    return composed(page, NvFetchedPerson)

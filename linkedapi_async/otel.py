@@ -1,0 +1,331 @@
+"""Traces and metrics of a session for OpenTelemetry.
+
+::
+
+    from linkedapi_async.otel import instrument
+
+    async with Session(…) as session:
+        uninstrument = instrument(session)
+
+A start is a span of kind *client* under the span of whoever asked for it, and current
+while the request is sent. A result is a span of kind *internal* under the span of
+whoever awaits it, and links to the start. Polls are counted and are no spans.
+
+==================================  =========  =======================================
+metric                              unit       what it is
+==================================  =========  =======================================
+``linkedapi.workflows.started``     {workflow} that the server took
+``linkedapi.workflows.finished``    {workflow} by ``linkedapi.workflow.status`` and
+                                               ``error.type``
+``linkedapi.workflows.in_flight``   {workflow} by ``linkedapi.lane.state``: head, tail,
+                                               unordered or paused
+``linkedapi.workflow.polls``        {poll}     histogram: polls per finished workflow
+``linkedapi.workflow.noticed_late`` s          histogram: how late an end can have been
+                                               noticed at most
+``linkedapi.polls``                 {poll}     by ``linkedapi.poll.outcome``
+``linkedapi.requests.retried``      {request}  by ``linkedapi.request.kind`` and
+                                               ``error.type``
+``linkedapi.starts.failed``         {start}    by ``error.type``
+``linkedapi.starts.unknown``        {start}    sent, and nobody knows whether taken
+==================================  =========  =======================================
+
+Attributes of spans: ``linkedapi.account`` (a name), ``linkedapi.workflow.id``,
+``linkedapi.workflow.status``, ``linkedapi.workflow.polls``, ``linkedapi.key``,
+``linkedapi.actions`` (the action types of the roots), ``linkedapi.generation``,
+``linkedapi.start.waited`` (seconds), ``error.type``, ``server.address`` and
+``server.port``. Tokens, parameters and results are in none of them.
+
+It needs ``opentelemetry-api``: the extra ``otel``.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from linkedapi_async._facts import action_types, reason_of
+from linkedapi_async._version import __version__
+from linkedapi_async.errors import LinkedApiError
+from linkedapi_async.events import (
+    PollAnswered,
+    RequestRetried,
+    StartFailed,
+    StartUnknown,
+    WorkflowDelivered,
+    WorkflowFinished,
+    WorkflowStarted,
+    WorkflowStarting,
+)
+
+
+try:
+    from opentelemetry import context, metrics, trace
+except ImportError:
+    raise ImportError(
+        "linkedapi_async.otel needs OpenTelemetry: pip install 'linkedapi-async[otel]'"
+    ) from None
+
+
+if TYPE_CHECKING:
+    from linkedapi_async._handle import WorkflowHandle
+    from linkedapi_async._outcomes import Completion
+    from linkedapi_async.session import Session
+
+__all__ = ["instrument"]
+
+SCOPE: Final = "linkedapi_async"
+"""The name of the instrumentation scope."""
+
+BILLION: Final = 1_000_000_000
+
+
+def instrument(
+    session: Session,
+    tracer_provider: trace.TracerProvider | None = None,
+    meter_provider: metrics.MeterProvider | None = None,
+) -> Callable[[], None]:
+    """Trace and measure what *session* does from now on.
+
+    Args:
+        session: It may have been entered or not. Instrumented twice, it counts twice.
+        tracer_provider: Gets the spans; by default the global one.
+        meter_provider: Gets the metrics; by default the global one.
+
+    Returns:
+        What ends it; it may be called twice. Leaving the session ends it too.
+    """
+    tracers = tracer_provider or trace.get_tracer_provider()
+    meters = _meters(meter_provider or metrics.get_meter_provider())
+    tracing = _Tracing(tracers.get_tracer(SCOPE, __version__), session)
+    ends = ExitStack()
+    ends.callback(meters.observe(session))
+    ends.callback(session.on(WorkflowStarting, tracing.starting))
+    ends.callback(session.on(WorkflowStarted, tracing.started))
+    ends.callback(session.on(StartFailed, tracing.start_failed))
+    ends.callback(session.on(WorkflowDelivered, tracing.delivered))
+    ends.callback(session.on(WorkflowStarted, meters.started))
+    ends.callback(session.on(StartFailed, meters.start_failed))
+    ends.callback(session.on(WorkflowFinished, meters.finished))
+    ends.callback(session.on(PollAnswered, meters.polled))
+    ends.callback(session.on(RequestRetried, meters.retried))
+    return ends.close
+
+
+class _Tracing:
+    """Makes the spans of one session."""
+
+    def __init__(self, tracer: trace.Tracer, session: Session) -> None:
+        self._tracer = tracer
+        address = urlsplit(session.base_url)
+        self._place: dict[str, Any] = {"linkedapi.generation": session.generation}
+        self._place["server.address"] = address.hostname or ""
+        if address.port is not None:
+            self._place["server.port"] = address.port
+        self._open: dict[int, trace.Span] = {}
+        # A handle that nobody holds is never delivered.
+        self._starts: weakref.WeakKeyDictionary[
+            WorkflowHandle[Any], trace.SpanContext
+        ] = weakref.WeakKeyDictionary()
+
+    def starting(self, event: WorkflowStarting) -> None:
+        """Open the span of a start, and make it current for what sends it."""
+        actions = action_types(event.workflow)
+        span = self._tracer.start_span(
+            _name("start", actions),
+            kind=trace.SpanKind.CLIENT,
+            attributes={
+                **self._place,
+                **_known(event.account, event.key, actions),
+                "linkedapi.start.waited": event.waited,
+            },
+            start_time=_nanoseconds(event.time),
+        )
+        self._open[event.number] = span
+        # Never detached: the context is that of the start's own task.
+        context.attach(trace.set_span_in_context(span))
+
+    def started(self, event: WorkflowStarted) -> None:
+        """Close the span of a start that the server took."""
+        span = self._open.pop(event.number, None)
+        if span is not None:
+            span.set_attribute("linkedapi.workflow.id", event.workflow_id)
+            self._starts[event.handle] = span.get_span_context()
+            span.end(_nanoseconds(event.time))
+
+    def start_failed(self, event: StartFailed) -> None:
+        """Close the span of a start that failed."""
+        span = self._open.pop(event.number, None)
+        if span is not None:
+            _fail(span, event.error)
+            span.end(_nanoseconds(event.time))
+
+    def delivered(self, event: WorkflowDelivered) -> None:
+        """Make the span of a result, from when somebody waited for it."""
+        handle = event.handle
+        start = self._starts.pop(handle, None)
+        actions = action_types(handle.workflow)
+        span = self._tracer.start_span(
+            _name("result", actions),
+            attributes={
+                **self._place,
+                **_known(event.account, event.key, actions),
+                "linkedapi.workflow.id": event.workflow_id,
+                "linkedapi.workflow.status": handle.status,
+                "linkedapi.workflow.polls": event.polls,
+            },
+            links=[] if start is None else [trace.Link(start)],
+            start_time=_nanoseconds(event.time - event.seconds),
+        )
+        error = event.error or _first_error(event.completion)
+        if error is not None:
+            _fail(span, error)
+        span.end(_nanoseconds(event.time))
+
+
+class _Meters:
+    """The instruments of one provider of meters, which all sessions share."""
+
+    def __init__(self, meter: metrics.Meter) -> None:
+        self._sessions: dict[object, weakref.ref[Session]] = {}
+        self._started = meter.create_counter(
+            "linkedapi.workflows.started", "{workflow}", "Workflows the server took"
+        )
+        self._finished = meter.create_counter(
+            "linkedapi.workflows.finished", "{workflow}", "Workflows that have ended"
+        )
+        meter.create_observable_up_down_counter(
+            "linkedapi.workflows.in_flight",
+            [self._in_flight],
+            "{workflow}",
+            "Workflows that have not ended, by what they do in their lane",
+        )
+        self._polls_each = meter.create_histogram(
+            "linkedapi.workflow.polls", "{poll}", "Polls per finished workflow"
+        )
+        self._late = meter.create_histogram(
+            "linkedapi.workflow.noticed_late",
+            "s",
+            "How late an end can have been noticed at most",
+        )
+        self._polls = meter.create_counter(
+            "linkedapi.polls", "{poll}", "Polls that were answered or failed"
+        )
+        self._retried = meter.create_counter(
+            "linkedapi.requests.retried",
+            "{request}",
+            "Requests sent again because they failed, without polls",
+        )
+        self._failed = meter.create_counter(
+            "linkedapi.starts.failed", "{start}", "Starts that failed"
+        )
+        self._unknown = meter.create_counter(
+            "linkedapi.starts.unknown",
+            "{start}",
+            "Starts that were sent, and nobody knows whether they were taken",
+        )
+
+    def observe(self, session: Session) -> Callable[[], None]:
+        """Count what waits in *session* whenever metrics are read; return the end."""
+        place = object()
+        self._sessions[place] = weakref.ref(
+            session, lambda _: self._sessions.pop(place, None)
+        )
+
+        def forget() -> None:
+            self._sessions.pop(place, None)
+
+        return forget
+
+    def _in_flight(self, _: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
+        """Say what is in flight in all sessions; any thread may ask."""
+        sums: dict[str, int] = {}
+        for reference in list(self._sessions.values()):
+            session = reference()
+            for state, count in session._census().items() if session else ():
+                sums[state] = sums.get(state, 0) + count
+        return [
+            metrics.Observation(count, {"linkedapi.lane.state": state})
+            for state, count in sums.items()
+        ]
+
+    def started(self, _: WorkflowStarted) -> None:
+        """Count a workflow that the server took."""
+        self._started.add(1)
+
+    def start_failed(self, event: StartFailed) -> None:
+        """Count a start that failed, or whose fate nobody knows."""
+        if isinstance(event, StartUnknown):
+            self._unknown.add(1)
+        else:
+            self._failed.add(1, _error(event.error))
+
+    def finished(self, event: WorkflowFinished) -> None:
+        """Count a workflow that has ended, its polls and how late that was noticed."""
+        status = {"linkedapi.workflow.status": event.status}
+        self._finished.add(1, {**status, **_error(event.error)})
+        self._polls_each.record(event.polls, status)
+        if event.late is not None:
+            self._late.record(event.late, status)
+
+    def polled(self, event: PollAnswered) -> None:
+        """Count a poll."""
+        outcome = {"linkedapi.poll.outcome": event.outcome}
+        self._polls.add(1, {**outcome, **_error(event.error)})
+
+    def retried(self, event: RequestRetried) -> None:
+        """Count a request that is sent again."""
+        kind = {"linkedapi.request.kind": event.request}
+        self._retried.add(1, {**kind, **_error(event.error)})
+
+
+_METERS: weakref.WeakKeyDictionary[metrics.MeterProvider, _Meters] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def _meters(provider: metrics.MeterProvider) -> _Meters:
+    """Return the instruments of *provider*: a provider wants each made only once."""
+    meters = _METERS.get(provider)
+    if meters is None:
+        meters = _METERS[provider] = _Meters(provider.get_meter(SCOPE, __version__))
+    return meters
+
+
+def _nanoseconds(seconds: float) -> int:
+    return int(seconds * BILLION)
+
+
+def _name(verb: str, actions: tuple[str, ...]) -> str:
+    """Return the name of a span, of which there are few: the first root's type."""
+    return f"{verb} {actions[0]}" if actions else verb
+
+
+def _known(account: str, key: str | None, actions: tuple[str, ...]) -> dict[str, Any]:
+    facts = {"linkedapi.account": account, "linkedapi.actions": actions}
+    return facts if key is None else {**facts, "linkedapi.key": key}
+
+
+def _error(error: BaseException | None) -> dict[str, str]:
+    reason = reason_of(error)
+    return {} if reason is None else {"error.type": reason}
+
+
+def _fail(span: trace.Span, error: Exception) -> None:
+    """Record an *error*, without the trace that `record_exception` would add.
+
+    That shows the errors it came from too, with words that are not ours.
+    """
+    words = str(error) if isinstance(error, LinkedApiError) else type(error).__name__
+    facts = {"exception.type": type(error).__name__, "exception.message": words}
+    span.add_event("exception", facts)
+    span.set_attributes(_error(error))
+    span.set_status(trace.StatusCode.ERROR, words)
+
+
+def _first_error(completion: Completion | None) -> LinkedApiError | None:
+    """Return what awaiting the result raises: the error of the first root that has one."""
+    roots = () if completion is None else completion.roots
+    return next((root.error for root in roots if root.error is not None), None)

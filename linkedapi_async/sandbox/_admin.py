@@ -1,0 +1,522 @@
+"""The Admin API of the sandbox: a subscription, accounts with ids, limits.
+
+https://linkedapi.io/docs/admin-overview
+"""
+
+from __future__ import annotations
+
+import hashlib
+import typing
+import uuid
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeAlias
+
+import attrs
+
+from linkedapi_async import _wire
+from linkedapi_async._admin_results import (
+    BillingPeriod,
+    LimitCategory,
+    LimitPeriod,
+    SeatType,
+)
+from linkedapi_async.sandbox._answers import Keys, Refusal, account_id, loaded
+from linkedapi_async.sandbox._queue import Clock, Seen
+from linkedapi_async.sandbox._world import NOW, Facts, World
+
+
+Parameters: TypeAlias = Mapping[str, Any]
+Calls: TypeAlias = Mapping[str, Callable[[Parameters], Any]]
+"""From the name of a call to what answers it, or raises a `Refusal`."""
+
+OPEN = frozenset({"pending", "preparing", "serving", "streaming"})
+"""What a connection session is while somebody may finish it."""
+DEFAULT_LIMITS = {("stMessages", "daily"): 50, ("stConnectionRequests", "daily"): 10}
+"""Those that the documentation shows; https://linkedapi.io/docs/admin-limits"""
+PERIODS = {"daily": 86_400.0, "weekly": 7 * 86_400.0, "monthly": 30 * 86_400.0}
+"""How long the periods of limits are, in seconds."""
+PRICES = {
+    ("core", "month"): 6900,
+    ("core", "year"): 58_800,
+    ("plus", "month"): 9900,
+    ("plus", "year"): 88_800,
+}
+"""Made up but for two; in hundredths of a dollar."""
+RELEASES = (
+    ("2026-07-20", "A word for used-up trials"),
+    ("2026-07-06", "Inbox events"),
+    ("2026-06-29", "Webhooks"),
+    ("2026-04-06", "Administration"),
+)
+"""The dates and titles of the changelog, newest first."""
+MOST_SEATS = 1000
+
+
+@attrs.define
+class Connection:
+    """A session in which somebody connects an account, for the first time or again."""
+
+    id: str
+    account: str | None
+    """The name of the account that is connected again, if one is."""
+    status: str = "pending"
+
+    @property
+    def link(self) -> str:
+        """The page that a person would open."""
+        return f"https://app.linkedapi.example/connection/{self.id}"
+
+
+class Administration:
+    """What the Admin API knows and does.
+
+    Args:
+        keys: The tokens; accounts are those whose tokens are valid or were seen.
+        seen: The workflows, of which the usage is counted.
+        signed_out: The names of the accounts that have to be connected again.
+        world: Makes up who owns an account.
+        clock: Tells the time.
+        speed: How many times faster than the API the sandbox works.
+        seat_type: What seats there are at first.
+    """
+
+    def __init__(
+        self,
+        *,
+        keys: Keys,
+        seen: Seen,
+        signed_out: set[str],
+        world: World,
+        clock: Clock,
+        speed: float,
+        seat_type: str,
+    ) -> None:
+        self._keys = keys
+        self._seen = seen
+        self._signed_out = signed_out
+        self._world = world
+        self._clock = clock
+        self._speed = speed
+        self.on_event: Callable[[str, Facts], object] = _unheard
+        """Is told of accounts that are connected, or gone: an event type and its data."""
+        self._made = 0
+        self._connections: dict[str, Connection] = {}
+        self._connected: dict[str, str] = {}
+        self._limits: dict[str, dict[tuple[str, str], Facts]] = {}
+        self._seats: dict[str, Facts] = {seat_type: _seat(seat_type, MOST_SEATS)}
+        self.subscription: Facts = {
+            "status": "active",
+            "eligibleForTrial": False,
+            "cancelAtPeriodEnd": False,
+        }
+        self.calls: dict[str, Callable[[Parameters], Any]] = {
+            "subscription.getStatus": lambda _: dict(self.subscription),
+            "subscription.getSeats": lambda _: {"seats": [*self._seats.values()]},
+            "subscription.setSeats": self._set_seats,
+            "subscription.getPricing": _pricing,
+            "accounts.getAll": self._get_all,
+            "accounts.disconnect": self._disconnect,
+            "accounts.reparseAccountInfo": self._reparse,
+            "accounts.regenerateIdentificationToken": self._regenerate,
+            "accounts.createConnectionSession": self._connect,
+            "accounts.createReconnectionSession": self._reconnect,
+            "accounts.getConnectionSession": self._progress,
+            "accounts.cancelConnectionSession": self._cancel,
+            "limits.getDefaults": lambda _: {"limits": _entries(_default_limits())},
+            "limits.get": lambda params: {
+                "limits": _entries(self._limits_of(self._account(params)))
+            },
+            "limits.getUsage": self._usage,
+            "limits.set": self._set_limits,
+            "limits.delete": self._delete_limits,
+            "limits.resetToDefaults": self._reset_limits,
+        }
+
+    def finish(self, session_id: str, status: str) -> str | None:
+        """Let a connection session go on or end; return the token of its account.
+
+        Raises:
+            ValueError: There is no such session, or it has ended.
+        """
+        connection = self._connections.get(session_id)
+        if connection is None or connection.status not in OPEN:
+            message = f"no connection session {session_id!r} is open"
+            raise ValueError(message)
+        connection.status = status
+        if status != "success":
+            return None
+        if connection.account is None:
+            token = f"id_{self._new_id('token')}"
+            name = self._keys.add(token)
+        else:
+            name = connection.account
+            token = self._keys.live[name]
+            self._signed_out.discard(name)
+        self._connected[name] = _moment(NOW + timedelta(seconds=self._clock.now()))
+        self._tell(name, "active")
+        return token
+
+    def is_frozen(self, account: str) -> bool:
+        """Return whether there is no seat for an account, which the first ones have."""
+        seats = self._seat_count()
+        names = self._keys.live
+        return len(names) > seats and account in [*names][seats:]
+
+    def _tell(self, name: str, state: str) -> None:
+        self.on_event(
+            f"account.{state}", {"accountId": account_id(name), "status": state}
+        )
+
+    # Subscription
+
+    def _seat_count(self) -> int:
+        return sum(seat["quantity"] for seat in self._seats.values())
+
+    def _set_seats(self, params: Parameters) -> Facts:
+        quantity = _whole(params, "quantity", 1, MOST_SEATS)
+        seat_type = _word(params, "seatType", SeatType)
+        period = _word(params, "billingPeriod", BillingPeriod)
+        if self.subscription.get("status") is None:
+            link = f"https://pay.linkedapi.example/{self._new_id('payment')}"
+            return {"status": "processing", "paymentLink": link}
+        self._seats[seat_type] = _seat(seat_type, quantity, period)
+        return {"status": "complete"}
+
+    # Accounts
+
+    def _account(self, params: Parameters) -> str:
+        """Return the name of the account that a call is about."""
+        given = params.get("accountId")
+        if not isinstance(given, str) or not given:
+            message = "'accountId' is missing in the request or is malformed."
+            raise Refusal("accountIdRequired", message, 401)
+        for name in self._keys.live:
+            if account_id(name) == given:
+                return name
+        raise Refusal("accountNotFound", "There is no such account.", 401)
+
+    def _get_all(self, _: Parameters) -> Facts:
+        seats = self._seat_count()
+        return {
+            "accounts": [
+                self._record(name, token, frozen=place >= seats)
+                for place, (name, token) in enumerate(self._keys.live.items())
+            ],
+            "pendingConnectionSessions": [
+                {"sessionId": connection.id, "status": connection.status}
+                for connection in self._connections.values()
+                if connection.account is None and connection.status in OPEN
+            ],
+        }
+
+    def _record(self, name: str, token: str, *, frozen: bool) -> Facts:
+        facts = owner(self._world, name)
+        days = self._world.dice(f"account/{name}").between("connected", 1, 300)
+        made_up = _moment(NOW - timedelta(days=days))
+        record = {
+            "id": account_id(name),
+            "name": facts["name"],
+            "url": facts["public_url"],
+            "avatarUrl": facts["avatar_url"],
+            "headline": facts["headline"],
+            "countryCode": facts["country_code"],
+            "identificationToken": token,
+            "status": "frozen" if frozen else "active",
+            "connectedAt": self._connected.get(name, made_up),
+        }
+        if name in self._signed_out and not frozen:
+            again = self._again(name)
+            record["status"] = "reconnection_required"
+            record["reconnectionSessionId"] = again.id
+            record["reconnectionLink"] = again.link
+        return record
+
+    def _disconnect(self, params: Parameters) -> Facts:
+        name = self._account(params)
+        self._keys.end(name, gone=True)
+        self._tell(name, "deleted")
+        return {}
+
+    def _reparse(self, params: Parameters) -> Facts:
+        self._account(params)
+        return {"workflowId": f"wf-{self._new_id('workflow')}"}
+
+    def _regenerate(self, params: Parameters) -> Facts:
+        name = self._account(params)
+        self._keys.end(name)
+        token = f"id_{self._new_id('token')}"
+        self._keys.add(token, name)
+        return {"token": token}
+
+    def _connect(self, _: Parameters) -> Facts:
+        if len(self._keys.live) >= self._seat_count():
+            message = "There is no free seat for another account."
+            raise Refusal("noAvailableSeats", message, 402)
+        made = self._open(None)
+        return {"sessionId": made.id, "connectionLink": made.link}
+
+    def _reconnect(self, params: Parameters) -> Facts:
+        made = self._again(self._account(params))
+        return {"reconnectionSessionId": made.id, "reconnectionLink": made.link}
+
+    def _open(self, account: str | None) -> Connection:
+        made = Connection(self._new_id("connection"), account)
+        self._connections[made.id] = made
+        return made
+
+    def _again(self, name: str) -> Connection:
+        """Return the open session in which an account is connected again."""
+        for connection in self._connections.values():
+            if connection.account == name and connection.status in OPEN:
+                return connection
+        return self._open(name)
+
+    def _session(self, params: Parameters) -> Connection:
+        connection = self._connections.get(str(params.get("sessionId")))
+        if connection is None:
+            message = "There is no such connection session."
+            raise Refusal("sessionNotFound", message, 404)
+        return connection
+
+    def _progress(self, params: Parameters) -> Facts:
+        connection = self._session(params)
+        kind = "connect" if connection.account is None else "reconnect"
+        fields = {"sessionId": connection.id, "status": connection.status}
+        return {"session": {**fields, "type": kind}}
+
+    def _cancel(self, params: Parameters) -> None:
+        connection = self._session(params)
+        if connection.status in OPEN:
+            connection.status = "cancelled"
+
+    # Limits
+
+    def _limits_of(self, name: str) -> dict[tuple[str, str], Facts]:
+        return {**_default_limits(), **self._limits.get(name, {})}
+
+    def _usage(self, params: Parameters) -> Facts:
+        name = self._account(params)
+        used = {
+            period: self._used(name, seconds) for period, seconds in PERIODS.items()
+        }
+        usage = []
+        for entry in _entries(self._limits_of(name)):
+            count = used[entry["period"]][entry["category"]]
+            # The documentation and the official SDK disagree on the name.
+            usage.append({**entry, "currentValue": count, "currentUsage": count})
+        return {"usage": usage}
+
+    def _used(self, name: str, seconds: float) -> Counter[str | None]:
+        """Count what began in the last *seconds*, each action of a definition once."""
+        since = self._clock.now() - seconds / self._speed
+        return Counter(
+            node.category
+            for workflow in self._seen.workflows
+            if workflow.account == name
+            and (workflow.started or -1.0) >= max(since, 0.0)
+            for _, root in _wire.numbered(loaded(workflow.definition))
+            for node in root.walk()
+        )
+
+    def _set_limits(self, params: Parameters) -> None:
+        name = self._account(params)
+        entries = {}
+        for fields in _objects(params, "limits"):
+            entries[_limit_key(fields)] = {
+                "maxValue": _whole(fields, "maxValue", 0, None),
+                "isEnabled": _flag(fields, "isEnabled"),
+            }
+        self._limits.setdefault(name, {}).update(entries)
+
+    def _delete_limits(self, params: Parameters) -> None:
+        name = self._account(params)
+        for key in [_limit_key(fields) for fields in _objects(params, "limits")]:
+            self._limits.get(name, {}).pop(key, None)
+
+    def _reset_limits(self, params: Parameters) -> None:
+        self._limits.pop(self._account(params), None)
+
+    def _new_id(self, what: str) -> str:
+        self._made += 1
+        text = f"{self._world.seed}/{what}/{self._made}".encode()
+        digest = hashlib.blake2b(text, digest_size=16).digest()
+        return str(uuid.UUID(bytes=digest, version=4))
+
+
+def _unheard(type: str, data: Facts) -> None:
+    """Tell nobody."""
+
+
+class Administered:
+    """What users of a sandbox do about its accounts and its subscription."""
+
+    _administration: Administration
+
+    def finish_connection(self, session_id: str, status: str = "success") -> str | None:
+        """Do what a person does in a connection session.
+
+        Args:
+            session_id: The session, of a new account or of one that is signed out.
+            status: What comes of it: ``success`` connects the account, ``expired``,
+                ``error`` and ``cancelled`` end it, ``streaming`` and the like do not.
+
+        Returns:
+            The identification token of the account that was connected, if one was.
+
+        Raises:
+            ValueError: There is no such session, or it has ended.
+        """
+        return self._administration.finish(session_id, status)
+
+    def subscribe(
+        self,
+        status: str | None,
+        *,
+        eligible_for_trial: bool = False,
+        cancel_at_period_end: bool = False,
+    ) -> None:
+        """Let the subscription be in another state; None means that there is none."""
+        state = {"status": status} if status is not None else {}
+        self._administration.subscription = {
+            **state,
+            "eligibleForTrial": eligible_for_trial,
+            "cancelAtPeriodEnd": cancel_at_period_end,
+        }
+
+
+def answer(calls: Calls, call: str, body: bytes) -> Any:
+    """Return the result of a call of the Admin API.
+
+    Raises:
+        Refusal: There is no such call, or it refuses its parameters.
+    """
+    work = calls.get(call)
+    if work is None:
+        raise Refusal("notFound", f"There is no POST /admin/{call}.", 404)
+    try:
+        params = _wire.decode(body) if body else {}
+    except ValueError:
+        params = None
+    if not isinstance(params, dict):
+        raise _wrong("a JSON object is due")
+    return work(params)
+
+
+def changelog(since: str | None) -> Facts:
+    """Return the changelog, from the weeks that ended after *since* on.
+
+    Raises:
+        ValueError: *since* is no date, and no moment with a time zone.
+    """
+    after = datetime.min.replace(tzinfo=UTC) if since is None else _instant(since)
+    entries = [
+        {"date": date, "items": [_item(title)]}
+        for date, title in RELEASES
+        if _week_end(date) > after
+    ]
+    return {"since": since, "count": len(entries), "entries": entries}
+
+
+def _item(title: str) -> Facts:
+    return {"title": title, "body": f"{title}.", "docs": "/docs/making-requests"}
+
+
+def _instant(text: str) -> datetime:
+    when = datetime.fromisoformat(text)
+    if when.tzinfo is None and len(text) > len("2026-07-01"):
+        raise ValueError(text)
+    return when if when.tzinfo is not None else when.replace(tzinfo=UTC)
+
+
+def _week_end(date: str) -> datetime:
+    day = datetime.fromisoformat(date).replace(tzinfo=UTC)
+    return day + timedelta(days=7 - day.weekday())
+
+
+def owner(world: World, name: str) -> Facts:
+    """Return who owns the account called *name*."""
+    return world.member("sandbox", 1, {}, key=f"account/{name}").facts
+
+
+def _moment(when: datetime) -> str:
+    return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _seat(seat_type: str, quantity: int, period: str = "month") -> Facts:
+    return {"seatType": seat_type, "quantity": quantity, "billingPeriod": period}
+
+
+def _pricing(_: Parameters) -> Facts:
+    return {
+        "products": [
+            {
+                "id": f"price_{seat_type}_{period}",
+                "seatType": seat_type,
+                "billingPeriod": period,
+                "unitPrice": price,
+                "currency": "usd",
+            }
+            for (seat_type, period), price in PRICES.items()
+        ]
+    }
+
+
+def _default_limits() -> dict[tuple[str, str], Facts]:
+    return {
+        key: {"maxValue": value, "isEnabled": True}
+        for key, value in DEFAULT_LIMITS.items()
+    }
+
+
+def _entries(limits: Mapping[tuple[str, str], Facts]) -> list[Facts]:
+    return [
+        {"category": category, "period": period, **facts}
+        for (category, period), facts in limits.items()
+    ]
+
+
+def _wrong(detail: str) -> Refusal:
+    message = f"Invalid request body/parameters: {detail}."
+    return Refusal("invalidRequestPayload", message, 400)
+
+
+def _known(alias: Any) -> Collection[str]:
+    return typing.get_args(typing.get_args(alias)[0])
+
+
+def _word(fields: Parameters, name: str, alias: Any) -> str:
+    value = fields.get(name)
+    if not isinstance(value, str) or value not in _known(alias):
+        raise _wrong(f"{name} is one of {', '.join(_known(alias))}")
+    return value
+
+
+def _whole(fields: Parameters, name: str, low: int, high: int | None) -> int:
+    value = fields.get(name)
+    if type(value) is not int or value < low or (high is not None and value > high):
+        bounds = f"from {low} on" if high is None else f"from {low} to {high}"
+        raise _wrong(f"{name} is a whole number {bounds}")
+    return value
+
+
+def _flag(fields: Parameters, name: str) -> bool:
+    value = fields.get(name, True)
+    if not isinstance(value, bool):
+        raise _wrong(f"{name} is a boolean")
+    return value
+
+
+def _objects(params: Parameters, name: str) -> Iterator[Parameters]:
+    value = params.get(name)
+    if not isinstance(value, list) or not all(isinstance(v, dict) for v in value):
+        raise _wrong(f"{name} is an array of objects")
+    yield from value
+
+
+def _limit_key(fields: Parameters) -> tuple[str, str]:
+    return (
+        _word(fields, "category", LimitCategory),
+        _word(fields, "period", LimitPeriod),
+    )

@@ -1,0 +1,73 @@
+"""Hypothesis strategies: any workflow that is right, and any that is wrong in one way.
+
+::
+
+    @given(strategies.workflows("linked_api"))
+    def test_costs_are_known(workflow): ...
+
+They are derived from the classes of the actions, so they know what the library knows.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as draws
+
+from linkedapi_async._fields import Generation, nearest
+from linkedapi_async.testing._breaks import EDITS, BrokenWorkflow, broken
+from linkedapi_async.testing._trees import trees
+from linkedapi_async.testing._values import Plan
+
+
+__all__ = ["RULES", "BrokenWorkflow", "broken_workflows", "workflows"]
+
+_EDITS = {edit.__name__: edit for edit in EDITS}
+
+RULES: tuple[str, ...] = tuple(_EDITS)
+"""The rules that `broken_workflows` breaks, one at a time."""
+
+
+def workflows(
+    generation: Generation | None = None,
+    *,
+    roots: int = 3,
+    actions: int = 7,
+    largest: int = 100,
+) -> draws.SearchStrategy[Any]:
+    """Draw any legal workflow: an action, or a tuple of them.
+
+    Args:
+        generation: The generation of the API that takes it; None for what the builder
+            allows, some of which only one generation has.
+        roots: How many roots an array workflow has at most; 1 for none of these.
+        actions: How many actions a root has at most, itself included.
+        largest: The largest number, where the API names no maximum.
+    """
+    plan = Plan(generation=generation, actions=actions, largest=largest)
+    one = trees(plan)
+    if roots == 1:
+        return one
+    return one | draws.lists(one, min_size=1, max_size=roots).map(tuple)
+
+
+def broken_workflows(
+    rule: str | None = None, *, actions: int = 7
+) -> draws.SearchStrategy[BrokenWorkflow]:
+    """Draw a definition that breaks exactly one rule, with the rule and the place.
+
+    `load_workflow` has one problem with it: an ``error`` at ``path``.
+
+    Args:
+        rule: Which one of `RULES`; by default any.
+        actions: How many actions it has at most, before it is broken.
+
+    Raises:
+        ValueError: There is no such rule.
+    """
+    if rule is not None and rule not in _EDITS:
+        alike = nearest(rule, RULES)
+        hint = f"did you mean {alike}?" if alike else f"known: {', '.join(RULES)}"
+        message = f"rule: {rule!r} is unknown; {hint}"
+        raise ValueError(message)
+    return broken(Plan(actions=actions), None if rule is None else _EDITS[rule])
