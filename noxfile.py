@@ -11,6 +11,7 @@ nox.needs_version = ">=2025.2.9"
 nox.options.sessions = ["tests", "lint", "typing"]
 nox.options.default_venv_backend = "venv"
 
+PARALLEL = ["--numprocesses=auto", "--dist=worksteal"]
 PROJECT = nox.project.load_toml("pyproject.toml")
 
 
@@ -23,20 +24,19 @@ def group(name: str) -> list[str]:
 def tests(session: nox.Session) -> None:
     """Run all tests against the installed wheel, with branch coverage."""
     session.install(".", *group("tests"))
-    session.run("coverage", "erase")
-    # The wheel is tested, not the folder that happens to be the current one.
-    env = {"PYTHONDEVMODE": "1", "PYTHONSAFEPATH": "1"}
-    session.run("coverage", "run", "-m", "pytest", *session.posargs, env=env)
-    if not session.posargs:
-        session.run("coverage", "combine", "--quiet")
-        session.run("coverage", "report")
+    options = session.posargs or ["--cov", *PARALLEL]
+    # The wheel is tested, not the folder that happens to be the current one. The
+    # allocator of the development mode is left out: it makes the tests a third slower.
+    env = {"PYTHONDEVMODE": "1", "PYTHONMALLOC": "pymalloc", "PYTHONSAFEPATH": "1"}
+    session.run("pytest", *options, env=env)
 
 
 @nox.session(python=nox.project.python_versions(PROJECT))
 def matrix(session: nox.Session) -> None:
     """Run all tests on every Python that the classifiers name."""
     session.install(".", *group("tests"))
-    session.run("pytest", *session.posargs, env={"PYTHONSAFEPATH": "1"})
+    options = session.posargs or PARALLEL
+    session.run("pytest", *options, env={"PYTHONSAFEPATH": "1"})
 
 
 @nox.session
@@ -44,7 +44,7 @@ def tests_oldest(session: nox.Session) -> None:
     """Run all tests with the oldest run-time dependencies that are allowed."""
     oldest = [need.replace(">=", "==") for need in PROJECT["project"]["dependencies"]]
     session.install(".", *oldest, *group("tests"))
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *(session.posargs or PARALLEL))
 
 
 @nox.session

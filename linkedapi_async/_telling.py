@@ -113,6 +113,7 @@ class Telling(Facts):
     def starting(
         self, account: str, number: int, roots: Roots, key: str | None, waited: float
     ) -> None:
+        """Tell of it as `WorkflowStarting`."""
         super().starting(account, number, roots, key, waited)
         self._tell(
             events.WorkflowStarting,
@@ -124,6 +125,7 @@ class Telling(Facts):
         )
 
     def started(self, handle: WorkflowHandle[Any], number: int, seconds: float) -> None:
+        """Tell of it as `WorkflowStarted`, and whether it runs already."""
         super().started(handle, number, seconds)
         self._tell(
             events.WorkflowStarted, number=number, seconds=seconds, **_of(handle)
@@ -141,6 +143,7 @@ class Telling(Facts):
         *,
         seconds: float,
     ) -> None:
+        """Tell of it as `StartFailed` or `StartUnknown`."""
         super().start_failed(account, number, roots, key, error, seconds=seconds)
         unknown = isinstance(error, StartUnknownError)
         self._tell(
@@ -154,10 +157,12 @@ class Telling(Facts):
         )
 
     def attached(self, handle: WorkflowHandle[Any]) -> None:
+        """Tell of it as `WorkflowAttached`."""
         super().attached(handle)
         self._tell(events.WorkflowAttached, **_of(handle))
 
     def polled(self, account: str, ticket: Ticket, answer: Answer) -> None:
+        """Tell of it as `PollAnswered`."""
         super().polled(account, ticket, answer)
         if events.PollAnswered in self._ears:
             self._tell(
@@ -170,12 +175,14 @@ class Telling(Facts):
             )
 
     def running(self, handle: WorkflowHandle[Any]) -> None:
+        """Tell of it as `WorkflowRunning`."""
         super().running(handle)
         self._tell(events.WorkflowRunning, **_of(handle))
 
     def finished(
         self, handle: WorkflowHandle[Any], polls: int, late: float | None
     ) -> None:
+        """Tell of it as `WorkflowFinished`."""
         super().finished(handle, polls, late)
         self._tell(
             events.WorkflowFinished,
@@ -188,6 +195,7 @@ class Telling(Facts):
         )
 
     def delivered(self, handle: WorkflowHandle[Any], seconds: float) -> None:
+        """Tell of it as `WorkflowDelivered`."""
         super().delivered(handle, seconds)
         ended = handle._ended
         self._tell(
@@ -202,6 +210,7 @@ class Telling(Facts):
     def retried(
         self, account: str, kind: Kind, error: RequestError, attempt: int, wait: float
     ) -> None:
+        """Tell of it as `RequestRetried`."""
         super().retried(account, kind, error, attempt, wait)
         self._tell(
             events.RequestRetried,
@@ -213,24 +222,29 @@ class Telling(Facts):
         )
 
     def paused(self, account: str, error: AccountPausedError) -> None:
+        """Tell of it as `AccountPaused`."""
         super().paused(account, error)
         self._tell(
             events.AccountPaused, account=account, reason=error.reason, error=error
         )
 
     def resumed(self, account: str) -> None:
+        """Tell of it as `AccountResumed`."""
         super().resumed(account)
         self._tell(events.AccountResumed, account=account)
 
     def surprised(self, account: str) -> None:
+        """Tell of it as `LaneSurprised`."""
         super().surprised(account)
         self._tell(events.LaneSurprised, account=account)
 
     def outage_began(self, error: Exception, failures: int) -> None:
+        """Tell of it as `OutageBegan`."""
         super().outage_began(error, failures)
         self._tell(events.OutageBegan, error=error, failures=failures)
 
     def outage_ended(self, failures: int, seconds: float) -> None:
+        """Tell of it as `OutageEnded`."""
         super().outage_ended(failures, seconds)
         self._tell(events.OutageEnded, failures=failures, seconds=seconds)
 

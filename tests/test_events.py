@@ -335,10 +335,11 @@ async def test_a_start_waits_for_its_turn(server: Scripted) -> None:
         gate.set()
         await asyncio.gather(first, second)
 
-    starts = [e for e in seen if isinstance(e, WorkflowStarting | WorkflowStarted)]
-    one, one_done, two, two_done = starts
-    assert one.number == one_done.number < two.number == two_done.number
-    assert two.waited >= one_done.seconds >= 0
+    one, two = (event for event in seen if isinstance(event, WorkflowStarting))
+    done, done_too = (event for event in seen if isinstance(event, WorkflowStarted))
+
+    assert done.number == one.number < two.number == done_too.number
+    assert two.waited >= done.seconds >= 0
 
 
 async def test_a_request_that_is_sent_again(server: Scripted) -> None:
@@ -395,6 +396,8 @@ async def test_a_lane_is_surprised(server: Scripted) -> None:
     async with server.session(polling=Polling(tail=30)) as session:
         seen = told(session, LaneSurprised)
         other = session.account(ACCOUNT)
+        after = []
+        session.on(LaneSurprised, lambda _: after.append(session._census()))
         session.on(LaneSurprised, lambda _: other.attach("wf-3"))
         for _ in range(2):
             await session.start(CHECK)
@@ -402,6 +405,7 @@ async def test_a_lane_is_surprised(server: Scripted) -> None:
             await asyncio.sleep(1)
 
         assert [other.name] == [event.account for event in seen]
+        assert [2] == [census["unordered"] for census in after]
         assert 3 == session.stats.in_flight == session._census()["unordered"]
     assert {} == session._census()
 
@@ -422,7 +426,8 @@ async def test_an_outage_begins_and_ends(
     ((began,), (ended,)) = seen
     assert 3 == began.failures
     assert 500 == began.error.http_status
-    assert (5, 50) == (ended.failures, pytest.approx(ended.seconds, rel=0.05))
+    assert 5 == ended.failures
+    assert 45 < ended.seconds < 55
     assert began.at < ended.at
     assert ["WARNING", "INFO"] == [record.levelname for record in caplog.records]
     assert 5 == vars(caplog.records[1])["linkedapi_failures"]
@@ -439,7 +444,7 @@ def test_an_outage_of_which_nobody_was_warned(
     caplog.set_level(logging.INFO, "linkedapi_async")
     missed: PollAnswer = Missed(OSError("no"))
     refusal: PollAnswer = Missed(OSError("no"), "refused")
-    answers = [*[missed] * 3, Waiting("running"), refusal, *[missed] * 3, refusal]
+    answers = [*[missed] * 3, refusal, Waiting("running"), *[missed] * 3, refusal]
     script = iter([*answers, Finished(None)])
 
     async def ask(_: Ticket) -> PollAnswer:
@@ -557,8 +562,9 @@ async def test_unsubscribing(server: Scripted) -> None:
     """A subscription ends alone and at once, and when the last has, all is as before."""
     async with server.session() as session:
         seen: list[SessionEvent] = []
-        first = session.on(WorkflowStarted, seen.append)
-        second = session.on(WorkflowStarted, seen.append)
+        note = seen.append
+        first = session.on(WorkflowStarted, note)
+        second = session.on(WorkflowStarted, note)
         session.on(WorkflowStarting, lambda _: second())
         await session.start(CHECK)
         assert 1 == len(seen)
@@ -612,7 +618,8 @@ async def test_polls_are_in_nobodys_context(server: Scripted) -> None:
         place.set("here")
         await session.run(CHECK)
 
-    async with server.session() as session:
+    at_once = Polling(first=0, interval=0.01, cap=0.01)
+    async with server.session(polling=at_once) as session:
         session.on(SessionEvent, note)
         await asyncio.create_task(caller(session))
 

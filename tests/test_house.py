@@ -88,8 +88,9 @@ UNSEEN = {
     "__init__": {
         f"linkedapi_async.{room}"
         for room in (
-            *("admin", "cli", "direct", "draw", "explain", "export", "journal"),
-            *("operations", "otel", "sandbox", "testing", "webhooks"),
+            *("admin", "cli", "direct", "draw", "events", "explain", "export"),
+            *("journal", "operations", "otel", "sandbox", "testing", "webhooks"),
+            *("_listener", "_telling"),
         )
     },
 }

@@ -582,9 +582,9 @@ async def test_polls_per_workflow(
         sandbox.send_webhooks_to(url, secret=SECRET, payload_mode=mode)
         rule = sandbox.webhook_faults(**faults)
         session.listen(receiver)
-        companies = await run_all(session, 10, 10)
+        companies = await run_all(session, 10, 40)
 
-        assert 100 == len({company.public_url for company in companies})
+        assert 400 == len({company.public_url for company in companies})
         assert sandbox.polls_per_workflow <= most
         assert bool(rule.consumed) == bool(faults)
 

@@ -33,8 +33,9 @@ NOT_DRAGGED_ALONG = [
     *(
         f"linkedapi_async.{room}"
         for room in (
-            *("admin", "cli", "direct", "draw", "explain", "export", "journal"),
-            *("operations", "otel", "sandbox", "testing", "webhooks", "_listener"),
+            *("admin", "cli", "direct", "draw", "events", "explain", "export"),
+            *("journal", "operations", "otel", "sandbox", "testing", "webhooks"),
+            *("_listener", "_telling"),
         )
     ),
 ]

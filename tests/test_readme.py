@@ -10,21 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from snippets import HURRY, blocks, environment, sandbox_process
 
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCK = re.compile(r"(?:<!-- (\w+) -->\n)?```(\w+)\n(.*?)```", re.DOTALL)
-BLOCKS = [(mark, language, text) for mark, language, text in BLOCK.findall(README)]
-
-# The waits of the default policy are for workflows that take minutes.
-HURRY = """
-from linkedapi_async import Polling, Session
-patient = Session.from_env.__func__
-def hurried(cls, **settings):
-    return patient(cls, polling=Polling().faster(1000), **settings)
-Session.from_env = classmethod(hurried)
-"""
+BLOCKS = [(block.mark, block.language, block.text) for block in blocks(README)]
 
 
 def block(mark: str) -> str:
@@ -34,7 +25,7 @@ def block(mark: str) -> str:
 
 
 def run(
-    code: str, folder: Path, **environment: str
+    code: str, folder: Path, env: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run *code* in an interpreter and a folder of its own."""
     return subprocess.run(
@@ -44,22 +35,15 @@ def run(
         timeout=100,
         check=False,
         cwd=folder,
-        env={**os.environ, "PYTHONIOENCODING": "utf-8", **environment},
+        env=env or {**os.environ, "PYTHONIOENCODING": "utf-8"},
     )
 
 
 @pytest.fixture(scope="module")
 def sandbox_url() -> Iterator[str]:
     """A sandbox in a process of its own, as a user would run it."""
-    command = [sys.executable, "-m", "linkedapi_async.sandbox", "--speed", "2000"]
-    with subprocess.Popen(
-        [*command, "--port", "0"], stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        (url,) = re.findall(r"http://[\d.]+:\d+", line)[:1]
+    with sandbox_process() as url:
         yield url
-        process.terminate()
 
 
 def test_every_snippet_runs(sandbox_url: str, tmp_path: Path) -> None:
@@ -68,14 +52,7 @@ def test_every_snippet_runs(sandbox_url: str, tmp_path: Path) -> None:
         text for mark, language, text in BLOCKS if language == "python" and not mark
     ]
     (shown,) = (t for mark, language, t in BLOCKS if language == "text" and not mark)
-    done = run(
-        HURRY + "\n".join(snippets),
-        tmp_path,
-        LINKED_API_TOKEN="token",
-        IDENTIFICATION_TOKEN="account",
-        LINKED_API_BASE_URL=sandbox_url,
-        ACCOUNT_API_TOKEN="",
-    )
+    done = run(HURRY + "\n".join(snippets), tmp_path, environment(sandbox_url))
 
     assert "" == done.stderr
     assert shown in done.stdout
@@ -84,6 +61,22 @@ def test_every_snippet_runs(sandbox_url: str, tmp_path: Path) -> None:
     assert 2 == done.stdout.count("told https://www.linkedin.com/in/")
     assert "() wait for a decision" in done.stdout
     assert 20 == len(re.findall(r"^Company \d+ \d+$", done.stdout, re.MULTILINE))
+
+
+def test_the_test_passes(tmp_path: Path) -> None:
+    """The test that the README shows runs with the plugin alone."""
+    (tmp_path / "test_campaign.py").write_text(block("tests"), encoding="utf-8")
+    options = ["-q", "-p", "no:asyncio", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, "test_campaign.py"],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+        cwd=tmp_path,
+    )
+
+    assert "1 passed" in done.stdout, done.stdout
 
 
 def test_mistake_is_caught_at_run_time(tmp_path: Path) -> None:
