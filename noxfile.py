@@ -1,4 +1,4 @@
-"""Sessions: tests, matrix, tests_oldest, lint, typing, demo, bench, table."""
+"""Sessions: tests, matrix, tests_oldest, lint, typing, docs, demo, bench, table."""
 
 from __future__ import annotations
 
@@ -53,7 +53,8 @@ def lint(session: nox.Session) -> None:
     session.install(".", *group("lint"))
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
-    session.run("codespell", "linkedapi_async", "tests", "README.md", "CHANGELOG.md")
+    prose = ["docs", "README.md", "CHANGELOG.md"]
+    session.run("codespell", "--skip=docs/_build", "linkedapi_async", "tests", *prose)
     session.run("interrogate", "linkedapi_async", "tests")
     session.run("cog", "--check", "README.md")
 
@@ -67,6 +68,15 @@ def typing(session: nox.Session) -> None:
     )
     session.run("pyright")
     session.run("pyright", "--verifytypes", "linkedapi_async", "--ignoreexternal")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the site with warnings as errors, check its links, run its snippets."""
+    session.install(".[cli,otel]", *group("docs"), *group("tests"))
+    built = str(Path("docs/_build/html").resolve())
+    session.run("sphinx-build", "-nW", "--keep-going", "-b", "html", "docs", built)
+    session.run("pytest", "tests/test_docs.py", env={"LINKEDAPI_SITE": built})
 
 
 @nox.session

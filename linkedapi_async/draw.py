@@ -175,14 +175,8 @@ class _Pen:
 
     def _joined(self, front: str, pieces: list[Piece]) -> str:
         """Return a line without space at its end, in colours or without."""
-        while pieces and not pieces[-1][1].rstrip():
-            pieces.pop()
-        if not pieces:
-            return self.styled("dim", front.rstrip())
-        style, text = pieces.pop()
-        pieces.append((style, text.rstrip()))
-        words = " ".join(self.styled(style, text) for style, text in pieces)
-        return self.styled("dim", front) + words
+        words = (self.styled(style, text.rstrip()) for style, text in pieces)
+        return self.styled("dim", front) + " ".join(words)
 
     def _pieces(self, line: Line) -> Iterator[Piece]:
         if line.state == "hidden":

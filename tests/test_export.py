@@ -400,6 +400,18 @@ def test_jsonl_killed_anywhere(
     assert bool(writer.repaired) == (size not in {0, *sizes})
 
 
+def test_jsonl_row_without_an_end(tmp_path: pathlib.Path) -> None:
+    """A whole object is kept, also if the crash came before its line end."""
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'{"a": 1}\n{"a": 2}')
+    with JsonlWriter(path, append=True) as writer:
+        writer.write({"a": 3})
+
+    assert "its last row had no end of line; it got one" == writer.repaired
+    kept = path.read_text(encoding="utf-8").splitlines()
+    assert [1, 2, 3] == [json.loads(line)["a"] for line in kept]
+
+
 def test_jsonl_torn_row(
     tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
 ) -> None:

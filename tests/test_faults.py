@@ -657,7 +657,11 @@ async def test_withdraw_and_mend() -> None:
     ("kind", "settings", "error"),
     [
         ("explode", {}, "kind: one of bad_id, .* is due, got 'explode'"),
-        ("status", {"on": "poll"}, "on: one of None, start, status, cancel, admin, direct is due"),
+        (
+            "status",
+            {"on": "poll"},
+            "on: one of None, start, status, cancel, admin, direct is due",
+        ),
         ("status", {"probability": 1.5}, "probability: 0 to 1"),
         ("status", {"after": -1}, "after and count: got -1 and 1"),
         ("status", {"count": 0}, "after and count: got 0 and 0"),

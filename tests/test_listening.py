@@ -161,8 +161,8 @@ async def test_an_event_before_the_answer(server: Scripted, hooks: Webhooks) -> 
         start = asyncio.ensure_future(session.start(CHECK))
         while not server.seen:
             await asyncio.sleep(0.001)
-        hooks.completed("wf-1")
         hooks.created("wf-1")
+        hooks.completed("wf-1")
         hooks.send("workflow.started", workflowId="wf-1")
         gate.set()
         handle = await start

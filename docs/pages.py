@@ -1,0 +1,500 @@
+"""What the pages take from the classes: tables, lists, help texts.
+
+A line ``<!-- build: name -->`` in a page becomes the Markdown that the function of that
+name returns, on each build; so no table is ever behind the code.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from linkedapi_async import (
+    admin,
+    direct,
+    errors,
+    events,
+    nv,
+    operations,
+    params,
+    results,
+    st,
+)
+from linkedapi_async._action import ACTIONS
+from linkedapi_async._outcomes import Result
+from linkedapi_async._protocol import FAILURE_RULES
+from linkedapi_async._scopes import Anywhere, Nowhere, Root
+from linkedapi_async.cli._app import app
+from linkedapi_async.cli._exits import EXITS
+from linkedapi_async.cli._reference import reference
+from linkedapi_async.testing import plugin
+
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+
+NONE: Final = "–"
+MARK: Final = re.compile(r"^<!-- build: (\w+) -->$", re.MULTILINE)
+
+Cells = Iterable[str]
+
+
+def table(head: Cells, rows: Iterable[Cells]) -> str:
+    """Return a Markdown table."""
+    first = list(head)
+    lines = [first, ["---"] * len(first), *map(list, rows)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def directive(text: str) -> str:
+    """Return a piece of reStructuredText for Markdown."""
+    return f"```{{eval-rst}}\n{text}\n```\n"
+
+
+def documented(kind: str, names: Iterable[str], *options: str) -> str:
+    """Return the directives that document things, one after another."""
+    lines = [f"   :{option}:" for option in options]
+    return directive(
+        "\n\n".join("\n".join([f".. {kind}:: {name}", *lines]) for name in names)
+    )
+
+
+# Actions
+
+
+def builder(cls: Any) -> str:
+    """Return how Python calls an action: ``st.open_company_page``."""
+    return f"{cls.__module__.rpartition('.')[2]}.{cls.__name__}"
+
+
+def link(cls: Any) -> str:
+    """Return a link to an action, from a page beside its own."""
+    file = cls.__module__.rpartition(".")[2]
+    return f"[{builder(cls)}](/reference/{file}.md#{section(cls)})"
+
+
+def section(cls: Any) -> str:
+    """Return the anchor of the heading of an action."""
+    return builder(cls).replace(".", "-").replace("_", "-")
+
+
+def code(words: Iterable[str]) -> str:
+    """Return *words* as code, with commas; a dash for none."""
+    return ", ".join(f"`{word}`" for word in words) or "–"
+
+
+def scope(cls: Any) -> str:
+    """Return what a scope is, in words."""
+    if cls is Nowhere:
+        return "–"
+    text = inspect.getdoc(cls) or ""
+    return text.splitlines()[0].rstrip(".").split(", which")[0].lower()
+
+
+def yielded(facts: Mapping[str, Any]) -> str:
+    """Return what an action yields."""
+    return f"`{facts['yields']}`" if facts["yields"] else "–"
+
+
+def ordered() -> list[Any]:
+    """Return all actions: those of LinkedIn itself, then those of Sales Navigator."""
+    return sorted(ACTIONS.values(), key=lambda cls: cls.__module__, reverse=True)
+
+
+def actions() -> str:
+    """The table of all actions."""
+    rows = []
+    for cls in ordered():
+        facts = reference(cls)
+        places = ["the root"] if facts["atRoot"] else []
+        places += [link(ACTIONS[parent]) for parent in facts["under"]]
+        rows.append(
+            [
+                link(cls),
+                facts["effect"],
+                ", ".join(places),
+                scope(cls.opens),
+                yielded(facts),
+                ", ".join(map(bounded, facts["parameters"])) or "–",
+                generations(facts["generations"]),
+                f"`{facts['limit']}`" if facts["limit"] else "–",
+            ]
+        )
+    head = ("action", "effect", "may stand at or under", "opens", "yields")
+    return table([*head, "parameters", "generation", "counts against"], rows)
+
+
+def bounded(parameter: Mapping[str, Any]) -> str:
+    """Return a parameter with its limits, if it has any."""
+    name = f"`{parameter['name']}`{' *' if parameter.get('required') else ''}"
+    most = per_generation(parameter, "maximum")
+    return name if most == NONE else f"{name} ≤ {most}"
+
+
+def count_of_actions() -> str:
+    """How many there are."""
+    return f"There are {len(ACTIONS)} actions."
+
+
+def generations(names: Iterable[str]) -> str:
+    """Return which generations of the API know something."""
+    known = list(names)
+    return "both" if len(known) > 1 else f"`{known[0]}`"
+
+
+def per_generation(parameter: Mapping[str, Any], fact: str) -> str:
+    """Return a fact of a parameter; where generations differ, the older one first."""
+    value = parameter.get(fact)
+    found = []
+    for generation in parameter["generations"]:
+        one = value.get(generation) if isinstance(value, Mapping) else value
+        text = str(one).lower() if isinstance(one, bool) else str(one)
+        found.append(NONE if one is None else f"`{text}`")
+    return " / ".join(dict.fromkeys(found) if len(set(found)) == 1 else found)
+
+
+def parameters(facts: Iterable[Mapping[str, Any]]) -> str:
+    """Return the table of parameters, with their limits."""
+    rows = []
+    for one in facts:
+        needed = "yes" if one.get("required") else NONE
+        rows.append(
+            {
+                "in JSON": f"`{one['name']}`",
+                "type": one["type"],
+                "needed": "at the root" if one.get("target") else needed,
+                "default": per_generation(one, "default"),
+                "least": per_generation(one, "minimum"),
+                "most": per_generation(one, "maximum"),
+                "generation": generations(one["generations"]),
+            }
+        )
+    # What is said of none of them needs no column.
+    dull = {NONE, "both"}
+    head = [name for name in rows[0] if not {row[name] for row in rows} <= dull]
+    return table(head, [[row[name] for name in head] for row in rows])
+
+
+def described(cls: Any) -> Iterator[str]:
+    """Yield the section of an action."""
+    facts = reference(cls)
+    places = ["at the root"] if facts["atRoot"] else []
+    places += [link(ACTIONS[name]) for name in facts["under"]]
+    inside = [link(ACTIONS[name]) for name in facts["children"]]
+    limit = f", counts against `{facts['limit']}`" if facts["limit"] else ""
+    writes = "writes to LinkedIn" if facts["effect"] == "write" else "only reads"
+    yield f"## {builder(cls)}\n"
+    yield documented("autoclass", [f"linkedapi_async.{builder(cls)}"])
+    yield f"- **In JSON**: `{facts['actionType']}`"
+    yield f"- **Effect**: {writes}{limit}"
+    yield f"- **May stand**: {', '.join(places)}"
+    yield f"- **Opens**: {scope(cls.opens)}"
+    yield f"- **May stand under it**: {', '.join(inside) or 'nothing'}"
+    yield f"- **Yields**: {yielded(facts)}"
+    yield f"- **Generation**: {generations(facts['generations'])}\n"
+    if facts["parameters"]:
+        yield parameters(facts["parameters"]) + "\n"
+
+
+def of_room(room: Any) -> str:
+    """Return the sections of all actions of a room."""
+    mine = [cls for cls in ACTIONS.values() if cls.__module__ == room.__name__]
+    return "\n".join(line for cls in mine for line in described(cls))
+
+
+def st_actions() -> str:
+    """The actions of LinkedIn itself."""
+    return of_room(st)
+
+
+def nv_actions() -> str:
+    """The actions of Sales Navigator."""
+    return of_room(nv)
+
+
+def scopes() -> str:
+    """What the scopes are, and what opens them."""
+    rows = []
+    for cls in sorted({c.opens for c in ACTIONS.values()}, key=lambda c: c.__name__):
+        if cls not in (Nowhere, Anywhere, Root):
+            openers = [link(c) for c in ACTIONS.values() if c.opens is cls]
+            standing = [link(c) for c in ACTIONS.values() if cls in c.where]
+            rows.append([scope(cls), ", ".join(openers), ", ".join(standing)])
+    return table(["scope", "opened by", "may stand there"], rows)
+
+
+# Results, parameters, errors
+
+
+def classes(room: Any, base: type) -> list[str]:
+    """Return the full names of the public classes that a room declares."""
+    return [
+        f"{room.__name__}.{name}"
+        for name, value in vars(room).items()
+        if inspect.isclass(value)
+        and issubclass(value, base)
+        and value.__module__ == room.__name__
+        and not name.startswith("_")
+    ]
+
+
+def result_classes() -> str:
+    """All classes of results."""
+    return documented("autoclass", classes(results, Result), "members", "undoc-members")
+
+
+def admin_classes() -> str:
+    """What the Admin API answers."""
+    return _answers(admin)
+
+
+def event_classes() -> str:
+    """All events of a session."""
+    names = classes(events, events.SessionEvent)
+    return documented("autoclass", names, "members", "inherited-members")
+
+
+def direct_classes() -> str:
+    """What the direct endpoints answer."""
+    return _answers(direct)
+
+
+def _answers(room: Any) -> str:
+    names = [
+        f"{room.__name__}.{name}"
+        for name, value in vars(room).items()
+        if inspect.isclass(value) and issubclass(value, Result) and value is not Result
+    ]
+    return documented("autoclass", names, "members", "undoc-members")
+
+
+def fixtures() -> str:
+    """The fixtures of the pytest plugin."""
+    rows = []
+    for name in vars(plugin):
+        made = getattr(plugin, name)
+        if name.startswith("linkedapi_"):
+            rows.append([f"`{name}`", (made.__doc__ or "").splitlines()[0]])
+    return table(["fixture", "what it is"], rows)
+
+
+def parameter_classes() -> str:
+    """All parameters that are objects, with the limits of what is in them."""
+    found = []
+    for name in classes(params, object):
+        found.append(documented("autoclass", [name]))
+        rows = _fields_of(name)
+        if rows:
+            found.append(parameters(rows) + "\n")
+    return "\n".join(found)
+
+
+@functools.cache
+def _nested() -> dict[str, list[Mapping[str, Any]]]:
+    """Return the fields of all parameters that are objects, by class."""
+    found: dict[str, list[Mapping[str, Any]]] = {}
+
+    def visit(facts: Iterable[Mapping[str, Any]]) -> None:
+        for one in facts:
+            if "fields" in one:
+                name = one["type"].rpartition(" ")[2]
+                found.setdefault(name, one["fields"])
+                visit(one["fields"])
+
+    for cls in ACTIONS.values():
+        visit(reference(cls)["parameters"])
+    return found
+
+
+def _fields_of(name: str) -> list[Mapping[str, Any]]:
+    return _nested().get(name.rpartition(".")[2], [])
+
+
+def words() -> str:
+    """The words that parameters take."""
+    rows = []
+    for name in params.__all__:
+        value = getattr(params, name)
+        known = [w for w in _literals(value) if isinstance(w, str)]
+        if known:
+            rows.append([f"`{name}`", code(known)])
+    return table(["alias", "known words"], rows)
+
+
+def _literals(value: Any) -> Iterator[Any]:
+    for one in getattr(value, "__args__", ()):
+        if isinstance(one, str | int):
+            yield one
+        else:
+            yield from _literals(one)
+
+
+def error_classes() -> str:
+    """All errors, in the order of the tree."""
+    names = classes(errors, Exception)
+    return documented("autoexception", names, "members", "show-inheritance")
+
+
+# Operations
+
+
+def operation_names() -> list[str]:
+    """Return the names of all ready-made operations."""
+    return [name for name in operations.__all__ if name.islower()]
+
+
+def composed_operations() -> str:
+    """The operations that compose several actions, and the classes of their results."""
+    functions = [
+        f"linkedapi_async.operations.{name}"
+        for name in operation_names()
+        if inspect.isfunction(getattr(operations, name)) and name != "custom_workflow"
+    ]
+    made = classes(operations, Result)
+    return "\n".join(
+        [
+            documented("autofunction", functions),
+            "## What they yield\n",
+            documented("autoclass", made, "members", "undoc-members"),
+        ]
+    )
+
+
+def moving() -> str:
+    """Operation by operation: the official SDK's call, and the one here."""
+    rows = []
+    for name in operation_names():
+        here = getattr(operations, name)
+        if name == "custom_workflow":
+            what = "`load_workflow(…)`, or the dict itself: `session.run({…})`"
+            made = "any"
+        elif inspect.isfunction(here):
+            what = f"`operations.{name}({_arguments(here)})`"
+            made = f"[composed](/reference/operations.md): `{_returns(here)}`"
+        else:
+            what = f"`{builder(here)}({_arguments(here)})`"
+            made = link(here)
+        rows.append([f"`client.{name}`", what, made])
+    return table(["official SDK", "here", "action"], rows)
+
+
+def _arguments(call: Any) -> str:
+    names = []
+    for name, one in inspect.signature(call).parameters.items():
+        if name in {"label", "children"}:
+            continue
+        word = one.kind is inspect.Parameter.KEYWORD_ONLY
+        names.append(f"{name}=" if word else name)
+    return ", ".join(names)
+
+
+def _returns(call: Any) -> str:
+    annotation = str(inspect.signature(call).return_annotation)
+    return annotation.rpartition(", ")[2].strip("]'")
+
+
+# Failures
+
+
+FAILURES: Final = {
+    "unsent": "no connection was made: nobody has seen the request",
+    "lost": "it was sent, and the connection broke or time ran out",
+    "throttled": "429: the server says that it did not take it",
+    "garbled": "the answer is not the API's: 5xx, HTML, a cut body, a redirect",
+    "definite": "an error in the API's own words",
+}
+VERDICTS: Final = {
+    "raise": "its error is raised",
+    "retry": "sent again",
+    "retry_once": "sent again, once",
+    "unknown": "never sent again: `StartUnknownError`",
+}
+
+
+def failure_rules() -> str:
+    """What becomes of a request that failed."""
+    rows = [
+        [FAILURES[failure], *(VERDICTS[rules[kind]] for kind in rules)]
+        for failure, rules in FAILURE_RULES.items()
+    ]
+    head = ("what happened", "a question", "a start that only reads")
+    return table([*head, "a start that writes"], rows)
+
+
+def exit_statuses() -> str:
+    """The exit statuses of the command line."""
+    rows = []
+    for known in sorted(EXITS, key=lambda known: known.status):
+        names = code(error.__name__ for error in known.errors)
+        rows.append([f"{known.status}", known.when, names])
+    return table(["status", "when", "errors"], rows)
+
+
+# The command line
+
+
+def commands() -> str:
+    """The help of every command."""
+    return "\n".join(_helped(app, "linkedapi", None))
+
+
+def _helped(
+    command: click.Command, name: str, parent: click.Context | None
+) -> Iterator[str]:
+    settings = {"max_content_width": 78, **command.context_settings}
+    context = click.Context(command, info_name=name, parent=parent, **settings)
+    if parent is not None:
+        yield f"## {context.command_path}\n"
+    yield f"```text\n{command.get_help(context)}\n```\n"
+    if isinstance(command, click.Group):
+        for child in command.list_commands(context):
+            found = command.get_command(context, child)
+            if found is not None:
+                yield from _helped(found, child, context)
+
+
+BUILT: Final[dict[str, Callable[[], str]]] = {
+    build.__name__: build
+    for build in (
+        actions,
+        admin_classes,
+        commands,
+        composed_operations,
+        count_of_actions,
+        direct_classes,
+        error_classes,
+        event_classes,
+        exit_statuses,
+        failure_rules,
+        fixtures,
+        moving,
+        nv_actions,
+        parameter_classes,
+        result_classes,
+        scopes,
+        st_actions,
+        words,
+    )
+}
+
+
+def filled(text: str) -> str:
+    """Return a page with all that is generated in its place."""
+    return MARK.sub(lambda mark: BUILT[mark[1]](), text)
+
+
+def read(app: Sphinx, name: str, source: list[str]) -> None:  # noqa: ARG001
+    """Fill a page that Sphinx has just read."""
+    source[0] = filled(source[0])
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Let Sphinx know."""
+    app.connect("source-read", read)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
