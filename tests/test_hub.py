@@ -41,7 +41,9 @@ class AtOnceLoop(VirtualLoop):
     What `call_at` gives then has no `when`.
     """
 
-    def call_at(self, when: float, callback: Any, *args: Any, **more: Any) -> Any:
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Any, *args: Any, **more: Any
+    ) -> Any:
         """Call back at *when*, or soon if it is past."""
         if when <= self.time():
             return self.call_soon(callback, *args, **more)
