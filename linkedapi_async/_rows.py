@@ -341,7 +341,7 @@ class Table:
         return found and found[0]
 
     def _select(self, where: str, facts: Sequence[Any]) -> Iterator[Row]:
-        columns = ", ".join(_ELSEWHERE.get(name, name) for name in _ROW)
+        columns = ", ".join(_ELSEWHERE.get(str(name), str(name)) for name in _ROW)
         query = (
             f"SELECT {columns} FROM workflows LEFT JOIN endings USING (n) LEFT JOIN "  # noqa: S608  # own names
             "(SELECT n, group_concat(candidates.workflow_id, ' ') AS ids "

@@ -53,10 +53,12 @@ def items_of(definition: dict[str, Any], generation: Generation) -> float | None
         return math.inf
     if facts["result"]["kind"] != "array":
         return None
-    (limit,) = [p for p in facts["parameters"] if p["name"] == "limit"] or [{}]
-    default = limit.get("default", math.inf)
+    (fact,) = [p for p in facts["parameters"] if p["name"] == "limit"] or [{}]
+    default = fact.get("default", math.inf)
     default = default[generation] if isinstance(default, dict) else default
-    return float(definition.get("limit", default))
+    limit = definition.get("limit", default)
+    assert isinstance(limit, int | float)
+    return limit
 
 
 def counted(
