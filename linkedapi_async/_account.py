@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
+import functools
 import hashlib
 import itertools
 import logging
@@ -447,36 +448,52 @@ class _Start:
         self._asked = account.session._hub._now()
 
     async def run(self) -> None:
-        account = self._account
         try:
-            handle = await self._send()
+            handle, noted = await self._send()
         except Exception as error:  # noqa: BLE001  # the caller's, or the log's
-            if not self.done.done():
-                self.done.set_exception(error)
-                return
-            _log.warning(
-                "A cancelled start on account %s failed: %s",
-                account.name,
-                error,
-                extra=about(
-                    account=account.name, key=self._key, reason=reason_of(error)
-                ),
-            )
+            self._fail(error)
             return
+        # The next start need not wait until this one is on disk; its caller does.
+        if noted is None:
+            self._succeed(handle)
+        else:
+            noted.add_done_callback(functools.partial(self._noted, handle))
+
+    def _noted(self, handle: WorkflowHandle[Any], noted: asyncio.Future[None]) -> None:
+        error = cast("JournalError | None", noted.exception())
+        if error is None:
+            self._succeed(handle)
+        else:
+            error.workflow_id = handle.workflow_id
+            self._fail(error)
+
+    def _succeed(self, handle: WorkflowHandle[Any]) -> None:
         if not self.done.done():
             self.done.set_result(handle)
             return
+        name = self._account.name
         _log.warning(
             "A cancelled start on account %s was taken all the same: workflow %s runs, "
             "its handle is in session.handles",
-            account.name,
+            name,
             handle.workflow_id,
-            extra=about(
-                account=account.name, key=self._key, workflow_id=handle.workflow_id
-            ),
+            extra=about(account=name, key=self._key, workflow_id=handle.workflow_id),
         )
 
-    async def _send(self) -> WorkflowHandle[Any]:
+    def _fail(self, error: Exception) -> None:
+        if not self.done.done():
+            self.done.set_exception(error)
+            return
+        name = self._account.name
+        _log.warning(
+            "A cancelled start on account %s failed: %s",
+            name,
+            error,
+            extra=about(account=name, key=self._key, reason=reason_of(error)),
+        )
+
+    async def _send(self) -> tuple[WorkflowHandle[Any], asyncio.Future[None] | None]:
+        """Start it; return the handle, and when its id is on disk if it is to be."""
         account, session = self._account, self._account.session
         entry = account._entry(self._key)
         async with account._turn, session._start_limit:
@@ -504,10 +521,7 @@ class _Start:
                 ticket, self._roots, self._key, ordered=True, entry=entry
             )
             session._facts.started(handle, self._number, session._hub._now() - sent)
-        # The next start need not wait until this one is on disk; its caller does.
-        if entry is not None:
-            await self._note(entry, started)
-        return handle
+        return handle, None if entry is None else self._note(entry, started)
 
     def _tell_starting(self) -> float:
         """Say that the start is sent; return when that was."""
@@ -567,9 +581,9 @@ class _Start:
             await entry.refused()
             raise
 
-    async def _note(self, entry: Entry, started: Started) -> None:
+    def _note(self, entry: Entry, started: Started) -> asyncio.Future[None]:
         try:
-            await entry.taken(started.workflow_id)
+            return entry.taken(started.workflow_id)
         except JournalError as error:
             error.workflow_id = started.workflow_id
             raise

@@ -52,9 +52,9 @@ class Entry:
         """Note that the workflow is about to be started."""
         await self._journal.intend(self.key, account, definition, stream=self.stream)
 
-    async def taken(self, workflow_id: str) -> None:
-        """Note the id that the server gave."""
-        await self._journal.taken(self.key, workflow_id)
+    def taken(self, workflow_id: str) -> asyncio.Future[None]:
+        """Note the id that the server gave; the future is done when it is on disk."""
+        return self._journal._taken(self.key, workflow_id)
 
     async def refused(self) -> None:
         """Forget the intent: nothing came of it."""

@@ -101,12 +101,16 @@ class Journal(ABC):
         """Wait for all steps that were called, then close; twice is harmless."""
 
     @abstractmethod
-    async def _do(self, step: Callable[[Table], T]) -> T:
-        """Run *step*, and return what it does once that is safe.
+    def _submit(self, step: Callable[[Table], T]) -> asyncio.Future[T]:
+        """Run *step*; return the future of what it gives, done when that is safe.
 
         Raises:
-            JournalError: The journal is not open, or could not store it.
+            JournalError: The journal is not open. If it could not store the step, the
+                future says so.
         """
+
+    async def _do(self, step: Callable[[Table], T]) -> T:
+        return await self._submit(step)
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -148,7 +152,13 @@ class Journal(ABC):
         The server's word is written down as it is: should it give one id twice, both
         rows have it.
         """
-        await self._move(key, "intended", "taken", workflow_id=workflow_id)
+        await self._taken(key, workflow_id)
+
+    def _taken(self, key: str, workflow_id: str) -> asyncio.Future[None]:
+        """Do as `taken`, for somebody who has no time for a coroutine."""
+        return self._submit(
+            self._moving(key, "intended", "taken", workflow_id=workflow_id)
+        )
 
     async def refused(self, key: str) -> None:
         """Forget an intent of which nothing came; its key is free again.
@@ -289,7 +299,11 @@ class Journal(ABC):
         """Return the fields that a delivered row loses."""
         return {} if self.store_results else {"definition": b""}
 
-    async def _move(
+    async def _move(self, key: str, old: State, new: State, **facts: Any) -> None:
+        """Change the state of a row, as `_moving` says."""
+        await self._do(self._moving(key, old, new, **facts))
+
+    def _moving(
         self,
         key: str,
         old: State,
@@ -298,8 +312,8 @@ class Journal(ABC):
         word: str = "",
         twice: bool = False,
         **fields: Any,
-    ) -> None:
-        """Change the state of a row from *old* to *new*, or find it there if *twice*."""
+    ) -> Step:
+        """Return what moves a row from *old* to *new*, or finds it there if *twice*."""
 
         def elsewhere(table: Table) -> JournalError | None:
             state = table.state(key)
@@ -309,7 +323,7 @@ class Journal(ABC):
 
         statement = change("state", "updated", *fields)
         facts = (new, self._now(), *fields.values(), key, old)
-        await self._do(Step(statement, facts, elsewhere))
+        return Step(statement, facts, elsewhere)
 
     async def _drop(self, key: str, old: State, word: str) -> None:
         """Remove a row that is *old*."""
@@ -374,10 +388,15 @@ class MemoryJournal(Journal):
         """Close the journal; its rows stay."""
         self._is_open = False
 
-    async def _do(self, step: Callable[[Table], T]) -> T:
+    def _submit(self, step: Callable[[Table], T]) -> asyncio.Future[T]:
         if not self._is_open:
             raise _closed(self)
-        return step(Table(self._connection))
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        try:
+            future.set_result(step(Table(self._connection)))
+        except (JournalError, ValueError) as error:
+            future.set_exception(error)
+        return future
 
     def __repr__(self) -> str:
         return f"<MemoryJournal, {'open' if self._is_open else 'closed'}>"
@@ -440,10 +459,10 @@ class SqliteJournal(Journal):
             self._writer.stop()
             await asyncio.shield(self._writer.ended)
 
-    async def _do(self, step: Callable[[Table], T]) -> T:
+    def _submit(self, step: Callable[[Table], T]) -> asyncio.Future[T]:
         if self._writer is None or not self._writer.ready:
             raise _closed(self)
-        return cast("T", await self._writer.submit(step))
+        return self._writer.submit(step)
 
     @staticmethod
     def read(path: str | os.PathLike[str], *states: State) -> list[Row]:

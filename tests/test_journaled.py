@@ -332,15 +332,19 @@ async def test_cancelled_start_is_noted_all_the_same(
     assert ("finished", "wf-5") == (row.state, row.workflow_id)
 
 
-async def test_disk_that_is_full_loses_no_id(server: Scripted) -> None:
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_disk_that_is_full_loses_no_id(server: Scripted, at_once: bool) -> None:
     """A start that was taken and cannot be noted says its id, and is waited for."""
 
     class Broken(MemoryJournal):
-        """A journal that cannot note ids and ends."""
+        """A journal that cannot note ids."""
 
-        async def taken(self, key: str, workflow_id: str) -> None:
-            """Fail."""
-            raise JournalError("full")
+        def _taken(self, key: str, workflow_id: str) -> asyncio.Future[None]:
+            if at_once:
+                raise JournalError("full")
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            future.set_exception(JournalError("full"))
+            return future
 
     async with server.session(journal=Broken()) as session:
         with pytest.raises(JournalError, match="wf-1"):
