@@ -18,7 +18,6 @@ import anyio
 
 from linkedapi_async import _protocol, _wire
 from linkedapi_async._action import Action, misfits
-from linkedapi_async._caller import Caller
 from linkedapi_async._entry import Entry, ending_of
 from linkedapi_async._facts import about, reason_of
 from linkedapi_async._handle import WorkflowHandle
@@ -377,16 +376,7 @@ class Account(Verbs):
             admitted: Whether the host's pause and rate were heeded already.
             lost: Gets the failures after which the work may have been done.
         """
-        session = self.session
-        caller = Caller(
-            http=session._http,
-            gate=session._hub,
-            retries=session.retries,
-            budget=session._budget,
-            rng=session._rng,
-            counts=session._counters,
-        )
-        return await caller.call(
+        return await self.session._caller.call(
             request,
             self._headers,
             kind,
@@ -395,7 +385,7 @@ class Account(Verbs):
             lost=lost,
             note=self._note,
             unknown=self._unknown,
-            retried=lambda error, attempt, wait: session._facts.retried(
+            retried=lambda error, attempt, wait: self.session._facts.retried(
                 self.name, kind, error, attempt, wait
             ),
         )

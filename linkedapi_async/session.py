@@ -17,6 +17,7 @@ import attrs
 
 from linkedapi_async import _protocol
 from linkedapi_async._account import Account, default_name, drain
+from linkedapi_async._caller import Caller
 from linkedapi_async._facts import QUIET, Facts, about, reason_of
 from linkedapi_async._fields import Generation
 from linkedapi_async._handle import WorkflowHandle
@@ -238,6 +239,14 @@ class Session(Verbs):
             on_surprise=self._surprised,
             on_outage=self._outage,
             rng=self._rng,
+        )
+        self._caller = Caller(
+            http=self._http,
+            gate=self._hub,
+            retries=self.retries,
+            budget=self._budget,
+            rng=self._rng,
+            counts=self._counters,
         )
         self._hub.start()
         return self

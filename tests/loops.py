@@ -6,6 +6,14 @@ import sys
 from typing import Any
 
 import pytest
+from virtual import VirtualLoop
+
+
+virtual_time = pytest.mark.parametrize(
+    "anyio_backend",
+    [pytest.param(("asyncio", {"loop_factory": VirtualLoop}), id="virtual")],
+)
+"""Hours of waiting take no time; for a test of what talks."""
 
 
 @pytest.fixture(

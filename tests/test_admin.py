@@ -19,8 +19,9 @@ import pytest
 from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as hs
+from loops import virtual_time
 from scripted import TOKEN, Scripted, dropped, held, ok, raw, refused
-from virtual import VirtualLoop, run_virtual
+from virtual import run_virtual
 
 from linkedapi_async import _admin_groups
 from linkedapi_async import admin as admin_module
@@ -77,11 +78,6 @@ ENDPOINTS: dict[str, Any] = {
 EXAMPLES: list[Any] = DATA["examples"]
 
 Call = Callable[[Admin], Awaitable[Any]]
-
-virtual_time = pytest.mark.parametrize(
-    "anyio_backend",
-    [pytest.param(("asyncio", {"loop_factory": VirtualLoop}), id="virtual")],
-)
 
 
 def snake(name: str) -> str:

@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+from loops import virtual_time
 from scripted import (
     ACCOUNT,
     TOKEN,
@@ -30,7 +31,7 @@ from scripted import (
     status_is,
     taken,
 )
-from virtual import Middle, VirtualLoop, run_virtual
+from virtual import Middle, run_virtual
 
 from linkedapi_async import (
     AccountPausedError,
@@ -76,10 +77,6 @@ pytestmark = pytest.mark.anyio
 
 CHECK = st.check_connection_status("https://www.linkedin.com/in/ada")
 INVITE = st.send_connection_request("https://www.linkedin.com/in/ada")
-virtual_time = pytest.mark.parametrize(
-    "anyio_backend",
-    [pytest.param(("asyncio", {"loop_factory": VirtualLoop}), id="virtual")],
-)
 
 
 @pytest.fixture

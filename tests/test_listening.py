@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 import pytest
 from aiohttp import web
+from loops import virtual_time
 from scripted import ACCOUNT, Scripted, completed, dropped, held, running, taken
-from virtual import VirtualLoop
 
 from linkedapi_async import (
     AccountPausedError,
@@ -43,10 +43,6 @@ NODE = {
 }
 COMPANY = "https://www.linkedin.com/company/"
 SECRET = "0123456789abcdef"
-virtual_time = pytest.mark.parametrize(
-    "anyio_backend",
-    [pytest.param(("asyncio", {"loop_factory": VirtualLoop}), id="virtual")],
-)
 UUID = "f9b4346a-0000-4000-8000-000000000000"
 
 

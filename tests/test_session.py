@@ -16,7 +16,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
-from loops import every_loop
+from loops import every_loop, virtual_time
 from scripted import (
     ACCOUNT,
     TOKEN,
@@ -31,7 +31,6 @@ from scripted import (
     status_is,
     taken,
 )
-from virtual import VirtualLoop
 
 import linkedapi_async
 from linkedapi_async import (
@@ -70,10 +69,6 @@ __all__ = ["every_loop"]
 
 CHECK = st.check_connection_status("https://www.linkedin.com/in/ada")
 INVITE = st.send_connection_request("https://www.linkedin.com/in/ada")
-virtual_time = pytest.mark.parametrize(
-    "anyio_backend",
-    [pytest.param(("asyncio", {"loop_factory": VirtualLoop}), id="virtual")],
-)
 
 
 @pytest.fixture
