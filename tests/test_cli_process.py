@@ -314,6 +314,71 @@ async def test_terminal(tmp_path: Path) -> None:
     assert last.startswith("linkedapi batch hello.json --from people.csv --out r.jsonl")
 
 
+# What each command shows when it works; ID and JOURNAL stand for those of a run before.
+EVERY = {
+    "actions": ("actions employees", "st.retrieveCompanyEmployees"),
+    "batch": ("batch visit.json --from people.csv --out OUT --yes", "done"),
+    "cancel": ("cancel ID", "ID"),
+    "check": ("check company.json", "nothing is wrong"),
+    "completion": ("completion bash", "complete"),
+    "draw": ("draw company.json", "st.retrieveCompanyEmployees"),
+    "exit-codes": ("exit-codes", "130"),
+    "explain": ("explain company.json", "actions"),
+    "resume": ("resume JOURNAL", "st.openCompanyPage"),
+    "run": ("run company.json", "st.openCompanyPage"),
+    "status": ("status ID", "completed"),
+    "wait": ("wait ID", "st.openCompanyPage"),
+}
+SERVING = {
+    "sandbox": "sandbox --port 0",
+    "webhook": "webhook listen --port 0 --allow-unsigned",
+}
+
+
+async def test_every_command_is_a_process(tmp_path: Path) -> None:
+    """Each command works as a process, with a terminal and without."""
+    assert {*EVERY, *SERVING} == {
+        *app.list_commands(app.make_context("x", [], resilient_parsing=True))
+    }
+    files(tmp_path)
+    with sandbox_in_a_thread(speed=2000) as box:
+        env = {**variables(box), "TERM": "xterm"}
+        start = ("run", "company.json", "--no-wait", "--journal")
+        first, second = await asyncio.gather(
+            *(process(*start, name, folder=tmp_path, env=env) for name in ("a", "b"))
+        )
+        real = {"ID": first.out.strip(), "JOURNAL": "a", "OUT": "a.jsonl"}
+        others = {"ID": second.out.strip(), "JOURNAL": "b", "OUT": "b.jsonl"}
+        for name, (line, shows) in EVERY.items():
+            plain = [real.get(word, word) for word in line.split()]
+            seen = [others.get(word, word) for word in line.split()]
+            with Terminal(columns=120) as terminal:
+                made = terminal.start(*seen, folder=tmp_path, env=env)
+                done, status = await asyncio.gather(
+                    process(*plain, folder=tmp_path, env=env), ended(made)
+                )
+
+            assert (done.status, name) == (status, name)
+            assert real.get(shows, shows) in done.out + done.err, name
+            assert others.get(shows, shows) in terminal.text, name
+            assert "Traceback" not in done.err + terminal.text
+            if name != "cancel":  # what has ended cannot be cancelled
+                assert (0, name) == (status, name)
+
+
+async def test_servers_at_a_terminal(tmp_path: Path) -> None:
+    """What serves says where, and ends with Ctrl-C."""
+    loop = asyncio.get_running_loop()
+    for name, line in SERVING.items():
+        with Terminal(columns=120) as terminal:
+            made = terminal.start(*line.split(), folder=tmp_path, env=TOKENS)
+            await loop.run_in_executor(None, terminal.expect, "http://127.0.0.1:")
+            terminal.press("\x03")
+
+            assert (name, 0) == (name, await ended(made)), terminal.text
+            assert "Traceback" not in terminal.text
+
+
 async def test_old_consoles(tmp_path: Path) -> None:
     """What a console cannot show is written out."""
     files(tmp_path)

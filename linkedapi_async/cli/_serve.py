@@ -66,12 +66,14 @@ def sandbox(*, host: str, port: int, speed: float, seed: int, quiet: bool) -> No
 
 async def _serve(box: Sandbox, talk: Talk) -> None:
     async with box:
-        click.echo(box.url)
-        talk.say(
-            "any tokens will do: LINKED_API_TOKEN=sandbox IDENTIFICATION_TOKEN=sandbox "
-            f"LINKED_API_BASE_URL={box.url} linkedapi run …"
-        )
+        # Whoever reads the URL may send a signal at once.
         with Stop(lambda: "the sandbox ends", lambda: "") as stop:
+            click.echo(box.url)
+            talk.say(
+                "any tokens will do: LINKED_API_TOKEN=sandbox "
+                "IDENTIFICATION_TOKEN=sandbox "
+                f"LINKED_API_BASE_URL={box.url} linkedapi run …"
+            )
             await stop.wait()
 
 
@@ -168,8 +170,8 @@ async def _listen(
         site = web.TCPSite(runner, *address)
         await site.start()
         host, port = runner.addresses[0][:2]
-        talk.say(f"listening at http://{host}:{port}{path}")
         with Stop(lambda: "the receiver ends", lambda: "") as stop:
+            talk.say(f"listening at http://{host}:{port}{path}")
             heard = asyncio.ensure_future(stop.wait())
             done = asyncio.ensure_future(enough.wait())
             await asyncio.wait({heard, done}, return_when=asyncio.FIRST_COMPLETED)
