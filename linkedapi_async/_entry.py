@@ -48,9 +48,9 @@ class Entry:
         self.key: str = key
         self.stream: bool = stream
 
-    async def intend(self, account: str, definition: bytes) -> None:
-        """Note that the workflow is about to be started."""
-        await self._journal.intend(self.key, account, definition, stream=self.stream)
+    def intend(self, account: str, definition: bytes) -> asyncio.Future[None]:
+        """Note that the workflow is about to be started; done when it is on disk."""
+        return self._journal._intend(self.key, account, definition, stream=self.stream)
 
     def taken(self, workflow_id: str) -> asyncio.Future[None]:
         """Note the id that the server gave; the future is done when it is on disk."""

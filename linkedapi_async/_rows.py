@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
+import operator
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -63,10 +65,13 @@ class Row:
 
 _ROW: Final = tuple(field.name for field in attrs.fields(Row))
 _ELSEWHERE: Final = {"ending": "ending", "candidates": "ids"}
-_COLUMNS: Final = tuple(name for name in _ROW if name not in _ELSEWHERE)
 ADD: Final = (
-    f"INSERT INTO workflows ({', '.join(_COLUMNS)}) "  # noqa: S608  # own names
-    f"VALUES ({', '.join('?' * len(_COLUMNS))}) ON CONFLICT (key) DO NOTHING"
+    "INSERT INTO workflows (key, account, definition, stream, run, created, updated, "
+    "state) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, 'intended') ON CONFLICT (key) DO NOTHING"
+)
+TAKE: Final = (
+    "UPDATE workflows SET state = 'taken', workflow_id = ?2, updated = ?3 "
+    "WHERE key = ?1 AND state = 'intended'"
 )
 
 
@@ -75,8 +80,9 @@ class Step:
 
     Args:
         statement: Changes one row with *facts*, or none.
-        facts: The values for the statement.
-        missed: Makes the error, if it is one, for when no row was changed.
+        facts: The values for the statement, the row's key first.
+        missed: Makes the error, if it is one, for when no row was changed; gets the
+            key.
     """
 
     __slots__ = ("facts", "missed", "statement")
@@ -85,29 +91,35 @@ class Step:
         self,
         statement: str,
         facts: Sequence[Any],
-        missed: Callable[[Table], Exception | None],
+        missed: Callable[[Table, str], Exception | None],
     ) -> None:
         self.statement: str = statement
         self.facts: Sequence[Any] = facts
-        self.missed: Callable[[Table], Exception | None] = missed
+        self.missed: Callable[[Table, str], Exception | None] = missed
 
     def __call__(self, table: Table) -> None:
         """Change the row alone."""
         if not table.changed(self.statement, self.facts):
-            error = self.missed(table)
+            error = self.missed(table, self.facts[0])
             if error is not None:
                 raise error
+
+
+_statement = operator.attrgetter("statement")
 
 
 @functools.cache
 def change(*fields: str) -> str:
     """Return what sets *fields* of the row with a key that is in a state."""
-    new = ", ".join(f"{name} = ?" for name in fields)
-    return f"UPDATE workflows SET {new} WHERE key = ? AND state = ?"  # noqa: S608  # own names
+    new = ", ".join(f"{name} = ?{n}" for n, name in enumerate(fields, 3))
+    return f"UPDATE workflows SET {new} WHERE key = ?1 AND state = ?2"  # noqa: S608  # own names
 
 
 _APPLICATION: Final = 0x4C41504A
 """What marks the file as a journal of ours: "LAPJ"."""
+
+_ROOM: Final = 2**20
+"""How many bytes of log there are from the start, or a few less."""
 
 # From each version to the next. What was released is never changed, only added to.
 _MIGRATIONS: tuple[tuple[str, ...], ...] = (
@@ -205,6 +217,22 @@ def read_version(connection: sqlite3.Connection, path: object) -> int:
     return int(version)
 
 
+def _make_room(connection: sqlite3.Connection) -> None:
+    """Make the log long enough for the first thousand starts or so.
+
+    A commit that lengthens its file waits for the disk twice as long. What does not
+    fit in the cache goes to the log before the commit, and what is rolled back leaves
+    the log as long as it was, and the database as it was.
+    """
+    (cache,) = connection.execute("PRAGMA cache_size").fetchone()
+    connection.execute("PRAGMA cache_size = 8")
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("CREATE TABLE room (filling BLOB)")
+    connection.execute("INSERT INTO room VALUES (zeroblob(?))", (_ROOM,))
+    connection.execute("ROLLBACK")
+    connection.execute(f"PRAGMA cache_size = {cache}")
+
+
 def begin_run(connection: sqlite3.Connection, path: object) -> int:
     """Bring a journal up to date and doubt what the last run left open.
 
@@ -215,9 +243,11 @@ def begin_run(connection: sqlite3.Connection, path: object) -> int:
         JournalError: As for `read_version`.
     """
     version = read_version(connection, path)
-    connection.execute("PRAGMA journal_mode = WAL")
+    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA secure_delete = ON")
+    if mode == "wal":
+        _make_room(connection)
     connection.execute("BEGIN IMMEDIATE")
     for number, statements in enumerate(_MIGRATIONS[version:], version + 1):
         for statement in statements:
@@ -268,18 +298,24 @@ class Table:
         """Run *statement*; return whether it has changed its row."""
         return self._execute(statement, facts).rowcount == 1
 
-    def together(self, statement: str, facts: Sequence[Sequence[Any]]) -> bool:
-        """Run *statement* with each of the *facts*; change nothing if one misses."""
-        self._execute("SAVEPOINT together")
-        every = self._many(statement, facts).rowcount == len(facts)
-        if not every:
-            self._execute("ROLLBACK TO together")
-        self._execute("RELEASE together")
-        return every
+    def together(self, steps: Sequence[Callable[[Table], Any]]) -> bool:
+        """Run *steps*, neighbours of a kind at once; return whether none has missed.
+
+        If one has, or can only be run alone, roll back and run them one by one.
+        """
+        alike = [step for step in steps if isinstance(step, Step)]
+        return len(alike) == len(steps) and all(
+            self._every(statement, [step.facts for step in group])
+            for statement, group in itertools.groupby(alike, _statement)
+        )
+
+    def _every(self, statement: str, facts: Sequence[Sequence[Any]]) -> bool:
+        """Run *statement* with each of the *facts*; return whether each hit a row."""
+        return self._many(statement, facts).rowcount == len(facts)
 
     def change(self, key: str, old: State, /, **fields: Any) -> bool:
         """Set *fields* of a row that is in the state *old*."""
-        return self.changed(change(*fields), (*fields.values(), key, old))
+        return self.changed(change(*fields), (key, old, *fields.values()))
 
     def drop(self, key: str, old: State) -> bool:
         """Remove a row that is in the state *old*."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import math
 import os
 import sqlite3
@@ -20,7 +19,7 @@ import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self, TypeAlias, TypeVar, cast
+from typing import Any, Self, TypeAlias, TypeVar
 
 from linkedapi_async import _rows
 from linkedapi_async._protocol import checked_id
@@ -60,6 +59,9 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+TURNS = 8
+"""How many turns of the loop may bring steps before a batch is handed over."""
 
 
 class Journal(ABC):
@@ -134,17 +136,14 @@ class Journal(ABC):
             ValueError: The key is there already, or is no text.
             JournalError: As for all steps; do not send then.
         """
-        now = self._now()
-        facts = (
-            *(_checked_key(key), account, "intended", None, definition, None),
-            *(stream, self.run, now, now),
-        )
+        await self._intend(key, account, definition, stream=stream)
 
-        def there(table: Table) -> ValueError:
-            """Say what is there."""
-            return ValueError(f"{key!r} is in the journal already, {table.state(key)}")
-
-        await self._do(Step(_rows.ADD, facts, there))
+    def _intend(
+        self, key: str, account: str, definition: bytes, *, stream: bool
+    ) -> asyncio.Future[None]:
+        """Do as `intend`, for somebody who has no time for a coroutine."""
+        facts = (_checked_key(key), account, definition, stream, self.run, self._now())
+        return self._submit(Step(_rows.ADD, facts, _there))
 
     async def taken(self, key: str, workflow_id: str) -> None:
         """Note the id that the server gave; intended → taken.
@@ -157,7 +156,7 @@ class Journal(ABC):
     def _taken(self, key: str, workflow_id: str) -> asyncio.Future[None]:
         """Do as `taken`, for somebody who has no time for a coroutine."""
         return self._submit(
-            self._moving(key, "intended", "taken", workflow_id=workflow_id)
+            Step(_rows.TAKE, (key, workflow_id, self._now()), _not_taken)
         )
 
     async def refused(self, key: str) -> None:
@@ -315,14 +314,14 @@ class Journal(ABC):
     ) -> Step:
         """Return what moves a row from *old* to *new*, or finds it there if *twice*."""
 
-        def elsewhere(table: Table) -> JournalError | None:
+        def elsewhere(table: Table, key: str) -> JournalError | None:
             state = table.state(key)
             if state == new and twice:
                 return None
             return _impossible(key, state, word or new)
 
         statement = change("state", "updated", *fields)
-        facts = (new, self._now(), *fields.values(), key, old)
+        facts = (key, old, new, self._now(), *fields.values())
         return Step(statement, facts, elsewhere)
 
     async def _drop(self, key: str, old: State, word: str) -> None:
@@ -352,6 +351,14 @@ def _impossible(key: str, state: State | None, word: str) -> JournalError:
     if state is None:
         return JournalError(f"{key!r} is not in the journal: it cannot be {word}")
     return JournalError(f"{key!r} is {state}: it cannot be {word}")
+
+
+def _there(table: Table, key: str) -> ValueError:
+    return ValueError(f"{key!r} is in the journal already, {table.state(key)}")
+
+
+def _not_taken(table: Table, key: str) -> JournalError:
+    return _impossible(key, table.state(key), "taken")
 
 
 def _closed(name: object) -> JournalError:
@@ -526,10 +533,21 @@ class _Writer:
         """Queue *step*; return the future of what it gives, done when it is on disk."""
         future: asyncio.Future[Any] = self._loop.create_future()
         if not self._gathered:
-            # At the end of this turn of the loop: all that wakes in one goes together.
-            self._loop.call_soon(self._hand_over)
+            self._loop.call_soon(self._gather, 0, TURNS)
         self._gathered.append((step, future))
         return future
+
+    def _gather(self, before: int, turns: int) -> None:
+        """Hand over once a turn of the loop has brought no more steps than *before*.
+
+        What is called in turns that follow each other goes together so. A thread that
+        is woken earlier would wait for the interpreter all the same.
+        """
+        now = len(self._gathered)
+        if now > before and turns:
+            self._loop.call_soon(self._gather, now, turns - 1)
+        else:
+            self._hand_over()
 
     def stop(self) -> None:
         """Let the thread end after all that is queued."""
@@ -588,11 +606,15 @@ class _Writer:
     ) -> list[_Done]:
         """Run the steps in one transaction; return what each gives."""
         table, changes = Table(connection), connection.total_changes
-        done: list[_Done] = []
         try:
             connection.execute("BEGIN IMMEDIATE")
-            for statement, jobs in itertools.groupby(batch, _statement):
-                done += _run(table, statement, [*jobs])
+            if table.together([step for step, _ in batch]):
+                done: list[_Done] = [(future, None, None) for _, future in batch]
+            else:
+                connection.execute("ROLLBACK")
+                changes = connection.total_changes
+                connection.execute("BEGIN IMMEDIATE")
+                done = [_run(table, job) for job in batch]
             connection.execute("COMMIT")
         except Exception as error:  # noqa: BLE001  # the thread must live on
             with contextlib.suppress(sqlite3.Error):
@@ -610,26 +632,14 @@ class _Writer:
             self._loop.call_soon_threadsafe(_resolve, done)
 
 
-def _statement(job: _Job) -> str | None:
-    """Return what a step shares with others of its kind."""
-    step, _ = job
-    return step.statement if isinstance(step, Step) else None
-
-
-def _run(table: Table, statement: str | None, jobs: list[_Job]) -> list[_Done]:
-    """Run steps of one kind, all together if none of them fails."""
-    if statement is not None and len(jobs) > 1:
-        facts = [cast("Step", step).facts for step, _ in jobs]
-        if table.together(statement, facts):
-            return [(future, None, None) for _, future in jobs]
-    done: list[_Done] = []
-    for step, future in jobs:
-        try:
-            done.append((future, step(table), None))
-        except (JournalError, ValueError) as error:
-            # A step checks before it changes: the others are not touched.
-            done.append((future, None, error))
-    return done
+def _run(table: Table, job: _Job) -> _Done:
+    """Run one step alone."""
+    step, future = job
+    try:
+        return future, step(table), None
+    except (JournalError, ValueError) as error:
+        # A step checks before it changes: the others are not touched.
+        return future, None, error
 
 
 def _resolve(done: list[_Done]) -> None:

@@ -677,8 +677,6 @@ async def test_commits_are_shared(file: SqliteJournal) -> None:
         ]
         await asyncio.sleep(0)
         tasks.append(asyncio.create_task(file.taken("7", "wf-7")))
-        # What was called in one turn of the loop is handed over in the next one.
-        await asyncio.sleep(0)
         await asyncio.sleep(0)
 
         assert not any(task.done() for task in tasks)
@@ -689,6 +687,75 @@ async def test_commits_are_shared(file: SqliteJournal) -> None:
     assert 1 == file.commits - before
     assert [*map(str, range(1000))] == [row.key for row in rows]
     assert "taken" == rows[7].state
+
+
+async def test_turns_that_follow_each_other_share_a_commit(
+    file: SqliteJournal,
+) -> None:
+    """What is called one turn of the loop later goes along, and so on."""
+    before = file.commits
+
+    async def intend(number: int) -> None:
+        """Intend something after *number* turns."""
+        for _ in range(number):
+            await asyncio.sleep(0)
+        await file.intend(str(number), "ada", DEFINITION)
+
+    await asyncio.gather(*map(intend, range(5)))
+
+    assert 1 == file.commits - before
+
+
+async def test_a_batch_does_not_grow_for_ever(file: SqliteJournal) -> None:
+    """In a loop that always brings more, the first are handed over all the same."""
+    tasks = []
+    with held(file):
+        assert file._writer is not None
+        for number in range(100):
+            work = file.intend(str(number), "ada", DEFINITION)
+            tasks.append(asyncio.create_task(work))
+            await asyncio.sleep(0)
+        handed_over = len(file._writer._waiting)
+    await asyncio.gather(*tasks)
+
+    assert 90 < handed_over < 100
+    assert 100 == len(await file.rows())
+
+
+async def test_a_refused_step_costs_no_commit(file: SqliteJournal) -> None:
+    """What was run in vain together, and changed nothing one by one, is no commit."""
+    await lead(file, "a", "taken")
+    before = file.commits
+    found = await asyncio.gather(
+        *(file.taken("a", f"wf-{number}") for number in range(2)),
+        return_exceptions=True,
+    )
+
+    assert [JournalError] * 2 == [*map(type, found)]
+    assert before == file.commits
+
+
+async def test_room_in_the_log(path: pathlib.Path) -> None:
+    """The first commits do not lengthen the log, for that takes the disk longer."""
+    log = pathlib.Path(f"{path}-wal")
+    for _ in range(2):
+        async with SqliteJournal(path) as journal:
+            before = log.stat().st_size
+            await asyncio.gather(
+                *(journal.intend(key, "ada", DEFINITION) for key in ("a", "b")),
+                return_exceptions=True,
+            )
+
+            assert before == log.stat().st_size > 1_000_000
+            assert path.stat().st_size < 2**16
+
+        assert not log.exists()
+
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        tables = connection.execute("SELECT name FROM sqlite_master").fetchall()
+
+    assert ("workflows",) in tables
+    assert ("room",) not in tables
 
 
 async def test_reading_costs_no_commit(file: SqliteJournal) -> None:
