@@ -561,13 +561,17 @@ class _Start:
 
     async def _noted_post(self, request: Request, entry: Entry) -> Started:
         """Send the start between the two notes that make a crash harmless."""
-        await entry.intend(self._account.name, request.body or b"")
+        begun, noted = entry.intend(self._account.name, request.body or b"")
+        # The request is built while the disk is waited for, and sent after.
+        await begun
+        request.after = noted
         try:
             return await self._post(request)
         except StartUnknownError as error:
             await entry.unknown(error.candidates)
             raise
         except Exception:
+            await noted  # or it failed for that, and there is nothing to take back
             await entry.refused()
             raise
 

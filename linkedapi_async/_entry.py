@@ -48,9 +48,18 @@ class Entry:
         self.key: str = key
         self.stream: bool = stream
 
-    def intend(self, account: str, definition: bytes) -> asyncio.Future[None]:
-        """Note that the workflow is about to be started; done when it is on disk."""
-        return self._journal._intend(self.key, account, definition, stream=self.stream)
+    def intend(
+        self, account: str, definition: bytes
+    ) -> tuple[asyncio.Future[None], asyncio.Future[None]]:
+        """Note that the workflow is about to be started.
+
+        Returns:
+            What is done when the disk is waited for, and what is when it is on disk.
+        """
+        begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        return begun, self._journal._intend(
+            self.key, account, definition, stream=self.stream, begun=begun
+        )
 
     def taken(self, workflow_id: str) -> asyncio.Future[None]:
         """Note the id that the server gave; the future is done when it is on disk."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl as ssl_module
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
 import aiohttp
@@ -39,7 +41,23 @@ async def _once(
         raise _BrokenError(type(error).__name__) from None
 
 
-ONCE = (_once,)
+ONCE: Sequence[aiohttp.ClientMiddlewareType] = (_once,)
+
+
+class _After:
+    """Keeps a request that is built already until it may be sent."""
+
+    def __init__(self, before: Awaitable[None]) -> None:
+        self._before = before
+        self.over = False
+
+    async def __call__(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        # A request that times out here may be sent again, and waits for the same.
+        await asyncio.shield(self._before)
+        self.over = True
+        return await handler(request)
 
 
 @attrs.frozen(kw_only=True)
@@ -99,6 +117,14 @@ class Http:
             self._starter = self._open(keepalive=FRESH_FOR)
             self._owned.append(self._starter)
         client = self._starter if fresh and self._starter else self._client
+        held = None
+        middlewares = ONCE if request.method == "DELETE" else None
+        if request.after is not None:
+            if client in self._owned:
+                held = _After(request.after)
+                middlewares = (held,)
+            else:
+                await request.after  # a middleware of ours would replace the user's
         # aiohttp's errors can carry the request's headers, and so the tokens: what is
         # raised is made anew, outside of the block that caught them.
         try:
@@ -112,7 +138,7 @@ class Http:
                 timeout=self._asking if request.method == "GET" else self._timeout,
                 ssl=self._settings.ssl,
                 proxy=self._settings.proxy,
-                middlewares=ONCE if request.method == "DELETE" else None,
+                middlewares=middlewares,
             ) as response:
                 body = await self._read(response)
                 if body is not None:
@@ -124,7 +150,7 @@ class Http:
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             failed = _failure(error, sent=False)
         except (aiohttp.ClientError, OSError) as error:
-            failed = _failure(error, sent=True)
+            failed = _failure(error, sent=held is None or held.over)
         raise failed
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes | None:

@@ -11,7 +11,7 @@ import functools
 import ipaddress
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any, Literal, TypeAlias, cast
 from urllib.parse import urlsplit
 
@@ -88,6 +88,8 @@ class Request:
     method: Method
     url: str
     body: bytes | None = None
+    after: Awaitable[None] | None = attrs.field(default=None, eq=False)
+    """What must have happened before it is sent; it may be built before."""
 
 
 @attrs.define

@@ -103,8 +103,14 @@ class Journal(ABC):
         """Wait for all steps that were called, then close; twice is harmless."""
 
     @abstractmethod
-    def _submit(self, step: Callable[[Table], T]) -> asyncio.Future[T]:
+    def _submit(
+        self, step: Callable[[Table], T], begun: asyncio.Future[None] | None = None
+    ) -> asyncio.Future[T]:
         """Run *step*; return the future of what it gives, done when that is safe.
+
+        Args:
+            step: What to do.
+            begun: Is made done when the disk is waited for, if not before.
 
         Raises:
             JournalError: The journal is not open. If it could not store the step, the
@@ -139,11 +145,17 @@ class Journal(ABC):
         await self._intend(key, account, definition, stream=stream)
 
     def _intend(
-        self, key: str, account: str, definition: bytes, *, stream: bool
+        self,
+        key: str,
+        account: str,
+        definition: bytes,
+        *,
+        stream: bool,
+        begun: asyncio.Future[None] | None = None,
     ) -> asyncio.Future[None]:
-        """Do as `intend`, for somebody who has no time for a coroutine."""
+        """Do as `intend`, for somebody who has something to do meanwhile."""
         facts = (_checked_key(key), account, definition, stream, self.run, self._now())
-        return self._submit(Step(_rows.ADD, facts, _there))
+        return self._submit(Step(_rows.ADD, facts, _there), begun)
 
     async def taken(self, key: str, workflow_id: str) -> None:
         """Note the id that the server gave; intended → taken.
@@ -395,7 +407,9 @@ class MemoryJournal(Journal):
         """Close the journal; its rows stay."""
         self._is_open = False
 
-    def _submit(self, step: Callable[[Table], T]) -> asyncio.Future[T]:
+    def _submit(
+        self, step: Callable[[Table], T], begun: asyncio.Future[None] | None = None
+    ) -> asyncio.Future[T]:
         if not self._is_open:
             raise _closed(self)
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
@@ -403,6 +417,8 @@ class MemoryJournal(Journal):
             future.set_result(step(Table(self._connection)))
         except (JournalError, ValueError) as error:
             future.set_exception(error)
+        if begun is not None:
+            begun.set_result(None)
         return future
 
     def __repr__(self) -> str:
@@ -466,10 +482,12 @@ class SqliteJournal(Journal):
             self._writer.stop()
             await asyncio.shield(self._writer.ended)
 
-    def _submit(self, step: Callable[[Table], T]) -> asyncio.Future[T]:
+    def _submit(
+        self, step: Callable[[Table], T], begun: asyncio.Future[None] | None = None
+    ) -> asyncio.Future[T]:
         if self._writer is None or not self._writer.ready:
             raise _closed(self)
-        return self._writer.submit(step)
+        return self._writer.submit(step, begun)
 
     @staticmethod
     def read(path: str | os.PathLike[str], *states: State) -> list[Row]:
@@ -500,7 +518,9 @@ def open_journal(value: str | os.PathLike[str] | Journal) -> Journal:
     return value if isinstance(value, Journal) else SqliteJournal(value)
 
 
-_Job: TypeAlias = tuple[Callable[[Table], Any], "asyncio.Future[Any]"]
+_Job: TypeAlias = tuple[
+    Callable[[Table], Any], "asyncio.Future[Any]", "asyncio.Future[None] | None"
+]
 _Done: TypeAlias = tuple["asyncio.Future[Any]", Any, Exception | None]
 
 
@@ -529,12 +549,14 @@ class _Writer:
         )
         self.thread.start()
 
-    def submit(self, step: Callable[[Table], Any]) -> asyncio.Future[Any]:
+    def submit(
+        self, step: Callable[[Table], Any], begun: asyncio.Future[None] | None = None
+    ) -> asyncio.Future[Any]:
         """Queue *step*; return the future of what it gives, done when it is on disk."""
         future: asyncio.Future[Any] = self._loop.create_future()
         if not self._gathered:
             self._loop.call_soon(self._gather, 0, TURNS)
-        self._gathered.append((step, future))
+        self._gathered.append((step, future, begun))
         return future
 
     def _gather(self, before: int, turns: int) -> None:
@@ -570,14 +592,14 @@ class _Writer:
             with contextlib.ExitStack() as stack:
                 connection = self._open(stack)
                 run = _rows.begin_run(connection, self._path)
-                self._tell([(self.opened, run, None)])
+                self._tell(_resolve, [(self.opened, run, None)])
                 while batch := self._next():
-                    self._tell(self._commit(connection, batch))
+                    self._tell(_resolve, self._commit(connection, batch))
         except Exception as error:  # noqa: BLE001  # whoever opens waits for it
             known = isinstance(error, JournalError)
             told = error if known else _rows.trouble(self._path, error)
-            self._tell([(self.opened, None, told)])
-        self._tell([(self.ended, None, None)])
+            self._tell(_resolve, [(self.opened, None, told)])
+        self._tell(_resolve, [(self.ended, None, None)])
 
     def _open(self, stack: contextlib.ExitStack) -> sqlite3.Connection:
         """Return a connection to the file, locked for as long as *stack* is."""
@@ -608,38 +630,48 @@ class _Writer:
         table, changes = Table(connection), connection.total_changes
         try:
             connection.execute("BEGIN IMMEDIATE")
-            if table.together([step for step, _ in batch]):
-                done: list[_Done] = [(future, None, None) for _, future in batch]
+            if table.together([step for step, _, _ in batch]):
+                done: list[_Done] = [(future, None, None) for _, future, _ in batch]
             else:
                 connection.execute("ROLLBACK")
                 changes = connection.total_changes
                 connection.execute("BEGIN IMMEDIATE")
                 done = [_run(table, job) for job in batch]
+            self._tell(_begin, batch)
             connection.execute("COMMIT")
         except Exception as error:  # noqa: BLE001  # the thread must live on
             with contextlib.suppress(sqlite3.Error):
                 connection.rollback()
+            self._tell(_begin, batch)
             return [
-                (future, None, _rows.trouble(self._path, error)) for _, future in batch
+                (future, None, _rows.trouble(self._path, error))
+                for _, future, _ in batch
             ]
         self.commits += connection.total_changes != changes
         return done
 
-    def _tell(self, done: list[_Done]) -> None:
-        """Resolve futures in their loop."""
+    def _tell(self, call: Callable[[list[Any]], None], what: list[Any]) -> None:
+        """Call something in the loop."""
         # A loop that is closed has nobody left who waits.
         with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(_resolve, done)
+            self._loop.call_soon_threadsafe(call, what)
 
 
 def _run(table: Table, job: _Job) -> _Done:
     """Run one step alone."""
-    step, future = job
+    step, future, _ = job
     try:
         return future, step(table), None
     except (JournalError, ValueError) as error:
         # A step checks before it changes: the others are not touched.
         return future, None, error
+
+
+def _begin(batch: list[_Job]) -> None:
+    """Wake those who have something to do while the disk is waited for."""
+    for _, _, begun in batch:
+        if begun is not None and not begun.done():
+            begun.set_result(None)
 
 
 def _resolve(done: list[_Done]) -> None:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import itertools
 import json
-from collections.abc import AsyncIterator, Callable
+import sqlite3
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
+import anyio
 import pytest
 from aiohttp import web
 from scripted import (
@@ -26,6 +32,7 @@ from scripted import (
 
 from linkedapi_async import (
     JournalError,
+    Retries,
     Session,
     SessionClosedError,
     StartUnknownError,
@@ -40,6 +47,7 @@ from linkedapi_async.journal import Journal, MemoryJournal, Row, SqliteJournal
 
 pytestmark = pytest.mark.anyio
 
+SEND = st.send_message("https://www.linkedin.com/in/ada", text="Hello")
 CHECK = st.check_connection_status("https://www.linkedin.com/in/ada")
 NODE = {
     "actionType": "st.checkConnectionStatus",
@@ -372,6 +380,138 @@ async def test_result_is_not_held_back_by_a_full_disk(
 
     assert "connected" == status.connection_status
     assert "could not note" in caplog.text
+
+
+# A slow disk
+
+
+class Disk(sqlite3.Connection):
+    """A connection to a database whose commits take as long as a test wants."""
+
+    free = threading.Event()
+    waiting = threading.Event()
+    failing: bool = False
+    """Whether the next commit fails."""
+
+    def execute(self, sql: str, *facts: Any) -> sqlite3.Cursor:
+        """Execute a statement, a commit once the disk is free."""
+        if sql == "COMMIT":
+            self.waiting.set()
+            self.free.wait()
+            if type(self).failing:
+                type(self).failing = False
+                message = "disk I/O error"
+                raise sqlite3.OperationalError(message)
+        return super().execute(sql, *facts)
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Disk]]:
+    """A disk that is free at first."""
+    monkeypatch.setattr(
+        sqlite3, "connect", functools.partial(sqlite3.connect, factory=Disk)
+    )
+    monkeypatch.setattr(Disk, "failing", False)
+    Disk.free.set()
+    yield Disk
+    Disk.free.set()
+
+
+@contextlib.asynccontextmanager
+async def writing(disk: type[Disk], work: Any) -> AsyncIterator[asyncio.Task[Any]]:
+    """Run *work* until it waits for the disk, and everything that can be done then."""
+    disk.waiting.clear()
+    disk.free.clear()
+    task = asyncio.create_task(work)
+    await asyncio.to_thread(disk.waiting.wait)
+    for _ in range(100):
+        await asyncio.sleep(0)
+    try:
+        yield task
+    finally:
+        disk.free.set()
+
+
+@pytest.mark.parametrize("own", [True, False])
+async def test_nothing_is_sent_before_its_intent_is_on_disk(
+    server: Scripted, disk: type[Disk], tmp_path: Path, own: bool
+) -> None:
+    """The request is built while the disk is waited for, and waits for it."""
+    async with aiohttp.ClientSession() as client:
+        http = None if own else client
+        async with server.session(journal=tmp_path / "runs", http=http) as session:
+            async with writing(disk, session.start(SEND)) as start:
+                early = list(server.seen)
+
+                assert not start.done()
+
+            handle = await start
+
+    assert [] == early
+    assert ["POST"] == [seen.method for seen in server.seen if seen.method == "POST"]
+    assert "wf-1" == handle.workflow_id
+
+
+async def test_nothing_is_sent_that_cannot_be_noted(
+    server: Scripted, disk: type[Disk], tmp_path: Path
+) -> None:
+    """A commit that fails is the start's error, and leaves nothing to take back."""
+    async with server.session(journal=tmp_path / "runs") as session:
+        async with writing(disk, session.start(SEND)) as start:
+            disk.failing = True
+        with pytest.raises(JournalError, match=r"runs failed \(disk I/O error\)"):
+            await start
+        handle = await session.start(SEND)
+        assert session.journal is not None
+        rows = await session.journal.rows()
+
+    assert 1 == server.count("POST")
+    assert [("taken", handle.workflow_id)] == [(r.state, r.workflow_id) for r in rows]
+
+
+async def test_a_request_that_the_disk_holds_up_too_long_was_not_sent(
+    server: Scripted, disk: type[Disk], tmp_path: Path
+) -> None:
+    """It is no unknown start: it is tried again, and waits for the same intent."""
+    async with server.session(
+        journal=tmp_path / "runs",
+        request_timeout=0.02,
+        retries=Retries(attempts=100, first=0.001, cap=0.001),
+    ) as session:
+        async with writing(disk, session.start(SEND)) as start:
+            with anyio.fail_after(10):
+                while not session.stats.retries:
+                    await asyncio.sleep(0)
+
+            assert not start.done()
+
+        with anyio.fail_after(10):
+            handle = await start
+        assert session.journal is not None
+        rows = await session.journal.rows()
+
+    assert 1 == server.count("POST")
+    assert [("taken", handle.workflow_id)] == [(r.state, r.workflow_id) for r in rows]
+
+
+async def test_middlewares_of_the_user_see_the_start(
+    server: Scripted, tmp_path: Path
+) -> None:
+    """What waits for the disk does not take the place of what the user has made."""
+    seen = []
+
+    async def mine(
+        request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """Look at a request."""
+        seen.append(request.method)
+        return await handler(request)
+
+    async with aiohttp.ClientSession(middlewares=(mine,)) as client:
+        async with server.session(journal=tmp_path / "runs", http=client) as session:
+            await session.start(SEND)
+
+    assert "POST" in seen
 
 
 # Streams
