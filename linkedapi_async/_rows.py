@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import itertools
-import operator
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, cast
 
 import attrs
+import orjson
 
 from linkedapi_async.errors import JournalError
 
@@ -74,9 +73,32 @@ TAKE: Final = (
     "WHERE key = ?1 AND state = 'intended'"
 )
 
+# Both, for many rows at once: `INSERT INTO steps`. Of the connection, not of the file.
+_STEPS: Final = (
+    "CREATE TEMP VIEW steps (intents, ids, run, now) AS SELECT 1, 2, 3, 4",
+    """
+    CREATE TEMP TRIGGER take_steps INSTEAD OF INSERT ON steps BEGIN
+        INSERT INTO workflows
+            (key, account, definition, stream, run, created, updated, state)
+            SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'),
+                CAST(json_extract(value, '$[2]') AS BLOB),
+                json_extract(value, '$[3]'), new.run, new.now, new.now, 'intended'
+            FROM json_each(new.intents);
+        UPDATE workflows
+            SET state = 'taken', workflow_id = json_extract(ids.value, '$[1]'),
+                updated = new.now
+            FROM json_each(new.ids) AS ids
+            WHERE workflows.key = json_extract(ids.value, '$[0]')
+                AND state = 'intended';
+        SELECT RAISE(ABORT, 'a row is missing')
+            WHERE changes() <> json_array_length(new.ids);
+    END
+    """,
+)
+
 
 class Step:
-    """A change of one row, which goes together with others of its kind.
+    """A change of one row.
 
     Args:
         statement: Changes one row with *facts*, or none.
@@ -103,9 +125,6 @@ class Step:
             error = self.missed(table, self.facts[0])
             if error is not None:
                 raise error
-
-
-_statement = operator.attrgetter("statement")
 
 
 @functools.cache
@@ -180,6 +199,8 @@ def trouble(path: object, error: Exception) -> JournalError:
     name = getattr(error, "sqlite_errorname", "")
     if isinstance(error, OSError):
         name = "SQLITE_CANTOPEN"
+    if isinstance(error, UnicodeDecodeError):
+        name = "SQLITE_CORRUPT"
     what = next((w for n, w in _TROUBLES.items() if name.startswith(n)), "failed")
     advice = "nothing of this was written"
     if "damaged" in what:
@@ -248,6 +269,9 @@ def begin_run(connection: sqlite3.Connection, path: object) -> int:
     connection.execute("PRAGMA secure_delete = ON")
     if mode == "wal":
         _make_room(connection)
+        with contextlib.suppress(sqlite3.OperationalError):  # SQLite before 3.33
+            for statement in _STEPS:
+                connection.execute(statement)
     connection.execute("BEGIN IMMEDIATE")
     for number, statements in enumerate(_MIGRATIONS[version:], version + 1):
         for statement in statements:
@@ -284,6 +308,10 @@ def read(path: Path, states: Sequence[State]) -> list[Row]:
     raise JournalError(message)
 
 
+def _json(value: Any) -> str:
+    return orjson.dumps(value).decode()
+
+
 class Table:
     """The rows, and every statement about them.
 
@@ -292,26 +320,47 @@ class Table:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._execute = connection.execute
-        self._many = connection.executemany
 
     def changed(self, statement: str, facts: Sequence[Any]) -> bool:
         """Run *statement*; return whether it has changed its row."""
         return self._execute(statement, facts).rowcount == 1
 
-    def together(self, steps: Sequence[Callable[[Table], Any]]) -> bool:
-        """Run *steps*, neighbours of a kind at once; return whether none has missed.
+    def together(
+        self, steps: Sequence[Callable[[Table], Any]], begin: Callable[[], None]
+    ) -> bool:
+        """Run *steps* in one statement, during which the interpreter is free.
 
-        If one has, or can only be run alone, roll back and run them one by one.
+        That can be done with intents and ids of rows that differ.
+
+        Args:
+            steps: What to do.
+            begin: Is called before, if it can be tried.
+
+        Returns:
+            Whether it was done. If not, nothing has changed: one by one they tell why.
         """
         alike = [step for step in steps if isinstance(step, Step)]
-        return len(alike) == len(steps) and all(
-            self._every(statement, [step.facts for step in group])
-            for statement, group in itertools.groupby(alike, _statement)
-        )
-
-    def _every(self, statement: str, facts: Sequence[Sequence[Any]]) -> bool:
-        """Run *statement* with each of the *facts*; return whether each hit a row."""
-        return self._many(statement, facts).rowcount == len(facts)
+        intents = [step.facts for step in alike if step.statement is ADD]
+        ids = [step.facts for step in alike if step.statement is TAKE]
+        if len({facts[0] for facts in (*intents, *ids)}) < len(steps):
+            return False
+        try:
+            new = [
+                (key, account, str(definition, "utf-8"), stream)
+                for key, account, definition, stream, _, _ in intents
+            ]
+            facts = (_json(new), _json([(key, of) for key, of, _ in ids]))
+            if r"\u0000" in "".join(facts):  # SQLite would end the text there
+                return False
+            begin()
+            run = intents[0][4] if intents else None
+            self._execute(
+                "INSERT INTO steps VALUES (?, ?, ?, ?)",
+                (*facts, run, alike[-1].facts[-1]),
+            )
+        except (sqlite3.Error, TypeError, ValueError):
+            return False
+        return True
 
     def change(self, key: str, old: State, /, **fields: Any) -> bool:
         """Set *fields* of a row that is in the state *old*."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import math
 import os
 import sqlite3
@@ -628,21 +629,20 @@ class _Writer:
     ) -> list[_Done]:
         """Run the steps in one transaction; return what each gives."""
         table, changes = Table(connection), connection.total_changes
+        begin = functools.partial(self._tell, _begin, batch)
         try:
-            connection.execute("BEGIN IMMEDIATE")
-            if table.together([step for step, _, _ in batch]):
+            if table.together([step for step, _, _ in batch], begin):
                 done: list[_Done] = [(future, None, None) for _, future, _ in batch]
             else:
-                connection.execute("ROLLBACK")
                 changes = connection.total_changes
                 connection.execute("BEGIN IMMEDIATE")
                 done = [_run(table, job) for job in batch]
-            self._tell(_begin, batch)
-            connection.execute("COMMIT")
+                begin()
+                connection.execute("COMMIT")
         except Exception as error:  # noqa: BLE001  # the thread must live on
             with contextlib.suppress(sqlite3.Error):
                 connection.rollback()
-            self._tell(_begin, batch)
+            begin()
             return [
                 (future, None, _rows.trouble(self._path, error))
                 for _, future, _ in batch
@@ -662,6 +662,8 @@ def _run(table: Table, job: _Job) -> _Done:
     step, future, _ = job
     try:
         return future, step(table), None
+    except UnicodeDecodeError:
+        raise  # no step's own: what SQLite says of a damaged file
     except (JournalError, ValueError) as error:
         # A step checks before it changes: the others are not touched.
         return future, None, error

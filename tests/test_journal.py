@@ -758,6 +758,111 @@ async def test_room_in_the_log(path: pathlib.Path) -> None:
     assert ("room",) not in tables
 
 
+def step_of(kind: str, key: str, word: str, definition: bytes) -> _rows.Step:
+    """Return an intent or an id of a row."""
+    if kind == "intent":
+        facts: tuple[Any, ...] = (key, word, definition, len(word) % 2 == 0, 1, 7.5)
+        return _rows.Step(_rows.ADD, facts, lambda table, key: ValueError(key))
+    return _rows.Step(
+        _rows.TAKE, (key, word, 7.5), lambda table, key: JournalError(key)
+    )
+
+
+def one_by_one(table: _rows.Table, steps: list[_rows.Step]) -> list[str | None]:
+    """Run *steps* and return what each says."""
+    told: list[str | None] = []
+    for step in steps:
+        try:
+            step(table)
+        except (JournalError, ValueError) as error:
+            told.append(repr(error))
+        else:
+            told.append(None)
+    return told
+
+
+@contextlib.contextmanager
+def tables(count: int) -> Iterator[list[_rows.Table]]:
+    """Return the tables of so many journals."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        made = []
+        for number in range(count):
+            path = pathlib.Path(folder, str(number))
+            connection = sqlite3.connect(path, isolation_level=None)
+            stack.callback(connection.close)
+            _rows.begin_run(connection, path)
+            made.append(_rows.Table(connection))
+        yield made
+
+
+def test_together_is_one_by_one() -> None:
+    """In one statement or in many: the same rows, and the same errors."""
+    word = st.sampled_from(["", "a", "b\0", "b", "\ud800", '"', "\\u0000"]) | st.text()
+    step = st.builds(
+        step_of,
+        st.sampled_from(["intent", "id"]),
+        st.sampled_from(["a", "b", "c", "b\0", "\N{PILE OF POO}", "'\n"]) | st.text(),
+        word,
+        st.sampled_from([b"", DEFINITION, b"\xff", b"\0", b'"\\'])
+        | st.binary()
+        | st.text().map(str.encode),
+    )
+    with tables(2) as (one, other):
+
+        @given(st.lists(step, max_size=5), st.lists(step, min_size=1, max_size=8))
+        def same(before: list[_rows.Step], steps: list[_rows.Step]) -> None:
+            """Take *steps* after others, both ways."""
+            for table in (one, other):
+                table._execute("DELETE FROM workflows")
+                one_by_one(table, before)
+            begun: list[bool] = []
+            if one.together(steps, lambda: begun.append(True)):
+                found: list[str | None] = [None] * len(steps)
+
+                assert begun
+            else:
+                found = one_by_one(one, steps)
+
+            assert one_by_one(other, steps) == found
+            assert other.rows(()) == one.rows(())
+
+        same()
+
+
+@pytest.mark.parametrize(
+    ("kinds", "whole"),
+    [
+        ([("intent", "a"), ("intent", "b"), ("id", "there")], True),
+        ([("id", "there")], True),
+        ([("intent", "\N{PILE OF POO} \" ' \n")], True),
+        ([("intent", "a"), ("intent", "there")], False),
+        ([("intent", "a"), ("id", "nobody")], False),
+        ([("intent", "a"), ("id", "a")], False),
+        ([("intent", "a\0b")], False),
+    ],
+)
+def test_what_goes_in_one_statement(kinds: list[tuple[str, str]], whole: bool) -> None:
+    """All that starts usually do; if not, nothing of it is done."""
+    steps = [step_of(kind, key, "word", DEFINITION) for kind, key in kinds]
+    with tables(1) as (table,):
+        step_of("intent", "there", "word", DEFINITION)(table)
+
+        assert whole == table.together(steps, lambda: None)
+        assert len(table.rows(())) == 1 + whole * sum(k == "intent" for k, _ in kinds)
+        assert whole or "intended" == table.state("there")
+
+
+async def test_an_old_sqlite(
+    path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without JSON in SQLite everything is done one by one."""
+    monkeypatch.setattr(_rows, "_STEPS", ("CREATE TEMP VIEW steps AS SELECT json(", ""))
+    async with SqliteJournal(path) as journal:
+        await asyncio.gather(*(lead(journal, str(n), "taken") for n in range(100)))
+
+        assert 100 == len(await journal.rows("taken"))
+
+
 async def test_reading_costs_no_commit(file: SqliteJournal) -> None:
     """Only what changes the file waits for the disk."""
     await lead(file, "a", "finished")
@@ -1140,6 +1245,17 @@ async def test_places_that_cannot_be(tmp_path: pathlib.Path) -> None:
         assert str(path.resolve()) in str(caught.value)
         with pytest.raises(JournalError, match=r"cannot be opened|disk I/O error"):
             SqliteJournal.read(path)
+
+
+async def test_damage_that_sqlite_cannot_even_tell(path: pathlib.Path) -> None:
+    """Its message quotes bytes that are no text; that is an error of ours all the same."""
+    async with SqliteJournal(path) as journal:
+        await lead(journal, "a", "delivered")
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"WHERE n = old.n", b"WHERE \x80 = old.n"))
+    with pytest.raises(JournalError, match="is damaged"):
+        async with SqliteJournal(path) as journal:
+            await journal.forget_delivered()
 
 
 async def test_a_full_disk(file: SqliteJournal) -> None:

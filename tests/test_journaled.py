@@ -390,16 +390,16 @@ class Disk(sqlite3.Connection):
 
     free = threading.Event()
     waiting = threading.Event()
-    failing: bool = False
-    """Whether the next commit fails."""
+    failing = 0
+    """How many commits to come fail."""
 
     def execute(self, sql: str, *facts: Any) -> sqlite3.Cursor:
         """Execute a statement, a commit once the disk is free."""
-        if sql == "COMMIT":
+        if sql == "COMMIT" or "INTO steps" in sql:
             self.waiting.set()
             self.free.wait()
             if type(self).failing:
-                type(self).failing = False
+                type(self).failing -= 1
                 message = "disk I/O error"
                 raise sqlite3.OperationalError(message)
         return super().execute(sql, *facts)
@@ -411,7 +411,7 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Disk]]:
     monkeypatch.setattr(
         sqlite3, "connect", functools.partial(sqlite3.connect, factory=Disk)
     )
-    monkeypatch.setattr(Disk, "failing", False)
+    monkeypatch.setattr(Disk, "failing", 0)
     Disk.free.set()
     yield Disk
     Disk.free.set()
@@ -458,7 +458,7 @@ async def test_nothing_is_sent_that_cannot_be_noted(
     """A commit that fails is the start's error, and leaves nothing to take back."""
     async with server.session(journal=tmp_path / "runs") as session:
         async with writing(disk, session.start(SEND)) as start:
-            disk.failing = True
+            disk.failing = 2  # together, and one by one
         with pytest.raises(JournalError, match=r"runs failed \(disk I/O error\)"):
             await start
         handle = await session.start(SEND)
