@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +12,6 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, cast
 
 import attrs
-import orjson
 
 from linkedapi_async.errors import JournalError
 
@@ -308,10 +308,6 @@ def read(path: Path, states: Sequence[State]) -> list[Row]:
     raise JournalError(message)
 
 
-def _json(value: Any) -> str:
-    return orjson.dumps(value).decode()
-
-
 class Table:
     """The rows, and every statement about them.
 
@@ -349,7 +345,8 @@ class Table:
                 (key, account, str(definition, "utf-8"), stream)
                 for key, account, definition, stream, _, _ in intents
             ]
-            facts = (_json(new), _json([(key, of) for key, of, _ in ids]))
+            pairs = [(key, workflow_id) for key, workflow_id, _ in ids]
+            facts = [json.dumps(each, ensure_ascii=False) for each in (new, pairs)]
             if r"\u0000" in "".join(facts):  # SQLite would end the text there
                 return False
             begin()
