@@ -248,9 +248,10 @@ def _make_room(connection: sqlite3.Connection) -> None:
     (cache,) = connection.execute("PRAGMA cache_size").fetchone()
     connection.execute("PRAGMA cache_size = 8")
     connection.execute("BEGIN IMMEDIATE")
-    connection.execute("CREATE TABLE room (filling BLOB)")
-    connection.execute("INSERT INTO room VALUES (zeroblob(?))", (_ROOM,))
-    connection.execute("ROLLBACK")
+    with contextlib.suppress(sqlite3.OperationalError):  # a disk that is nearly full
+        connection.execute("CREATE TABLE room (filling BLOB)")
+        connection.execute("INSERT INTO room VALUES (zeroblob(?))", (_ROOM,))
+    connection.rollback()
     connection.execute(f"PRAGMA cache_size = {cache}")
 
 
