@@ -629,7 +629,8 @@ class _Writer:
     ) -> list[_Done]:
         """Run the steps in one transaction; return what each gives."""
         table, changes = Table(connection), connection.total_changes
-        begin = functools.partial(self._tell, _begin, batch)
+        begun = [future for *_, future in batch if future is not None]
+        begin = functools.partial(self._tell, _begin, begun)
         try:
             if table.together([step for step, _, _ in batch], begin):
                 done: list[_Done] = [(future, None, None) for _, future, _ in batch]
@@ -651,10 +652,11 @@ class _Writer:
         return done
 
     def _tell(self, call: Callable[[list[Any]], None], what: list[Any]) -> None:
-        """Call something in the loop."""
+        """Call something in the loop, if there is anything to tell."""
         # A loop that is closed has nobody left who waits.
         with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(call, what)
+            if what:
+                self._loop.call_soon_threadsafe(call, what)
 
 
 def _run(table: Table, job: _Job) -> _Done:
@@ -669,11 +671,11 @@ def _run(table: Table, job: _Job) -> _Done:
         return future, None, error
 
 
-def _begin(batch: list[_Job]) -> None:
+def _begin(begun: list[asyncio.Future[None]]) -> None:
     """Wake those who have something to do while the disk is waited for."""
-    for _, _, begun in batch:
-        if begun is not None and not begun.done():
-            begun.set_result(None)
+    for future in begun:
+        if not future.done():
+            future.set_result(None)
 
 
 def _resolve(done: list[_Done]) -> None:
