@@ -7,7 +7,6 @@ process of its own.
 from __future__ import annotations
 
 import asyncio
-import statistics
 import tempfile
 import time
 from pathlib import Path
@@ -60,7 +59,6 @@ def main() -> None:
         f"{'a journal on disk, synchronous=FULL':<52} {mine * 1e3:8.0f} "
         f"{bare * 1e3:8.0f} ms {how:7.2f} × {REACH:6.2f} ×"
     )
-    assert statistics.median([mine, bare]) > 0
 
 
 if __name__ == "__main__":

@@ -65,12 +65,12 @@ class Row:
 _ROW: Final = tuple(field.name for field in attrs.fields(Row))
 _ELSEWHERE: Final = {"ending": "ending", "candidates": "ids"}
 ADD: Final = (
-    "INSERT INTO workflows (key, account, definition, stream, run, created, updated, "
-    "state) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, 'intended') ON CONFLICT (key) DO NOTHING"
+    "INSERT INTO workflows (account, definition, stream, run, created, updated, key, "
+    "state) VALUES (?, ?, ?, ?, ?, ?, ?, 'intended') ON CONFLICT (key) DO NOTHING"
 )
 TAKE: Final = (
-    "UPDATE workflows SET state = 'taken', workflow_id = ?2, updated = ?3 "
-    "WHERE key = ?1 AND state = 'intended'"
+    "UPDATE workflows SET state = 'taken', workflow_id = ?, updated = ? "
+    "WHERE state = 'intended' AND key = ?"
 )
 
 # Both, for many rows at once: `INSERT INTO steps`. Of the connection, not of the file.
@@ -102,7 +102,7 @@ class Step:
 
     Args:
         statement: Changes one row with *facts*, or none.
-        facts: The values for the statement, the row's key first.
+        facts: The values for the statement, the row's key last.
         missed: Makes the error, if it is one, for when no row was changed; gets the
             key.
     """
@@ -122,7 +122,7 @@ class Step:
     def __call__(self, table: Table) -> None:
         """Change the row alone."""
         if not table.changed(self.statement, self.facts):
-            error = self.missed(table, self.facts[0])
+            error = self.missed(table, self.facts[-1])
             if error is not None:
                 raise error
 
@@ -130,8 +130,8 @@ class Step:
 @functools.cache
 def change(*fields: str) -> str:
     """Return what sets *fields* of the row with a key that is in a state."""
-    new = ", ".join(f"{name} = ?{n}" for n, name in enumerate(fields, 3))
-    return f"UPDATE workflows SET {new} WHERE key = ?1 AND state = ?2"  # noqa: S608  # own names
+    new = ", ".join(f"{name} = ?" for name in fields)
+    return f"UPDATE workflows SET {new} WHERE state = ? AND key = ?"  # noqa: S608  # own names
 
 
 _APPLICATION: Final = 0x4C41504A
@@ -339,22 +339,22 @@ class Table:
         alike = [step for step in steps if isinstance(step, Step)]
         intents = [step.facts for step in alike if step.statement is ADD]
         ids = [step.facts for step in alike if step.statement is TAKE]
-        if len({facts[0] for facts in (*intents, *ids)}) < len(steps):
+        if len({facts[-1] for facts in (*intents, *ids)}) < len(steps):
             return False
         try:
             new = [
                 (key, account, str(definition, "utf-8"), stream)
-                for key, account, definition, stream, _, _ in intents
+                for account, definition, stream, *_, key in intents
             ]
-            pairs = [(key, workflow_id) for key, workflow_id, _ in ids]
+            pairs = [(key, workflow_id) for workflow_id, _, key in ids]
             facts = [json.dumps(each, ensure_ascii=False) for each in (new, pairs)]
             if r"\u0000" in "".join(facts):  # SQLite would end the text there
                 return False
             begin()
-            run = intents[0][4] if intents else None
+            run = intents[0][3] if intents else None
             self._execute(
                 "INSERT INTO steps VALUES (?, ?, ?, ?)",
-                (*facts, run, alike[-1].facts[-1]),
+                (*facts, run, alike[-1].facts[-2]),
             )
         except (sqlite3.Error, TypeError, ValueError):
             return False
@@ -362,7 +362,7 @@ class Table:
 
     def change(self, key: str, old: State, /, **fields: Any) -> bool:
         """Set *fields* of a row that is in the state *old*."""
-        return self.changed(change(*fields), (key, old, *fields.values()))
+        return self.changed(change(*fields), (*fields.values(), old, key))
 
     def drop(self, key: str, old: State) -> bool:
         """Remove a row that is in the state *old*."""

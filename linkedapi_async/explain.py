@@ -465,7 +465,7 @@ def _limit(use: LimitUse) -> str:
     most = "no bound" if use.times == math.inf else f"at most {use.times:,}"
     text = f"limit {use.category}: {most}"
     if use.per_day is None:
-        return f"{text}; how many a day is not known, limits= says"
+        return f"{text}; how many a day is not known, limits= (or --per-day) says"
     if use.days == math.inf:
         days = "no end"
     else:

@@ -155,7 +155,8 @@ class Journal(ABC):
         begun: asyncio.Future[None] | None = None,
     ) -> asyncio.Future[None]:
         """Do as `intend`, for somebody who has something to do meanwhile."""
-        facts = (_checked_key(key), account, definition, stream, self.run, self._now())
+        now = self._now()
+        facts = (account, definition, stream, self.run, now, now, _checked_key(key))
         return self._submit(Step(_rows.ADD, facts, _there), begun)
 
     async def taken(self, key: str, workflow_id: str) -> None:
@@ -169,7 +170,7 @@ class Journal(ABC):
     def _taken(self, key: str, workflow_id: str) -> asyncio.Future[None]:
         """Do as `taken`, for somebody who has no time for a coroutine."""
         return self._submit(
-            Step(_rows.TAKE, (key, workflow_id, self._now()), _not_taken)
+            Step(_rows.TAKE, (workflow_id, self._now(), key), _not_taken)
         )
 
     async def refused(self, key: str) -> None:
@@ -334,7 +335,7 @@ class Journal(ABC):
             return _impossible(key, state, word or new)
 
         statement = change("state", "updated", *fields)
-        facts = (key, old, new, self._now(), *fields.values())
+        facts = (new, self._now(), *fields.values(), old, key)
         return Step(statement, facts, elsewhere)
 
     async def _drop(self, key: str, old: State, word: str) -> None:

@@ -212,8 +212,8 @@ about 40 s to 5.6 h in the lane: 20 s for each action, from empty lists to full 
     1 × st.retrieveCompanyEmployees  root.then[0]
 
 limit stConnectionRequests: at most 500, 10 a day for each account: 50 days
-limit stPersonProfileViews: at most 500; how many a day is not known, limits= says
-limit stCompanyPageViews: at most 1; how many a day is not known, limits= says\
+limit stPersonProfileViews: at most 500; how many a day is not known, limits= (or --per-day) says
+limit stCompanyPageViews: at most 1; how many a day is not known, limits= (or --per-day) says\
 """ == str(explain(company))
 
 

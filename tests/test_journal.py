@@ -761,10 +761,11 @@ async def test_room_in_the_log(path: pathlib.Path) -> None:
 def step_of(kind: str, key: str, word: str, definition: bytes) -> _rows.Step:
     """Return an intent or an id of a row."""
     if kind == "intent":
-        facts: tuple[Any, ...] = (key, word, definition, len(word) % 2 == 0, 1, 7.5)
+        stream = len(word) % 2 == 0
+        facts: tuple[Any, ...] = (word, definition, stream, 1, 7.5, 7.5, key)
         return _rows.Step(_rows.ADD, facts, lambda table, key: ValueError(key))
     return _rows.Step(
-        _rows.TAKE, (key, word, 7.5), lambda table, key: JournalError(key)
+        _rows.TAKE, (word, 7.5, key), lambda table, key: JournalError(key)
     )
 
 
