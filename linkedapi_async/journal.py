@@ -312,11 +312,7 @@ class Journal(ABC):
         """Return the fields that a delivered row loses."""
         return {} if self.store_results else {"definition": b""}
 
-    async def _move(self, key: str, old: State, new: State, **facts: Any) -> None:
-        """Change the state of a row, as `_moving` says."""
-        await self._do(self._moving(key, old, new, **facts))
-
-    def _moving(
+    async def _move(
         self,
         key: str,
         old: State,
@@ -325,8 +321,8 @@ class Journal(ABC):
         word: str = "",
         twice: bool = False,
         **fields: Any,
-    ) -> Step:
-        """Return what moves a row from *old* to *new*, or finds it there if *twice*."""
+    ) -> None:
+        """Change the state of a row from *old* to *new*, or find it there if *twice*."""
 
         def elsewhere(table: Table, key: str) -> JournalError | None:
             state = table.state(key)
@@ -336,7 +332,7 @@ class Journal(ABC):
 
         statement = change("state", "updated", *fields)
         facts = (new, self._now(), *fields.values(), old, key)
-        return Step(statement, facts, elsewhere)
+        await self._do(Step(statement, facts, elsewhere))
 
     async def _drop(self, key: str, old: State, word: str) -> None:
         """Remove a row that is *old*."""
