@@ -1,0 +1,153 @@
+"""What pyproject, nox, CI, pre-commit and CONTRIBUTING say agrees."""
+
+from __future__ import annotations
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+ROOT = Path(__file__).parents[1]
+CI = ROOT / ".github" / "workflows" / "ci.yml"
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+NOT_IN_CI = {
+    "bench",  # measures; there is no right or wrong
+    "table",  # lint checks what it writes
+}
+
+
+def text_of(name: str | Path) -> str:
+    """Return the text of a file of the project."""
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def found(pattern: str, name: str | Path) -> list[str]:
+    """Return all that *pattern* finds in a file of the project."""
+    return re.findall(pattern, text_of(name), re.MULTILINE)
+
+
+def sessions() -> dict[str, ast.FunctionDef]:
+    """Return the functions of the noxfile that are sessions, by name."""
+    return {
+        node.name: node
+        for node in ast.parse(text_of("noxfile.py")).body
+        if isinstance(node, ast.FunctionDef)
+        and any("nox.session" in ast.unparse(mark) for mark in node.decorator_list)
+    }
+
+
+def requirements() -> tuple[list[str], list[str]]:
+    """Return what the package needs, and what linting needs."""
+    project: dict[str, Any] = tomllib.loads(text_of("pyproject.toml"))
+    return project["project"]["dependencies"], project["dependency-groups"]["lint"]
+
+
+def classified() -> list[str]:
+    """Return the Python versions that the classifiers name, as they are ordered."""
+    return found(r'"Programming Language :: Python :: (\d+\.\d+)"', "pyproject.toml")
+
+
+def jobs(path: Path) -> list[str]:
+    """Return the names of a workflow's jobs."""
+    below = text_of(path).partition("\njobs:\n")[2]
+    return re.findall(r"^  ([a-z]+):$", below, re.MULTILINE)
+
+
+def without_options(command: str) -> str:
+    """Return *command* without its options."""
+    return " ".join(word for word in command.split() if not word.startswith("-"))
+
+
+def minor(version: str) -> int:
+    """Return the second number of a Python version."""
+    return int(version.removeprefix("3."))
+
+
+def test_contributing_names_every_session() -> None:
+    """CONTRIBUTING names each nox session, and none that is missing."""
+    named = set(found(r"nox -s (\w+)", "CONTRIBUTING.md"))
+
+    assert set(sessions()) == named
+
+
+def test_ci_runs_every_session() -> None:
+    """CI runs each nox session but those with a reason, and none that is missing."""
+    named = {
+        *found(r"nox -s (\w+)", CI),
+        *found(r"- session: (\w+)", CI),
+        *re.findall(r"\w+", " ".join(found(r" session: \[(.*)\]", CI))),
+    }
+
+    assert set(sessions()) - NOT_IN_CI == named
+
+
+def test_the_gate_needs_every_job() -> None:
+    """The last job of CI needs all others, so that green means all of them."""
+    *others, gate = jobs(CI)
+    (needed,) = found(r"needs: \[(.*)\]", CI)
+
+    assert "green" == gate
+    assert others == needed.split(", ")
+
+
+def test_versions_of_python_follow_the_classifiers() -> None:
+    """The classifiers run without a gap, and the other files follow them."""
+    versions = classified()
+    oldest, newest = versions[0], versions[-1]
+    pythons = found(r'python-version: "(.*)"', CI)
+    ahead = found(r'python: "(.*)"\n +ahead: true', CI)
+
+    assert [f"3.{n}" for n in range(minor(oldest), minor(newest) + 1)] == versions
+    assert [f">={oldest}"] == found(r'requires-python = "(.*)"', "pyproject.toml")
+    assert [oldest] == found(r'pythonVersion = "(.*)"', "pyproject.toml")
+    assert [f"py3{minor(oldest)}"] == (
+        found(r'target-version = "(.*)"', "pyproject.toml")
+    )
+    assert [newest] == pythons
+    assert [f"3.{minor(newest) + 1}"] == ahead
+    assert [newest] == found(r'python: "(.*)"', ".readthedocs.yaml")
+
+
+def test_pre_commit_runs_what_lint_runs() -> None:
+    """The hooks run the commands of ``nox -s lint``, in the same order."""
+    commands = [
+        " ".join(map(ast.literal_eval, node.args))
+        for node in ast.walk(sessions()["lint"])
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "session.run"
+    ]
+    hooks = found(r"entry: (.*)", ".pre-commit-config.yaml")
+
+    assert [without_options(line) for line in commands] == (
+        [without_options(line) for line in hooks]
+    )
+
+
+def test_pre_commit_installs_what_lint_installs() -> None:
+    """The hooks install what the group *lint* names, and one needs the package's."""
+    needed, linting = requirements()
+    installed = found(r'"(\w[\w-]*[>=]=[^"]*)"', ".pre-commit-config.yaml")
+
+    assert {*needed, *linting} == set(installed)
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_actions_are_pinned_by_major_version(path: Path) -> None:
+    """Every action that a workflow uses is pinned by its major version."""
+    used = re.findall(r"uses: (.*)", text_of(path))
+
+    assert used
+    assert [] == [
+        name for name in used if not re.fullmatch(r"\./.*|.*@(release/)?v\d+", name)
+    ]
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_a_workflow_has_no_permission_of_its_own(path: Path) -> None:
+    """A workflow has no permission, and each job names those that it needs."""
+    text = text_of(path)
+    assert "\npermissions: {}\n" in text
+    assert len(jobs(path)) == text.count("\n    permissions:")
