@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import json
 import shutil
+import sqlite3
 from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -256,6 +257,26 @@ async def test_rows_open_as_they_were(recorded: Recorded) -> None:
     assert 4 == run
 
 
+async def test_the_schema_is_that_of_a_new_journal(
+    recorded: Recorded, tmp_path: Path
+) -> None:
+    """What creates a schema is added to and never changed."""
+    new = tmp_path / "new.db"
+    for journal in (recorded.journal, SqliteJournal(new)):
+        async with journal:
+            pass
+
+    assert schema_of(recorded.path) == schema_of(new)
+
+
+def schema_of(path: Path) -> tuple[list[Any], list[Any]]:
+    """Return the version of a journal, and the statements that make its schema."""
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        version = connection.execute("PRAGMA user_version").fetchall()
+        query = "SELECT name, sql FROM sqlite_master ORDER BY name"
+        return version, connection.execute(query).fetchall()
+
+
 async def test_what_was_left_is_delivered(recorded: Recorded) -> None:
     """Typed handles give each end, and only what the journal lacks is polled."""
     left = recorded.among("taken", "finished")
@@ -339,6 +360,10 @@ async def test_unknown_starts_are_decided(recorded: Recorded) -> None:
             with pytest.raises(ValueError, match="is the workflow of"):
                 await journal.adopt(intended[0], taken)
             for key, workflow_id in recorded.unanswered.items():
+                await journal.suggest(key, "wf-another")
+                row = await journal.row(key)
+                assert row is not None
+                assert "wf-another" in told(row)["candidates"]
                 await journal.adopt(key, workflow_id)
             await journal.discard(intended[0])
             for key in intended[1:]:
@@ -514,6 +539,7 @@ async def test_killed_batch_goes_on(folder: Path, torn: bool) -> None:
         all_sent = bodies(server)
     kept = before[: before.rindex(b"\n") + 1]
     aside = results.with_name("killed.jsonl.torn")
+    rows = [told(row) for row in SqliteJournal.read(folder / "killed.jsonl.journal")]
     ends = {line["key"]: line for line in lines_of(results)}
 
     assert in_order(w["workflow"] for k, w in keys.items() if k not in states) == sent
@@ -535,6 +561,7 @@ async def test_killed_batch_goes_on(folder: Path, torn: bool) -> None:
         assert answer["workflowStatus"] == ends[key]["status"]
         assert answer.get("completion") == ends[key].get("completion")
         assert answer.get("failure") == ends[key].get("failure")
+    assert keys.keys() == {row["key"] for row in rows if row["state"] == "delivered"}
     runs = (first, adopted, last)
     assert [8, 0, 0] == [done.status for done in runs]
 
