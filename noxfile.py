@@ -89,7 +89,7 @@ def docs(session: nox.Session) -> None:
     session.install(".[cli,otel]", *group("docs"), *group("tests"))
     built = str(Path("docs/_build/html").resolve())
     session.run("sphinx-build", "-nW", "--keep-going", "-b", "html", "docs", built)
-    session.run("pytest", "tests/test_docs.py", env={"LINKEDAPI_SITE": built})
+    session.run("pytest", "tests/docs/test_docs.py", env={"LINKEDAPI_SITE": built})
 
 
 @nox.session

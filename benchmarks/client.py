@@ -22,7 +22,7 @@ import orjson
 from linkedapi import LinkedApi, LinkedApiConfig
 
 from linkedapi_async import Polling, Session, st
-from linkedapi_async._lane import Ticket
+from linkedapi_async._polling.lane import PendingWorkflow
 
 
 CONNECTIONS = 50
@@ -84,7 +84,14 @@ def cpu() -> float:
 
 async def our_polls(url: str) -> float:
     """Return the CPU seconds per poll of a session that polls as fast as it can."""
-    polling = Polling(first=0, interval=1e-6, growth=1, cap=1e-6, jitter=0, tail=1e-6)
+    polling = Polling(
+        initial_delay=0,
+        interval=1e-6,
+        growth=1,
+        max_interval=1e-6,
+        jitter=0,
+        queued_interval=1e-6,
+    )
     async with Session(base_url=url, polling=polling, **TOKENS) as session:
         for number in range(CONNECTIONS):
             session.account(f"account-{number}").attach(f"wf-{number}")
@@ -146,7 +153,9 @@ def their_polls(url: str) -> float:
 
 async def our_thousand(url: str) -> float:
     """Return the seconds from the first start to the last of 1,000 results."""
-    async with Session(base_url=url, polling=Polling(first=0), **TOKENS) as session:
+    async with Session(
+        base_url=url, polling=Polling(initial_delay=0), **TOKENS
+    ) as session:
         accounts = [session.account(f"account-{n}") for n in range(1000)]
         begin = time.perf_counter()
         await asyncio.gather(*(account.run(CHECK) for account in accounts))
@@ -224,7 +233,9 @@ async def crowd(url: str) -> tuple[float, float, float]:
                 f"https://www.linkedin.com/in/person-{number}"
             )
             account = accounts[number % ACCOUNTS]
-            ticket = Ticket(f"wf-64835e7c-a0ac-40ae-8338-{number:012d}", account)
+            ticket = PendingWorkflow(
+                f"wf-64835e7c-a0ac-40ae-8338-{number:012d}", account
+            )
             account._watch(ticket, workflow, None, ordered=True)
         gc.collect()
         after, _ = tracemalloc.get_traced_memory()

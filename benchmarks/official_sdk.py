@@ -25,7 +25,9 @@ from linkedapi.types.responses import LinkedApiResponse
 from linkedapi.types.workflow import WorkflowResponse
 
 from linkedapi_async import params, st
-from linkedapi_async._wire import decode, dump_workflow, encode, read_completion
+from linkedapi_async._utils.json import decode_json, encode_json
+from linkedapi_async._wire.dump import dump_workflow
+from linkedapi_async._wire.read import read_completion
 
 
 URL = "https://www.linkedin.com/company/acme"
@@ -44,7 +46,7 @@ def ours_built() -> bytes:
         ),
         st.retrieve_company_dms(limit=5),
     )
-    return encode(dump_workflow(workflow))
+    return encode_json(dump_workflow(workflow))
 
 
 def theirs_built() -> bytes:
@@ -98,7 +100,7 @@ ASKED = st.open_company_page(URL, basic_info=True).then(EMPLOYEES_KEY)
 
 def ours_parsed() -> int:
     """Turn the answer's bytes into typed results."""
-    completion = read_completion(decode(ANSWER)["result"]["completion"], ASKED)
+    completion = read_completion(decode_json(ANSWER)["result"]["completion"], ASKED)
     return len(completion[EMPLOYEES_KEY])
 
 

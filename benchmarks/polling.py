@@ -14,8 +14,9 @@ from bisect import bisect_right
 from itertools import accumulate
 from typing import Final, NamedTuple
 
-from linkedapi_async._lane import Finished, Ticket, Waiting
-from linkedapi_async._lanes import Lanes
+from linkedapi_async._polling.answers import Ended, StillRunning
+from linkedapi_async._polling.lane import PendingWorkflow
+from linkedapi_async._polling.scheduler import PollScheduler
 from linkedapi_async.policies import Polling
 
 
@@ -63,7 +64,9 @@ class Account:
 
     def __init__(self, scenario: Scenario, n: int, rng: random.Random) -> None:
         self.tells = scenario.tells
-        queue: list[Ticket | None] = [Ticket(f"wf-{i}", "account") for i in range(n)]
+        queue: list[PendingWorkflow | None] = [
+            PendingWorkflow(f"wf-{i}", "account") for i in range(n)
+        ]
         self.tickets = [ticket for ticket in queue if ticket]
         if scenario.foreign:
             queue += [None] * n
@@ -76,23 +79,23 @@ class Account:
         if scenario.shuffled:
             rng.shuffle(self.tickets)
 
-    def end(self, ticket: Ticket) -> float:
+    def end(self, ticket: PendingWorkflow) -> float:
         """Return when *ticket* finishes."""
         return self.ends[self.turns[ticket]]
 
-    def ask(self, ticket: Ticket, now: float) -> Waiting | Finished:
+    def ask(self, ticket: PendingWorkflow, now: float) -> StillRunning | Ended:
         """Return the state of *ticket*."""
         if self.end(ticket) <= now:
-            return Finished(ticket.id, "completed")
+            return Ended(ticket.id, "completed")
         runs = bisect_right(self.ends, now) == self.turns[ticket]
-        return Waiting("running" if runs or not self.tells else "pending")
+        return StillRunning("running" if runs or not self.tells else "pending")
 
 
 def drive(scenario: Scenario, n: int, seed: int) -> tuple[float, float]:
     """Return GETs per workflow and the mean noticing delay of one run."""
     rng = random.Random(seed)
     account = Account(scenario, n, rng)
-    lanes = Lanes(Polling(), rng)
+    lanes = PollScheduler(Polling(), rng)
     for ticket in account.tickets:
         lanes.add(ticket, 0.0, ordered=not scenario.shuffled)
     polls, late, now = 0, 0.0, 0.0

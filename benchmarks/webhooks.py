@@ -14,7 +14,7 @@ from aiohttp import web
 
 from linkedapi_async import Session, st
 from linkedapi_async.sandbox import Sandbox
-from linkedapi_async.sandbox._hooks import PayloadMode
+from linkedapi_async.sandbox._webhook import PayloadMode
 from linkedapi_async.testing import run_virtual
 from linkedapi_async.webhooks import WebhookReceiver
 

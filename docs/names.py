@@ -1,6 +1,6 @@
 """What a name in a docstring leads to.
 
-The docstrings name things as the code around them does: `Polling`, `Session.resume`,
+The docstrings name things as the code around them does: `Polling`, `Session.recover`,
 `asyncio.run`. The place of a name of this project is looked up by what it *is*, so the
 room that it was written in does not matter. A name of somebody else is checked by
 importing it, and shown without a link; one that does not exist stays an error.
@@ -186,14 +186,14 @@ GIVEN = frozenset(
         "EventStream",
         "Explanation",
         "Fault",
-        "Incoming",
+        "ItemStream",
         "LimitsCalls",
         "Outcome",
-        "Resumed",
+        "Recovered",
         "Row",
         "Script",
         "Seen",
-        "SeenWorkflow",
+        "RecordedWorkflow",
         "Stats",
         "WebhookFaults",
         "SubscriptionCalls",

@@ -14,23 +14,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from linkedapi_async import (
-    admin,
-    direct,
-    errors,
-    events,
-    nv,
-    operations,
-    params,
-    results,
-    st,
-)
-from linkedapi_async._action import ACTIONS
-from linkedapi_async._outcomes import Result
-from linkedapi_async._protocol import FAILURE_RULES
-from linkedapi_async._scopes import Anywhere, Nowhere, Root
+from linkedapi_async import admin, errors, events, nv, operations, params, results, st
+from linkedapi_async._actions.scopes import Anywhere, Nowhere, Root
+from linkedapi_async._http.failure_rules import FAILURE_RULES
+from linkedapi_async._results.key import ACTIONS
+from linkedapi_async._results.outcome import Result
 from linkedapi_async.cli._app import app
-from linkedapi_async.cli._exits import EXITS
+from linkedapi_async.cli._exit_codes import EXIT_CODES
 from linkedapi_async.cli._reference import reference
 from linkedapi_async.testing import plugin
 
@@ -262,7 +252,7 @@ def event_classes() -> str:
 
 def direct_classes() -> str:
     """What the direct endpoints answer."""
-    return _answers(direct)
+    return _answers(results)
 
 
 def _answers(room: Any) -> str:
@@ -430,7 +420,7 @@ def failure_rules() -> str:
 def exit_statuses() -> str:
     """The exit statuses of the command line."""
     rows = []
-    for known in sorted(EXITS, key=lambda known: known.status):
+    for known in sorted(EXIT_CODES, key=lambda known: known.status):
         names = code(error.__name__ for error in known.errors)
         rows.append([f"{known.status}", known.when, names])
     return table(["status", "when", "errors"], rows)

@@ -48,7 +48,7 @@ async def run(path: Path, journal: Path, speed: float) -> int:
                 # Whatever is to be done with a result is done here, before the next
                 # is asked for: doing it twice, after a crash, must do no harm.
                 print(handle.key, handle.workflow_id, flush=True)
-        unknown = (await session.resume()).unknown
+        unknown = (await session.recover()).unknown
     for entry in unknown:
         print(f"not known whether it was sent: {entry.key}", file=sys.stderr)
     return len(unknown)

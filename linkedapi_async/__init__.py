@@ -4,19 +4,18 @@ Independent of Linked API.
 """
 
 from linkedapi_async import errors, nv, params, results, st
-from linkedapi_async._account import Account
-from linkedapi_async._action import Action, Workflow, custom
-from linkedapi_async._handle import WorkflowHandle
-from linkedapi_async._outcomes import Completion, Outcome, Result
-from linkedapi_async._stream import AsCompleted
+from linkedapi_async._actions.action import Action, Workflow
+from linkedapi_async._actions.custom import custom
+from linkedapi_async._results.completion import Completion
+from linkedapi_async._results.outcome import Outcome, Result
 from linkedapi_async._version import __version__
-from linkedapi_async._wire import dump_workflow, load_workflow
+from linkedapi_async._wire.dump import dump_workflow
+from linkedapi_async._wire.load import load_workflow
 from linkedapi_async.errors import (
     AccountPausedError,
     ActionError,
     AmbiguousKeyError,
     AuthenticationError,
-    ChildMissingError,
     ConnectionFailedError,
     ConnectionPendingError,
     InvalidDefinitionError,
@@ -30,6 +29,7 @@ from linkedapi_async.errors import (
     RateLimitedError,
     RejectedError,
     RequestError,
+    ResultMissingError,
     SessionClosedError,
     SignatureError,
     StartUnknownError,
@@ -43,7 +43,10 @@ from linkedapi_async.errors import (
     WorkflowNotFoundError,
 )
 from linkedapi_async.policies import Polling, Retries
-from linkedapi_async.session import Resumed, Session, Stats
+from linkedapi_async.session import Recovered, Session, Stats
+from linkedapi_async.session._account import Account
+from linkedapi_async.session._as_completed import AsCompleted
+from linkedapi_async.session._handle import WorkflowHandle
 
 
 __all__ = [
@@ -54,7 +57,6 @@ __all__ = [
     "AmbiguousKeyError",
     "AsCompleted",
     "AuthenticationError",
-    "ChildMissingError",
     "Completion",
     "ConnectionFailedError",
     "ConnectionPendingError",
@@ -69,10 +71,11 @@ __all__ = [
     "Polling",
     "ProtocolError",
     "RateLimitedError",
+    "Recovered",
     "RejectedError",
     "RequestError",
     "Result",
-    "Resumed",
+    "ResultMissingError",
     "Retries",
     "Session",
     "SessionClosedError",

@@ -29,7 +29,7 @@
     │  └─ SignatureError                   its signature is missing, wrong or old
     ├─ ActionError                         one action of a finished workflow failed
     ├─ AmbiguousKeyError (KeyError)
-    └─ ChildMissingError (KeyError)
+    └─ ResultMissingError (KeyError)
 
 All of them pickle and copy.
 """
@@ -41,7 +41,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 
 if TYPE_CHECKING:
-    from linkedapi_async._outcomes import Completion
+    from linkedapi_async._results.completion import Completion
 
 ErrorT = TypeVar("ErrorT", bound="LinkedApiError")
 
@@ -462,5 +462,5 @@ class AmbiguousKeyError(LinkedApiError, KeyError):
     """Several outcomes fit the key."""
 
 
-class ChildMissingError(LinkedApiError, KeyError):
+class ResultMissingError(LinkedApiError, KeyError):
     """No outcome fits the key."""

@@ -13,28 +13,27 @@ from typing import Any, Literal, TypeAlias
 
 import attrs
 
-from linkedapi_async import _wire
-from linkedapi_async._action import ACTIONS, Action, Effect, custom, misfits
-from linkedapi_async._fields import (
-    BOTH,
-    Fact,
-    Generation,
-    nearest,
-    rows,
-    shown,
-    warn_of,
-)
-from linkedapi_async._text import printable
+from linkedapi_async._actions.action import Action, Effect, Roots, named_roots
+from linkedapi_async._actions.compatibility import unsupported_in
+from linkedapi_async._actions.custom import custom
+from linkedapi_async._actions.parameters import ParameterInfo, parameters_of
+from linkedapi_async._actions.validators import warn_unknown
+from linkedapi_async._results.key import ACTIONS
+from linkedapi_async._types import BOTH, Generation
+from linkedapi_async._utils.spelling import nearest
+from linkedapi_async._utils.text import printable, short_repr
+from linkedapi_async._wire.dump import dump_workflow
+from linkedapi_async._wire.load import load_workflow
 from linkedapi_async.errors import WorkflowError
 
 
 __all__ = [
     "ACTION_SECONDS",
     "DAILY_LIMITS",
+    "ExplainedLine",
     "Explanation",
     "Factor",
     "LimitUse",
-    "Line",
     "explain",
     "explain_batch",
 ]
@@ -70,7 +69,7 @@ class Factor:
 
 
 @attrs.frozen(kw_only=True)
-class Line:
+class ExplainedLine:
     """One action of the workflow, and how often it will be done."""
 
     path: str
@@ -118,7 +117,7 @@ class Explanation:
     """How many workflows there are."""
     accounts: int
     """How many accounts share them evenly."""
-    lines: tuple[Line, ...]
+    lines: tuple[ExplainedLine, ...]
     """What is done, the most frequent first; in a batch, lines that are alike are one.
 
     Loops are no actions of their own, and not among them.
@@ -180,7 +179,7 @@ class Explanation:
         return "write" if self.writes else "read"
 
     @property
-    def writes(self) -> tuple[Line, ...]:
+    def writes(self) -> tuple[ExplainedLine, ...]:
         """Where it changes anything on LinkedIn."""
         return tuple(line for line in self.lines if line.effect == "write")
 
@@ -302,18 +301,18 @@ def explain_batch(
         message = "explain_batch takes many workflows: put this one in a list"
         raise TypeError(message)
     if type(accounts) is not int or accounts < 1:
-        message = f"accounts: at least 1 is due, got {shown(accounts)}"
+        message = f"accounts: at least 1 is due, got {short_repr(accounts)}"
         raise ValueError(message)
     _check_number("seconds_per_action", seconds_per_action)
     daily = _daily(generation, limits or {})
-    found: dict[Line, tuple[Count, Count]] = {}
+    found: dict[ExplainedLine, tuple[Count, Count]] = {}
     notes: dict[str, None] = {}
     number = 0
     for number, item in enumerate(workflows, 1):  # noqa: B007  # told below
         pair = isinstance(item, tuple) and [type(part) for part in item][:-1] == [str]
         workflow = item[1] if pair else item
-        for path, root in _wire.numbered(_roots(workflow, check=check)):
-            notes |= dict.fromkeys(map(str, misfits(root, generation, path)))
+        for path, root in named_roots(_roots(workflow, check=check)):
+            notes |= dict.fromkeys(map(str, unsupported_in(root, generation, path)))
             for line in _lines(root, path, generation, notes):
                 kind = attrs.evolve(line, times=0, least=0)
                 times, least = found.get(kind, (0, 0))
@@ -333,7 +332,7 @@ def explain_batch(
 def _check_number(name: str, value: Any) -> None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not value >= 0:
-        message = f"{name}: a number of at least 0 is due, got {shown(value)}"
+        message = f"{name}: a number of at least 0 is due, got {short_repr(value)}"
         raise ValueError(message)
 
 
@@ -344,34 +343,36 @@ def _daily(generation: Generation, limits: Mapping[str, Count]) -> dict[str, Cou
         if category not in known:
             alike = nearest(category, known)
             hint = f"did you mean {alike!r}?" if alike else f"known: {sorted(known)}"
-            warn_of(f"no action counts against the limit {category!r}; {hint}")
+            warn_unknown(f"no action counts against the limit {category!r}; {hint}")
     # An account_api account has no limits but those that its owner keeps to.
     own = DAILY_LIMITS if generation == "linked_api" else {}
     return {**own, **limits}
 
 
-def _roots(workflow: Any, *, check: bool) -> _wire.Roots:
+def _roots(workflow: Any, *, check: bool) -> Roots:
     """Return the roots of a workflow, as `Session.start` takes it."""
     if isinstance(workflow, dict | list):
-        loaded: _wire.Roots = _wire.load_workflow(workflow, check=check)
+        loaded: Roots = load_workflow(workflow, check=check)
         return loaded
     if not isinstance(workflow, Action | tuple):
-        raise WorkflowError(f"a workflow is due, got {shown(workflow)}", path="root")
+        raise WorkflowError(
+            f"a workflow is due, got {short_repr(workflow)}", path="root"
+        )
     # Dumped for its checks: what may not start is not explained.
-    _wire.dump_workflow(workflow)
+    dump_workflow(workflow)
     return workflow
 
 
 def _lines(
     root: AnyAction, path: str, generation: Generation, notes: dict[str, None]
-) -> Iterator[Line]:
+) -> Iterator[ExplainedLine]:
     """Visit what is done, with how often, parents first."""
     stack: list[tuple[str, AnyAction, tuple[Factor, ...]]] = [(path, root, ())]
     while stack:
         place, node, factors = stack.pop()
         cls = ACTIONS.get(node.action_type)
-        if cls is None or cls.own_node:
-            yield Line(
+        if cls is None or cls.has_outcome:
+            yield ExplainedLine(
                 path=place,
                 action_type=node.action_type,
                 times=math.prod(factor.items for factor in factors),
@@ -405,8 +406,8 @@ def _factor(path: str, node: AnyAction, generation: Generation) -> Factor | None
     limit = getattr(node, "limit", limit)
     if type(limit) is int and limit > 0:
         return Factor(path, node.action_type, limit, given=True)
-    facts = {row.name: row.fact for row in rows(cls)}
-    default = facts.get("limit", Fact()).default
+    facts = {row.name: row.info for row in parameters_of(cls)}
+    default = facts.get("limit", ParameterInfo()).default
     items = default.get(generation) if isinstance(default, Mapping) else default
     known = items if isinstance(items, int) else math.inf
     return Factor(path, node.action_type, known, given=False)
@@ -416,7 +417,7 @@ def _endless(factor: Factor, cls: Any) -> str:
     if cls is None:
         name = factor.action_type or "an action without a type"
         return f"how often {name} does what is nested in it is not known"
-    if any(row.name == "limit" for row in rows(cls)):
+    if any(row.name == "limit" for row in parameters_of(cls)):
         return f"{factor.action_type} lists all there are; limit= would bound it"
     return f"{factor.action_type} lists all there are, and nothing bounds it"
 
@@ -453,7 +454,7 @@ def _report(found: Explanation) -> Iterator[str]:
     yield from (printable(f"note: {note}") for note in found.notes)
 
 
-def _product(line: Line) -> str:
+def _product(line: ExplainedLine) -> str:
     parts = [
         f"{_number(factor.items)} of {factor.path}{'' if factor.given else ' by default'}"
         for factor in line.factors

@@ -20,8 +20,8 @@ from typing import IO, Any, Final, Literal, Self, TypeAlias, cast
 
 import attrs
 
-from linkedapi_async import _text, _wire
-from linkedapi_async._fields import shown
+from linkedapi_async._utils.json import decode_json, encode_json
+from linkedapi_async._utils.text import cell, short_repr
 from linkedapi_async.errors import LinkedApiError
 
 
@@ -90,14 +90,14 @@ class _Writer(ABC):
         self._regular = stat.S_ISREG(os.fstat(self._file.fileno()).st_mode)
         if old:
             try:
-                self._go_on(_found(path, quoted=isinstance(self, CsvWriter)))
+                self._go_on(_existing_file(path, quoted=isinstance(self, CsvWriter)))
                 self._file.seek(0, os.SEEK_END)
             except BaseException:
                 self._file.close()
                 raise
 
     @abstractmethod
-    def _go_on(self, found: _Found) -> None:
+    def _go_on(self, found: _ExistingFile) -> None:
         """Take up the file that was there, mended where it was torn.
 
         Raises:
@@ -152,7 +152,7 @@ class _Writer(ABC):
         elif self._fsync and not self._file.closed:
             os.fsync(self._file.fileno())
 
-    def _cut(self, found: _Found) -> None:
+    def _cut(self, found: _ExistingFile) -> None:
         """Take the torn end off, and keep it beside the file."""
         aside = f"{self._path}.torn"
         with Path(aside).open("ab") as kept:
@@ -185,7 +185,7 @@ class _Writer(ABC):
 def _checked(row: Any) -> Row:
     if isinstance(row, Mapping):
         return row
-    message = f"a row is a mapping, got {shown(row)}"
+    message = f"a row is a mapping, got {short_repr(row)}"
     raise TypeError(message)
 
 
@@ -232,7 +232,7 @@ class CsvWriter(_Writer):
         newline: Literal["\n", "\r\n"] = "\n",
     ) -> None:
         if isinstance(columns, str):
-            raise ExportError(f"columns: a list is due, got {shown(columns)}")
+            raise ExportError(f"columns: a list is due, got {short_repr(columns)}")
         self.columns: tuple[str, ...] = ()
         """The columns as they stand in the header; empty as long as there is none."""
         self._safe = safe
@@ -249,7 +249,7 @@ class CsvWriter(_Writer):
             self.close()
             raise
 
-    def _go_on(self, found: _Found) -> None:
+    def _go_on(self, found: _ExistingFile) -> None:
         if not found.first:
             # Not even the header was written to its end, or this is another file.
             self._headless = found.tail
@@ -264,7 +264,7 @@ class CsvWriter(_Writer):
             raise self._refuse("its header has a column twice")
         self.columns = tuple(header)
         self._newline = "\r\n" if found.first.endswith(b"\r\n") else "\n"
-        if found.tail and _is_torn(found, len(header)):
+        if found.tail and _is_truncated(found, len(header)):
             self._cut(found)
         elif found.tail:
             self._file.seek(0, os.SEEK_END)
@@ -280,23 +280,25 @@ class CsvWriter(_Writer):
             try:
                 cells[place] = self._cell(value)
             except (TypeError, ValueError, RecursionError) as error:
-                raise self._refuse(f"column {shown(name)}: {error}") from None
+                raise self._refuse(f"column {short_repr(name)}: {error}") from None
         return self._record(cells)
 
     def _find(self, keys: tuple[str, ...]) -> None:
         """Find the places of a row's *keys*; the first ones of all make the header."""
         if not keys or not all(isinstance(key, str) for key in keys):
-            raise self._refuse(f"names of columns are due, got {shown(list(keys))}")
-        names = [_text.cell(key, safe=self._safe) for key in keys]
+            raise self._refuse(
+                f"names of columns are due, got {short_repr(list(keys))}"
+            )
+        names = [cell(key, safe=self._safe) for key in keys]
         if len(set(names)) < len(names):
-            raise self._refuse(f"a column stands twice in {shown(list(keys))}")
+            raise self._refuse(f"a column stands twice in {short_repr(list(keys))}")
         if not self.columns:
             self._put_header(names)
         places = {name: place for place, name in enumerate(self.columns)}
         new = [name for name in names if name not in places]
         if new:
             message = (
-                f"it has no column {', '.join(map(shown, new))}; write to another file, "
+                f"it has no column {', '.join(map(short_repr, new))}; write to another file, "
                 "name all columns with columns= at the start, or use JSON Lines"
             )
             raise self._refuse(message)
@@ -322,10 +324,10 @@ class CsvWriter(_Writer):
         if value is None:
             return ""
         if isinstance(value, str):
-            return _text.cell(value, safe=self._safe)
+            return cell(value, safe=self._safe)
         if isinstance(value, int | float) and not isinstance(value, bool):
             return str(value)
-        return _text.cell(_wire.encode(value).decode(), safe=self._safe)
+        return cell(encode_json(value).decode(), safe=self._safe)
 
     def _record(self, cells: Iterable[str]) -> bytes:
         buffer = io.StringIO(newline="")
@@ -358,7 +360,7 @@ class JsonlWriter(_Writer):
     ) -> None:
         super().__init__(target, append=append, fsync=fsync)
 
-    def _go_on(self, found: _Found) -> None:
+    def _go_on(self, found: _ExistingFile) -> None:
         if found.last.strip() and not _is_object(found.last):
             raise self._refuse("its last line is no JSON object: it is no JSON Lines")
         if not found.tail:
@@ -376,20 +378,20 @@ class JsonlWriter(_Writer):
 
     def _line(self, row: Row) -> bytes:
         try:
-            return _wire.encode(dict(row)) + b"\n"
+            return encode_json(dict(row)) + b"\n"
         except (TypeError, ValueError, RecursionError) as error:
             raise self._refuse(f"the row is no JSON: {error}") from None
 
 
 def _is_object(line: bytes) -> bool:
     try:
-        return isinstance(_wire.decode(line), dict)
+        return isinstance(decode_json(line), dict)
     except ValueError:
         return False
 
 
 @attrs.frozen
-class _Found:
+class _ExistingFile:
     """What an existing file holds."""
 
     first: bytes
@@ -404,7 +406,7 @@ class _Found:
     """Whether the tail ends inside of quotes."""
 
 
-def _found(path: Path, *, quoted: bool) -> _Found:
+def _existing_file(path: Path, *, quoted: bool) -> _ExistingFile:
     """Read a file; where *quoted*, an end of line inside of quotes ends nothing."""
     first = last = b""
     end = size = 0
@@ -419,7 +421,7 @@ def _found(path: Path, *, quoted: bool) -> _Found:
                 last, end = b"".join(pending), size
                 first = first or last
                 pending.clear()
-    return _Found(first, last, end, b"".join(pending), opened)
+    return _ExistingFile(first, last, end, b"".join(pending), opened)
 
 
 def _stays_open(line: bytes, *, opened: bool) -> bool:
@@ -432,7 +434,7 @@ def _stays_open(line: bytes, *, opened: bool) -> bool:
         opened, place = not opened, found.end()
 
 
-def _is_torn(found: _Found, width: int) -> bool:
+def _is_truncated(found: _ExistingFile, width: int) -> bool:
     """Return whether the tail is certainly less than a row of *width* cells."""
     try:
         found.tail.decode()

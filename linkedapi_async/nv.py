@@ -7,17 +7,9 @@ not sent; the API then takes the default that the docstring names.
 from attrs import field
 
 from linkedapi_async import results
-from linkedapi_async._action import Action, action
-from linkedapi_async._fields import (
-    ACCOUNT,
-    BOTH,
-    LINKED,
-    LINKED_ONLY,
-    LINKED_TARGET,
-    TARGET,
-    fact,
-)
-from linkedapi_async._scopes import (
+from linkedapi_async._actions.action import Action, action
+from linkedapi_async._actions.parameters import LINKED_ONLY, LINKED_TARGET, TARGET, info
+from linkedapi_async._actions.scopes import (
     Nowhere,
     NvCompany,
     NvCompanyList,
@@ -29,6 +21,7 @@ from linkedapi_async._scopes import (
     StCompanyPage,
     StPersonPage,
 )
+from linkedapi_async._types import ACCOUNT, BOTH, LINKED
 from linkedapi_async.params import (
     NvCompaniesFilter,
     NvConversationOperation,
@@ -70,9 +63,9 @@ class send_message(Action[Root | NvPersonPage, Nowhere, None]):
 
     person_url: str | None = field(default=None, kw_only=False, metadata=TARGET)
     thread_id: str | None = field(default=None, metadata=LINKED_TARGET)
-    text: str = field(metadata=fact(minimum=1, maximum=1900, firm=BOTH))
+    text: str = field(metadata=info(minimum=1, maximum=1900, enforced_in=BOTH))
     subject: str | None = field(
-        default=None, metadata=fact(needed_in=ACCOUNT, maximum=80, firm=ACCOUNT)
+        default=None, metadata=info(needed_in=ACCOUNT, maximum=80, enforced_in=ACCOUNT)
     )
 
 
@@ -92,7 +85,8 @@ class sync_conversation(
 
     person_url: str | None = field(default=None, kw_only=False, metadata=TARGET)
     days: int | None = field(
-        default=None, metadata=fact(only=LINKED, default=30, minimum=1, maximum=90)
+        default=None,
+        metadata=info(generations=LINKED, default=30, minimum=1, maximum=90),
     )
 
 
@@ -137,7 +131,7 @@ class search_companies(Action[Root, NvCompanyList, list[results.NvCompany]]):
     term: str | None = None
     limit: int | None = field(
         default=None,
-        metadata=fact(
+        metadata=info(
             default={"account_api": 10, "linked_api": 25},
             minimum=1,
             maximum={"account_api": 10, "linked_api": 1000},
@@ -165,11 +159,11 @@ class search_people(Action[Root, NvPersonList, list[results.NvPerson]]):
     term: str | None = None
     limit: int | None = field(
         default=None,
-        metadata=fact(
+        metadata=info(
             default={"account_api": 10, "linked_api": 25},
             minimum=1,
             maximum={"account_api": 10, "linked_api": 2500},
-            firm=LINKED,
+            enforced_in=LINKED,
         ),
     )
     filter: NvPeopleFilter | None = None
@@ -190,7 +184,7 @@ class open_company_page(
     """
 
     company_hashed_url: str | None = field(default=None, kw_only=False, metadata=TARGET)
-    basic_info: bool | None = field(default=None, metadata=fact(default=False))
+    basic_info: bool | None = field(default=None, metadata=info(default=False))
 
 
 @action("nv.retrieveCompanyEmployees")
@@ -209,12 +203,12 @@ class retrieve_company_employees(
 
     limit: int | None = field(
         default=None,
-        metadata=fact(
+        metadata=info(
             default={"account_api": 500, "linked_api": 25},
             minimum=1,
             # Another official source says 500 for linked_api: not firm there.
             maximum={"account_api": 500, "linked_api": 2500},
-            firm=ACCOUNT,
+            enforced_in=ACCOUNT,
         ),
     )
     filter: NvEmployeesFilter | None = None
@@ -234,7 +228,7 @@ class retrieve_company_dms(
 
     limit: int | None = field(
         default=None,
-        metadata=fact(default=20, minimum=1, maximum=20, firm=ACCOUNT),
+        metadata=info(default=20, minimum=1, maximum=20, enforced_in=ACCOUNT),
     )
 
 
@@ -252,10 +246,10 @@ class open_person_page(
     """
 
     person_hashed_url: str | None = field(default=None, kw_only=False, metadata=TARGET)
-    basic_info: bool | None = field(default=None, metadata=fact(default=False))
+    basic_info: bool | None = field(default=None, metadata=info(default=False))
 
 
-@action("nv.doForCompanies", own_node=False)
+@action("nv.doForCompanies", has_outcome=False)
 class do_for_companies(Action[NvCompanyList, NvCompany, None]):
     """Do the nested actions for every company of a list.
 
@@ -263,7 +257,7 @@ class do_for_companies(Action[NvCompanyList, NvCompany, None]):
     """
 
 
-@action("nv.doForPeople", own_node=False)
+@action("nv.doForPeople", has_outcome=False)
 class do_for_people(Action[NvPersonList, NvPerson, None]):
     """Do the nested actions for every person of a list.
 

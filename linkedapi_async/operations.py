@@ -18,18 +18,17 @@ from typing import Any
 from attrs import field
 
 from linkedapi_async import nv, st
-from linkedapi_async._action import Action
-from linkedapi_async._operation import (
-    PICKED,
-    Flat,
-    Limit,
-    Part,
-    composed,
-    picks,
-    yielding,
+from linkedapi_async._actions.action import Action
+from linkedapi_async._actions.composite import (
+    NOT_IN_JSON,
+    ComposedResult,
+    PartLimit,
+    PartOption,
+    compose,
+    from_child,
+    with_result,
 )
-from linkedapi_async._outcomes import Outcome, result
-from linkedapi_async._scopes import (
+from linkedapi_async._actions.scopes import (
     Nowhere,
     NvCompanyPage,
     NvPersonPage,
@@ -39,7 +38,8 @@ from linkedapi_async._scopes import (
     StPersonPage,
     StPostPage,
 )
-from linkedapi_async._wire import load_workflow as custom_workflow
+from linkedapi_async._results.outcome import Outcome, result
+from linkedapi_async._wire.load import load_workflow as custom_workflow
 from linkedapi_async.errors import ActionError
 from linkedapi_async.nv import manage_conversation as nv_manage_conversation
 from linkedapi_async.nv import search_companies as nv_search_companies
@@ -101,17 +101,17 @@ from linkedapi_async.st import (
 
 
 __all__ = [
+    "ComposedResult",
     "EndorsedPerson",
     "EndorsedSkill",
     "FetchedCompany",
     "FetchedJob",
     "FetchedPerson",
     "FetchedPost",
-    "Flat",
-    "Limit",
     "NvFetchedCompany",
     "NvFetchedPerson",
-    "Part",
+    "PartLimit",
+    "PartOption",
     "SentMessage",
     "accept_invitation",
     "check_connection_status",
@@ -160,42 +160,42 @@ __all__ = [
 
 
 @result
-class FetchedPerson(PersonPage, Flat):
+class FetchedPerson(PersonPage, ComposedResult):
     """A person, with the parts of `fetch_person` that were asked for."""
 
     experiences: list[Experience] | None = field(
-        default=None, metadata=picks(st.retrieve_person_experience, "experience")
+        default=None, metadata=from_child(st.retrieve_person_experience, "experience")
     )
     education: list[Education] | None = field(
-        default=None, metadata=picks(st.retrieve_person_education)
+        default=None, metadata=from_child(st.retrieve_person_education)
     )
     skills: list[Skill] | None = field(
-        default=None, metadata=picks(st.retrieve_person_skills)
+        default=None, metadata=from_child(st.retrieve_person_skills)
     )
     languages: list[Language] | None = field(
-        default=None, metadata=picks(st.retrieve_person_languages)
+        default=None, metadata=from_child(st.retrieve_person_languages)
     )
     posts: list[Post] | None = field(
-        default=None, metadata=picks(st.retrieve_person_posts)
+        default=None, metadata=from_child(st.retrieve_person_posts)
     )
     comments: list[PersonComment] | None = field(
-        default=None, metadata=picks(st.retrieve_person_comments)
+        default=None, metadata=from_child(st.retrieve_person_comments)
     )
     reactions: list[PersonReaction] | None = field(
-        default=None, metadata=picks(st.retrieve_person_reactions)
+        default=None, metadata=from_child(st.retrieve_person_reactions)
     )
 
 
 def fetch_person(
     person_url: str,
     *,
-    experience: Part | st.retrieve_person_experience = False,
-    education: Part | st.retrieve_person_education = False,
-    skills: Part | st.retrieve_person_skills = False,
-    languages: Part | st.retrieve_person_languages = False,
-    posts: Part | st.retrieve_person_posts = False,
-    comments: Part | st.retrieve_person_comments = False,
-    reactions: Part | st.retrieve_person_reactions = False,
+    experience: PartOption | st.retrieve_person_experience = False,
+    education: PartOption | st.retrieve_person_education = False,
+    skills: PartOption | st.retrieve_person_skills = False,
+    languages: PartOption | st.retrieve_person_languages = False,
+    posts: PartOption | st.retrieve_person_posts = False,
+    comments: PartOption | st.retrieve_person_comments = False,
+    reactions: PartOption | st.retrieve_person_reactions = False,
     label: str | None = None,
 ) -> Action[Root, StPersonPage, FetchedPerson]:
     """Return the workflow that reads a person's page and the parts asked for.
@@ -216,7 +216,7 @@ def fetch_person(
     Raises:
         ParameterError: A parameter is wrong; nothing is sent.
     """
-    return composed(
+    return compose(
         st.open_person_page(person_url, basic_info=True, label=label),
         FetchedPerson,
         experience=experience,
@@ -230,27 +230,27 @@ def fetch_person(
 
 
 @result
-class FetchedCompany(CompanyPage, Flat):
+class FetchedCompany(CompanyPage, ComposedResult):
     """A company, with the parts of `fetch_company` that were asked for."""
 
     employees: list[Person] | None = field(
-        default=None, metadata=picks(st.retrieve_company_employees)
+        default=None, metadata=from_child(st.retrieve_company_employees)
     )
     dms: list[DecisionMaker] | None = field(
-        default=None, metadata=picks(st.retrieve_company_dms)
+        default=None, metadata=from_child(st.retrieve_company_dms)
     )
     """Decision makers, the most senior first."""
     posts: list[Post] | None = field(
-        default=None, metadata=picks(st.retrieve_company_posts)
+        default=None, metadata=from_child(st.retrieve_company_posts)
     )
 
 
 def fetch_company(
     company_url: str,
     *,
-    employees: Part | st.retrieve_company_employees = False,
-    dms: Part | st.retrieve_company_dms = False,
-    posts: Part | st.retrieve_company_posts = False,
+    employees: PartOption | st.retrieve_company_employees = False,
+    dms: PartOption | st.retrieve_company_dms = False,
+    posts: PartOption | st.retrieve_company_posts = False,
     label: str | None = None,
 ) -> Action[Root, StCompanyPage, FetchedCompany]:
     """Return the workflow that reads a company's page and the parts asked for.
@@ -268,7 +268,7 @@ def fetch_company(
     Raises:
         ParameterError: A parameter is wrong; nothing is sent.
     """
-    return composed(
+    return compose(
         st.open_company_page(company_url, basic_info=True, label=label),
         FetchedCompany,
         employees=employees,
@@ -278,14 +278,14 @@ def fetch_company(
 
 
 @result
-class FetchedPost(Post, Flat):
+class FetchedPost(Post, ComposedResult):
     """A post, with the parts of `fetch_post` that were asked for."""
 
     comments: list[PostComment] | None = field(
-        default=None, metadata=picks(st.retrieve_post_comments)
+        default=None, metadata=from_child(st.retrieve_post_comments)
     )
     reactions: list[PostReaction] | None = field(
-        default=None, metadata=picks(st.retrieve_post_reactions)
+        default=None, metadata=from_child(st.retrieve_post_reactions)
     )
 
 
@@ -293,8 +293,8 @@ def fetch_post(
     post_url: str | None = None,
     *,
     post_urn: str | None = None,
-    comments: Part | st.retrieve_post_comments = False,
-    reactions: Part | st.retrieve_post_reactions = False,
+    comments: PartOption | st.retrieve_post_comments = False,
+    reactions: PartOption | st.retrieve_post_reactions = False,
     label: str | None = None,
 ) -> Action[Root, StPostPage, FetchedPost]:
     """Return the workflow that reads a post and the parts asked for.
@@ -314,7 +314,7 @@ def fetch_post(
     Raises:
         ParameterError: A parameter is wrong; nothing is sent.
     """
-    return composed(
+    return compose(
         st.open_post(post_url, post_urn=post_urn, basic_info=True, label=label),
         FetchedPost,
         comments=comments,
@@ -323,7 +323,7 @@ def fetch_post(
 
 
 @result
-class FetchedJob(JobPage, Flat):
+class FetchedJob(JobPage, ComposedResult):
     """A job, as `fetch_job` reads it."""
 
 
@@ -341,7 +341,7 @@ def fetch_job(
     Raises:
         ParameterError: A parameter is wrong; nothing is sent.
     """
-    return composed(st.open_job(job_url, basic_info=True, label=label), FetchedJob)
+    return compose(st.open_job(job_url, basic_info=True, label=label), FetchedJob)
 
 
 @result
@@ -358,13 +358,13 @@ class EndorsedSkill(Skill):
 
 
 @result
-class EndorsedPerson(PersonPage, Flat):
+class EndorsedPerson(PersonPage, ComposedResult):
     """A person whose skills were endorsed; nothing of their page is read.
 
     `errors` has those of the skills too.
     """
 
-    skills: list[EndorsedSkill] | None = field(default=None, metadata=PICKED)
+    skills: list[EndorsedSkill] | None = field(default=None, metadata=NOT_IN_JSON)
     """Those that fit the patterns, in the order of the page; None if they could not be
     listed."""
 
@@ -411,11 +411,11 @@ def endorse_person_skills(
     each = st.do_for_skills(skill_name_patterns=skill_name_patterns)
     skills = st.retrieve_person_skills().then(each.then(st.endorse_person_skill()))
     page = st.open_person_page(person_url, basic_info=False, label=label)
-    return yielding(page.then(skills), EndorsedPerson)
+    return with_result(page.then(skills), EndorsedPerson)
 
 
 @result
-class SentMessage(Flat):
+class SentMessage(ComposedResult):
     """A message that was sent; `errors` has what became of managing the rest."""
 
 
@@ -446,18 +446,18 @@ def send_message(
     sent = st.send_message(person_url, text=text, thread_id=thread_id, label=label)
     if manage_conversation is not None:
         sent = sent.then(st.manage_conversation(operation=manage_conversation))
-    return yielding(sent, SentMessage)
+    return with_result(sent, SentMessage)
 
 
 @result
-class NvFetchedCompany(NvCompanyFacts, Flat):
+class NvFetchedCompany(NvCompanyFacts, ComposedResult):
     """A company in Sales Navigator, with the parts that were asked for."""
 
     employees: list[NvPerson] | None = field(
-        default=None, metadata=picks(nv.retrieve_company_employees)
+        default=None, metadata=from_child(nv.retrieve_company_employees)
     )
     dms: list[NvDecisionMaker] | None = field(
-        default=None, metadata=picks(nv.retrieve_company_dms)
+        default=None, metadata=from_child(nv.retrieve_company_dms)
     )
     """Decision makers, the most senior first."""
 
@@ -465,8 +465,8 @@ class NvFetchedCompany(NvCompanyFacts, Flat):
 def nv_fetch_company(
     company_hashed_url: str,
     *,
-    employees: Part | nv.retrieve_company_employees = False,
-    dms: Part | nv.retrieve_company_dms = False,
+    employees: PartOption | nv.retrieve_company_employees = False,
+    dms: PartOption | nv.retrieve_company_dms = False,
     label: str | None = None,
 ) -> Action[Root, NvCompanyPage, NvFetchedCompany]:
     """Return the workflow that reads a company's page in Sales Navigator.
@@ -483,7 +483,7 @@ def nv_fetch_company(
     Raises:
         ParameterError: A parameter is wrong; nothing is sent.
     """
-    return composed(
+    return compose(
         nv.open_company_page(company_hashed_url, basic_info=True, label=label),
         NvFetchedCompany,
         employees=employees,
@@ -492,7 +492,7 @@ def nv_fetch_company(
 
 
 @result
-class NvFetchedPerson(NvPersonFacts, Flat):
+class NvFetchedPerson(NvPersonFacts, ComposedResult):
     """A person in Sales Navigator, as `nv_fetch_person` reads them."""
 
 
@@ -511,4 +511,4 @@ def nv_fetch_person(
         ParameterError: A parameter is wrong; nothing is sent.
     """
     page = nv.open_person_page(person_hashed_url, basic_info=True, label=label)
-    return composed(page, NvFetchedPerson)
+    return compose(page, NvFetchedPerson)

@@ -46,7 +46,8 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from linkedapi_async._facts import action_types, reason_of
+from linkedapi_async._actions.action import action_types
+from linkedapi_async._utils.log import error_reason
 from linkedapi_async._version import __version__
 from linkedapi_async.errors import LinkedApiError
 from linkedapi_async.events import (
@@ -70,9 +71,9 @@ except ImportError:
 
 
 if TYPE_CHECKING:
-    from linkedapi_async._handle import WorkflowHandle
-    from linkedapi_async._outcomes import Completion
+    from linkedapi_async._results.completion import Completion
     from linkedapi_async.session import Session
+    from linkedapi_async.session._handle import WorkflowHandle
 
 __all__ = ["instrument"]
 
@@ -244,7 +245,7 @@ class _Meters:
         sums: dict[str, int] = {}
         for reference in list(self._sessions.values()):
             session = reference()
-            for state, count in session._census().items() if session else ():
+            for state, count in session.counts_by_state().items() if session else ():
                 sums[state] = sums.get(state, 0) + count
         return [
             metrics.Observation(count, {"linkedapi.lane.state": state})
@@ -309,7 +310,7 @@ def _known(account: str, key: str | None, actions: tuple[str, ...]) -> dict[str,
 
 
 def _error(error: BaseException | None) -> dict[str, str]:
-    reason = reason_of(error)
+    reason = error_reason(error)
     return {} if reason is None else {"error.type": reason}
 
 

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from attrs import field
 
-from linkedapi_async._fields import LINKED_ONLY, Checked, parameters
+from linkedapi_async._actions.parameters import LINKED_ONLY, Validated, parameters
 
 
 __all__ = [
@@ -146,7 +146,7 @@ YearsOfExperiences: TypeAlias = (
 
 
 @parameters
-class PersonFilter(Checked):
+class PersonFilter(Validated):
     """What all filters of people share.
 
     Fields combine with AND, the values of one list with OR.
@@ -195,7 +195,7 @@ class EmployeesFilter(PersonFilter):
 
 
 @parameters
-class CompaniesFilter(Checked):
+class CompaniesFilter(Validated):
     """Which companies `st.search_companies` finds.
 
     Fields combine with AND, the values of one list with OR.
@@ -210,7 +210,7 @@ class CompaniesFilter(Checked):
 
 
 @parameters
-class JobsFilter(Checked):
+class JobsFilter(Validated):
     """Which jobs the classic search of `st.search_jobs` finds."""
 
     location: str | None = None
@@ -230,7 +230,7 @@ class JobsFilter(Checked):
 
 
 @parameters
-class JobsPreferences(Checked):
+class JobsPreferences(Validated):
     """What the AI-powered search of `st.search_jobs` looks for.
 
     Preferences that LinkedIn does not offer for a search are skipped.
@@ -250,7 +250,7 @@ class JobsPreferences(Checked):
 
 
 @parameters
-class MemberRef(Checked):
+class MemberRef(Validated):
     """A person to filter by; a plain string is short for one with a name only."""
 
     name: str
@@ -263,7 +263,7 @@ class MemberRef(Checked):
 
 
 @parameters
-class CompanyRef(Checked):
+class CompanyRef(Validated):
     """A company to filter by; a plain string is short for one with a name only."""
 
     name: str
@@ -276,7 +276,7 @@ class CompanyRef(Checked):
 
 
 @parameters
-class PostsFilter(Checked):
+class PostsFilter(Validated):
     """Which posts `st.search_posts` finds; ignored with *custom_search_url*."""
 
     sort: PostSort | None = None
@@ -293,7 +293,7 @@ class PostsFilter(Checked):
 
 
 @parameters
-class PostAttachment(Checked):
+class PostAttachment(Validated):
     """A file of a new post: an image, a video or a document."""
 
     url: str
@@ -312,7 +312,7 @@ class PostAttachment(Checked):
 
 
 @parameters
-class Mention(Checked):
+class Mention(Validated):
     """A person or company that a post mentions.
 
     It needs its placeholder in the text: ``@[key]``. At most one of *urn*,
@@ -334,7 +334,7 @@ class Mention(Checked):
 
 
 @parameters
-class AnnualRevenue(Checked):
+class AnnualRevenue(Validated):
     """A range of yearly revenue, in millions of US dollars, as strings."""
 
     min: RevenueFrom
@@ -342,7 +342,7 @@ class AnnualRevenue(Checked):
 
 
 @parameters
-class NvCompaniesFilter(Checked):
+class NvCompaniesFilter(Validated):
     """Which companies `nv.search_companies` finds.
 
     Fields combine with AND, the values of one list with OR.

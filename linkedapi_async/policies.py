@@ -97,7 +97,7 @@ def _whole(_instance: Any, attribute: Attribute[Any], value: Any) -> None:
 
 
 def _grown(start: float, growth: float, steps: int, cap: float) -> float:
-    """Return *start* grown *steps* times, at most *cap*.
+    """Return *start* grown *steps* times, at most *max_interval*.
 
     Logarithms, because the plain power overflows after a day of waiting.
     """
@@ -116,10 +116,10 @@ class Polling:
     """When to ask for the workflows of an account.
 
     Only the head of an account's queue can finish next, so only the head is asked at
-    full cadence; of all the others one is asked every *tail* seconds.
+    full cadence; of all the others one is asked every *queued_interval* seconds.
     """
 
-    first: float = field(default=10, validator=_Range(0))
+    initial_delay: float = field(default=10, validator=_Range(0))
     """Time in seconds from becoming the head to the first poll."""
 
     interval: float = field(default=3, validator=_POSITIVE)
@@ -128,13 +128,15 @@ class Polling:
     growth: float = field(default=1.1, validator=_GROWTH)
     """Factor by which every further interval is longer than the one before."""
 
-    cap: float = field(default=15, validator=[_POSITIVE, _not_below("interval")])
+    max_interval: float = field(
+        default=15, validator=[_POSITIVE, _not_below("interval")]
+    )
     """Longest interval in seconds."""
 
     jitter: float = field(default=0.2, validator=_FRACTION)
     """Fraction by which every wait is shortened or lengthened at random."""
 
-    tail: float = field(default=120, validator=_POSITIVE)
+    queued_interval: float = field(default=120, validator=_POSITIVE)
     """Time in seconds between two polls of workflows that are not the head.
 
     No wait of a head is longer than this.
@@ -151,8 +153,14 @@ class Polling:
     @classmethod
     def fixed(cls, seconds: float) -> Self:
         """Return a policy that asks for the head every *seconds*, evenly."""
-        even = cls(first=seconds, interval=seconds, growth=1, cap=seconds, jitter=0)
-        return evolve(even, tail=max(seconds, even.tail))
+        even = cls(
+            initial_delay=seconds,
+            interval=seconds,
+            growth=1,
+            max_interval=seconds,
+            jitter=0,
+        )
+        return evolve(even, queued_interval=max(seconds, even.queued_interval))
 
     def faster(self, factor: float) -> Self:
         """Return this policy with all waits divided by *factor*.
@@ -162,34 +170,39 @@ class Polling:
         _POSITIVE.check("factor", factor)
         return evolve(
             self,
-            first=self.first / factor,
+            initial_delay=self.initial_delay / factor,
             interval=self.interval / factor,
-            cap=self.cap / factor,
-            tail=self.tail / factor,
+            max_interval=self.max_interval / factor,
+            queued_interval=self.queued_interval / factor,
         )
 
     def wait(self, n: int, rng: random.Random) -> float:
         """Return the time in seconds before the *n*-th poll of a head, from 1 on."""
         if n <= 1:
-            seconds = self.first
+            seconds = self.initial_delay
         else:
-            seconds = _grown(self.interval, self.growth, n - 2, self.cap)
-        return min(_jittered(seconds, self.jitter, rng), self.tail)
+            seconds = _grown(self.interval, self.growth, n - 2, self.max_interval)
+        return min(_jittered(seconds, self.jitter, rng), self.queued_interval)
 
     def slow_wait(self, n: int, rng: random.Random) -> float:
         """Return the time in seconds before the *n*-th poll of a lane that rests.
 
-        It starts at *cap* and grows up to *tail*.
+        It starts at *max_interval* and grows up to *queued_interval*.
         """
-        seconds = _grown(self.cap, self.growth, n - 1, max(self.cap, self.tail))
-        return min(_jittered(seconds, self.jitter, rng), self.tail)
+        seconds = _grown(
+            self.max_interval,
+            self.growth,
+            n - 1,
+            max(self.max_interval, self.queued_interval),
+        )
+        return min(_jittered(seconds, self.jitter, rng), self.queued_interval)
 
     def tail_wait(self, rng: random.Random) -> float:
         """Return the time in seconds before the next poll of the tail.
 
-        Jitter only shortens it: *tail* is a promise.
+        Jitter only shortens it: *queued_interval* is a promise.
         """
-        return self.tail * (1 - self.jitter * rng.random())
+        return self.queued_interval * (1 - self.jitter * rng.random())
 
 
 @frozen(kw_only=True)
@@ -202,13 +215,15 @@ class Retries:
     attempts: int = field(default=4, validator=_whole)
     """How often a request is sent at most, the first time included."""
 
-    first: float = field(default=0.5, validator=_POSITIVE)
+    initial_delay: float = field(default=0.5, validator=_POSITIVE)
     """Time in seconds before the second attempt."""
 
     growth: float = field(default=2.0, validator=_GROWTH)
     """Factor by which every further wait is longer than the one before."""
 
-    cap: float = field(default=30, validator=[_POSITIVE, _not_below("first")])
+    max_delay: float = field(
+        default=30, validator=[_POSITIVE, _not_below("initial_delay")]
+    )
     """Longest wait in seconds."""
 
     jitter: float = field(default=0.5, validator=_FRACTION)
@@ -224,11 +239,11 @@ class Retries:
     def wait(self, attempt: int, rng: random.Random) -> float:
         """Return the time in seconds before *attempt*, which counts from 1.
 
-        It is never shorter than *first* times (1 - *jitter*).
+        It is never shorter than *initial_delay* times (1 - *jitter*).
         """
         if attempt <= 1:
             return 0.0
-        seconds = _grown(self.first, self.growth, attempt - 2, self.cap)
+        seconds = _grown(self.initial_delay, self.growth, attempt - 2, self.max_delay)
         return _jittered(seconds, self.jitter, rng)
 
 

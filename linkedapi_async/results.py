@@ -4,11 +4,13 @@ Every attribute may be None: the API leaves out what it does not know, and a pag
 without *basic_info* has no data at all. Words are open: unknown ones come as they are.
 """
 
+import datetime as dt
 from typing import Literal, TypeAlias
 
+import attrs
 from attrs import field
 
-from linkedapi_async._outcomes import Result, result, wires
+from linkedapi_async._results.outcome import Result, json_names, result
 from linkedapi_async.params import (
     ConnectionDegree,
     InvitationType,
@@ -18,6 +20,8 @@ from linkedapi_async.params import (
 
 
 __all__ = [
+    "AccountInfo",
+    "ActionUse",
     "Actor",
     "ActorType",
     "Company",
@@ -27,6 +31,8 @@ __all__ = [
     "ConnectionState",
     "ConnectionStatus",
     "ContentViewerState",
+    "Conversation",
+    "ConversationQuery",
     "ConversationSync",
     "CreatedComment",
     "CreatedPost",
@@ -36,11 +42,18 @@ __all__ = [
     "EmploymentType",
     "Experience",
     "FeedPost",
+    "InboxMessage",
+    "InboxThread",
+    "InboxType",
     "Invitation",
     "Job",
     "JobFacts",
     "JobPage",
     "Language",
+    "Message",
+    "Moment",
+    "NetworkEvent",
+    "NetworkEventType",
     "NvCompany",
     "NvCompanyPage",
     "NvDecisionMaker",
@@ -52,6 +65,7 @@ __all__ = [
     "Person",
     "PersonComment",
     "PersonFacts",
+    "PersonInbox",
     "PersonPage",
     "PersonReaction",
     "PersonViewerState",
@@ -62,6 +76,7 @@ __all__ = [
     "Proficiency",
     "ProfileViewer",
     "Salary",
+    "Sender",
     "Skill",
     "SocialSellingIndex",
     "ViewerType",
@@ -321,10 +336,10 @@ class Post(Result):
     has_video: bool | None = None
     has_poll: bool | None = None
     reactions_count: int | None = field(
-        default=None, metadata=wires("reactionsCount", "reactionCount")
+        default=None, metadata=json_names("reactionsCount", "reactionCount")
     )
     comments_count: int | None = field(
-        default=None, metadata=wires("commentsCount", "commentCount")
+        default=None, metadata=json_names("commentsCount", "commentCount")
     )
     reposts_count: int | None = None
     """In linked_api only, as all that follows."""
@@ -362,7 +377,7 @@ class PersonComment(Result):
     image: str | None = None
     """URL of an image."""
     reactions_count: int | None = field(
-        default=None, metadata=wires("reactionsCount", "reactionCount")
+        default=None, metadata=json_names("reactionsCount", "reactionCount")
     )
 
 
@@ -373,7 +388,7 @@ class PersonReaction(Result):
     post_url: str | None = None
     time: str | None = None
     reaction_type: ReactionType | None = field(
-        default=None, metadata=wires("reactionType", "type")
+        default=None, metadata=json_names("reactionType", "type")
     )
 
 
@@ -405,7 +420,7 @@ class CompanyFacts(Result):
     industry: str | None = None
     website: str | None = None
     employees_count: int | None = field(
-        default=None, metadata=wires("employeesCount", "employeeCount")
+        default=None, metadata=json_names("employeesCount", "employeeCount")
     )
     year_founded: int | None = None
     urn: str | None = None
@@ -606,7 +621,7 @@ class NvCompany(Result):
     hashed_url: str | None = None
     industry: str | None = None
     employees_count: int | None = field(
-        default=None, metadata=wires("employeesCount", "employeeCount")
+        default=None, metadata=json_names("employeesCount", "employeeCount")
     )
     urn: str | None = None
     """In linked_api only."""
@@ -656,3 +671,122 @@ class NvPersonPage(PersonFacts):
     company_urn: str | None = None
     """In linked_api only."""
     company_hashed_url: str | None = None
+
+
+InboxType: TypeAlias = Literal["st", "nv"] | str
+
+NetworkEventType: TypeAlias = (
+    Literal["connectionAccepted", "connectionAdded", "connectionRequestReceived"] | str
+)
+
+Moment: TypeAlias = str | dt.datetime
+"""ISO 8601, or a datetime with a time zone."""
+
+Sender: TypeAlias = Literal["us", "them"] | str
+
+
+@attrs.frozen
+class ConversationQuery:
+    """What to poll of one conversation, for `Session.poll_conversations`."""
+
+    person_url: str
+    """The person, by the URL that the conversation was synced with."""
+    type: InboxType = attrs.field(default="st", kw_only=True)
+    """``nv`` is Sales Navigator's."""
+    since: Moment | None = attrs.field(default=None, kw_only=True)
+    """Only messages since this moment."""
+
+
+@result
+class Message(Result):
+    """A message of a conversation."""
+
+    id: str | None = None
+    sender: Sender | None = None
+    """``us`` is the account."""
+    text: str | None = None
+    time: str | None = None
+    thread_id: str | None = None
+    """In linked_api only."""
+
+
+@result
+class Conversation(Result):
+    """The messages with one person, as far as they were synced."""
+
+    person_url: str | None = None
+    """As it was asked for."""
+    type: InboxType | None = None
+    since: str | None = None
+    """As it was asked for."""
+    messages: list[Message] | None = None
+    person_urn: str | None = None
+    """In linked_api only, as all that follows."""
+    sync_until: str | None = None
+    """Until when the conversation is kept up to date."""
+
+
+@result
+class InboxMessage(Message):
+    """A message that the inbox captured."""
+
+    type: InboxType | None = None
+    person_urn: str | None = None
+    person_hashed_url: str | None = None
+    person_public_url: str | None = None
+    person_url: str | None = None
+    """Deprecated: use *person_hashed_url*."""
+    inbox_message_id: str | None = None
+    """Its id in the inbox, if it was captured there; only with *person_url*."""
+
+
+@result
+class InboxThread(Result):
+    """What is known of one thread with a person."""
+
+    thread_id: str | None = None
+    type: InboxType | None = None
+    person_urn: str | None = None
+    history_from: str | None = None
+    """From when on its messages are known."""
+    history_complete: bool | None = None
+    """Whether they are known from the first one on."""
+
+
+@result
+class PersonInbox(Result):
+    """The whole known conversation with one person."""
+
+    messages: list[InboxMessage] | None = None
+    """Newest first: what the inbox captured, and the history that was synced."""
+    threads: list[InboxThread] | None = None
+
+
+@result
+class NetworkEvent(Result):
+    """A change of the account's connections."""
+
+    id: str | None = None
+    type: NetworkEventType | None = None
+    person_urn: str | None = None
+    person_url: str | None = None
+    detected_at: str | None = None
+    """When the API noticed."""
+
+
+@result
+class AccountInfo(Result):
+    """The LinkedIn account behind the tokens."""
+
+    name: str | None = None
+    url: str | None = None
+
+
+@result
+class ActionUse(Result):
+    """One action that the account executed."""
+
+    action_type: str | None = None
+    """Such as ``st.openCompanyPage``."""
+    success: bool | None = None
+    time: str | None = None

@@ -8,17 +8,9 @@ from collections.abc import Iterator, Sequence
 
 from attrs import field
 
-from linkedapi_async._action import Action, action
-from linkedapi_async._fields import (
-    ACCOUNT,
-    BOTH,
-    LINKED,
-    LINKED_ONLY,
-    LINKED_TARGET,
-    TARGET,
-    fact,
-)
-from linkedapi_async._scopes import (
+from linkedapi_async._actions.action import Action, action
+from linkedapi_async._actions.parameters import LINKED_ONLY, LINKED_TARGET, TARGET, info
+from linkedapi_async._actions.scopes import (
     Nowhere,
     NvCompanyPage,
     NvPersonPage,
@@ -39,6 +31,7 @@ from linkedapi_async._scopes import (
     StSkill,
     StSkillList,
 )
+from linkedapi_async._types import ACCOUNT, BOTH, LINKED
 from linkedapi_async.params import (
     CommentSort,
     CompaniesFilter,
@@ -138,7 +131,7 @@ __all__ = [
     "withdraw_connection_request",
 ]
 
-_TEXT = fact(minimum=1)
+_TEXT = info(minimum=1)
 
 
 @action("st.sendMessage", effect="write", category="stMessages")
@@ -156,7 +149,7 @@ class send_message(Action[Root | StPersonPage, StConversation, None]):
 
     person_url: str | None = field(default=None, kw_only=False, metadata=TARGET)
     thread_id: str | None = field(default=None, metadata=LINKED_TARGET)
-    text: str = field(metadata=fact(minimum=1, maximum=1900, firm=BOTH))
+    text: str = field(metadata=info(minimum=1, maximum=1900, enforced_in=BOTH))
 
 
 @action("st.syncConversation")
@@ -173,7 +166,8 @@ class sync_conversation(Action[Root | StPersonPage, Nowhere, ConversationSync]):
 
     person_url: str | None = field(default=None, kw_only=False, metadata=TARGET)
     days: int | None = field(
-        default=None, metadata=fact(only=LINKED, default=30, minimum=1, maximum=90)
+        default=None,
+        metadata=info(generations=LINKED, default=30, minimum=1, maximum=90),
     )
 
 
@@ -236,7 +230,7 @@ class send_connection_request(Action[Root | StPersonPage, Nowhere, None]):
 
     person_url: str | None = field(default=None, kw_only=False, metadata=TARGET)
     note: str | None = field(
-        default=None, metadata=fact(maximum={"linked_api": 300}, firm=LINKED)
+        default=None, metadata=info(maximum={"linked_api": 300}, enforced_in=LINKED)
     )
     email: str | None = None
 
@@ -253,7 +247,7 @@ class withdraw_connection_request(Action[Root | StPersonPage, Nowhere, None]):
     """
 
     person_url: str | None = field(default=None, kw_only=False, metadata=TARGET)
-    unfollow: bool | None = field(default=None, metadata=fact(default=True))
+    unfollow: bool | None = field(default=None, metadata=info(default=True))
 
 
 @action("st.retrievePendingRequests")
@@ -277,7 +271,7 @@ class retrieve_connections(Action[Root, StConnectionList, list[Connection]]):
         filter: Which ones.
     """
 
-    limit: int | None = field(default=None, metadata=fact(minimum=1))
+    limit: int | None = field(default=None, metadata=info(minimum=1))
     since: str | None = field(default=None, metadata=LINKED_ONLY)
     filter: ConnectionsFilter | None = None
 
@@ -383,7 +377,7 @@ class open_person_page(
     """
 
     person_url: str | None = field(default=None, kw_only=False, metadata=TARGET)
-    basic_info: bool | None = field(default=None, metadata=fact(default=False))
+    basic_info: bool | None = field(default=None, metadata=info(default=False))
 
 
 @action("st.retrievePersonExperience")
@@ -430,7 +424,7 @@ class retrieve_person_posts(Action[StPersonPage, StPostList, list[Post]]):
     """
 
     limit: int | None = field(
-        default=None, metadata=fact(default=20, minimum=1, maximum=20)
+        default=None, metadata=info(default=20, minimum=1, maximum=20)
     )
     since: str | None = None
 
@@ -447,7 +441,7 @@ class retrieve_person_comments(Action[StPersonPage, Nowhere, list[PersonComment]
     """
 
     limit: int | None = field(
-        default=None, metadata=fact(default=20, minimum=1, maximum=20)
+        default=None, metadata=info(default=20, minimum=1, maximum=20)
     )
     since: str | None = None
 
@@ -465,7 +459,7 @@ class retrieve_person_reactions(Action[StPersonPage, Nowhere, list[PersonReactio
 
     limit: int | None = field(
         default=None,
-        metadata=fact(default=20, minimum=1, maximum=20, firm=ACCOUNT),
+        metadata=info(default=20, minimum=1, maximum=20, enforced_in=ACCOUNT),
     )
     since: str | None = None
 
@@ -488,12 +482,12 @@ class search_people(Action[Root, StPersonList, list[Person]]):
     term: str | None = None
     limit: int | None = field(
         default=None,
-        metadata=fact(
+        metadata=info(
             default=10,
             minimum=1,
             # Another source of that time says 100 for account_api: not firm there.
             maximum={"account_api": 10, "linked_api": 1000},
-            firm=LINKED,
+            enforced_in=LINKED,
         ),
     )
     filter: PeopleFilter | None = None
@@ -518,7 +512,7 @@ class search_companies(Action[Root, StCompanyList, list[Company]]):
     term: str | None = None
     limit: int | None = field(
         default=None,
-        metadata=fact(
+        metadata=info(
             default=10, minimum=1, maximum={"account_api": 10, "linked_api": 1000}
         ),
     )
@@ -547,11 +541,13 @@ class search_jobs(Action[Root, StJobList, list[Job]]):
     term: str | None = None
     limit: int | None = field(
         default=None,
-        metadata=fact(only=LINKED, default=10, minimum=1, maximum=1000, firm=LINKED),
+        metadata=info(
+            generations=LINKED, default=10, minimum=1, maximum=1000, enforced_in=LINKED
+        ),
     )
     location: str | None = None
     allow_similar_results: bool | None = field(
-        default=None, metadata=fact(default=True)
+        default=None, metadata=info(default=True)
     )
     filter: JobsFilter | None = None
     preferences: JobsPreferences | None = None
@@ -577,7 +573,7 @@ class search_posts(Action[Root, StPostList, list[Post]]):
 
     term: str | None = None
     limit: int | None = field(
-        default=None, metadata=fact(default=10, minimum=1, maximum=100)
+        default=None, metadata=info(default=10, minimum=1, maximum=100)
     )
     filter: PostsFilter | None = None
     custom_search_url: str | None = None
@@ -601,7 +597,7 @@ class open_company_page(
     """
 
     company_url: str | None = field(default=None, kw_only=False, metadata=TARGET)
-    basic_info: bool | None = field(default=None, metadata=fact(default=False))
+    basic_info: bool | None = field(default=None, metadata=info(default=False))
 
 
 @action("st.retrieveCompanyEmployees")
@@ -617,7 +613,7 @@ class retrieve_company_employees(Action[StCompanyPage, StPersonList, list[Person
 
     limit: int | None = field(
         default=None,
-        metadata=fact(default=500, minimum=1, maximum=500, firm=ACCOUNT),
+        metadata=info(default=500, minimum=1, maximum=500, enforced_in=ACCOUNT),
     )
     filter: EmployeesFilter | None = None
 
@@ -634,7 +630,7 @@ class retrieve_company_dms(Action[StCompanyPage, StPersonList, list[DecisionMake
 
     limit: int | None = field(
         default=None,
-        metadata=fact(default=20, minimum=1, maximum=20, firm=ACCOUNT),
+        metadata=info(default=20, minimum=1, maximum=20, enforced_in=ACCOUNT),
     )
 
 
@@ -650,7 +646,7 @@ class retrieve_company_posts(Action[StCompanyPage, StPostList, list[Post]]):
     """
 
     limit: int | None = field(
-        default=None, metadata=fact(default=20, minimum=1, maximum=20)
+        default=None, metadata=info(default=20, minimum=1, maximum=20)
     )
     since: str | None = None
 
@@ -669,7 +665,7 @@ class open_post(Action[Root | StPost, StPostPage, Post]):
 
     post_url: str | None = field(default=None, kw_only=False, metadata=TARGET)
     post_urn: str | None = field(default=None, metadata=LINKED_TARGET)
-    basic_info: bool | None = field(default=None, metadata=fact(default=False))
+    basic_info: bool | None = field(default=None, metadata=info(default=False))
 
 
 @action("st.reactToPost", effect="write", category="stReactions")
@@ -709,7 +705,7 @@ class comment_on_post(Action[Root | StPostPage, Nowhere, CreatedComment]):
 
     post_url: str | None = field(default=None, kw_only=False, metadata=TARGET)
     post_urn: str | None = field(default=None, metadata=LINKED_TARGET)
-    text: str = field(metadata=fact(minimum=1, maximum={"linked_api": 1000}))
+    text: str = field(metadata=info(minimum=1, maximum={"linked_api": 1000}))
     company_url: str | None = field(default=None, metadata=LINKED_ONLY)
 
 
@@ -726,9 +722,11 @@ class create_post(Action[Root, Nowhere, CreatedPost]):
         mentions: Whom the text mentions.
     """
 
-    text: str = field(metadata=fact(only=LINKED, minimum=1, maximum=3000, firm=LINKED))
+    text: str = field(
+        metadata=info(generations=LINKED, minimum=1, maximum=3000, enforced_in=LINKED)
+    )
     attachments: Sequence[PostAttachment] | None = field(
-        default=None, metadata=fact(only=LINKED, maximum=9, firm=LINKED)
+        default=None, metadata=info(generations=LINKED, maximum=9, enforced_in=LINKED)
     )
     company_url: str | None = None
     mentions: Sequence[Mention] | None = None
@@ -774,11 +772,11 @@ class retrieve_post_comments(Action[StPostPage, Nowhere, list[PostComment]]):
     """
 
     limit: int | None = field(
-        default=None, metadata=fact(default=10, minimum=1, maximum=500)
+        default=None, metadata=info(default=10, minimum=1, maximum=500)
     )
-    replies: bool | None = field(default=None, metadata=fact(default=False))
+    replies: bool | None = field(default=None, metadata=info(default=False))
     sort: CommentSort | None = field(
-        default=None, metadata=fact(default="mostRelevant")
+        default=None, metadata=info(default="mostRelevant")
     )
 
 
@@ -793,7 +791,7 @@ class retrieve_post_reactions(Action[StPostPage, Nowhere, list[PostReaction]]):
     """
 
     limit: int | None = field(
-        default=None, metadata=fact(default=10, minimum=1, maximum=1000)
+        default=None, metadata=info(default=10, minimum=1, maximum=1000)
     )
 
 
@@ -809,7 +807,7 @@ class react_to_comment(Action[Root, Nowhere, None]):
     """
 
     comment_url: str | None = field(default=None, kw_only=False, metadata=TARGET)
-    type: ReactionType | None = field(default=None, metadata=fact(default="like"))
+    type: ReactionType | None = field(default=None, metadata=info(default="like"))
 
 
 @action("st.replyToComment", effect="write", generations=LINKED, category="stComments")
@@ -824,7 +822,7 @@ class reply_to_comment(Action[Root, Nowhere, CreatedComment]):
     """
 
     comment_url: str | None = field(default=None, kw_only=False, metadata=TARGET)
-    text: str = field(metadata=fact(minimum=1, maximum=1000))
+    text: str = field(metadata=info(minimum=1, maximum=1000))
 
 
 @action("st.retrieveFeed", generations=LINKED)
@@ -838,7 +836,7 @@ class retrieve_feed(Action[Root, Nowhere, list[FeedPost]]):
     """
 
     limit: int | None = field(
-        default=None, metadata=fact(default=20, minimum=1, maximum=100)
+        default=None, metadata=info(default=20, minimum=1, maximum=100)
     )
 
 
@@ -854,10 +852,10 @@ class open_job(Action[Root | StJob, Nowhere, JobPage]):
     """
 
     job_url: str | None = field(default=None, kw_only=False, metadata=TARGET)
-    basic_info: bool | None = field(default=None, metadata=fact(default=False))
+    basic_info: bool | None = field(default=None, metadata=info(default=False))
 
 
-@action("st.doForPeople", own_node=False)
+@action("st.doForPeople", has_outcome=False)
 class do_for_people(Action[StPersonList | StConnectionList, StPerson, None]):
     """Do the nested actions for every person of a list.
 
@@ -865,7 +863,7 @@ class do_for_people(Action[StPersonList | StConnectionList, StPerson, None]):
     """
 
 
-@action("st.doForCompanies", own_node=False)
+@action("st.doForCompanies", has_outcome=False)
 class do_for_companies(Action[StCompanyList, StCompany, None]):
     """Do the nested actions for every company of a list.
 
@@ -873,7 +871,7 @@ class do_for_companies(Action[StCompanyList, StCompany, None]):
     """
 
 
-@action("st.doForPosts", own_node=False)
+@action("st.doForPosts", has_outcome=False)
 class do_for_posts(Action[StPostList, StPost, None]):
     """Do the nested actions for every post of a list.
 
@@ -881,7 +879,7 @@ class do_for_posts(Action[StPostList, StPost, None]):
     """
 
 
-@action("st.doForJobs", generations=LINKED, own_node=False)
+@action("st.doForJobs", generations=LINKED, has_outcome=False)
 class do_for_jobs(Action[StJobList, StJob, None]):
     """Do the nested actions for every job of a list.
 
@@ -889,7 +887,7 @@ class do_for_jobs(Action[StJobList, StJob, None]):
     """
 
 
-@action("st.doForSkills", generations=LINKED, own_node=False)
+@action("st.doForSkills", generations=LINKED, has_outcome=False)
 class do_for_skills(Action[StSkillList, StSkill, None]):
     """Do the nested actions for every skill of a list.
 
@@ -908,7 +906,7 @@ class do_for_skills(Action[StSkillList, StSkill, None]):
     effect="write",
     generations=LINKED,
     category="stEndorsements",
-    pair=True,
+    needs_all_targets=True,
 )
 class endorse_person_skill(Action[Root | StSkill, Nowhere, None]):
     """Endorse a skill of a person whom the account is connected to.
@@ -953,6 +951,6 @@ class retrieve_profile_viewers(Action[Root, Nowhere, list[ProfileViewer]]):
     """
 
     limit: int | None = field(
-        default=None, metadata=fact(default=20, minimum=1, maximum=300)
+        default=None, metadata=info(default=20, minimum=1, maximum=300)
     )
     since: str | None = None

@@ -10,16 +10,28 @@ from typing import Any
 from hypothesis import strategies as draws
 
 from linkedapi_async import dump_workflow
-from linkedapi_async.testing import _breaks, _trees, _values
-from linkedapi_async.testing._breaks import EDITS, Edit, arguments_of, plain, spots
-from linkedapi_async.testing._trees import AnyAction, least
-from linkedapi_async.testing._values import (
+from linkedapi_async.testing._broken_workflows import (
+    EDITS,
+    Edit,
+    arguments_of,
+    broken_workflow,
+    plain,
+    spots,
+)
+from linkedapi_async.testing._parameter_values import (
     LARGE,
-    Plan,
+    StrategySettings,
     json_values,
+    parameter_objects,
     sample,
     texts,
     wrongs_of,
+)
+from linkedapi_async.testing._workflows import (
+    AnyAction,
+    action_trees,
+    least,
+    workflow_trees,
 )
 from linkedapi_async.testing.strategies import BrokenWorkflow
 
@@ -48,16 +60,16 @@ __all__ = [
 
 Json = dict[str, Any]
 
-ANYTHING = Plan(largest=LARGE, customs=True)
+ANYTHING = StrategySettings(largest=LARGE, customs=True)
 
-actions = functools.partial(_trees.actions, plan=ANYTHING)
-broken = functools.partial(_breaks.broken, ANYTHING)
-trees = functools.partial(_trees.trees, ANYTHING)
+actions = functools.partial(action_trees, plan=ANYTHING)
+broken = functools.partial(broken_workflow, ANYTHING)
+trees = functools.partial(workflow_trees, ANYTHING)
 
 
 def checked(cls: Any, targets: tuple[str, ...] = ()) -> draws.SearchStrategy[Any]:
     """Draw an object of *cls* with these targets and any of its other parameters."""
-    return _values.checked(cls, targets, ANYTHING)
+    return parameter_objects(cls, targets, ANYTHING)
 
 
 workflows: draws.SearchStrategy[Any] = trees() | draws.lists(

@@ -12,11 +12,10 @@ from typing import Any
 import pytest
 
 from linkedapi_async import errors
-from linkedapi_async._outcomes import Completion
+from linkedapi_async._results.completion import Completion
 from linkedapi_async.errors import (
     ActionError,
     AmbiguousKeyError,
-    ChildMissingError,
     ConnectionFailedError,
     InvalidDefinitionError,
     LinkedApiError,
@@ -24,6 +23,7 @@ from linkedapi_async.errors import (
     ParameterError,
     RateLimitedError,
     RequestError,
+    ResultMissingError,
     SessionClosedError,
     StartUnknownError,
     UnknownValueWarning,
@@ -282,7 +282,7 @@ def test_the_text_is_for_people(cls: Any) -> None:
             "st.openPersonPage ('ada'): personNotFound: no such person [workflow wf-1]",
         ),
         (AmbiguousKeyError("several"), "several"),
-        (ChildMissingError("none"), "none"),
+        (ResultMissingError("none"), "none"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
 )
@@ -325,7 +325,7 @@ def test_strangers_catch_what_they_know() -> None:
         (LookupError, WorkflowNotFoundError(workflow_id="a")),
         (TimeoutError, WaitTimeoutError(seconds=1, handle=None, workflow_id="a")),
         (KeyError, AmbiguousKeyError("x")),
-        (KeyError, ChildMissingError("x")),
+        (KeyError, ResultMissingError("x")),
     ):
         with pytest.raises(base) as caught:
             raise error

@@ -17,7 +17,7 @@ import pytest
 
 import linkedapi_async
 from linkedapi_async import errors, nv, params, results, st
-from linkedapi_async._action import ACTIONS
+from linkedapi_async._results.key import ACTIONS
 
 
 HOME = pathlib.Path(linkedapi_async.__file__).parent

@@ -14,8 +14,8 @@ import pytest
 from strategies import least
 
 import linkedapi_async
-from linkedapi_async._action import ACTIONS
-from linkedapi_async._scopes import Root
+from linkedapi_async._actions.scopes import Root
+from linkedapi_async._results.key import ACTIONS
 
 
 PAIRS = "all_pairs.py"
@@ -70,7 +70,7 @@ def pairs() -> tuple[str, set[int]]:
     for parent, above in names.items():
         for child, below in names.items():
             lines.append(f"{above}.then({below})")
-            if not child.stands_under(parent):
+            if not child.may_nest_under(parent):
                 illegal.add(len(lines))
     lines.append("async def roots(session: Session) -> None:")
     for cls, name in names.items():

@@ -9,23 +9,23 @@ import click
 from click.shell_completion import get_completion_class
 
 from linkedapi_async._version import __version__
-from linkedapi_async.cli._exits import EXITS, failed
-from linkedapi_async.cli._talk import logged
+from linkedapi_async.cli._console import logged
+from linkedapi_async.cli._exit_codes import EXIT_CODES, command_error
 from linkedapi_async.errors import LinkedApiError
 
 
 # Where each command is, and what it is for: `--help` need not import them.
 COMMANDS: Final = {
-    "check": ("_look", "Say all that is wrong with workflows."),
-    "draw": ("_look", "Draw a workflow, or what came of one."),
-    "explain": ("_look", "Say what a workflow will cost."),
-    "actions": ("_look", "Look up actions: parameters, limits, places."),
-    "run": ("_work", "Run a workflow and print what it brings."),
-    "batch": ("_campaign", "Run one workflow per row of a file."),
-    "status": ("_work", "Say how workflows are."),
-    "wait": ("_work", "Wait for workflows and print what they bring."),
-    "cancel": ("_work", "Cancel workflows."),
-    "resume": ("_work", "Pick up what earlier runs have left."),
+    "check": ("_inspect", "Say all that is wrong with workflows."),
+    "draw": ("_inspect", "Draw a workflow, or what came of one."),
+    "explain": ("_inspect", "Say what a workflow will cost."),
+    "actions": ("_inspect", "Look up actions: parameters, limits, places."),
+    "run": ("_workflows", "Run a workflow and print what it brings."),
+    "batch": ("_batch", "Run one workflow per row of a file."),
+    "status": ("_workflows", "Say how workflows are."),
+    "wait": ("_workflows", "Wait for workflows and print what they bring."),
+    "cancel": ("_workflows", "Cancel workflows."),
+    "recover": ("_workflows", "Pick up what earlier runs have left."),
     "sandbox": ("_serve", "Run a local server that behaves like the API."),
     "webhook": ("_serve", "Receive webhooks."),
 }
@@ -79,7 +79,7 @@ class App(click.Group):
             with logged():
                 return super().invoke(ctx)
         except LinkedApiError as error:
-            raise failed(error) from error
+            raise command_error(error) from error
 
 
 @click.group(cls=App, context_settings={"help_option_names": ["-h", "--help"]})
@@ -124,6 +124,6 @@ def exit_codes() -> None:
     Examples:
       linkedapi exit-codes
     """
-    for known in sorted(EXITS, key=lambda known: known.status):
+    for known in sorted(EXIT_CODES, key=lambda known: known.status):
         names = ", ".join(error.__name__ for error in known.errors)
         click.echo(f"{known.status:>3}  {known.when}{f' ({names})' if names else ''}")

@@ -1,408 +1,239 @@
-"""One workflow per row of a file, once each, however often the run is interrupted.
-
-The journal says what was started, the results what came. A row is known by its key: by
-default a digest of its workflow, so that rows may be added, removed and moved between
-two runs, and nothing that was started is started again.
-"""
+"""The command ``batch``: one workflow per row of a file."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import shlex
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import attrs
+import click
 
-from linkedapi_async import _wire
-from linkedapi_async._account import Account
-from linkedapi_async._fields import Generation
-from linkedapi_async._handle import WorkflowHandle
-from linkedapi_async._wire import Roots
-from linkedapi_async.cli._exits import FAILED, Failed, status_of
-from linkedapi_async.cli._pace import Pace
-from linkedapi_async.cli._people import Person
-from linkedapi_async.cli._stop import Stop
-from linkedapi_async.cli._talk import complain
-from linkedapi_async.cli._template import Problem, Template
-from linkedapi_async.errors import (
-    JournalError,
-    LinkedApiError,
-    RejectedError,
-    StartUnknownError,
-    WorkflowCancelledError,
-    WorkflowError,
-    WorkflowFailedError,
-    WorkflowNotFoundError,
+from linkedapi_async._actions.action import Action
+from linkedapi_async._wire.dump import dump_workflow
+from linkedapi_async.cli._batch_runner import Batch, BatchRunner, checked, written_keys
+from linkedapi_async.cli._console import ask
+from linkedapi_async.cli._credentials import (
+    Credentials,
+    credential_options,
+    credentials,
 )
+from linkedapi_async.cli._exit_codes import CommandError
+from linkedapi_async.cli._output import as_json
+from linkedapi_async.cli._progress import Progress, progress_display
+from linkedapi_async.cli._row_input import read_rows
+from linkedapi_async.cli._signals import SignalHandler
+from linkedapi_async.cli._template import Template
+from linkedapi_async.cli._workflow_input import read_definition, writing_actions
+from linkedapi_async.explain import explain_batch
 from linkedapi_async.export import JsonlWriter
-from linkedapi_async.journal import How, Journal, Row
 
 
-MOST_PROBLEMS: Final = 50
-"""How many problems are listed at most."""
+@attrs.frozen(kw_only=True)
+class BatchFiles:
+    """Where a batch keeps what it knows, and how it is called again."""
 
-_OF_THE_ROW: Final = (WorkflowError, RejectedError, StartUnknownError)
-"""Why a start may fail that says nothing of other rows."""
-
-
-@attrs.frozen(eq=False)
-class Item:
-    """A row with its key."""
-
-    key: str
-    person: Person
-
-
-@attrs.frozen
-class Batch:
-    """All rows of an input, checked: nothing was sent yet."""
-
-    template: Template
-    items: tuple[Item, ...]
-    generation: Generation | None
-
-    def workflow(self, item: Item) -> Roots:
-        """Return the workflow of a row."""
-        filled = self.template.fill(item.person.values, self.generation)
-        assert not isinstance(filled, list)  # noqa: S101  # it was checked
-        return filled
-
-    def workflows(self) -> Iterator[Roots]:
-        """Make the workflows of all rows, one after the other."""
-        return (self.workflow(item) for item in self.items)
-
-
-def checked(
-    template: Template,
-    people: Sequence[Person],
-    *,
-    source: str,
-    key: str | None,
-    generation: Generation | None,
-) -> Batch:
-    """Return the batch of *people*, every row filled and checked.
-
-    Args:
-        template: A workflow with placeholders.
-        people: The rows.
-        source: What the input is called in messages.
-        key: The column that tells rows apart; None makes a digest of each workflow.
-        generation: The generation of the API that has to take them.
-
-    Raises:
-        Failed: With all problems, each with its line, column and path.
-    """
-    told = [f"the template: {p}" for p in template.problems]
-    told += [f"{source}: {p}" for p in template.missing(_columns(people))]
-    if told:
-        raise _refused(told)
-    items: dict[str, Item] = {}
-    for person in people:
-        where = f"{source}:{person.line}"
-        filled = template.fill(person.values, generation)
-        if isinstance(filled, list):
-            told += [f"{where}: {problem}" for problem in filled]
-            continue
-        name = _digest(filled) if key is None else person.values.get(key)
-        if not isinstance(name, str) or not name.strip():
-            what = "no such column" if key not in person.values else "a text is due"
-            told.append(f"{where}: {Problem(f'as a key {what}', '', (str(key),))}")
-        elif name in items:
-            other = items[name].person.line
-            same = "is the workflow" if key is None else f"has the key {name!r}"
-            hint = "; remove it, or tell them apart with --key" if key is None else ""
-            told.append(f"{where}: {same} of line {other}{hint}")
-        else:
-            items[name] = Item(name, person)
-    if told:
-        raise _refused(told)
-    return Batch(template, tuple(items.values()), generation)
-
-
-def _columns(people: Sequence[Person]) -> list[str]:
-    return [*dict.fromkeys(name for person in people for name in person.values)]
-
-
-def _digest(roots: Roots) -> str:
-    # Sorted: the order of what a template says of one action does not matter.
-    text = json.dumps(_wire.dump_workflow(roots), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def _refused(told: Sequence[str]) -> Failed:
-    more = len(told) - MOST_PROBLEMS
-    lines = [*told[:MOST_PROBLEMS], *([f"and {more} more"] if more > 0 else [])]
-    plural = "" if len(told) == 1 else "s"
-    head = f"{len(told)} problem{plural}; nothing was sent"
-    return Failed("\n  ".join([head, *lines]), status_of(WorkflowError("")))
-
-
-def written_keys(path: Path) -> set[str]:
-    """Return the keys of the rows that a results file has.
-
-    Raises:
-        Failed: It has a line that is of no batch.
-    """
-    keys: set[str] = set()
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                found = _wire.decode(line)
-                keys.add(found["key"])
-            except (ValueError, TypeError, KeyError):
-                message = (
-                    f"{path}:{number} is no result of a batch; choose another --out"
-                )
-                raise Failed(message) from None
-    return keys
-
-
-@attrs.define(eq=False)
-class Run:
-    """One run of a batch, with what earlier ones have left.
-
-    Args:
-        batch: What is to be done.
-        accounts: The accounts of an entered session, by name.
-        journal: Its journal.
-        results: Where results are written.
-        limit: How many rows are in flight on each account at most.
-        stop: Hears when no more is to be started.
-        pace: Is told of what ends.
-        changed: Is called when *pace* has changed.
-    """
-
-    batch: Batch
-    accounts: Mapping[str, Account]
-    journal: Journal
-    results: JsonlWriter
+    results: Path
+    journal: Path
     limit: int
-    stop: Stop
-    pace: Pace
-    changed: Callable[[], None]
-    unknown: int = 0
-    """Rows of which nobody knows whether they were started."""
-    refused: int = 0
-    """Rows that the API would not start."""
-    trouble: Exception | None = None
-    """Why an account, or all of it, came to a halt first."""
-    _halted: bool = False
-    _pool: deque[Item] = attrs.field(factory=deque)
-    _own: dict[str, deque[Item]] = attrs.field(factory=dict)
-    _items: dict[str, Item] = attrs.field(factory=dict)
-    _new: set[str] = attrs.field(factory=set)
-    _resting: set[str] = attrs.field(factory=set)
-    _statuses: set[int] = attrs.field(factory=set)
+    again: str
 
-    async def go(self, written: set[str]) -> None:
-        """Start what was not started, wait for all of it, write down what came.
 
-        Args:
-            written: The keys of the rows that the results have already.
-        """
-        self._items = {item.key: item for item in self.batch.items}
-        self._own = {name: deque() for name in self.accounts}
-        await self._sort(written)
-        while self._may_start():
-            async with asyncio.TaskGroup() as workers:
-                for account in self._awake():
-                    workers.create_task(self._work(account))
+@click.command(short_help="Run one workflow per row of a file.")
+@click.argument("template", metavar="TEMPLATE")
+@click.option(
+    "--from",
+    "source",
+    required=True,
+    metavar="FILE",
+    help="The rows: CSV in UTF-8, or JSON Lines (.jsonl).",
+)
+@click.option(
+    "--out",
+    required=True,
+    metavar="FILE",
+    help="Where results go, one line of JSON for each row.",
+)
+@click.option(
+    "--journal",
+    metavar="FILE",
+    help="Where to note what was started; by default the results' name and .journal.",
+)
+@click.option(
+    "--key",
+    metavar="COLUMN",
+    help="The column that tells rows apart; by default their workflows do.",
+)
+@click.option(
+    "--delimiter", default=",", show_default=True, help="What stands between cells."
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    default=20,
+    show_default=True,
+    help="How many are in flight on each account at most.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask before it writes.")
+@click.option("--dry-run", is_flag=True, help="Print what would be sent, send nothing.")
+@credential_options
+@click.pass_context
+def batch(
+    context: click.Context,
+    /,
+    *,
+    template: str,
+    source: str,
+    out: str,
+    journal: str | None,
+    key: str | None,
+    delimiter: str,
+    limit: int,
+    yes: bool,
+    dry_run: bool,
+    **way: Any,
+) -> None:
+    """Run one workflow per row of a file, each row once.
 
-    def _may_start(self) -> bool:
-        """Return whether there is something to do, and somebody who may do it."""
-        if self.stop.heard or self._halted:
-            return False
-        return any(self._own[a.name] or self._pool for a in self._awake())
+    TEMPLATE is a workflow in JSON, or module:attribute, with placeholders in its texts:
+    {{column}} becomes the cell. A value that is only a placeholder takes the type that
+    its parameter needs, a list being split at ; and left out where its cell is empty.
+    {{column?}} may be empty inside of a text. All rows are filled and checked before
+    anything is sent.
 
-    def _awake(self) -> list[Account]:
-        return [a for name, a in self.accounts.items() if name not in self._resting]
+    Killed at any point and started again, it goes on where it was: nothing is started
+    twice, and each row comes into the results once. A row is known by its workflow (or
+    its --key), so the rows may be added to, removed and moved in between. A start that
+    nobody knows the fate of is not repeated; "linkedapi recover" decides on it. With
+    several --accounts, each takes the next row when it has room.
 
-    @property
-    def left(self) -> int:
-        """How many rows are not in the results."""
-        return self.pace.total - self.pace.done
+    The first Ctrl-C, or SIGTERM, starts nothing more and waits for what is in flight;
+    the second leaves at once. Neither loses anything.
 
-    @property
-    def status(self) -> int:
-        """The exit status, but for signals."""
-        if self.trouble is not None:
-            return status_of(self.trouble)
-        if self.unknown:
-            return status_of(StartUnknownError("", account=""))
-        return min(self._statuses, default=0)
+    \b
+    Examples:
+      linkedapi batch hello.json --from people.csv --out results.jsonl --dry-run
+      linkedapi batch visit.json --from people.csv --out visits.jsonl --key url
+      linkedapi batch hello.json --from people.csv --out results.jsonl --yes
+    """
+    way_in = credentials(**way)
+    with way_in.talk.warnings():
+        made = checked(
+            Template(_definition(template)),
+            read_rows(source, delimiter=_character(delimiter)),
+            source=source,
+            key=key,
+            generation=way_in.generation,
+        )
+    if dry_run:
+        _show(made, way_in)
+        return
+    again = shlex.join(["linkedapi", *context.meta["arguments"]])
+    place = BatchFiles(
+        results=Path(out),
+        journal=Path(journal or f"{out}.journal"),
+        limit=limit,
+        again=again,
+    )
+    _confirm(made, way_in, yes=yes)
+    try:
+        status = asyncio.run(_run(made, way_in, place))
+    except FileNotFoundError as error:
+        message = f"{error.filename}: {error.strerror}"
+        raise CommandError(message) from error
+    if status:
+        context.exit(status)
 
-    # What earlier runs have left
 
-    async def _sort(self, written: set[str]) -> None:
-        """Look each row up in the journal: done, under way, doubtful, or new."""
-        told: list[str] = []
-        for item in self.batch.items:
-            row = await self.journal.row(item.key)
-            problem = row and self._misfit(item, row)
-            if problem:
-                told.append(f"line {item.person.line}: {problem}")
-            elif row is None:
-                if item.key in written:
-                    self.pace.done += 1
-                else:
-                    self._pool.append(item)
-            elif row.state == "unknown":
-                self._doubt(item)
-            elif item.key in written:
-                self.pace.done += 1
-                if row.state == "finished":
-                    await self.journal.delivered(item.key)
-            elif row.state == "delivered":
-                self._write(item, row.account, row.workflow_id, row.how, row.ending)
-            else:
-                self._own[row.account].append(item)
-        if told:
-            raise _refused(told)
-        self.changed()
+def _character(delimiter: str) -> str:
+    found = delimiter.replace("\\t", "\t")
+    if len(found) != 1:
+        message = f"--delimiter: one character, or \\t, is due, got {delimiter!r}"
+        raise CommandError(message)
+    return found
 
-    def _misfit(self, item: Item, row: Row) -> str | None:
-        """Return why a row of the journal is not this row, if it is not."""
-        definition = _wire.dump_workflow(self.batch.workflow(item))
-        if _wire.decode(row.definition) != definition:
-            return (
-                f"{item.key!r} was started with another workflow; give it another key, "
-                "or begin a batch of its own with another --out"
-            )
-        if row.state in {"taken", "finished"} and row.account not in self.accounts:
-            return f"it was started on the account {row.account!r}, which is not here"
-        return None
 
-    # One account
+def _definition(template: str) -> Any:
+    """Return the JSON of a template; a built workflow has placeholders in its texts."""
+    found = read_definition(template)
+    if isinstance(found, Action | tuple):
+        return dump_workflow(found)
+    return found
 
-    async def _work(self, account: Account) -> None:
-        """Run rows on an account until there are none, or it cannot go on."""
-        self._count_accounts()
-        stream = account.as_completed(self._draw(account.name), limit=self.limit)
-        async with stream as done:
-            async for handle in done:
-                try:
-                    await self._ended(account.name, handle)
-                except OSError as error:
-                    # Not acknowledged: the next run writes it down.
-                    self._halt(error)
-                    break
 
-    def _draw(self, name: str) -> Iterator[tuple[str, Any]]:
-        """Yield rows for an account: its own of earlier runs, then from the pool."""
-        while not (self.stop.heard or self._halted or name in self._resting):
-            queue = self._own[name] or self._pool
-            if not queue:
-                return
-            item = queue.popleft()
-            if queue is self._pool:
-                self._new.add(item.key)
-                self.pace.begin(asyncio.get_running_loop().time())
-            self.pace.in_flight += 1
-            self.changed()
-            # As JSON, which tells a list of one from one.
-            yield item.key, _wire.dump_workflow(self.batch.workflow(item))
+def _show(made: Batch, way_in: Credentials) -> None:
+    """Print what would be sent, one line of JSON for each row."""
+    for item in made.items:
+        definition = dump_workflow(made.workflow(item))
+        line = {"key": item.key, "line": item.person.line, "workflow": definition}
+        click.echo(as_json(line, indent=None))
+    way_in.talk.say(str(_cost(made, way_in)))
+    way_in.talk.say(f"{len(made.items)} would be sent to {way_in.base_url}")
 
-    async def _ended(self, name: str, handle: WorkflowHandle[Any]) -> None:
-        """Deal with the end of a row, or with a start that failed."""
-        item = self._items[str(handle.key)]
-        self.pace.in_flight -= 1
-        failure = handle.failure
-        if failure is None:
-            completion = await handle.completion()
-            self._write(item, name, handle.workflow_id, "completed", completion.raw)
-        elif isinstance(failure, WorkflowFailedError):
-            facts = {"reason": failure.reason, "message": failure.explanation}
-            self._write(item, name, handle.workflow_id, "failed", facts)
-        elif isinstance(failure, WorkflowCancelledError):
-            self._write(item, name, handle.workflow_id, "cancelled", None)
-        elif isinstance(failure, WorkflowNotFoundError):
-            self._write(item, name, handle.workflow_id, "lost", None)
-        else:
-            self._not_done(item, handle, failure)
-        self.changed()
 
-    def _not_done(
-        self, item: Item, handle: WorkflowHandle[Any], error: Exception
-    ) -> None:
-        """Deal with a row that has no result, and will have none in this run."""
-        if isinstance(error, StartUnknownError):
-            self._doubt(item)
-        elif isinstance(error, _OF_THE_ROW):
-            self.refused += 1
-            self._statuses.add(status_of(error))
-            complain(f"line {item.person.line}: not started: {error}")
-        elif isinstance(error, JournalError):
-            self._halt(error)
-        else:
-            # It speaks of the account: another one may start what this one did not.
-            if handle.workflow_id is None:
-                self._pool.appendleft(item)
-            self._rest(handle.account.name, error)
+def _cost(made: Batch, way_in: Credentials) -> object:
+    return explain_batch(
+        made.workflows(),
+        generation=made.generation or "linked_api",
+        accounts=max(1, len(way_in.accounts)),
+    )
 
-    def _doubt(self, item: Item) -> None:
-        self.unknown += 1
-        complain(
-            f"line {item.person.line}: nobody knows whether it was started, as "
-            f"{item.key!r}; the account's history shows it"
+
+def _confirm(made: Batch, way_in: Credentials, *, yes: bool) -> None:
+    first = next(made.workflows())
+    writes = writing_actions(first)
+    if writes:
+        if not yes:
+            way_in.talk.say(str(_cost(made, way_in)))
+        lines = "\n  ".join(writes)
+        question = (
+            f"This writes to LinkedIn, for {len(made.items)} rows:\n  {lines}\nSend"
+        )
+        ask(question, yes=yes)
+
+
+async def _run(made: Batch, way_in: Credentials, place: BatchFiles) -> int:
+    """Run a batch, and return the exit status."""
+    pace = Progress(total=len(made.items))
+
+    def first() -> str:
+        """Return what is said at the first signal."""
+        return (
+            f"nothing more is started, {pace.in_flight} in flight end first; "
+            "again to leave at once, nothing is lost"
         )
 
-    def _rest(self, name: str, error: Exception) -> None:
-        if name not in self._resting:
-            self._resting.add(name)
-            self._count_accounts()
-            self.trouble = self.trouble or error
-            complain(f"the account {name} starts nothing more: {error}")
+    def last() -> str:
+        """Return how to go on."""
+        return f"{pace.done} of {pace.total} done; go on with: {place.again}"
 
-    def _halt(self, error: Exception) -> None:
-        self._halted = True
-        self.trouble = error
-        complain(f"nothing more is started: {error}")
-
-    def _count_accounts(self) -> None:
-        self.pace.accounts = len(self.accounts) - len(self._resting)
-
-    def _write(
-        self,
-        item: Item,
-        account: str,
-        workflow_id: str | None,
-        how: How | None,
-        raw: Any,
-    ) -> None:
-        """Write one line of results, on disk when this returns."""
-        if isinstance(raw, bytes):
-            raw = _wire.decode(raw)
-        line = {
-            "key": item.key,
-            "line": item.person.line,
-            "account": account,
-            "workflowId": workflow_id,
-            "status": how,
-            "input": item.person.values,
-        }
-        errors: Sequence[LinkedApiError] = ()
-        bad = how != "completed"
-        if how == "completed":
-            completion = _wire.read_completion(raw, workflow_id=workflow_id)
-            errors = completion.errors
-            bad = any(not root.success for root in completion.roots)
-            line["errors"] = [
-                {"actionType": e.action_type, "type": e.type, "message": e.message}
-                for e in completion.errors
-            ]
-            line["completion"] = raw
-        elif raw is not None:
-            line["failure"] = raw
-        self.results.write(line)
-        self.pace.done += 1
-        if item.key in self._new:
-            self.pace.ended(asyncio.get_running_loop().time())
-        if bad:
-            self.pace.failed += 1
-            self._statuses.add(FAILED)
-            why = next((str(error) for error in errors), how)
-            complain(f"line {item.person.line}: {why}")
+    with JsonlWriter(place.results, append=True, fsync=True) as results:
+        written = written_keys(place.results)
+        async with way_in.session(journal=place.journal) as session:
+            assert session.journal is not None  # noqa: S101  # it was given one
+            with (
+                SignalHandler(first, last) as stop,
+                progress_display(pace, way_in.talk) as changed,
+            ):
+                run = BatchRunner(
+                    batch=made,
+                    accounts=way_in.all(session),
+                    journal=session.journal,
+                    results=results,
+                    limit=place.limit,
+                    stop=stop,
+                    pace=pace,
+                    changed=changed,
+                )
+                await run.go(written)
+    if stop.heard:
+        raise stop.failure()
+    if run.unknown:
+        way_in.talk.say(
+            f"{run.unknown} may have been started: linkedapi recover "
+            f"{shlex.quote(str(place.journal))} tells how to decide"
+        )
+    if run.left:
+        way_in.talk.say(last())
+    return run.status

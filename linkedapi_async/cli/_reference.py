@@ -10,9 +10,16 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from linkedapi_async import nv, st
-from linkedapi_async._action import ACTIONS
-from linkedapi_async._fields import Choice, Either, Fact, Many, Nested, Row, Spec, rows
-from linkedapi_async._scopes import Root
+from linkedapi_async._actions.parameters import Parameter, ParameterInfo, parameters_of
+from linkedapi_async._actions.scopes import Root
+from linkedapi_async._actions.validators import (
+    Enum,
+    ListOf,
+    Object,
+    StringOrObject,
+    Validator,
+)
+from linkedapi_async._results.key import ACTIONS
 
 
 CATALOGUE: Final = (st, nv)
@@ -39,20 +46,20 @@ def reference(cls: Any) -> dict[str, Any]:
             name for name, other in ACTIONS.items() if cls.opens in other.where
         ],
         "yields": _named(cls.result),
-        "parameters": [_parameter(row, told) for row in rows(cls)],
+        "parameters": [_parameter(row, told) for row in parameters_of(cls)],
     }
 
 
-def _parameter(row: Row, told: Mapping[str, str]) -> dict[str, Any]:
-    known: Fact = row.fact
+def _parameter(row: Parameter, told: Mapping[str, str]) -> dict[str, Any]:
+    known: ParameterInfo = row.info
     facts = {
-        "name": row.wire,
-        "type": _type(row.spec),
+        "name": row.json_name,
+        "type": _type(row.validator),
         "required": row.required,
         "target": known.target or None,
-        "values": _words(row.spec),
-        "fields": _fields(row.spec),
-        "generations": list(known.only),
+        "values": _words(row.validator),
+        "fields": _fields(row.validator),
+        "generations": list(known.generations),
         "default": _plain(known.default),
         "minimum": known.minimum,
         "maximum": _plain(known.maximum),
@@ -69,10 +76,10 @@ def _documented(cls: Any) -> tuple[str, str | None, dict[str, str]]:
     told: dict[str, str] = {}
     name = ""
     for line in lines:
-        found = _ARGUMENT.match(line)
-        if found:
-            name = found[1]
-            told[name] = found[2]
+        search_actions = _ARGUMENT.match(line)
+        if search_actions:
+            name = search_actions[1]
+            told[name] = search_actions[2]
         elif name and line.startswith("        "):
             told[name] += f" {line.strip()}"
         else:
@@ -84,30 +91,30 @@ def _plain(value: Any) -> Any:
     return dict(value) if isinstance(value, Mapping) else value
 
 
-def _type(spec: Spec) -> str:
-    if isinstance(spec, Many):
+def _type(spec: Validator) -> str:
+    if isinstance(spec, ListOf):
         return f"list of {_type(spec.item)}"
-    if isinstance(spec, Nested):
+    if isinstance(spec, Object):
         return spec.cls.__name__
-    if isinstance(spec, Either):
+    if isinstance(spec, StringOrObject):
         return f"string or {_type(spec.nested)}"
     return {"a whole number": "integer", "True or False": "boolean"}.get(
-        spec.due, "string"
+        spec.expected, "string"
     )
 
 
-def _words(spec: Spec) -> list[str] | None:
-    inner = spec.item if isinstance(spec, Many) else spec
-    return list(inner.known) if isinstance(inner, Choice) else None
+def _words(spec: Validator) -> list[str] | None:
+    inner = spec.item if isinstance(spec, ListOf) else spec
+    return list(inner.known) if isinstance(inner, Enum) else None
 
 
-def _fields(spec: Spec) -> list[dict[str, Any]] | None:
+def _fields(spec: Validator) -> list[dict[str, Any]] | None:
     """Return what an object as a parameter has inside."""
-    inner = spec.item if isinstance(spec, Many) else spec
-    nested = inner.nested if isinstance(inner, Either) else inner
-    if not isinstance(nested, Nested):
+    inner = spec.item if isinstance(spec, ListOf) else spec
+    nested = inner.nested if isinstance(inner, StringOrObject) else inner
+    if not isinstance(nested, Object):
         return None
-    return [_parameter(row, {}) for row in rows(nested.cls)]
+    return [_parameter(row, {}) for row in parameters_of(nested.cls)]
 
 
 def _named(result: Any) -> str | None:
@@ -117,7 +124,7 @@ def _named(result: Any) -> str | None:
     return f"list of {item.__name__}" if item else str(result.__name__)
 
 
-def found(words: str) -> list[dict[str, Any]]:
+def search_actions(words: str) -> list[dict[str, Any]]:
     """Return the references of the actions that *words* mean.
 
     The one of that name, in the API's spelling or Python's; otherwise all that have
@@ -137,7 +144,7 @@ def found(words: str) -> list[dict[str, Any]]:
     ]
 
 
-def report(one: Mapping[str, Any]) -> Iterator[str]:
+def format_action(one: Mapping[str, Any]) -> Iterator[str]:
     """Yield the lines of a reference for people."""
     yield f"{one['actionType']}  ({one['builder']})"
     yield f"  {one['summary']}"

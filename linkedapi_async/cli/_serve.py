@@ -8,11 +8,11 @@ from typing import Final
 import click
 from aiohttp import web
 
-from linkedapi_async.cli._access import variables
-from linkedapi_async.cli._exits import Failed
-from linkedapi_async.cli._results import as_json
-from linkedapi_async.cli._stop import Stop
-from linkedapi_async.cli._talk import Talk, quiet_option
+from linkedapi_async.cli._console import Console, quiet_option
+from linkedapi_async.cli._credentials import variables
+from linkedapi_async.cli._exit_codes import CommandError
+from linkedapi_async.cli._output import as_json
+from linkedapi_async.cli._signals import SignalHandler
 from linkedapi_async.sandbox import Sandbox
 from linkedapi_async.webhooks import Event, WebhookReceiver
 
@@ -59,15 +59,15 @@ def sandbox(*, host: str, port: int, speed: float, seed: int, quiet: bool) -> No
     """
     box = Sandbox(speed=speed, seed=seed, host=host, port=port)
     try:
-        asyncio.run(_serve(box, Talk(quiet)))
+        asyncio.run(_serve(box, Console(quiet)))
     except OSError as error:
         raise _cannot_listen(host, port, error) from error
 
 
-async def _serve(box: Sandbox, talk: Talk) -> None:
+async def _serve(box: Sandbox, talk: Console) -> None:
     async with box:
         # Whoever reads the URL may send a signal at once.
-        with Stop(lambda: "the sandbox ends", lambda: "") as stop:
+        with SignalHandler(lambda: "the sandbox ends", lambda: "") as stop:
             click.echo(box.url)
             talk.say(
                 "any tokens will do: LINKED_API_TOKEN=sandbox "
@@ -77,8 +77,8 @@ async def _serve(box: Sandbox, talk: Talk) -> None:
             await stop.wait()
 
 
-def _cannot_listen(host: str, port: int, error: OSError) -> Failed:
-    return Failed(f"cannot listen at {host}:{port}: {error.strerror or error}")
+def _cannot_listen(host: str, port: int, error: OSError) -> CommandError:
+    return CommandError(f"cannot listen at {host}:{port}: {error.strerror or error}")
 
 
 @click.group(short_help="Receive webhooks.")
@@ -130,18 +130,18 @@ def listen(
     secrets = [found[name] for name in SECRETS if found.get(name)]
     if not secrets and not allow_unsigned:
         message = f"{SECRETS[0]} is not set; --allow-unsigned does without"
-        raise Failed(message)
+        raise CommandError(message)
     if not path.startswith("/") or "{" in path:
         message = f"--path: a path such as /hook is due, got {path!r}"
-        raise Failed(message)
+        raise CommandError(message)
     try:
         receiver = WebhookReceiver(
             secrets=secrets, allow_unsigned=allow_unsigned and not secrets
         )
     except ValueError as error:
-        raise Failed(str(error)) from None
+        raise CommandError(str(error)) from None
     try:
-        asyncio.run(_listen(receiver, (host, port), path, count, Talk(quiet)))
+        asyncio.run(_listen(receiver, (host, port), path, count, Console(quiet)))
     except OSError as error:
         raise _cannot_listen(host, port, error) from error
 
@@ -151,7 +151,7 @@ async def _listen(
     address: tuple[str, int],
     path: str,
     count: int | None,
-    talk: Talk,
+    talk: Console,
 ) -> None:
     enough = asyncio.Event()
 
@@ -170,7 +170,7 @@ async def _listen(
         site = web.TCPSite(runner, *address)
         await site.start()
         host, port = runner.addresses[0][:2]
-        with Stop(lambda: "the receiver ends", lambda: "") as stop:
+        with SignalHandler(lambda: "the receiver ends", lambda: "") as stop:
             talk.say(f"listening at http://{host}:{port}{path}")
             heard = asyncio.ensure_future(stop.wait())
             done = asyncio.ensure_future(enough.wait())

@@ -14,39 +14,34 @@ from typing import Any, Final
 
 import attrs
 
-from linkedapi_async import _wire
-from linkedapi_async._action import ACTIONS
-from linkedapi_async._fields import (
-    Checked,
-    Choice,
-    Either,
-    Flag,
-    Generation,
-    Many,
-    Nested,
-    Spec,
-    Text,
-    Whole,
-    nearest,
-    rows,
-    shown,
-    wire_name,
+from linkedapi_async._actions.action import Roots
+from linkedapi_async._actions.parameters import Validated, parameters_of
+from linkedapi_async._actions.validators import (
+    Boolean,
+    Enum,
+    Integer,
+    ListOf,
+    Object,
+    String,
+    StringOrObject,
+    Validator,
 )
-from linkedapi_async._wire import Roots
-from linkedapi_async.cli import _source
-from linkedapi_async.errors import (
-    InvalidDefinitionError,
-    ParameterError,
-    WorkflowError,
-)
+from linkedapi_async._results.key import ACTIONS
+from linkedapi_async._types import Generation
+from linkedapi_async._utils.json import decode_json, encode_json
+from linkedapi_async._utils.spelling import json_name, nearest
+from linkedapi_async._utils.text import short_repr
+from linkedapi_async._wire.load import load_workflow
+from linkedapi_async.cli._workflow_input import find_unsupported
+from linkedapi_async.errors import InvalidDefinitionError, ParameterError, WorkflowError
 
 
-_HOLE: Final = re.compile(r"\{\{\s*([^{}]*?[^{}?\s])\s*(\?)?\s*\}\}")
+_PLACEHOLDER: Final = re.compile(r"\{\{\s*([^{}]*?[^{}?\s])\s*(\?)?\s*\}\}")
 _WORDS: Final = {
     **dict.fromkeys(("true", "yes", "1"), True),
     **dict.fromkeys(("false", "no", "0"), False),
 }
-_LEFT_OUT: Final[Any] = object()
+_OMIT: Final[Any] = object()
 
 
 @attrs.frozen
@@ -66,7 +61,7 @@ class Problem:
         return ": ".join([*where, *filter(None, [self.path]), self.reason])
 
 
-class _Misfit(Exception):  # noqa: N818  # a value, like Refused
+class _RenderError(Exception):  # a value, like Refused
     """A cell does not fit; *columns* says which."""
 
     def __init__(self, reason: str, columns: Sequence[str]) -> None:
@@ -102,13 +97,15 @@ class Template:
                 if name == "actionType" and any("{{" in text for text in texts):
                     yield Problem("actionType: no placeholder may stand here", path)
                     continue
-                found = [hole[1] for text in texts for hole in _HOLE.finditer(text)]
+                found = [
+                    hole[1] for text in texts for hole in _PLACEHOLDER.finditer(text)
+                ]
                 if found:
                     self._columns[path, name] = tuple(dict.fromkeys(found))
                 for text in texts:
-                    rest = _HOLE.sub("", text)
+                    rest = _PLACEHOLDER.sub("", text)
                     if "{{" in rest or "}}" in rest:
-                        reason = f"{name}: {shown(text)} has half a placeholder"
+                        reason = f"{name}: {short_repr(text)} has half a placeholder"
                         yield Problem(reason, path)
 
     def missing(self, columns: Iterable[str]) -> Iterator[Problem]:
@@ -134,15 +131,15 @@ class Template:
             values: Its cells by column.
             generation: The generation of the API that has to take it.
         """
-        filling = _Filling(values)
+        filling = _Renderer(values)
         definition = filling.tree(self._definition)
         if filling.problems:
             return filling.problems
         try:
-            roots: Roots = _wire.load_workflow(definition)
+            roots: Roots = load_workflow(definition)
         except InvalidDefinitionError as error:
             return [self._told(problem) for problem in error.problems]
-        unfit = _source.unfit(roots, generation) if generation else ()
+        unfit = find_unsupported(roots, generation) if generation else ()
         return [self._told(problem) for problem in unfit] or roots
 
     def _told(self, problem: WorkflowError) -> Problem:
@@ -150,7 +147,7 @@ class Template:
         if isinstance(problem, ParameterError):
             # "st.searchPeople: filter" owns what is inside of the filter.
             inner = problem.owner.partition(": ")[2] or problem.parameter
-            name = wire_name(re.split(r"[\[. ]", inner)[0])
+            name = json_name(re.split(r"[\[. ]", inner)[0])
             columns = self._columns.get((problem.path, name), ())
         return Problem(problem.message, problem.path, columns)
 
@@ -179,7 +176,7 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(item)
 
 
-class _Filling:
+class _Renderer:
     """One pass through a definition with the cells of one row."""
 
     def __init__(self, values: Mapping[str, Any]) -> None:
@@ -210,28 +207,32 @@ class _Filling:
                 continue
             try:
                 filled = self._value(value, specs.get(name))
-            except _Misfit as misfit:
+            except _RenderError as misfit:
                 reason = f"{name}: {misfit}"
                 self.problems.append(Problem(reason, path, misfit.columns))
                 continue
-            if filled is not _LEFT_OUT:
+            if filled is not _OMIT:
                 made[name] = filled
         return made
 
-    def _value(self, value: Any, spec: Spec | None) -> Any:
+    def _value(self, value: Any, spec: Validator | None) -> Any:
         """Return *value* filled; *spec* says what is due, if that is known."""
         if isinstance(value, str):
-            hole = _HOLE.fullmatch(value)
-            return self._typed(hole[1], spec) if hole else _HOLE.sub(self._text, value)
+            hole = _PLACEHOLDER.fullmatch(value)
+            return (
+                self._typed(hole[1], spec)
+                if hole
+                else _PLACEHOLDER.sub(self._text, value)
+            )
         if isinstance(value, list):
-            inner = spec.item if isinstance(spec, Many) else None
+            inner = spec.item if isinstance(spec, ListOf) else None
             items = [self._value(item, inner) for item in value]
-            return [item for item in items if item is not _LEFT_OUT]
+            return [item for item in items if item is not _OMIT]
         if isinstance(value, dict):
-            nested = spec.nested if isinstance(spec, Either) else spec
-            specs = _specs(nested.cls if isinstance(nested, Nested) else None)
+            nested = spec.nested if isinstance(spec, StringOrObject) else spec
+            specs = _specs(nested.cls if isinstance(nested, Object) else None)
             pairs = {k: self._value(v, specs.get(k)) for k, v in value.items()}
-            return {k: v for k, v in pairs.items() if v is not _LEFT_OUT}
+            return {k: v for k, v in pairs.items() if v is not _OMIT}
         return value
 
     def _text(self, hole: re.Match[str]) -> str:
@@ -242,68 +243,74 @@ class _Filling:
         if cell is None and optional:
             return ""
         if isinstance(cell, int | float):
-            return _wire.encode(cell).decode()
+            return encode_json(cell).decode()
         what = "is empty" if cell is None or isinstance(cell, str) else "is no text"
         reason = f"the cell {what}; write {{{{{hole[1]}?}}}} where it may be empty"
-        raise _Misfit(reason, [hole[1]])
+        raise _RenderError(reason, [hole[1]])
 
-    def _typed(self, column: str, spec: Spec | None) -> Any:
+    def _typed(self, column: str, spec: Validator | None) -> Any:
         """Return a cell that is all of a value, in the type that is due."""
         cell = self._cell(column)
         if cell is None or (isinstance(cell, str) and not cell.strip()):
-            return _LEFT_OUT
+            return _OMIT
         try:
             return _converted(cell, spec)
         except ValueError:
-            reason = f"{_due(spec)} is due, got {shown(cell)}"
-            raise _Misfit(reason, [column]) from None
+            reason = f"{_due(spec)} is due, got {short_repr(cell)}"
+            raise _RenderError(reason, [column]) from None
 
     def _cell(self, column: str) -> Any:
         if column not in self._values:
             message = "no such column in this row"
-            raise _Misfit(message, [column])
+            raise _RenderError(message, [column])
         return self._values[column]
 
 
-def _specs(cls: type[Checked] | None) -> dict[str, Spec]:
-    return {} if cls is None else {row.wire: row.spec for row in rows(cls)}
+def _specs(cls: type[Validated] | None) -> dict[str, Validator]:
+    return (
+        {}
+        if cls is None
+        else {row.json_name: row.validator for row in parameters_of(cls)}
+    )
 
 
-def _due(spec: Spec | None) -> str:
-    if isinstance(spec, Flag):
+def _due(spec: Validator | None) -> str:
+    if isinstance(spec, Boolean):
         return "yes or no"
-    if isinstance(spec, Nested):
+    if isinstance(spec, Object):
         return "a JSON object"
-    return "a value" if spec is None else spec.due
+    return "a value" if spec is None else spec.expected
 
 
-def _converted(cell: Any, spec: Spec | None) -> Any:
+def _converted(cell: Any, spec: Validator | None) -> Any:
     """Return *cell* as what *spec* needs; what has a type already keeps it.
 
     Raises:
         ValueError: It is none.
     """
-    if isinstance(spec, Text | Choice):
+    if isinstance(spec, String | Enum):
         number = isinstance(cell, int | float) and not isinstance(cell, bool)
-        return _wire.encode(cell).decode() if number else cell
+        return encode_json(cell).decode() if number else cell
     if not isinstance(cell, str):
         return cell
     return _parsed(cell, cell.strip(), spec)
 
 
-def _parsed(cell: str, text: str, spec: Spec | None) -> Any:
+def _parsed(cell: str, text: str, spec: Validator | None) -> Any:
     """Return what *text*, the cell without its margins, says to *spec*."""
-    if isinstance(spec, Whole):
+    if isinstance(spec, Integer):
         return int(text)
-    if isinstance(spec, Flag):
+    if isinstance(spec, Boolean):
         if text.casefold() not in _WORDS:
             raise ValueError(text)
         return _WORDS[text.casefold()]
-    if isinstance(spec, Many):
-        listed = _wire.decode(text.encode()) if text[0] == "[" else text.split(";")
+    if isinstance(spec, ListOf):
+        listed = decode_json(text.encode()) if text[0] == "[" else text.split(";")
         return [_converted(i, spec.item) for i in map(_stripped, listed) if i != ""]
-    if isinstance(spec, Nested) or (isinstance(spec, Either) and text[0] == "{"):
-        return _wire.decode(text.encode())
+    if isinstance(spec, Object) or (
+        isinstance(spec, StringOrObject) and text[0] == "{"
+    ):
+        return decode_json(text.encode())
     return cell
 
 

@@ -8,25 +8,25 @@
 ``python -m linkedapi_async.sandbox --port 8080`` runs one for other programs.
 """
 
-from linkedapi_async.sandbox._deliveries import (
+from linkedapi_async.sandbox._faults import Fault, FaultHit
+from linkedapi_async.sandbox._lane import RecordedWorkflow, RequestLog
+from linkedapi_async.sandbox._script import Script
+from linkedapi_async.sandbox._server import Sandbox
+from linkedapi_async.sandbox._webhook_delivery import (
     ConsumedEvent,
     Delivery,
     WebhookFaults,
 )
-from linkedapi_async.sandbox._faults import Consumed, Fault
-from linkedapi_async.sandbox._queue import Seen, SeenWorkflow
-from linkedapi_async.sandbox._script import Script
-from linkedapi_async.sandbox._server import Sandbox
 
 
 __all__ = [
-    "Consumed",
     "ConsumedEvent",
     "Delivery",
     "Fault",
+    "FaultHit",
+    "RecordedWorkflow",
+    "RequestLog",
     "Sandbox",
     "Script",
-    "Seen",
-    "SeenWorkflow",
     "WebhookFaults",
 ]

@@ -15,21 +15,24 @@ from typing import Any, TypeAlias
 
 import attrs
 
-from linkedapi_async import _wire
-from linkedapi_async._admin_results import (
+from linkedapi_async._actions.action import named_roots
+from linkedapi_async._utils.json import decode_json
+from linkedapi_async.admin._results import (
     BillingPeriod,
     LimitCategory,
     LimitPeriod,
     SeatType,
 )
-from linkedapi_async.sandbox._answers import Keys, Refusal, account_id, loaded
-from linkedapi_async.sandbox._queue import Clock, Seen
+from linkedapi_async.sandbox._clock import Clock
+from linkedapi_async.sandbox._lane import RequestLog
+from linkedapi_async.sandbox._responses import ApiError, account_id, loaded
+from linkedapi_async.sandbox._tokens import TokenStore
 from linkedapi_async.sandbox._world import NOW, Facts, World
 
 
 Parameters: TypeAlias = Mapping[str, Any]
 Calls: TypeAlias = Mapping[str, Callable[[Parameters], Any]]
-"""From the name of a call to what answers it, or raises a `Refusal`."""
+"""From the name of a call to what answers it, or raises a `ApiError`."""
 
 OPEN = frozenset({"pending", "preparing", "serving", "streaming"})
 """What a connection session is while somebody may finish it."""
@@ -85,8 +88,8 @@ class Administration:
     def __init__(
         self,
         *,
-        keys: Keys,
-        seen: Seen,
+        keys: TokenStore,
+        seen: RequestLog,
         signed_out: set[str],
         world: World,
         clock: Clock,
@@ -191,11 +194,11 @@ class Administration:
         given = params.get("accountId")
         if not isinstance(given, str) or not given:
             message = "'accountId' is missing in the request or is malformed."
-            raise Refusal("accountIdRequired", message, 401)
+            raise ApiError("accountIdRequired", message, 401)
         for name in self._keys.live:
             if account_id(name) == given:
                 return name
-        raise Refusal("accountNotFound", "There is no such account.", 401)
+        raise ApiError("accountNotFound", "There is no such account.", 401)
 
     def _get_all(self, _: Parameters) -> Facts:
         seats = self._seat_count()
@@ -253,7 +256,7 @@ class Administration:
     def _connect(self, _: Parameters) -> Facts:
         if len(self._keys.live) >= self._seat_count():
             message = "There is no free seat for another account."
-            raise Refusal("noAvailableSeats", message, 402)
+            raise ApiError("noAvailableSeats", message, 402)
         made = self._open(None)
         return {"sessionId": made.id, "connectionLink": made.link}
 
@@ -277,7 +280,7 @@ class Administration:
         connection = self._connections.get(str(params.get("sessionId")))
         if connection is None:
             message = "There is no such connection session."
-            raise Refusal("sessionNotFound", message, 404)
+            raise ApiError("sessionNotFound", message, 404)
         return connection
 
     def _progress(self, params: Parameters) -> Facts:
@@ -316,7 +319,7 @@ class Administration:
             for workflow in self._seen.workflows
             if workflow.account == name
             and (workflow.started or -1.0) >= max(since, 0.0)
-            for _, root in _wire.numbered(loaded(workflow.definition))
+            for _, root in named_roots(loaded(workflow.definition))
             for node in root.walk()
         )
 
@@ -349,7 +352,7 @@ def _unheard(type: str, data: Facts) -> None:
     """Tell nobody."""
 
 
-class Administered:
+class AdminMixin:
     """What users of a sandbox do about its accounts and its subscription."""
 
     _administration: Administration
@@ -394,9 +397,9 @@ def answer(calls: Calls, call: str, body: bytes) -> Any:
     """
     work = calls.get(call)
     if work is None:
-        raise Refusal("notFound", f"There is no POST /admin/{call}.", 404)
+        raise ApiError("notFound", f"There is no POST /admin/{call}.", 404)
     try:
-        params = _wire.decode(body) if body else {}
+        params = decode_json(body) if body else {}
     except ValueError:
         params = None
     if not isinstance(params, dict):
@@ -477,9 +480,9 @@ def _entries(limits: Mapping[tuple[str, str], Facts]) -> list[Facts]:
     ]
 
 
-def _wrong(detail: str) -> Refusal:
+def _wrong(detail: str) -> ApiError:
     message = f"Invalid request body/parameters: {detail}."
-    return Refusal("invalidRequestPayload", message, 400)
+    return ApiError("invalidRequestPayload", message, 400)
 
 
 def _known(alias: Any) -> Collection[str]:

@@ -24,9 +24,10 @@ from typing import Any, Literal, NamedTuple, TypeAlias, cast, get_args
 import attrs
 from aiohttp import web
 
-from linkedapi_async import _wire
-from linkedapi_async.sandbox._queue import Clock, Endpoint
-from linkedapi_async.sandbox._world import Dice
+from linkedapi_async._utils.json import decode_json, encode_json
+from linkedapi_async.sandbox._clock import Clock
+from linkedapi_async.sandbox._lane import Endpoint
+from linkedapi_async.sandbox._world import SeededRandom
 
 
 Kind: TypeAlias = Literal[
@@ -54,7 +55,7 @@ PIECE = 65_536
 """How much of a large body is written at once, in bytes."""
 
 
-class Consumed(NamedTuple):
+class FaultHit(NamedTuple):
     """One time that a fault was really met."""
 
     endpoint: Endpoint
@@ -65,7 +66,7 @@ class Consumed(NamedTuple):
 
 
 @attrs.define(eq=False)
-class Line:
+class ClientConnection:
     """The way back to one client, on which a fault does its harm."""
 
     request: web.Request
@@ -91,7 +92,7 @@ class Line:
         """Do what the API would do and return its answer, unsent."""
         response = await self._work(self.request)
         if self.workflow_id is None:
-            result = _wire.decode(_body(response)).get("result")
+            result = decode_json(_body(response)).get("result")
             known = result if isinstance(result, dict) else {}
             self.workflow_id = known.get("workflowId")
         return response
@@ -136,7 +137,7 @@ def _body(response: web.Response) -> bytes:
 
 
 async def _status(
-    line: Line,
+    line: ClientConnection,
     *,
     status: int = 500,
     type: str | None = None,
@@ -151,12 +152,12 @@ async def _status(
         await line.work()
     if type is not None:
         error = {"type": type, "message": message}
-        body, content_type = _wire.encode({"success": False, "error": error}), JSON
+        body, content_type = encode_json({"success": False, "error": error}), JSON
     await line.send(_response(body, content_type, status, headers))
 
 
 async def _throttle(
-    line: Line,
+    line: ClientConnection,
     *,
     retry_after: float | str | dt.datetime | None = None,
     type: str | None = "tooManyRequests",
@@ -173,19 +174,21 @@ def _when(retry_after: float | str | dt.datetime) -> str:
     return retry_after if isinstance(retry_after, str) else f"{math.ceil(retry_after)}"
 
 
-async def _reset_before(line: Line) -> None:
+async def _reset_before(line: ClientConnection) -> None:
     """Break the connection before anything was done."""
     await line.request.read()
     line.reset()
 
 
-async def _reset_after(line: Line) -> None:
+async def _reset_after(line: ClientConnection) -> None:
     """Do the work, and break the connection instead of answering."""
     await line.work()
     line.reset()
 
 
-async def _stall(line: Line, *, seconds: float = math.inf, done: bool = False) -> None:
+async def _stall(
+    line: ClientConnection, *, seconds: float = math.inf, done: bool = False
+) -> None:
     """Say nothing for *seconds*; answer then. The work is done before, or after."""
     await line.request.read()
     response = await line.work() if done else None
@@ -201,7 +204,7 @@ async def _pass(seconds: float) -> None:
     await asyncio.sleep(seconds)
 
 
-async def _drip(line: Line, *, pause: float = 0.1, size: int = 1) -> None:
+async def _drip(line: ClientConnection, *, pause: float = 0.1, size: int = 1) -> None:
     """Send the true answer *size* bytes at a time, each after a *pause* in seconds."""
     true = await line.work()
     body = _body(true)
@@ -215,7 +218,7 @@ async def _drip(line: Line, *, pause: float = 0.1, size: int = 1) -> None:
 
 
 async def _garbage(
-    line: Line,
+    line: ClientConnection,
     *,
     body: str | bytes | None = HTML,
     content_type: str = "text/html",
@@ -229,7 +232,9 @@ async def _garbage(
     await line.send(_response(body or b"", content_type, status))
 
 
-async def _truncated(line: Line, *, json: bool = False, keep: float = 0.5) -> None:
+async def _truncated(
+    line: ClientConnection, *, json: bool = False, keep: float = 0.5
+) -> None:
     """Send a part of the true answer, and close; as *json*, as if it were all."""
     body = _body(await line.work())
     part = body[: int(len(body) * keep)]
@@ -244,7 +249,7 @@ async def _truncated(line: Line, *, json: bool = False, keep: float = 0.5) -> No
 
 
 async def _huge(
-    line: Line,
+    line: ClientConnection,
     *,
     size: int = 100 * 1024 * 1024,
     form: Literal["length", "chunked", "gzip"] = "length",
@@ -280,7 +285,9 @@ def _large(size: int) -> Iterator[bytes]:
     yield foot
 
 
-async def _deep(line: Line, *, levels: int = 100_000, done: bool = False) -> None:
+async def _deep(
+    line: ClientConnection, *, levels: int = 100_000, done: bool = False
+) -> None:
     """Answer with a result of arrays within arrays."""
     if done:
         await line.work()
@@ -289,7 +296,7 @@ async def _deep(line: Line, *, levels: int = 100_000, done: bool = False) -> Non
 
 
 async def _headers(
-    line: Line, *, pause: float = 0.0, size: int = 1000, done: bool = False
+    line: ClientConnection, *, pause: float = 0.0, size: int = 1000, done: bool = False
 ) -> None:
     """Send headers of *size* bytes, one after each *pause* in seconds, without end."""
     await line.request.read()
@@ -306,14 +313,14 @@ async def _headers(
 
 
 async def _redirect(
-    line: Line, *, location: str, status: int = 307, done: bool = False
+    line: ClientConnection, *, location: str, status: int = 307, done: bool = False
 ) -> None:
     """Send the client to another place."""
     headers = {"Location": location}
     await _status(line, status=status, body=b"", headers=headers, done=done)
 
 
-async def _bad_id(line: Line, *, id: Any = "../admin") -> None:
+async def _bad_id(line: ClientConnection, *, id: Any = "../admin") -> None:
     """Give the workflow an id that is none, where the true answer tells one."""
     await _mangle(line, change=lambda answer: _renamed(answer, id))
 
@@ -324,10 +331,10 @@ def _renamed(answer: Any, id: Any) -> Any:
     return answer
 
 
-async def _mangle(line: Line, *, change: Callable[[Any], Any]) -> None:
+async def _mangle(line: ClientConnection, *, change: Callable[[Any], Any]) -> None:
     """Send what *change* makes of the true answer; bytes are sent as they are."""
     true = await line.work()
-    changed = change(_wire.decode(_body(true)))
+    changed = change(decode_json(_body(true)))
     # Unlike the one of `_wire`, this encoder writes NaN and whatever else it is given.
     body = changed if isinstance(changed, bytes) else json.dumps(changed).encode()
     await line.send(_response(body, status=true.status))
@@ -384,9 +391,9 @@ class Fault:
     """The settings of its kind."""
     matched: int = 0
     """How many requests came that it is meant for."""
-    consumed: list[Consumed] = attrs.field(factory=list)
+    consumed: list[FaultHit] = attrs.field(factory=list)
     """Each time that it was really met."""
-    _dice: Dice = attrs.field(alias="dice", repr=False)
+    _dice: SeededRandom = attrs.field(alias="dice", repr=False)
     _rules: list[Fault] = attrs.field(alias="rules", repr=False)
     _under_way: int = attrs.field(default=0, init=False, repr=False)
 
@@ -410,7 +417,9 @@ class Fault:
             or self._dice.share(self.matched) < self.probability
         )
 
-    async def _play(self, line: Line, endpoint: Endpoint, clock: Clock) -> None:
+    async def _play(
+        self, line: ClientConnection, endpoint: Endpoint, clock: Clock
+    ) -> None:
         self._under_way += 1
         try:
             # A client that left gets no answer, and that is no error here.
@@ -419,7 +428,7 @@ class Fault:
         finally:
             self._under_way -= 1
             if line.went:
-                self.consumed.append(Consumed(endpoint, line.workflow_id, clock.now()))
+                self.consumed.append(FaultHit(endpoint, line.workflow_id, clock.now()))
                 if len(self.consumed) == self.count:
                     self.withdraw()
 
@@ -432,7 +441,7 @@ class Faults:
         clock: Tells when a fault was consumed.
     """
 
-    def __init__(self, dice: Callable[[str], Dice], clock: Clock) -> None:
+    def __init__(self, dice: Callable[[str], SeededRandom], clock: Clock) -> None:
         self._dice = dice
         self._clock = clock
         self.rules: list[Fault] = []
@@ -493,7 +502,7 @@ class Faults:
         self, fault: Fault, endpoint: Endpoint, request: web.Request, work: Work
     ) -> web.StreamResponse:
         """Let *fault* answer a request in the place of *work*."""
-        line = Line(request, work, request.match_info.get("id"))
+        line = ClientConnection(request, work, request.match_info.get("id"))
         await fault._play(line, endpoint, self._clock)
         return line.response
 

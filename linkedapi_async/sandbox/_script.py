@@ -14,14 +14,21 @@ from typing import Any, TypeVar
 
 import attrs
 
-from linkedapi_async import _wire
-from linkedapi_async._action import Action, custom
-from linkedapi_async._fields import Generation, nearest, shown
-from linkedapi_async._outcomes import Result, result_wires
-from linkedapi_async.sandbox._answers import account_name, failure_of, loaded
-from linkedapi_async.sandbox._made import AnyAction, Break, Maker
-from linkedapi_async.sandbox._queue import Seen, SeenWorkflow
-from linkedapi_async.sandbox._world import SITE, Thing, World
+from linkedapi_async._actions.action import Action, named_roots
+from linkedapi_async._actions.custom import custom
+from linkedapi_async._results.outcome import Result, json_names_of
+from linkedapi_async._types import Generation
+from linkedapi_async._utils.spelling import nearest
+from linkedapi_async._utils.text import short_repr
+from linkedapi_async._wire.read import read_completion
+from linkedapi_async.sandbox._completions import (
+    ActionFailure,
+    AnyAction,
+    CompletionFactory,
+)
+from linkedapi_async.sandbox._lane import RecordedWorkflow, RequestLog
+from linkedapi_async.sandbox._responses import account_name, failure_of, loaded
+from linkedapi_async.sandbox._world import SITE, Entity, World
 
 
 ActionT = TypeVar("ActionT", bound=Action[Any, Any, Any])
@@ -45,7 +52,7 @@ class Script:
     """What is yielded, and nothing else: result objects, or JSON."""
     fields: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
     """What is yielded beside all that is made up."""
-    error: Break | None = None
+    error: ActionFailure | None = None
     """Why the action fails."""
     stopped: bool = False
     """Whether `stop` was called."""
@@ -96,7 +103,7 @@ class Scripts:
         world: World,
         generation: Generation,
         account: str,
-        broken: Mapping[str, Break],
+        broken: Mapping[str, ActionFailure],
         definition: Any,
     ) -> Any:
         """Return the completion of a workflow that meets any script, or None.
@@ -110,19 +117,19 @@ class Scripts:
         whole = self.claim("workflow", account, workflow)
         if whole is not None:
             return copy.deepcopy(whole.result)
-        maker = _ScriptedMaker(world, generation, account, broken)
+        maker = _ScriptedFactory(world, generation, account, broken)
         maker.scripts = self
         completion = maker.completion(workflow, definition)
         return completion if maker.met else None
 
 
-class _ScriptedMaker(Maker):
+class _ScriptedFactory(CompletionFactory):
     """Makes completions in which some outcomes are prescribed."""
 
     scripts: Scripts
     met = False
 
-    def _node(self, action: AnyAction, raw: Any, on: Thing | None) -> dict[str, Any]:
+    def _node(self, action: AnyAction, raw: Any, on: Entity | None) -> dict[str, Any]:
         script = self.scripts.claim(action.action_type, self._account, action)
         if script is None:
             return super()._node(action, raw, on)
@@ -138,7 +145,7 @@ class _ScriptedMaker(Maker):
         return {**node, "data": data} if data or isinstance(data, list) else node
 
     def _scripted(
-        self, script: Script, action: AnyAction, raw: Any, on: Thing | None
+        self, script: Script, action: AnyAction, raw: Any, on: Entity | None
     ) -> Any:
         """Return what an action yields by *script*, with children that it leaves out."""
         item = _item_class(action.result)
@@ -162,31 +169,31 @@ class _ScriptedMaker(Maker):
         return self._nesting(data, action, raw, on)
 
     def _nesting(
-        self, data: dict[str, Any], action: AnyAction, raw: Any, on: Thing | None
+        self, data: dict[str, Any], action: AnyAction, raw: Any, on: Entity | None
     ) -> dict[str, Any]:
         then = None if "then" in data else self._then(action, raw, on)
         return data if then is None else {**data, "then": then}
 
-    def _visited(self, action: AnyAction, item: dict[str, Any], index: int) -> Thing:
+    def _visited(self, action: AnyAction, item: dict[str, Any], index: int) -> Entity:
         """Return who or what a prescribed item of a list leads to, for its children."""
         (told,) = _read(action.action_type, [item])
         links = (getattr(told, name, None) for name in _LINKS)
         url = next((link for link in links if link), f"{SITE}/in/scripted-{index + 1}")
         loops = [child.action_type.partition(".")[2] for child in action.children]
         find = _FINDERS.get(loops[0]) if loops else None
-        thing = Thing(url, {"name": ""}) if find is None else find(self._world, url)
+        thing = Entity(url, {"name": ""}) if find is None else find(self._world, url)
         # What the item says of itself is what its page says.
         same = {
             name: value
             for name in thing.facts
             if isinstance(value := getattr(told, name, None), str | int)
         }
-        return Thing(thing.key, {**thing.facts, **same})
+        return Entity(thing.key, {**thing.facts, **same})
 
 
 _LINKS = ("public_url", "hashed_url", "profile_url", "url", "job_url")
 """Where items of lists say what they lead to."""
-_FINDERS: dict[str, Callable[[World, str], Thing]] = {
+_FINDERS: dict[str, Callable[[World, str], Entity]] = {
     "doForPeople": World.person,
     "doForCompanies": World.company,
     "doForPosts": World.post,
@@ -194,10 +201,10 @@ _FINDERS: dict[str, Callable[[World, str], Thing]] = {
 }
 
 
-class Scriptable:
+class ScriptingMixin:
     """What a sandbox offers to tests: outcomes by script, and what was started."""
 
-    seen: Seen
+    seen: RequestLog
 
     def __init__(self) -> None:
         self._scripts = Scripts()
@@ -289,7 +296,7 @@ class Scriptable:
             TypeError: *completion* is neither an object nor a list.
         """
         if not isinstance(completion, dict | list):
-            text = f"a completion in JSON is due, got {shown(completion)}"
+            text = f"a completion in JSON is due, got {short_repr(completion)}"
             raise TypeError(text)
         return self._scripts.add(
             Script(
@@ -317,13 +324,13 @@ class Scriptable:
             if isinstance(node, action)
         ]
 
-    def _seen(self, account: str | None) -> Iterator[SeenWorkflow]:
+    def _seen(self, account: str | None) -> Iterator[RecordedWorkflow]:
         name = account and account_name(account)
         return (w for w in self.seen.workflows if name in {None, w.account})
 
 
-def _nodes(workflow: SeenWorkflow) -> Iterator[AnyAction]:
-    for _, root in _wire.numbered(loaded(workflow.definition)):
+def _nodes(workflow: RecordedWorkflow) -> Iterator[AnyAction]:
+    for _, root in named_roots(loaded(workflow.definition)):
         yield from root.walk()
 
 
@@ -338,7 +345,7 @@ def _as_json(value: Any, generation: Generation) -> Any:
         cls: Any = type(value)
         return {
             _spelt(names, generation): _as_json(each, generation)
-            for name, names in result_wires(cls).items()
+            for name, names in json_names_of(cls).items()
             if (each := getattr(value, name)) is not None
         }
     if isinstance(value, dict):
@@ -358,7 +365,7 @@ def _named(
 ) -> dict[str, Any]:
     """Return *fields* under the names that a generation has for them."""
     cls = _item_class(result) or result
-    known = {} if cls is types.NoneType else result_wires(cls)
+    known = {} if cls is types.NoneType else json_names_of(cls)
     wires = {wire for names in known.values() for wire in names}
     named = {}
     for name, value in fields.items():
@@ -387,9 +394,9 @@ def _check_class(action: Any) -> None:
         raise TypeError(message)
     is_class = isinstance(action, type) and issubclass(action, Action)
     if not is_class or action in {Action, custom}:
-        message = f"the class of an action is due, got {shown(action)}"
+        message = f"the class of an action is due, got {short_repr(action)}"
         raise TypeError(message)
-    if not action.own_node:
+    if not action.has_outcome:
         message = f"{action.action_type} has no outcome of its own; what it holds does"
         raise TypeError(message)
 
@@ -405,7 +412,9 @@ def _check(action: type[AnyAction], data: Any) -> None:
     items = data if isinstance(data, list) else [data]
     if isinstance(data, list) != listed or not all(isinstance(i, dict) for i in items):
         what = "a list of results" if listed else "a result"
-        message = f"{name}: {what} is due, an object or a dict each, got {shown(data)}"
+        message = (
+            f"{name}: {what} is due, an object or a dict each, got {short_repr(data)}"
+        )
         raise ValueError(message)
     read = _read(name, data)
     if read is None:
@@ -420,17 +429,19 @@ def _check(action: type[AnyAction], data: Any) -> None:
 def _read(action_type: str, data: Any) -> Any:
     """Return *data* as a client reads it."""
     node = {"actionType": action_type, "success": True, "data": data}
-    return _wire.read_completion(node).root.data
+    return read_completion(node).root.data
 
 
 def _check_shown(place: str, result: Result) -> None:
     """Check that attributes show all there is, in *result* and inside of it."""
     cls: Any = type(result)
-    wires = result_wires(cls)
+    wires = json_names_of(cls)
     for name, value in result.extra.items():
         known = [wire for names in wires.values() for wire in names]
         if name in known:
-            message = f"{place}: {name}: not of a type that it may have: {shown(value)}"
+            message = (
+                f"{place}: {name}: not of a type that it may have: {short_repr(value)}"
+            )
             raise ValueError(message)
         raise _unknown(place, name, known)
     for name in wires:

@@ -21,19 +21,23 @@ import attrs
 from aiohttp import web
 from yarl import URL
 
-from linkedapi_async._fields import Generation
+from linkedapi_async._types import Generation
 from linkedapi_async.policies import Polling
-from linkedapi_async.sandbox._admin import (
-    Administered,
-    Administration,
-    answer,
-    changelog,
+from linkedapi_async.sandbox._admin import Administration, AdminMixin, answer, changelog
+from linkedapi_async.sandbox._completions import ActionFailure, CompletionFactory
+from linkedapi_async.sandbox._faults import Fault, Faults, Kind, Work
+from linkedapi_async.sandbox._inbox import Direct, InboxMixin
+from linkedapi_async.sandbox._lane import (
+    AccountQueue,
+    Endpoint,
+    Failure,
+    RecordedWorkflow,
+    RequestLog,
 )
-from linkedapi_async.sandbox._answers import (
+from linkedapi_async.sandbox._responses import (
     MESSAGES,
-    Keys,
+    ApiError,
     LoopClock,
-    Refusal,
     account_name,
     checked,
     failure_of,
@@ -43,12 +47,9 @@ from linkedapi_async.sandbox._answers import (
     reply,
     state_fields,
 )
-from linkedapi_async.sandbox._direct import Direct, Inboxes
-from linkedapi_async.sandbox._faults import Fault, Faults, Kind, Work
-from linkedapi_async.sandbox._hooks import Hooked, Hooks
-from linkedapi_async.sandbox._made import Break, Maker
-from linkedapi_async.sandbox._queue import Endpoint, Failure, Lane, Seen, SeenWorkflow
-from linkedapi_async.sandbox._script import Scriptable
+from linkedapi_async.sandbox._script import ScriptingMixin
+from linkedapi_async.sandbox._tokens import TokenStore
+from linkedapi_async.sandbox._webhook import WebhookEndpoint, WebhookMixin
 from linkedapi_async.sandbox._world import World
 
 
@@ -59,9 +60,9 @@ if TYPE_CHECKING:
 Duration: TypeAlias = float | Callable[[Any], float]
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-MEDIAN = 25.0
+MEDIAN_DURATION = 25.0
 """How long half of all workflows take at most, in seconds."""
-SPREAD = 0.6
+DURATION_SIGMA = 0.6
 """The standard deviation of the logarithm of how long workflows take."""
 
 PREFIXES: dict[Generation, str] = {"account_api": "/account", "linked_api": ""}
@@ -69,14 +70,14 @@ ID_PREFIXES: dict[Generation, str] = {"account_api": "account", "linked_api": "w
 
 
 @attrs.frozen
-class Order:
+class PlannedFailure:
     """A workflow that is to fail: the next one, of any account or of one."""
 
     failure: Failure
     account: str | None
 
 
-class Sandbox(Scriptable, Administered, Inboxes, Hooked):
+class Sandbox(ScriptingMixin, AdminMixin, InboxMixin, WebhookMixin):
     """A local server that behaves like the Linked API; an async context manager.
 
     It speaks both generations, keeps one lane per account in which workflows run in
@@ -114,10 +115,10 @@ class Sandbox(Scriptable, Administered, Inboxes, Hooked):
             message = f"speed: a positive number is due, got {speed!r}"
             raise ValueError(message)
         super().__init__()
-        self.seen: Seen = Seen()
+        self.seen: RequestLog = RequestLog()
         self.speed = speed
         self._duration = duration
-        self._keys = Keys(tokens, identification_tokens)
+        self._keys = TokenStore(tokens, identification_tokens)
         self._plus = plus
         self._address: tuple[str, int] = (host, port)
         self._url: str | None = None
@@ -126,10 +127,10 @@ class Sandbox(Scriptable, Administered, Inboxes, Hooked):
         self._clock = LoopClock()
         self._world = World(seed)
         self._faults = Faults(self._world.dice, self._clock)
-        self._lanes: dict[str, Lane] = {}
-        self._by_id: dict[str, SeenWorkflow] = {}
+        self._lanes: dict[str, AccountQueue] = {}
+        self._by_id: dict[str, RecordedWorkflow] = {}
         self._settled: dict[str, Any] = {}
-        self._orders: list[Order] = []
+        self._orders: list[PlannedFailure] = []
         self._signed_out: set[str] = set()
         self._administration = Administration(
             keys=self._keys,
@@ -141,7 +142,7 @@ class Sandbox(Scriptable, Administered, Inboxes, Hooked):
             seat_type="plus" if plus else "core",
         )
         # Since when which actions fail: a completion tells of the time it was made.
-        self._broken: list[tuple[float, dict[str, Break]]] = [(-math.inf, {})]
+        self._broken: list[tuple[float, dict[str, ActionFailure]]] = [(-math.inf, {})]
         self.direct: Direct = Direct(
             world=self._world,
             clock=self._clock,
@@ -150,7 +151,7 @@ class Sandbox(Scriptable, Administered, Inboxes, Hooked):
             seen=self.seen,
             telling=self,
         )
-        self._hooks = Hooks(
+        self._hooks = WebhookEndpoint(
             clock=self._clock,
             speed=speed,
             dice=self._world.dice,
@@ -347,7 +348,7 @@ class Sandbox(Scriptable, Administered, Inboxes, Hooked):
                 the next of any.
         """
         failure = failure_of(reason, message)
-        self._orders.append(Order(failure, account and account_name(account)))
+        self._orders.append(PlannedFailure(failure, account and account_name(account)))
 
     def fail_action(
         self, action_type: str, reason: str, message: str | None = None
@@ -424,7 +425,7 @@ class Sandbox(Scriptable, Administered, Inboxes, Hooked):
         self._broken.append((self._clock.now(), {}))
 
     @property
-    def workflows(self) -> tuple[SeenWorkflow, ...]:
+    def workflows(self) -> tuple[RecordedWorkflow, ...]:
         """The workflows that were taken, in order."""
         return tuple(self.seen.workflows)
 
@@ -434,7 +435,7 @@ class Sandbox(Scriptable, Administered, Inboxes, Hooked):
         return tuple(self._faults.made)
 
     @property
-    def faults_consumed(self) -> int:
+    def fault_hits(self) -> int:
         """How often any fault was really met."""
         return sum(len(fault.consumed) for fault in self._faults.made)
 
@@ -471,7 +472,7 @@ class Sandbox(Scriptable, Administered, Inboxes, Hooked):
         async def in_envelope(request: web.Request) -> web.Response:
             try:
                 return await work(request)
-            except Refusal as refusal:
+            except ApiError as refusal:
                 error = {"type": refusal.type, "message": refusal.message}
                 return reply({"success": False, "error": error}, refusal.status)
 
@@ -500,14 +501,16 @@ class Sandbox(Scriptable, Administered, Inboxes, Hooked):
         roots = checked(definition, generation)
         if not self._plus and any(needs_plus(root) for root in roots):
             message = "Some actions of this workflow require the Plus plan."
-            raise Refusal("plusPlanRequired", message, 402)
+            raise ApiError("plusPlanRequired", message, 402)
         if self._administration.is_frozen(account):
-            raise Refusal("subscriptionRequired", MESSAGES["subscriptionRequired"], 402)
+            raise ApiError(
+                "subscriptionRequired", MESSAGES["subscriptionRequired"], 402
+            )
         failure = None
         if account in self._signed_out:
             failure = failure_of("linkedinAccountSignedOut", None)
             if generation == "linked_api":
-                raise Refusal(failure.reason, failure.message, 403)
+                raise ApiError(failure.reason, failure.message, 403)
         failure = failure or self._ordered(account)
         workflow = self._take(generation, account, body, definition, failure)
         result = {"workflowId": workflow.id}
@@ -530,10 +533,12 @@ class Sandbox(Scriptable, Administered, Inboxes, Hooked):
         body: bytes,
         definition: Any,
         failure: Failure | None,
-    ) -> SeenWorkflow:
+    ) -> RecordedWorkflow:
         number = len(self.seen.workflows)
-        lane = self._lanes.setdefault(account, Lane(self._clock, self._hooks.notice))
-        workflow = SeenWorkflow(
+        lane = self._lanes.setdefault(
+            account, AccountQueue(self._clock, self._hooks.notice)
+        )
+        workflow = RecordedWorkflow(
             id=self._new_id(generation, number),
             account=account,
             generation=generation,
@@ -565,7 +570,7 @@ class Sandbox(Scriptable, Administered, Inboxes, Hooked):
         if self._duration is not None:
             return self._duration
         share = self._world.dice("duration").share(number)
-        bell = statistics.NormalDist(math.log(MEDIAN), SPREAD)
+        bell = statistics.NormalDist(math.log(MEDIAN_DURATION), DURATION_SIGMA)
         return math.exp(bell.inv_cdf(share))
 
     def _teller(self, generation: Generation) -> Work:
@@ -579,7 +584,7 @@ class Sandbox(Scriptable, Administered, Inboxes, Hooked):
 
         return tell
 
-    def _told(self, workflow: SeenWorkflow) -> dict[str, Any]:
+    def _told(self, workflow: RecordedWorkflow) -> dict[str, Any]:
         state = workflow.state
         if state in {"pending", "running"}:
             # https://linkedapi.io/docs/account-api/executing-workflows
@@ -590,22 +595,24 @@ class Sandbox(Scriptable, Administered, Inboxes, Hooked):
         fields = state_fields(state)
         return fields if state == "cancelled" else fields | self._ended(workflow)
 
-    def _ended(self, workflow: SeenWorkflow) -> dict[str, Any]:
+    def _ended(self, workflow: RecordedWorkflow) -> dict[str, Any]:
         """Return what a workflow came to, one that was not cancelled."""
         if workflow.failure is not None:
             return {"failure": attrs.asdict(workflow.failure)}
         return {"completion": self._completion(workflow)}
 
-    def _completion(self, workflow: SeenWorkflow) -> Any:
+    def _completion(self, workflow: RecordedWorkflow) -> Any:
         """Make the completion; nothing keeps it, as it comes out the same each time."""
         if workflow.id in self._settled:
             return self._settled[workflow.id]
         broken = self._broken_at(workflow.finished or 0.0)
-        maker = Maker(self._world, workflow.generation, workflow.account, broken)
+        maker = CompletionFactory(
+            self._world, workflow.generation, workflow.account, broken
+        )
         definition = workflow.definition
         return maker.completion(loaded(definition), definition)
 
-    def _broken_at(self, when: float) -> dict[str, Break]:
+    def _broken_at(self, when: float) -> dict[str, ActionFailure]:
         """Return the actions that failed at a moment."""
         since = bisect_right(self._broken, when, key=lambda change: change[0])
         return self._broken[since - 1][1]
@@ -631,9 +638,9 @@ class Sandbox(Scriptable, Administered, Inboxes, Hooked):
 
     async def _unknown(self, request: web.Request) -> NoReturn:
         message = f"There is no {request.method} {request.path}."
-        raise Refusal("notFound", message, 404)
+        raise ApiError("notFound", message, 404)
 
-    def _asked(self, request: web.Request, generation: Generation) -> SeenWorkflow:
+    def _asked(self, request: web.Request, generation: Generation) -> RecordedWorkflow:
         account = self._keys.account(request, generation)
         workflow = self._by_id.get(request.match_info["id"])
         # What belongs to others is unknown, as if it were not there.
@@ -641,5 +648,5 @@ class Sandbox(Scriptable, Administered, Inboxes, Hooked):
             account,
             generation,
         ):
-            raise Refusal("workflowNotFound", "There is no such workflow.", 404)
+            raise ApiError("workflowNotFound", "There is no such workflow.", 404)
         return workflow

@@ -121,7 +121,7 @@ _LONGEST_NUMBERED = 1000
 
 
 @attrs.frozen
-class Dice:
+class SeededRandom:
     """Chance that always falls the same way: by seed, by key and by what is asked."""
 
     seed: int
@@ -147,7 +147,7 @@ class Dice:
 
 
 @attrs.frozen
-class Thing:
+class Entity:
     """Somebody or something that a URL leads to."""
 
     key: str
@@ -210,13 +210,13 @@ class World:
     def __init__(self, seed: int) -> None:
         self.seed = seed
 
-    def dice(self, key: str) -> Dice:
+    def dice(self, key: str) -> SeededRandom:
         """Return the chance that belongs to *key*."""
-        return Dice(self.seed, key)
+        return SeededRandom(self.seed, key)
 
     # People
 
-    def person(self, url: str) -> Thing:
+    def person(self, url: str) -> Entity:
         """Return the person of a public or hashed URL."""
         slug = _unhashed(last_part(url))
         base, given = untagged(slug)
@@ -255,11 +255,11 @@ class World:
                 [given["previous_company"]] if "previous_company" in given else []
             ),
         }
-        return Thing(slug, facts)
+        return Entity(slug, facts)
 
     def member(
         self, company: str, number: int, given: Mapping[str, Any], *, key: str = ""
-    ) -> Thing:
+    ) -> Entity:
         """Return person *number* of a company.
 
         Args:
@@ -275,11 +275,11 @@ class World:
         slug = f"{head}-at-{company}-{number}"
         return self.person(tagged(slug, given))
 
-    def staff(self, company: Thing) -> int:
+    def staff(self, company: Entity) -> int:
         """Return how many employees of a company are listed."""
         return self.dice(f"company/{company.key}").between("staff", 3, 60)
 
-    def deciders(self, company: Thing) -> int:
+    def deciders(self, company: Entity) -> int:
         """Return how many of a company's employees decide."""
         return min(
             self.dice(f"company/{company.key}").between("deciders", 2, 8),
@@ -288,7 +288,7 @@ class World:
 
     # Companies
 
-    def company(self, url: str) -> Thing:
+    def company(self, url: str) -> Entity:
         """Return the company of a public or hashed URL."""
         slug = _unnumbered(last_part(url))
         base, given = untagged(slug)
@@ -314,17 +314,17 @@ class World:
             "urn": f"urn:li:fsd_company:{number}",
             "logo_url": f"https://media.licdn.com/dms/image/{dice.number('l', 10**9)}",
         }
-        return Thing(slug, facts)
+        return Entity(slug, facts)
 
-    def company_named(self, name: str, given: Mapping[str, Any] = NOTHING) -> Thing:
+    def company_named(self, name: str, given: Mapping[str, Any] = NOTHING) -> Entity:
         """Return the company that is called exactly *name*."""
         slug = slugified(name) or "company"
         known = {} if _company_title(slug) == name else {"name": name}
         return self.company(tagged(slug, {**known, **given}))
 
     def found_company(
-        self, dice: Dice, index: int, term: str | None, given: Mapping[str, Any]
-    ) -> Thing:
+        self, dice: SeededRandom, index: int, term: str | None, given: Mapping[str, Any]
+    ) -> Entity:
         """Return company *index* of a search, each another one."""
         stems, trades = len(COMPANY_STEMS), len(COMPANY_TRADES)
         place = index + dice.number("first", stems * trades)
@@ -335,14 +335,14 @@ class World:
         name = " ".join(words) + (f" {again + 1}" if again else "")
         return self.company_named(name, given)
 
-    def _company_name(self, dice: Dice) -> str:
+    def _company_name(self, dice: SeededRandom) -> str:
         return (
             f"{dice.pick('stem', COMPANY_STEMS)} {dice.pick('trade', COMPANY_TRADES)}"
         )
 
     # Posts
 
-    def post(self, url: str) -> Thing:
+    def post(self, url: str) -> Entity:
         """Return the post of a URL or URN."""
         part = last_part(url)
         found = _POST.search(part)
@@ -380,17 +380,17 @@ class World:
             },
             "feed_context": f"{author['name']} posted",
         }
-        return Thing(part, facts)
+        return Entity(part, facts)
 
     def written(
         self,
-        author: Thing,
+        author: Entity,
         *,
         ms: int,
-        dice: Dice,
+        dice: SeededRandom,
         topic: str | None = None,
         kind: str | None = None,
-    ) -> Thing:
+    ) -> Entity:
         """Return the post that *author* wrote at a moment in Unix milliseconds."""
         letter = "p" if "headline" in author.facts else "c"
         text = slugified(topic or dice.pick(f"{ms}/topic", TOPICS))
@@ -398,16 +398,16 @@ class World:
         part = f"{author.key}_{text}-activity-{number}-{letter}"
         return self.post(f"{SITE}/posts/{quote(part, safe='')}")
 
-    def _author(self, found: re.Match[str] | None, dice: Dice) -> Facts:
+    def _author(self, found: re.Match[str] | None, dice: SeededRandom) -> Facts:
         if found is None or found["author"] is None:
             return actor(self.stranger(dice, "author"))
         of = self.company if found["kind"] == "c" else self.person
         return actor(of(found["author"]))
 
-    def _reposter(self, dice: Dice) -> Facts:
+    def _reposter(self, dice: SeededRandom) -> Facts:
         return {**actor(self.stranger(dice, "reposter")), "viewer_state": None}
 
-    def stranger(self, dice: Dice, what: object) -> Thing:
+    def stranger(self, dice: SeededRandom, what: object) -> Entity:
         """Return a person from anywhere."""
         company = slugified(self._company_name(dice))
         number = dice.between(what, 1000, 9999)
@@ -415,7 +415,7 @@ class World:
 
     # Jobs
 
-    def job(self, url: str) -> Thing:
+    def job(self, url: str) -> Entity:
         """Return the job of a URL."""
         part = last_part(url)
         base, given = untagged(part)
@@ -452,11 +452,11 @@ class World:
             "apply_url": None if easy else company.facts["website"],
             "is_similar_match": False,
         }
-        return Thing(part, facts)
+        return Entity(part, facts)
 
     def found_job(
-        self, dice: Dice, index: int, term: str | None, given: Mapping[str, Any]
-    ) -> Thing:
+        self, dice: SeededRandom, index: int, term: str | None, given: Mapping[str, Any]
+    ) -> Entity:
         """Return job *index* of a search, each another one."""
         name = given.get("company") or self._company_name(
             self.dice(f"{dice.key}/{index}")
@@ -469,7 +469,7 @@ class World:
         return self.job(f"{SITE}/jobs/view/{quote(part, safe='')}")
 
 
-def actor(thing: Thing) -> Facts:
+def actor(thing: Entity) -> Facts:
     """Return the facts of an actor: a person or a company that did something."""
     facts = thing.facts
     person = "headline" in facts
@@ -484,7 +484,7 @@ def actor(thing: Thing) -> Facts:
     }
 
 
-def _person_names(head: str, given: Facts, dice: Dice) -> tuple[str, str]:
+def _person_names(head: str, given: Facts, dice: SeededRandom) -> tuple[str, str]:
     words = [word.capitalize() for word in head.split("-") if word.isalpha()]
     if len(words) > 1:
         first, last = words[0], " ".join(words[1:])
@@ -534,7 +534,7 @@ def _unnumbered(part: str) -> str:
     return slug if re.fullmatch(r"[^\W_][\w-]{2,}", slug) else part
 
 
-def _activity(dice: Dice, ms: int, kind: str | None) -> int:
+def _activity(dice: SeededRandom, ms: int, kind: str | None) -> int:
     """Return the number of a post, which holds its time and kind as LinkedIn's do."""
     number = (ms << 22) | dice.number(f"{ms}/activity", 1 << 22)
     if kind is None:

@@ -11,8 +11,8 @@
 `plugin` needs pytest, `strategies` needs hypothesis; neither is a dependency.
 """
 
-from linkedapi_async.testing._asserts import assert_started
-from linkedapi_async.testing._clock import VirtualLoop, VirtualTime, run_virtual
+from linkedapi_async.testing._assertions import assert_started
+from linkedapi_async.testing._virtual_time import VirtualLoop, VirtualTime, run_virtual
 
 
 __all__ = ["VirtualLoop", "VirtualTime", "assert_started", "run_virtual"]

@@ -24,7 +24,7 @@ from anyio.from_thread import start_blocking_portal
 
 from linkedapi_async.sandbox import Sandbox
 from linkedapi_async.session import Session
-from linkedapi_async.testing._clock import VirtualTime
+from linkedapi_async.testing._virtual_time import VirtualTime
 
 
 SPEED = 1000.0

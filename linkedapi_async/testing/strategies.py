@@ -14,10 +14,15 @@ from typing import Any
 
 from hypothesis import strategies as draws
 
-from linkedapi_async._fields import Generation, nearest
-from linkedapi_async.testing._breaks import EDITS, BrokenWorkflow, broken
-from linkedapi_async.testing._trees import trees
-from linkedapi_async.testing._values import Plan
+from linkedapi_async._types import Generation
+from linkedapi_async._utils.spelling import nearest
+from linkedapi_async.testing._broken_workflows import (
+    EDITS,
+    BrokenWorkflow,
+    broken_workflow,
+)
+from linkedapi_async.testing._parameter_values import StrategySettings
+from linkedapi_async.testing._workflows import workflow_trees
 
 
 __all__ = ["RULES", "BrokenWorkflow", "broken_workflows", "workflows"]
@@ -44,8 +49,8 @@ def workflows(
         actions: How many actions a root has at most, itself included.
         largest: The largest number, where the API names no maximum.
     """
-    plan = Plan(generation=generation, actions=actions, largest=largest)
-    one = trees(plan)
+    plan = StrategySettings(generation=generation, actions=actions, largest=largest)
+    one = workflow_trees(plan)
     if roots == 1:
         return one
     return one | draws.lists(one, min_size=1, max_size=roots).map(tuple)
@@ -70,4 +75,6 @@ def broken_workflows(
         hint = f"did you mean {alike}?" if alike else f"known: {', '.join(RULES)}"
         message = f"rule: {rule!r} is unknown; {hint}"
         raise ValueError(message)
-    return broken(Plan(actions=actions), None if rule is None else _EDITS[rule])
+    return broken_workflow(
+        StrategySettings(actions=actions), None if rule is None else _EDITS[rule]
+    )

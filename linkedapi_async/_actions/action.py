@@ -1,0 +1,369 @@
+"""What an action is, the nesting rule, and the tree as text.
+
+The base line of an action's class holds its three facts: where it may stand, what it
+opens to its children, what it yields. All else follows from that line.
+"""
+
+from __future__ import annotations
+
+import functools
+import typing
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Any, ClassVar, Generic, Literal, Self, TypeAlias, TypeVar
+
+import attrs
+
+from linkedapi_async._actions.parameters import (
+    METADATA_KEY,
+    ParameterInfo,
+    Validated,
+    build_class,
+    field_names,
+    parameters_of,
+)
+from linkedapi_async._actions.scopes import Anywhere, Root, Scope
+from linkedapi_async._actions.validators import (
+    String,
+)
+from linkedapi_async._results.completion import Completion
+from linkedapi_async._results.key import ACTIONS, ActionKey
+from linkedapi_async._results.outcome import Outcome
+from linkedapi_async._types import BOTH, Generation
+from linkedapi_async._utils.codegen import compile_function
+from linkedapi_async._utils.display import Displayable
+from linkedapi_async._utils.spelling import nearest
+from linkedapi_async._utils.text import short_repr
+from linkedapi_async.errors import NestingError, ParameterError
+
+
+# The PEP 695 syntax would infer the variance of a phantom parameter wrongly.
+WhereT = TypeVar("WhereT", contravariant=True)
+
+OpensT = TypeVar("OpensT")
+
+ResultT = TypeVar("ResultT", covariant=True)
+
+ActionT = TypeVar("ActionT", bound="type[Action[Any, Any, Any]]")
+
+Effect: TypeAlias = Literal["read", "write"]
+
+LABEL = String()
+
+
+@typing.dataclass_transform(
+    frozen_default=True, kw_only_default=True, field_specifiers=(attrs.field,)
+)
+def action(
+    action_type: str,
+    *,
+    effect: Effect = "read",
+    generations: tuple[Generation, ...] = BOTH,
+    category: str | None = None,
+    needs_all_targets: bool = False,
+    has_outcome: bool = True,
+) -> Callable[[ActionT], ActionT]:
+    """Declare an action: a frozen class that is its own builder function.
+
+    Args:
+        action_type: The API's name of it.
+        effect: Whether it changes anything on LinkedIn.
+        generations: The generations of the API that know it.
+        category: The account limit that it counts against, in the API's words.
+        needs_all_targets: Whether all of its targets are needed at the root, not just one.
+        has_outcome: Whether it leaves a node of its own in the completion.
+    """
+
+    def declare(cls: ActionT) -> ActionT:
+        made = build_class(cls)
+        made.effect = effect
+        made.generations = generations
+        made.category = category
+        made.has_outcome = has_outcome
+        made.needs_all_targets = needs_all_targets
+        fields: Any = attrs.fields(made)
+        made.targets = tuple(
+            a.name
+            for a in fields
+            if a.metadata.get(METADATA_KEY, ParameterInfo()).target
+        )
+        if action_type:
+            made.action_type = action_type
+            made.where, made.opens, made.result = _base_line(made)
+            ACTIONS[action_type] = made
+        return typing.cast("ActionT", made)
+
+    return declare
+
+
+def _base_line(cls: Any) -> tuple[tuple[type[Scope], ...], type[Scope], Any]:
+    (base,) = cls.__orig_bases__
+    where, opens, result = typing.get_args(base)
+    return typing.get_args(where) or (where,), opens, result
+
+
+@action("")
+class Action(
+    Validated, Displayable, ActionKey[ResultT], Generic[WhereT, OpensT, ResultT]
+):
+    """One step of a workflow, with the steps nested under it.
+
+    Immutable and hashable; equal when type, parameters, label and children are.
+    """
+
+    action_type: ClassVar[str]
+    """The API's name of the action, such as ``st.openCompanyPage``."""
+    effect: ClassVar[Effect]
+    """Whether it changes anything on LinkedIn (``write``) or only looks (``read``)."""
+    generations: ClassVar[tuple[Generation, ...]]
+    """The generations of the API that know it."""
+    category: ClassVar[str | None]
+    """The account limit it counts against, such as ``stMessages``."""
+    has_outcome: ClassVar[bool]
+    """Whether it leaves a node of its own in the completion; loops do not."""
+    where: ClassVar[tuple[type[Scope], ...]]
+    """The scopes it may stand in."""
+    opens: ClassVar[type[Scope]]
+    """The scope it opens to its children."""
+    result: ClassVar[Any]
+    """The type of what it yields."""
+    targets: ClassVar[tuple[str, ...]]
+    """The names of the parameters that name what to act on."""
+    needs_all_targets: ClassVar[bool]
+    """Whether all of its targets are needed at the root, not just one."""
+    _not_parameters: ClassVar[frozenset[str]] = frozenset({"label", "children"})
+
+    label: str | None = None
+    children: Sequence[Action[OpensT, Any, Any]] = ()
+
+    def _check(self) -> None:
+        # Named, because attrs makes a new class and leaves `super()` with the old one.
+        Validated._check(self)
+        if self.label is not None:
+            self._store("label", LABEL, self.label)
+
+    def _nest(self, children: Any) -> None:
+        if isinstance(children, Action) or not isinstance(children, Sequence):
+            reason = f"a list of actions is due, got {short_repr(children)}"
+            self._refuse("children", reason)
+        self._check_children(children, 0)
+        object.__setattr__(self, "children", tuple(children))
+
+    def _check_children(self, children: Sequence[Any], start: int) -> None:
+        for index, child in enumerate(children, start):
+            if (
+                isinstance(child, Action)
+                and self.opens in child.where
+                and not (child.targets and child.given())
+            ):
+                continue
+            place = f"then[{index}]"
+            if not isinstance(child, Action):
+                hint = f"; call it: {child.__name__}()" if _is_action(child) else ""
+                self._refuse(place, f"an action is due, got {short_repr(child)}{hint}")
+            problem = nesting_error(type(child), child.given(), type(self), place)
+            if problem is not None:
+                raise problem
+
+    def then(self, *children: Action[OpensT, Any, Any]) -> Self:
+        """Return this action with *children* nested under it, after those it has.
+
+        Raises:
+            NestingError: A child may not stand here.
+            ParameterError: A child names a target although its parent hands one over.
+        """
+        self._check_children(children, len(self.children))
+        # What stands has been checked: copying it costs a third of building anew.
+        cls: Any = type(self)
+        copied = copier(cls)
+        return typing.cast("Self", copied(self, (*self.children, *children)))
+
+    def walk(self) -> Iterator[Action[Any, Any, Any]]:
+        """Visit this action and all below it, parents first."""
+        yield self
+        for child in self.children:
+            yield from child.walk()
+
+    def read(self, completion: Completion) -> ResultT:
+        """Return what this action, at the root, yields in *completion*.
+
+        `Session.run` and `WorkflowHandle.result` do it by themselves; this is for a
+        completion that was read without its workflow.
+
+        Raises:
+            ActionError: It failed.
+            ResultMissingError: It is not there.
+            AmbiguousKeyError: Several are there and it does not tell which.
+        """
+        return self._yielded(completion.home.pick(self))
+
+    def _yielded(self, outcome: Outcome[Any]) -> ResultT:
+        """Return what it yields, from its own outcome; the place for another view."""
+        return typing.cast("ResultT", outcome.value())
+
+    @classmethod
+    def may_nest_under(cls, parent: type[Action[Any, Any, Any]]) -> bool:
+        """Return whether the nesting rule lets this action stand under *parent*."""
+        return parent.opens is Anywhere or parent.opens in cls.where
+
+    @classmethod
+    def _owner(cls) -> str:
+        return cls.action_type
+
+    def given(self) -> list[str]:
+        """Return the names of the targets that are given."""
+        return [name for name in self.targets if getattr(self, name) is not None]
+
+    def _call(self) -> str:
+        arguments = self._arguments()
+        if self.label is not None:
+            label = f"label={self.label!r}"
+            arguments = f"{arguments}, {label}" if arguments else label
+        module = type(self).__module__.rpartition(".")[2]
+        return f"{module}.{type(self).__name__}({arguments})"
+
+    def __repr__(self) -> str:
+        if not self.children:
+            return self._call()
+        return f"{self._call()}.then({', '.join(map(repr, self.children))})"
+
+    def _line(self) -> str:
+        values = [
+            f"{row.json_name}={value!r}"
+            for row in parameters_of(type(self))
+            if (value := getattr(self, row.name)) is not None
+        ]
+        tag = [] if self.label is None else [f"label={self.label!r}"]
+        return " ".join([self.action_type, *tag, *values])
+
+    def __str__(self) -> str:
+        return "\n".join([self._line(), *_branches(self)])
+
+
+Workflow: TypeAlias = Action[Root, Any, ResultT]
+"""An action tree that may start: its root stands at the root."""
+
+
+@functools.cache
+def copier(cls: Any) -> Callable[[Any, tuple[Any, ...]], Any]:
+    """Return what copies an action of *cls* with other children."""
+    names = {f"set_{name}": getattr(cls, name).__set__ for name in field_names(cls)}
+    values = {name: f"self.{name}" for name in field_names(cls)} | {
+        "children": "children"
+    }
+    lines = ["def copied(self, children):", "  made = new(cls)"]
+    lines += [f"  set_{name}(made, {value})" for name, value in values.items()]
+    lines.append("  return made")
+    scope = {**names, "cls": cls, "new": object.__new__}
+    made = compile_function("copied", lines, scope)
+    return typing.cast("Callable[[Any, tuple[Any, ...]], Any]", made)
+
+
+def _branches(parent: Action[Any, Any, Any]) -> Iterator[str]:
+    for index, child in enumerate(parent.children):
+        last = index == len(parent.children) - 1
+        yield ("└─ " if last else "├─ ") + child._line()
+        for line in _branches(child):
+            yield ("   " if last else "│  ") + line
+
+
+def _is_action(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, Action)
+
+
+def allowed_in(scope: type[Scope]) -> list[str]:
+    """Return the action types that may stand in *scope*."""
+    names = [name for name, cls in ACTIONS.items() if scope in cls.where]
+    return sorted(names, key=lambda name: name.startswith("nv."))
+
+
+def nesting_error(
+    cls: type[Action[Any, Any, Any]],
+    given: Collection[str],
+    parent: type[Action[Any, Any, Any]] | None,
+    path: str,
+) -> NestingError | ParameterError | None:
+    """Return why an action may not stand where it does, if it may not.
+
+    Args:
+        cls: The action's class.
+        given: The names of the targets that it has.
+        parent: The class of the action above it; None at the root.
+        path: Where it stands.
+    """
+    if Anywhere in cls.where:
+        return None
+    if parent is None:
+        return _root_error(cls, given, path)
+    if not cls.may_nest_under(parent):
+        allowed = allowed_in(parent.opens)
+        return NestingError(
+            path=path,
+            offender=cls.action_type,
+            parent=parent.action_type,
+            allowed=allowed,
+            nearest=nearest(cls.action_type, allowed),
+        )
+    if given and parent.opens is not Anywhere:
+        return ParameterError(
+            owner=cls.action_type,
+            parameter=" and ".join(given),
+            reason=f"not allowed here, {parent.action_type} hands it over; leave it out",
+            path=path,
+        )
+    return None
+
+
+def _root_error(
+    cls: type[Action[Any, Any, Any]], given: Collection[str], path: str
+) -> NestingError | ParameterError | None:
+    if Root not in cls.where:
+        return NestingError(
+            path=path,
+            offender=cls.action_type,
+            parent=None,
+            allowed=allowed_in(Root),
+            nearest=None,
+        )
+    needed = cls.targets
+    if needed and (len(given) < len(needed) if cls.needs_all_targets else not given):
+        return ParameterError(
+            owner=cls.action_type,
+            parameter=(" and " if cls.needs_all_targets else " or ").join(needed),
+            reason="is required at the root",
+            path=path,
+        )
+    return None
+
+
+def paths(
+    root: Action[Any, Any, Any], path: str = "root"
+) -> Iterator[tuple[str, Action[Any, Any, Any]]]:
+    """Visit *root* and all below it, each with its path."""
+    yield path, root
+    for index, child in enumerate(root.children):
+        yield from paths(child, f"{path}.then[{index}]")
+
+
+AnyAction: TypeAlias = Action[Any, Any, Any]
+
+ActionClass: TypeAlias = type[AnyAction]
+
+Roots: TypeAlias = AnyAction | tuple[AnyAction, ...]
+"""A workflow: one root, or the roots of an array workflow in order."""
+
+
+def named_roots(workflow: Roots) -> Iterator[tuple[str, AnyAction]]:
+    """Visit the roots of *workflow*, each with its path."""
+    if isinstance(workflow, tuple):
+        for index, root in enumerate(workflow):
+            yield f"root[{index}]", root
+    else:
+        yield "root", workflow
+
+
+def action_types(roots: Roots | None) -> tuple[str, ...]:
+    """Return the action types of the *roots* of a workflow; none if it is not known."""
+    if roots is None:
+        return ()
+    each = roots if isinstance(roots, tuple) else (roots,)
+    return tuple(root.action_type for root in each)

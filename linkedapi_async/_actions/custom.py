@@ -1,0 +1,232 @@
+"""An action that this version does not know."""
+
+from __future__ import annotations
+
+import json
+import keyword
+import math
+import typing
+from collections.abc import Sequence
+from typing import Any, ClassVar, Self
+
+import attrs
+
+from linkedapi_async._actions.action import LABEL, Action, action
+from linkedapi_async._actions.scopes import Anywhere, Scope
+from linkedapi_async._actions.validators import (
+    InvalidValue,
+    String,
+)
+from linkedapi_async._utils.text import short_repr
+from linkedapi_async.errors import ParameterError
+
+
+_TYPE = String(minimum=1)
+
+
+@action("", effect="write")
+class custom(Action[Any, Any, Any]):  # noqa: N801
+    """An action that this version does not know.
+
+    It may stand anywhere and anything may stand under it. It counts as a write, so its
+    start is never repeated. It yields plain JSON.
+    """
+
+    where: ClassVar[tuple[type[Scope], ...]] = (Anywhere,)
+    opens: ClassVar[type[Scope]] = Anywhere
+    result: ClassVar[Any] = Any
+    _not_parameters = frozenset({"label", "children", "action_type", "json", "as_list"})
+
+    action_type: str = attrs.field(kw_only=False)  # type: ignore[misc]
+    json: str
+    as_list: bool
+
+    def __init__(
+        self,
+        action_type: Any,
+        /,
+        *,
+        label: str | None = None,
+        children: Sequence[Action[Any, Any, Any]] = (),
+        **params: Any,
+    ) -> None:
+        """Build the action.
+
+        Args:
+            action_type: The API's name of it, such as ``"st.somethingNew"``.
+            label: The caller's tag, echoed in the completion.
+            children: The actions nested under it; `then` adds more.
+            params: Its parameters as JSON values, verbatim, under the API's names.
+        """
+        self._fill_checked(action_type, params, label)
+        if children != ():
+            self._nest(children)
+
+    def _fill_checked(
+        self, action_type: Any, params: dict[str, Any], label: str | None
+    ) -> None:
+        try:
+            _TYPE.check(action_type)
+        except InvalidValue as refused:
+            raise ParameterError(
+                owner="custom", parameter="action_type", reason=refused.reason
+            ) from None
+        for name, instead in {"then": "children", "actionType": "action_type"}.items():
+            if name in params:
+                reason = f"not a parameter; use {instead}"
+                raise ParameterError(owner=action_type, parameter=name, reason=reason)
+        try:
+            check_json(params)
+        except InvalidValue as refused:
+            raise ParameterError(
+                owner=action_type,
+                parameter=refused.place.removeprefix(".") or "params",
+                reason=refused.reason,
+            ) from None
+        self._fill(action_type, label, json.dumps(params), as_list=False)
+        if label is not None:
+            self._store("label", LABEL, label)
+
+    def _fill(
+        self, action_type: str, label: str | None, text: str, *, as_list: bool
+    ) -> None:
+        object.__setattr__(self, "action_type", action_type)
+        object.__setattr__(self, "label", label)
+        object.__setattr__(self, "children", ())
+        object.__setattr__(self, "json", text)
+        object.__setattr__(self, "as_list", as_list)
+
+    @classmethod
+    def from_json(
+        cls, action_type: str, params: dict[str, Any], label: str | None
+    ) -> Self:
+        """Build an action whose parameters may have any name, ``children`` too."""
+        new = cls.__new__(cls)
+        new._fill_checked(action_type, params, label)
+        return new
+
+    @classmethod
+    def raw(
+        cls,
+        action_type: str,
+        params: dict[str, Any],
+        *,
+        label: str | None = None,
+        children: Sequence[Action[Any, Any, Any]] = (),
+        as_list: bool = False,
+    ) -> Self:
+        """Build an action that is sent as it is, with nothing checked.
+
+        Args:
+            action_type: Its type; empty where *params* say, or nothing does.
+            params: All else of its JSON object, verbatim.
+            label: The caller's tag, where *params* do not have it.
+            children: The actions nested under it.
+            as_list: Whether ``then`` is a list whatever the number of children.
+
+        Raises:
+            ParameterError: They are no JSON at all.
+        """
+        new = cls.__new__(cls)
+        try:
+            text = json.dumps(params, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            reason = f"JSON is due: {error}"
+            owner = action_type or "custom"
+            raise ParameterError(
+                owner=owner, parameter="params", reason=reason
+            ) from None
+        new._fill(action_type, label, text, as_list=as_list)
+        object.__setattr__(new, "children", tuple(children))
+        return new
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The parameters, in a dict of one's own."""
+        return typing.cast("dict[str, Any]", json.loads(self.json))
+
+    def _values(self) -> tuple[Any, ...]:
+        canonical = json.dumps(self.params, sort_keys=True)
+        return self.action_type, canonical, self.as_list, self.label, self.children
+
+    @classmethod
+    def may_nest_under(cls, parent: type[Action[Any, Any, Any]]) -> bool:  # noqa: ARG003
+        """Return True: nobody knows where it may stand."""
+        return True
+
+    def _refuse(self, parameter: str, reason: str) -> typing.NoReturn:
+        owner = self.action_type or "custom"
+        raise ParameterError(owner=owner, parameter=parameter, reason=reason)
+
+    def _call(self) -> str:
+        params = self.params
+        parts = [repr(self.action_type)]
+        if self.label is not None:
+            parts.append(f"label={self.label!r}")
+        if self._is_odd(params):
+            parts.insert(1, repr(params))
+            if self.as_list:
+                parts.append("as_list=True")
+            return f"custom.raw({', '.join(parts)})"
+        if all(_is_plain_name(name) for name in params):
+            parts += [f"{name}={value!r}" for name, value in params.items()]
+        else:
+            parts.append(f"**{params!r}")
+        return f"custom({', '.join(parts)})"
+
+    def _is_odd(self, params: dict[str, Any]) -> bool:
+        """Return whether `__init__` would not take *params* and the rest as they are."""
+        if self.as_list:
+            return True
+        try:
+            _TYPE.check(self.action_type)
+            check_json([params, self.label])
+        except InvalidValue:
+            return True
+        return not params.keys().isdisjoint({"actionType", "children", "label", "then"})
+
+    def _line(self) -> str:
+        tag = [] if self.label is None else [f"label={self.label!r}"]
+        values = [f"{name}={value!r}" for name, value in self.params.items()]
+        return " ".join([self.action_type or "(no actionType)", *tag, *values])
+
+
+def _is_plain_name(name: str) -> bool:
+    # Python reads a name beyond ASCII in its normal form, which may be another one.
+    return name.isascii() and name.isidentifier() and not keyword.iskeyword(name)
+
+
+def check_json(value: Any) -> None:
+    """Check that *value* is a JSON value.
+
+    Raises:
+        Refused: It is not, with the place inside it.
+    """
+    if value is None or isinstance(value, bool | int):
+        return
+    if isinstance(value, str):
+        LABEL.check(value)
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            reason = f"a JSON value is due, got {value}"
+            raise InvalidValue(reason)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                reason = f"a string is due as a key, got {short_repr(key)}"
+                raise InvalidValue(reason)
+            LABEL.check(key)
+            _check_inside(item, f".{key}")
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            _check_inside(item, f"[{index}]")
+    else:
+        reason = f"a JSON value is due, got {short_repr(value)}"
+        raise InvalidValue(reason)
+
+
+def _check_inside(value: Any, place: str) -> None:
+    try:
+        check_json(value)
+    except InvalidValue as refused:
+        raise InvalidValue(refused.reason, place + refused.place) from None

@@ -1,0 +1,1 @@
+"""Which workflow to poll next, and when."""

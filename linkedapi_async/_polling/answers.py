@@ -1,0 +1,49 @@
+"""What the answer to a poll can be."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from attrs import frozen
+
+
+@frozen
+class StillRunning:
+    """The answer to a poll: the workflow has not finished."""
+
+    status: str
+    """The status as the API spells it."""
+
+    reason: str | None = None
+    """Why the workflow is pending, as the API spells it."""
+
+
+@frozen
+class Ended:
+    """The answer to a poll: the wait is over."""
+
+    value: object
+    """What the wait yields: a result, or the error that ends it."""
+
+    status: str | None = None
+    """The last status, if it is known."""
+
+
+@frozen
+class PollFailed:
+    """The answer to a poll: none that tells the status of the workflow."""
+
+    error: Exception
+    """What happened."""
+
+    kind: Literal["failed", "refused", "unknown"] = "failed"
+    """Whether the poll failed, the token was refused, or the id is unknown.
+
+    A failed poll never ends a wait; the others do when they are repeated.
+    """
+
+    pause: float | None = None
+    """Time in seconds for which the host asks to be left alone."""
+
+
+Answer: TypeAlias = StillRunning | Ended | PollFailed

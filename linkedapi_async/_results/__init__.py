@@ -1,0 +1,1 @@
+"""The result tree of a finished workflow."""

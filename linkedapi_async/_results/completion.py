@@ -1,0 +1,123 @@
+"""The result tree of a finished workflow."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Iterator
+from typing import Any
+
+import attrs
+
+from linkedapi_async._results.key import Key, KeyedT, as_key
+from linkedapi_async._results.outcome import (
+    Outcome,
+    Siblings,
+    all_siblings,
+    key_name,
+    matches_key,
+)
+from linkedapi_async._results.rows import completion_rows
+from linkedapi_async._utils.display import Displayable
+from linkedapi_async.errors import ActionError, AmbiguousKeyError, ResultMissingError
+
+
+@attrs.define(eq=False, repr=False, kw_only=True)
+class Completion(Displayable):
+    """The whole result tree of a finished workflow, one root or several."""
+
+    raw: Any
+    """The JSON as received: an object, or a list for an array workflow."""
+    workflow_id: str | None = None
+    """The workflow it belongs to."""
+    home: Siblings = attrs.field(factory=lambda: Siblings((), ()), alias="home")
+    """The roots, and the actions that they came from."""
+
+    @property
+    def roots(self) -> tuple[Outcome[Any], ...]:
+        """The outcomes of the root actions, in order."""
+        return self.home.outcomes
+
+    @property
+    def root(self) -> Outcome[Any]:
+        """The outcome of the first root action."""
+        return self.roots[0]
+
+    @property
+    def errors(self) -> tuple[ActionError, ...]:
+        """Why actions failed, for every one that did, in the order of the tree."""
+        return tuple(o.error for o in self.walk() if o.error is not None)
+
+    def walk(self) -> Iterator[Outcome[Any]]:
+        """Visit all outcomes, parents first."""
+        for root in self.roots:
+            yield from root.walk()
+
+    def __getitem__(self, key: Key[KeyedT]) -> KeyedT:
+        """Return what *key* yielded, wherever in the tree it stands.
+
+        Raises:
+            ActionError: It failed.
+            ResultMissingError: It is not here.
+            AmbiguousKeyError: It occurs more than once, as actions in a loop do.
+        """
+        key = as_key(key)
+        homes = [
+            h
+            for h in all_siblings(self.home)
+            if any(matches_key(key, o) for o in h.outcomes)
+        ]
+        if len(homes) > 1:
+            # The very action of the tree tells its place, if it was asked for once.
+            own = [h for h in homes if any(action is key for action in h.asked)]
+            homes = own if len(own) == 1 else homes
+        if len(homes) > 1:
+            message = (
+                f"{key_name(key)} occurs in several places; use item[key] on each item, "
+                "completion.all(key), or a label="
+            )
+            raise AmbiguousKeyError(message)
+        home = homes[0] if homes else Siblings(tuple(self.walk()), ())
+        return typing.cast("KeyedT", home.pick(key).value())
+
+    def all(self, key: Key[KeyedT]) -> tuple[Outcome[KeyedT], ...]:
+        """Return all outcomes of *key*, by action type and label; loops give many."""
+        key = as_key(key)
+        return tuple(outcome for outcome in self.walk() if matches_key(key, outcome))
+
+    def rows(self, key: Key[Any] | None = None) -> list[dict[str, Any]]:
+        """Return all outcomes of *key* as flat rows: one for each item of a list.
+
+        All rows have the same columns in the same order: the attributes of the result
+        class, with dots for nested ones (``viewer_state.connection_degree``); ``extra``
+        for all that no attribute shows; ``workflow_id``, ``action_type``, ``label`` and
+        ``success``; ``asked.…``, the target that was asked for; ``error.type`` and
+        ``error.message``; ``from.<action type>.…``, which page or item it came from. An
+        action that failed or yields nothing gives one row, an empty list none. What an
+        unknown action yields is under ``data.…``, with dots and backslashes in its own
+        names escaped by a backslash. Lists, and *extra*, stay JSON values.
+
+        Args:
+            key: An action or its class, as for `all`; by default all actions, what they
+                are called in front.
+        """
+        return completion_rows(self.home, self.workflow_id, key)
+
+    def find(self, *, label: str) -> Outcome[Any]:
+        """Return the one outcome that carries *label*.
+
+        Raises:
+            ResultMissingError: None does.
+            AmbiguousKeyError: Several do.
+        """
+        found = [outcome for outcome in self.walk() if outcome.label == label]
+        if len(found) > 1:
+            message = f"{len(found)} outcomes carry the label {label!r}; use walk()"
+            raise AmbiguousKeyError(message)
+        if not found:
+            message = f"no outcome carries the label {label!r}"
+            raise ResultMissingError(message)
+        return found[0]
+
+    def __repr__(self) -> str:
+        types = ", ".join(outcome.action_type for outcome in self.roots)
+        return f"<Completion of {types}, {len(self.errors)} errors>"

@@ -1,0 +1,57 @@
+"""Keys of results: an action is the typed key of what it yielded."""
+
+from __future__ import annotations
+
+import typing
+from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
+
+
+KeyedT = TypeVar("KeyedT", covariant=True)
+
+
+class ActionKey(Generic[KeyedT]):
+    """What finds a result in a completion; every action is one.
+
+    A key matches outcomes by action type and label. Where several siblings share both,
+    its position among the actions of the workflow decides.
+    """
+
+    __slots__ = ()
+
+    action_type: ClassVar[str]
+    """The API's name of the action, such as ``st.openCompanyPage``."""
+    targets: ClassVar[tuple[str, ...]]
+    """The names of the parameters that name what to act on."""
+    result: ClassVar[Any]
+    """The type of what the action yields."""
+    has_outcome: ClassVar[bool]
+    """Whether the completion has an outcome of it; loops have none."""
+    if typing.TYPE_CHECKING:
+        # Fields of the actions themselves, which attrs makes.
+        @property
+        def label(self) -> str | None:
+            """The caller's tag, which the completion echoes."""
+
+        @property
+        def children(self) -> typing.Sequence[ActionKey[Any]]:
+            """The actions nested under it."""
+
+
+Key: TypeAlias = ActionKey[KeyedT] | type[ActionKey[KeyedT]]
+"""An action, or its class where one of its kind is there."""
+
+ACTIONS: dict[str, type[Any]] = {}
+"""The class of every known action by its action type; declaring an action adds it."""
+
+
+def as_key(key: Any) -> Key[Any]:
+    """Return *key* if it is an action, or the class of actions of one type.
+
+    Raises:
+        TypeError: It is not.
+    """
+    kind = key if isinstance(key, type) else type(key)
+    if issubclass(kind, ActionKey) and isinstance(key.action_type, str):
+        return typing.cast("Key[Any]", key)
+    message = f"a key must be an action or the class of one, got {key!r}"
+    raise TypeError(message)

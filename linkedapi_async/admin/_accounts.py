@@ -1,0 +1,325 @@
+"""The LinkedIn accounts of a client, and the wait for people to connect more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import anyio
+import attrs
+
+from linkedapi_async._http.failure_rules import classify_failure
+from linkedapi_async.admin._parameters import body
+from linkedapi_async.admin._resources import (
+    Calls,
+    list_reader,
+    named_object_reader,
+    object_reader,
+)
+from linkedapi_async.admin._results import (
+    AccountList,
+    AdminAccount,
+    ConnectionProgress,
+    NewToken,
+    Reparse,
+    shortened,
+)
+from linkedapi_async.errors import (
+    ConnectionPendingError,
+    NotConnectedError,
+    ProtocolError,
+    RequestError,
+)
+
+
+ENDED = frozenset({"cancelled", "error", "expired"})
+"""How a connection session ends without an account."""
+
+UNSEEN = 5
+"""How often a session that succeeded is asked for before its account is given up."""
+
+
+def _accounts(raw: Any) -> AccountList:
+    list_reader("accounts", AdminAccount)(raw)  # without accounts it tells nothing
+    return object_reader(AccountList)(raw)
+
+
+class AccountsCalls(Calls):
+    """The LinkedIn accounts, and the sessions in which people connect them.
+
+    https://linkedapi.io/docs/admin-accounts
+    """
+
+    async def get_all(self) -> AccountList:
+        """Return the connected accounts, and the sessions that connect more.
+
+        For an account that has to be connected again, the API opens a session for it
+        where none is open.
+        """
+        return await self._ask("accounts.getAll", _accounts)
+
+    async def disconnect(self, account_id: str) -> None:
+        """Remove an account with its browser profile and its proxy, for good."""
+        call = "accounts.disconnect"
+        await self._do(call, body(call, account_id=account_id))
+
+    async def reparse_account_info(self, account_id: str) -> Reparse:
+        """Let a workflow in the background read the account's own profile again."""
+        call = "accounts.reparseAccountInfo"
+        values = body(call, account_id=account_id)
+        return await self._change(call, object_reader(Reparse), values)
+
+    async def regenerate_identification_token(self, account_id: str) -> NewToken:
+        """Return a new identification token; the old one ends at once."""
+        call = "accounts.regenerateIdentificationToken"
+        values = body(call, account_id=account_id)
+        return await self._change(call, object_reader(NewToken), values)
+
+    async def create_connection_session(self) -> ConnectionSession:
+        """Return a session in which a person connects another LinkedIn account.
+
+        The accounts there are asked for first, so that the new one will be known.
+
+        Raises:
+            RejectedError: ``noAvailableSeats``, ``dailyConnectionAttemptsExceeded``.
+        """
+        known = _seen(await self.get_all())
+        return await self._change(
+            "accounts.createConnectionSession",
+            lambda raw: self._opened(raw, "sessionId", "connectionLink", known=known),
+        )
+
+    async def create_reconnection_session(self, account_id: str) -> ConnectionSession:
+        """Return a session in which a person connects an account again.
+
+        Args:
+            account_id: The account, whose status is ``reconnection_required``.
+        """
+        call = "accounts.createReconnectionSession"
+        names = ("reconnectionSessionId", "reconnectionLink")
+        return await self._change(
+            call,
+            lambda raw: self._opened(raw, *names, account_id=account_id),
+            body(call, account_id=account_id),
+        )
+
+    def _opened(
+        self, raw: Any, id_name: str, link_name: str, **facts: Any
+    ) -> ConnectionSession:
+        fields = raw if isinstance(raw, dict) else {}
+        session_id, link = fields.get(id_name), fields.get(link_name)
+        if not isinstance(session_id, str) or not session_id:
+            message = f"the answer has no {id_name}"
+            raise ProtocolError(message)
+        link = link if isinstance(link, str) else None
+        return ConnectionSession(self, session_id, link, raw=raw, **facts)
+
+    async def get_connection_session(self, session_id: str) -> ConnectionProgress:
+        """Return how far a connection session is, or a reconnection session.
+
+        Raises:
+            RejectedError: ``sessionNotFound``.
+        """
+        call = "accounts.getConnectionSession"
+        values = body(call, session_id=session_id)
+        return await self._ask(
+            call, named_object_reader("session", ConnectionProgress), values
+        )
+
+    async def cancel_connection_session(self, session_id: str) -> None:
+        """Cancel a connection session that has not ended.
+
+        Raises:
+            RejectedError: ``sessionNotFound``.
+        """
+        call = "accounts.cancelConnectionSession"
+        await self._do(call, body(call, session_id=session_id))
+
+    async def wait_connected(
+        self,
+        session_id: str,
+        *,
+        known: Mapping[str, str | None] | None = None,
+        account_id: str | None = None,
+        timeout: float | None = None,
+    ) -> AdminAccount:
+        """Wait until a person has connected an account, and return the account.
+
+        The API does not tell which account a session brought: it is the one that is
+        new. Requests that fail do not end the wait, definite words of the API do.
+
+        Args:
+            session_id: The connection session.
+            known: The accounts there were before, as `ConnectionSession.known` has
+                them; by default those that are there now.
+            account_id: The account that is connected again, if one is.
+            timeout: How long to wait, in seconds; 0 asks once, None means the
+                deadline of the policy (24 hours).
+
+        Raises:
+            NotConnectedError: The session was cancelled, has expired or failed; or
+                which account is the new one is not clear.
+            ConnectionPendingError: The time is up; the session goes on.
+            RejectedError: ``sessionNotFound``.
+        """
+        late = known is None and account_id is None
+        if late:
+            known = _seen(await self.get_all())
+        wait = _Wait(self, session_id, known or {}, account_id)
+        account = await wait.ask(all_new=late)
+        if account is not None:
+            return account
+        seconds = self._admin.polling.deadline if timeout is None else timeout
+        with anyio.move_on_after(seconds):
+            return await wait.until_connected()
+        message = (
+            f"nobody has connected the account after {seconds:g} s; the session "
+            f"{shortened(session_id)} is {wait.status or 'not known'} and goes on"
+        )
+        raise ConnectionPendingError(message, session_id=session_id, status=wait.status)
+
+
+def _seen(found: AccountList) -> dict[str, str | None]:
+    """Return when each account was connected, by its id."""
+    return {a.id: a.connected_at for a in found.accounts or () if a.id is not None}
+
+
+@attrs.frozen(eq=False, repr=False)
+class ConnectionSession:
+    """A session in which a person connects a LinkedIn account."""
+
+    _calls: AccountsCalls
+    session_id: str
+    """The id; whoever has it can open the page."""
+    link: str | None
+    """The page that the person opens in a browser."""
+    raw: Any = attrs.field(kw_only=True)
+    """The JSON as received."""
+    known: Mapping[str, str | None] | None = attrs.field(default=None, kw_only=True)
+    """When each account that was there before was connected, by its id.
+
+    With it and the id, `AccountsCalls.wait_connected` waits on in another process.
+    """
+    account_id: str | None = attrs.field(default=None, kw_only=True)
+    """The account that is connected again, if one is."""
+
+    async def progress(self) -> ConnectionProgress:
+        """Return how far it is."""
+        return await self._calls.get_connection_session(self.session_id)
+
+    async def cancel(self) -> None:
+        """Cancel it."""
+        await self._calls.cancel_connection_session(self.session_id)
+
+    async def wait(self, timeout: float | None = None) -> AdminAccount:
+        """Wait until the person has finished, and return the account.
+
+        Args:
+            timeout: How long to wait, in seconds; 0 asks once, None means 24 hours.
+
+        Raises:
+            NotConnectedError: It was cancelled, has expired or failed; or which
+                account is the new one is not clear.
+            ConnectionPendingError: The time is up; the session goes on.
+        """
+        return await self._calls.wait_connected(
+            self.session_id,
+            known=self.known,
+            account_id=self.account_id,
+            timeout=timeout,
+        )
+
+    def __repr__(self) -> str:
+        return f"<ConnectionSession {shortened(self.session_id)}>"
+
+
+class _Wait:
+    """One wait for a person to connect an account."""
+
+    def __init__(
+        self,
+        calls: AccountsCalls,
+        session_id: str,
+        known: Mapping[str, str | None],
+        account_id: str | None,
+    ) -> None:
+        self._calls = calls
+        self._session_id = session_id
+        self._known = known
+        self._account_id = account_id
+        self._unseen = 0
+        self.status: str | None = None
+
+    async def until_connected(self) -> AdminAccount:
+        admin, asked = self._calls._admin, 1
+        while True:
+            asked += 1
+            # The first poll was the call itself, so the policy's first wait is over.
+            await admin._window.nap(admin.polling.wait(asked, admin._rng))
+            account = await self.ask()
+            if account is not None:
+                return account
+
+    async def ask(self, *, all_new: bool = False) -> AdminAccount | None:
+        """Ask once; return the account if there is one by now.
+
+        Args:
+            all_new: Whether the account is among the known ones if it is there by
+                now, as they were asked for too late.
+        """
+        try:
+            progress = await self._calls.get_connection_session(self._session_id)
+            self.status = progress.status
+            if self.status in ENDED:
+                message = f"the session {self._name} ended as {self.status}"
+                raise self._ended(message)
+            if self.status != "success":
+                return None
+            return self._new(
+                await self._calls.get_all(), {} if all_new else self._known
+            )
+        except RequestError as error:
+            if classify_failure(error) == "definite":
+                raise
+            return None
+
+    @property
+    def _name(self) -> str:
+        return shortened(self._session_id)
+
+    def _new(
+        self, found: AccountList, known: Mapping[str, str | None]
+    ) -> AdminAccount | None:
+        accounts = [a for a in found.accounts or () if a.id is not None]
+        if self._account_id is not None:
+            new = [a for a in accounts if a.id == self._account_id]
+        else:
+            # One that was connected before, and now again, has another time.
+            unknown = object()
+            new = [
+                a for a in accounts if known.get(str(a.id), unknown) != a.connected_at
+            ]
+        if len(new) == 1:
+            return new[0]
+        self._unseen += 1
+        if new:
+            # The token of another person's account is the last thing to guess at.
+            message = (
+                f"the session {self._name} succeeded, and {len(new)} accounts are new: "
+                "choose among error.candidates"
+            )
+            raise self._ended(message, new)
+        if self._unseen >= UNSEEN:
+            message = f"the session {self._name} succeeded, but no account is new"
+            raise self._ended(message)
+        return None
+
+    def _ended(
+        self, message: str, candidates: Sequence[AdminAccount] = ()
+    ) -> NotConnectedError:
+        return NotConnectedError(
+            message,
+            session_id=self._session_id,
+            status=self.status,
+            candidates=candidates,
+        )

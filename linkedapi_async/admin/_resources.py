@@ -1,0 +1,298 @@
+"""The calls of the Admin API, group by group.
+
+https://linkedapi.io/docs/admin-overview
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from linkedapi_async._wire.read import structure
+from linkedapi_async.admin._parameters import body
+from linkedapi_async.admin._results import (
+    BillingPeriod,
+    Delivery,
+    EventSelector,
+    Limit,
+    LimitUsage,
+    PayloadMode,
+    Price,
+    Seat,
+    SeatChange,
+    SeatType,
+    SubscriptionStatus,
+    Webhook,
+)
+from linkedapi_async.errors import ProtocolError
+
+
+if TYPE_CHECKING:
+    from linkedapi_async.admin._admin import Admin
+
+
+T = TypeVar("T")
+
+
+def object_reader(cls: type[T]) -> Callable[[Any], T]:
+    """Return what reads an object; what does not fit is kept in its ``raw``."""
+    return lambda raw: structure(raw, cls)
+
+
+def named_object_reader(name: str, cls: type[T]) -> Callable[[Any], T]:
+    """Return what reads the object called *name*."""
+
+    def read(raw: Any) -> T:
+        found = raw.get(name) if isinstance(raw, dict) else None
+        if not isinstance(found, dict):
+            message = f"the answer has no {name}"
+            raise ProtocolError(message)
+        return object_reader(cls)(found)
+
+    return read
+
+
+def list_reader(name: str, cls: type[T]) -> Callable[[Any], list[T]]:
+    """Return what reads the list called *name*."""
+
+    def read(raw: Any) -> list[T]:
+        found = raw.get(name) if isinstance(raw, dict) else None
+        if not isinstance(found, list):
+            # No list is not an empty one.
+            message = f"the answer has no list of {name}"
+            raise ProtocolError(message)
+        made: list[T] = structure(found, list[cls])  # type: ignore[valid-type]
+        return made
+
+    return read
+
+
+def _ignore_answer(_: Any) -> None:
+    """Read an answer that says no more than that it is done."""
+
+
+class Calls:
+    """A group of calls of an `Admin`."""
+
+    def __init__(self, admin: Admin) -> None:
+        self._admin = admin
+
+    async def _ask(self, call: str, read: Callable[[Any], T], values: Any = None) -> T:
+        return await self._admin._call(call, "ask", read, values)
+
+    async def _change(
+        self, call: str, read: Callable[[Any], T], values: Any = None
+    ) -> T:
+        return await self._admin._call(call, "start_write", read, values)
+
+    async def _do(self, call: str, values: Any = None) -> None:
+        await self._admin._call(call, "start_write", _ignore_answer, values, void=True)
+
+
+class SubscriptionCalls(Calls):
+    """The subscription and its seats.
+
+    https://linkedapi.io/docs/admin-subscription
+    """
+
+    async def get_status(self) -> SubscriptionStatus:
+        """Return the state of the subscription."""
+        return await self._ask(
+            "subscription.getStatus", object_reader(SubscriptionStatus)
+        )
+
+    async def get_seats(self) -> list[Seat]:
+        """Return the seats bought; one seat is one connected LinkedIn account."""
+        return await self._ask("subscription.getSeats", list_reader("seats", Seat))
+
+    async def set_seats(
+        self, quantity: int, seat_type: SeatType, billing_period: BillingPeriod
+    ) -> SeatChange:
+        """Change the seats, or get the link to a page where to pay for them.
+
+        Fewer seats than accounts freeze the surplus accounts.
+
+        Args:
+            quantity: How many; the API takes 1 to 1000.
+            seat_type: ``core``, or ``plus`` for the ``nv.*`` actions too.
+            billing_period: ``month`` or ``year``.
+        """
+        call = "subscription.setSeats"
+        values = body(
+            call, quantity=quantity, seat_type=seat_type, billing_period=billing_period
+        )
+        return await self._change(call, object_reader(SeatChange), values)
+
+    async def get_pricing(self) -> list[Price]:
+        """Return the price list; later copies of the documentation do not name it."""
+        return await self._ask(
+            "subscription.getPricing", list_reader("products", Price)
+        )
+
+
+class LimitsCalls(Calls):
+    """How often an account may do something in a period.
+
+    https://linkedapi.io/docs/admin-limits
+    """
+
+    async def get_defaults(self) -> list[Limit]:
+        """Return the limits of accounts without limits of their own."""
+        return await self._ask("limits.getDefaults", list_reader("limits", Limit))
+
+    async def get(self, account_id: str) -> list[Limit]:
+        """Return the limits of an account."""
+        call = "limits.get"
+        values = body(call, account_id=account_id)
+        return await self._ask(call, list_reader("limits", Limit), values)
+
+    async def get_usage(self, account_id: str) -> list[LimitUsage]:
+        """Return the limits of an account, and how much of them is used up."""
+        call = "limits.getUsage"
+        values = body(call, account_id=account_id)
+        return await self._ask(call, list_reader("usage", LimitUsage), values)
+
+    async def set(self, account_id: str, limits: Sequence[Limit]) -> None:
+        """Set these limits of an account, and leave its others as they are.
+
+        Args:
+            account_id: The account.
+            limits: ``Limit(category="stMessages", period="daily", max_value=20)``;
+                what `get` has returned for another account will do.
+        """
+        call = "limits.set"
+        await self._do(call, body(call, account_id=account_id, limits=limits))
+
+    async def delete(self, account_id: str, limits: Sequence[Limit]) -> None:
+        """Let the defaults apply again for these limits of an account.
+
+        Args:
+            account_id: The account.
+            limits: Of each, only the category and the period matter.
+        """
+        call = "limits.delete"
+        await self._do(call, body(call, account_id=account_id, limit_refs=limits))
+
+    async def reset_to_defaults(self, account_id: str) -> None:
+        """Let the defaults apply again for all limits of an account."""
+        call = "limits.resetToDefaults"
+        await self._do(call, body(call, account_id=account_id))
+
+
+class WebhookCalls(Calls):
+    """The one webhook of the client.
+
+    https://linkedapi.io/docs/admin-webhooks
+    """
+
+    async def set(
+        self,
+        url: str,
+        *,
+        payload_mode: PayloadMode | None = None,
+        signing_enabled: bool | None = None,
+        headers: Mapping[str, str] | None = None,
+        events: Sequence[EventSelector] | None = None,
+    ) -> Webhook:
+        """Register the webhook; its address cannot be changed, only set anew.
+
+        Args:
+            url: Where to deliver, https; the API refuses private addresses.
+            payload_mode: ``fat`` (the API's default) delivers results, ``thin`` only
+                the ids of workflows.
+            signing_enabled: Whether deliveries are signed; the answer has the secret.
+            headers: Headers that every delivery carries.
+            events: What to deliver; by default everything.
+        """
+        given = {
+            "payload_mode": payload_mode,
+            "signing_enabled": signing_enabled,
+            "headers": headers,
+            "events": events,
+        }
+        more = {name: value for name, value in given.items() if value is not None}
+        return await self._changed("webhook.set", url=url, **more)
+
+    async def get(self) -> list[Webhook]:
+        """Return the webhook: a list of one, or none."""
+        return await self._ask("webhook.get", list_reader("webhooks", Webhook))
+
+    async def set_payload_mode(self, id: str, payload_mode: PayloadMode) -> Webhook:
+        """Switch between ``fat`` and ``thin``."""
+        return await self._changed(
+            "webhook.setPayloadMode", id=id, payload_mode=payload_mode
+        )
+
+    async def set_signing(self, id: str, signing_enabled: bool) -> Webhook:
+        """Switch signing on or off; switched on, the answer has the secret."""
+        return await self._changed(
+            "webhook.setSigning", id=id, signing_enabled=signing_enabled
+        )
+
+    async def set_headers(self, id: str, headers: Mapping[str, str] | None) -> Webhook:
+        """Replace all headers that deliveries carry; None or none clears them."""
+        return await self._changed("webhook.setHeaders", id=id, headers=headers or {})
+
+    async def set_header(self, id: str, name: str, value: str) -> Webhook:
+        """Set one header that deliveries carry; case does not matter."""
+        return await self._changed("webhook.setHeader", id=id, name=name, value=value)
+
+    async def delete_header(self, id: str, name: str) -> Webhook:
+        """Remove one header that deliveries carry; case does not matter."""
+        return await self._changed("webhook.deleteHeader", id=id, name=name)
+
+    async def set_events(
+        self, id: str, events: Sequence[EventSelector] | None
+    ) -> Webhook:
+        """Choose what is delivered; None means everything.
+
+        Args:
+            id: The webhook.
+            events: Types of events such as ``workflow.completed``, or all of a kind
+                such as ``inbox.*``. Test events are always delivered.
+        """
+        call = "webhook.setEvents"
+        values = body(call, id=id)
+        # Absent is not the same as null here.
+        values["events"] = None
+        if events is not None:
+            values |= body(call, events=events)
+        return await self._change(call, named_object_reader("webhook", Webhook), values)
+
+    async def reveal_secret(self, id: str) -> Webhook:
+        """Return the webhook with its secret, which stays as it is."""
+        call = "webhook.revealSecret"
+        values = body(call, id=id)
+        return await self._ask(call, named_object_reader("webhook", Webhook), values)
+
+    async def rotate_secret(self, id: str) -> Webhook:
+        """Replace the secret; the answer has the new one."""
+        return await self._changed("webhook.rotateSecret", id=id)
+
+    async def _changed(self, call: str, **values: Any) -> Webhook:
+        read = named_object_reader("webhook", Webhook)
+        return await self._change(call, read, body(call, **values))
+
+    async def delete(self, id: str) -> None:
+        """Remove the webhook; what is on its way to it is dropped."""
+        call = "webhook.delete"
+        await self._do(call, body(call, id=id))
+
+    async def deliveries(self) -> list[Delivery]:
+        """Return the latest deliveries, newest first."""
+        return await self._ask(
+            "webhook.deliveries", list_reader("deliveries", Delivery)
+        )
+
+    async def replay_delivery(self, delivery_id: str) -> None:
+        """Deliver an event again, with the same event id."""
+        call = "webhook.replayDelivery"
+        await self._do(call, body(call, delivery_id=delivery_id))
+
+    async def send_test(self) -> None:
+        """Deliver a ``webhook.test`` event."""
+        await self._do("webhook.sendTest")
+
+    async def event_types(self) -> list[str]:
+        """Return the types of events to choose from, in the API's order."""
+        return await self._ask("webhook.eventTypes", list_reader("eventTypes", str))

@@ -1,0 +1,270 @@
+"""How commands come to tokens: from the environment or private files, never arguments."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import stat
+import tomllib
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Final, TypeVar
+
+import attrs
+import click
+
+from linkedapi_async._http.requests import DEFAULT_URL, validate_token
+from linkedapi_async._types import Generation
+from linkedapi_async._utils.json import decode_json
+from linkedapi_async.cli._console import Console
+from linkedapi_async.cli._exit_codes import CommandError
+from linkedapi_async.policies import Polling
+from linkedapi_async.session import Session
+from linkedapi_async.session._account import Account
+from linkedapi_async.session._session import ENVIRONMENT, _environment
+
+
+CommandT = TypeVar("CommandT", bound=Callable[..., Any])
+
+_MAIN: Final = ("LINKED_API_TOKEN", "ACCOUNT_API_TOKEN")
+
+_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+
+_PRIVATE: Final = os.name == "posix"
+"""Whether the system tells who may read a file."""
+
+
+def private(path: str) -> str:
+    """Return the text of a file that only its owner may read.
+
+    Raises:
+        Failed: Others may read it too, or it cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123  # looked at when it is open
+            mode = os.fstat(file.fileno()).st_mode
+            if _PRIVATE and mode & _OTHERS:
+                message = f"{path} holds tokens, and others may read it: chmod 600 it"
+                raise CommandError(message)
+            return file.read().decode("utf-8-sig")
+    except OSError as error:
+        message = f"{path}: {error.strerror}"
+        raise CommandError(message) from error
+    except UnicodeDecodeError:
+        message = f"{path} is not UTF-8"
+        raise CommandError(message) from None
+
+
+def variables(
+    path: str | None, names: Collection[str] = ENVIRONMENT.keys()
+) -> dict[str, str]:
+    """Return the variables called *names*: by default what sessions are made of.
+
+    Args:
+        path: A private file with lines such as ``LINKED_API_TOKEN=…``; what it says
+            goes before the environment.
+        names: The variables that are looked for.
+
+    Raises:
+        Failed: The file cannot be used.
+    """
+    found = {name: os.environ[name] for name in names if name in os.environ}
+    if path is None:
+        return found
+    told: dict[str, str] = {}
+    for number, line in enumerate(private(path).splitlines(), 1):
+        text = line.strip().removeprefix("export ").strip()
+        name, sign, value = text.partition("=")
+        if not text or text.startswith("#"):
+            continue
+        if not sign:
+            message = f"{path}:{number}: NAME=value is due"
+            raise CommandError(message)
+        told[name.strip()] = _unquoted(value.strip())
+    if any(told.get(name) for name in _MAIN):
+        # The file says whose session it is: a token of the shell does not mix in.
+        found = {name: value for name, value in found.items() if name not in _MAIN}
+    return {**found, **{n: v for n, v in told.items() if n in names}}
+
+
+def _unquoted(value: str) -> str:
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+        return value[1:-1]
+    return value
+
+
+def named_accounts(path: str | None) -> dict[str, str]:
+    """Return the identification tokens of a private file, by their names.
+
+    Args:
+        path: TOML or JSON, ``name = "token"`` for each account.
+
+    Raises:
+        Failed: The file cannot be used.
+    """
+    if path is None:
+        return {}
+    text = private(path)
+    try:
+        found = tomllib.loads(text) if path.endswith(".toml") else _json(text)
+    except ValueError as error:
+        # What is wrong with it may quote a token.
+        kind = "TOML" if path.endswith(".toml") else "JSON"
+        message = f"{path} is not {kind}"
+        raise CommandError(message) from error.with_traceback(None)
+    if not isinstance(found, dict) or not found:
+        message = f'{path}: "name": "identification token" is due for each account'
+        raise CommandError(message)
+    return {name: _checked(f"{path}: {name}", token) for name, token in found.items()}
+
+
+def _json(text: str) -> Any:
+    return decode_json(text.encode())
+
+
+def _checked(name: str, token: object) -> str:
+    try:
+        return validate_token(name, token)
+    except (TypeError, ValueError) as error:
+        raise CommandError(str(error)) from None
+
+
+@attrs.frozen(kw_only=True)
+class Credentials:
+    """What a command needs to talk to the API."""
+
+    variables: Mapping[str, str] = attrs.field(repr=False)
+    accounts: Mapping[str, str] = attrs.field(repr=False)
+    """Identification tokens by name; none means the default account."""
+    account: str | None
+    """The name of the account that the command is for."""
+    poll: float | None
+    talk: Console
+    arguments: tuple[str, ...] = ()
+    """The options that bring another command to the same tokens."""
+
+    @property
+    def generation(self) -> Generation | None:
+        """The generation that the tokens speak; None without a main token."""
+        if self.variables.get("LINKED_API_TOKEN"):
+            return "linked_api"
+        return "account_api" if self.variables.get("ACCOUNT_API_TOKEN") else None
+
+    @property
+    def base_url(self) -> str:
+        """Where the API is."""
+        return self.variables.get("LINKED_API_BASE_URL") or DEFAULT_URL
+
+    def command(self, *words: str) -> str:
+        """Return a command line that comes to the same tokens."""
+        return shlex.join(["linkedapi", *words, *self.arguments])
+
+    def session(self, **settings: Any) -> Session:
+        """Return a session, to be entered.
+
+        Raises:
+            Failed: A token is missing, or none.
+        """
+        if self.poll is not None:
+            # What waits behind is asked less often, as by default.
+            tail = max(self.poll, min(Polling().queued_interval, 10 * self.poll))
+            settings["polling"] = attrs.evolve(
+                Polling.fixed(self.poll), queued_interval=tail
+            )
+        try:
+            return Session(**{**_environment(self.variables), **settings})
+        except (TypeError, ValueError) as error:
+            raise CommandError(str(error)) from error
+
+    def all(self, session: Session) -> dict[str, Account]:
+        """Return the accounts of an entered session by name: all, or the one meant.
+
+        Raises:
+            Failed: There is none, or none of that name.
+        """
+        try:
+            if self.accounts:
+                found = [
+                    session.account(token, name)
+                    for name, token in self.accounts.items()
+                ]
+            else:
+                found = [session._on()]
+        except ValueError as error:
+            message = f"{error}; IDENTIFICATION_TOKEN or --accounts says which"
+            raise CommandError(message) from error
+        accounts = {account.name: account for account in found}
+        if self.account is None:
+            return accounts
+        if self.account not in accounts:
+            names = ", ".join(accounts)
+            message = f"no account is called {self.account!r}; there is: {names}"
+            raise CommandError(message)
+        return {self.account: accounts[self.account]}
+
+    def one(self, session: Session) -> Account:
+        """Return the account of an entered session that a command is for.
+
+        Raises:
+            Failed: There are several and none was named.
+        """
+        accounts = self.all(session)
+        if len(accounts) > 1:
+            message = (
+                f"several accounts are there, add --account: {', '.join(accounts)}"
+            )
+            raise CommandError(message)
+        (account,) = accounts.values()
+        return account
+
+
+def credential_options(command: CommandT) -> CommandT:
+    """Give *command* the options that say how to come to the API."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+_OPTIONS: Final = (
+    click.option(
+        "--env-file",
+        metavar="FILE",
+        help="Read tokens from NAME=value lines; only you may read the file.",
+    ),
+    click.option(
+        "--accounts",
+        metavar="FILE",
+        help="Identification tokens by name, in TOML (.toml) or JSON; only you may "
+        "read the file.",
+    ),
+    click.option("--account", metavar="NAME", help="Which of the accounts to use."),
+    click.option(
+        "--poll",
+        type=click.FloatRange(0, min_open=True),
+        envvar="LINKED_API_POLL",
+        metavar="SECONDS",
+        help="Ask for what runs this often; by default less often the longer it takes.",
+    ),
+    click.option("-q", "--quiet", is_flag=True, help="Say errors and warnings only."),
+)
+
+
+def credentials(
+    *,
+    env_file: str | None,
+    accounts: str | None,
+    account: str | None,
+    poll: float | None,
+    quiet: bool,
+) -> Credentials:
+    """Return what the options of `credential_options` say."""
+    given = {"--env-file": env_file, "--accounts": accounts, "--account": account}
+    return Credentials(
+        variables=variables(env_file),
+        accounts=named_accounts(accounts),
+        account=account,
+        poll=poll,
+        talk=Console(quiet),
+        arguments=tuple(
+            word for name, value in given.items() if value for word in (name, value)
+        ),
+    )

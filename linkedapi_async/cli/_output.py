@@ -1,0 +1,148 @@
+"""Results on standard output: JSON, JSON Lines, CSV, or a table."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, Literal, TypeAlias, TypeVar
+
+import click
+
+from linkedapi_async._actions.action import Action
+from linkedapi_async._results.key import ACTIONS
+from linkedapi_async._utils.spelling import nearest
+from linkedapi_async._utils.text import _IN_LINES, printable
+from linkedapi_async.cli._console import Console
+from linkedapi_async.cli._exit_codes import CommandError
+from linkedapi_async.export import write_csv
+
+
+CommandT = TypeVar("CommandT", bound=Callable[..., Any])
+
+Format: TypeAlias = Literal["json", "jsonl", "csv", "table"]
+
+FORMATS: Final = ("json", "jsonl", "csv", "table")
+
+_NARROWEST: Final = 12
+"""How many characters a column of a table needs, with what is around it."""
+
+_LONGEST: Final = 200
+"""How many characters of a cell a table shows."""
+
+
+def format_options(command: CommandT) -> CommandT:
+    """Give *command* the options ``--format`` and ``--action``."""
+    command = click.option(
+        "--action",
+        metavar="TYPE",
+        help="Rows of this action only, such as st.retrieveCompanyEmployees.",
+    )(command)
+    return click.option(
+        "--format",
+        "format_",
+        type=click.Choice(FORMATS),
+        default="json",
+        show_default=True,
+        help="json is all that came; the others have one row for each item.",
+    )(command)
+
+
+def action_of(name: str | None) -> type[Action[Any, Any, Any]] | None:
+    """Return the class of an action type, None for none.
+
+    Raises:
+        Failed: It is not known.
+    """
+    if name is None:
+        return None
+    if name in ACTIONS:
+        return ACTIONS[name]
+    alike = nearest(name, ACTIONS)
+    message = (
+        f"--action: {name!r} is not known{f'; did you mean {alike}?' if alike else ''}"
+    )
+    raise CommandError(message)
+
+
+def as_json(value: Any, *, indent: int | None = 2) -> str:
+    """Return *value* as JSON that acts on no terminal, and means the same."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    # All that is escaped stands inside of strings.
+    return _IN_LINES.sub(_escaped, text)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return json.dumps(found[0])[1:-1]
+
+
+def show(value: Any) -> None:
+    """Print *value* as JSON."""
+    click.echo(as_json(value))
+
+
+def show_rows(rows: Iterable[dict[str, Any]], format_: str, talk: Console) -> None:
+    """Print *rows* as JSON Lines, CSV or a table."""
+    many = [*rows]
+    if format_ == "jsonl":
+        for row in many:
+            click.echo(as_json(row, indent=None))
+    elif format_ == "csv":
+        _show_csv(many)
+    else:
+        _show_table(many, talk)
+
+
+def columns_of(rows: Iterable[dict[str, Any]]) -> list[str]:
+    """Return the names of all columns, in the order in which they come."""
+    return [*dict.fromkeys(name for row in rows for name in row)]
+
+
+def _show_csv(rows: Sequence[dict[str, Any]]) -> None:
+    write_csv(
+        sys.stdout,
+        [{_shown(name): _shown(row[name]) for name in row} for row in rows],
+    )
+
+
+def _shown(value: Any) -> Any:
+    """Return *value* for a cell that acts on no terminal; lists become JSON."""
+    if isinstance(value, str):
+        return printable(value, lines=True)
+    return as_json(value, indent=None) if isinstance(value, list | dict) else value
+
+
+def _show_table(rows: Sequence[dict[str, Any]], talk: Console) -> None:
+    # Only here: importing rich takes longer than most commands.
+    from rich.box import SIMPLE_HEAD  # noqa: PLC0415
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    terminal = sys.stdout.isatty()
+    filled = [
+        c for c in columns_of(rows) if any(row.get(c) is not None for row in rows)
+    ]
+    width = shutil.get_terminal_size().columns
+    fitting = filled[: width // _NARROWEST] if terminal else filled
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name in fitting:
+        table.add_column(Text(printable(name)), overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(_table_cell(row.get(name))) for name in fitting))
+    # Without a terminal a line is as long as it needs to be.
+    console = Console(file=sys.stdout, width=width if terminal else 100_000)
+    console.print(table)
+    if len(fitting) < len(filled):
+        left = ", ".join(filled[len(fitting) :])
+        talk.say(f"too narrow for: {left}; --format csv has them")
+
+
+def _table_cell(value: Any) -> str:
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else as_json(value, indent=None)
+    text = printable(text)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"

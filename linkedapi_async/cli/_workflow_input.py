@@ -1,0 +1,143 @@
+"""Where workflows come from: files, standard input, and attributes of modules."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from linkedapi_async._actions.action import Action, Roots, named_roots, paths
+from linkedapi_async._actions.compatibility import unsupported_in
+from linkedapi_async._types import Generation
+from linkedapi_async._utils.json import decode_json
+from linkedapi_async._wire.dump import dump_workflow
+from linkedapi_async._wire.load import load_workflow
+from linkedapi_async.cli._exit_codes import CommandError
+from linkedapi_async.errors import InvalidDefinitionError, LinkedApiError, WorkflowError
+
+
+_ATTRIBUTE: Final = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_][\w.]*)")
+
+
+def read_source(name: str) -> bytes | None:
+    """Return what is in the file *name*, ``-`` being standard input.
+
+    Returns:
+        The content; None if there is no such file, but *name* is ``module:attribute``.
+
+    Raises:
+        Failed: It cannot be read.
+    """
+    if name == "-":
+        return sys.stdin.buffer.read()
+    path = Path(name)
+    if not path.exists() and _ATTRIBUTE.fullmatch(name):
+        return None
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        message = f"{name}: {error.strerror}; a file, - or module:attribute is due"
+        raise CommandError(message) from error
+
+
+def read_definition(name: str) -> Any:
+    """Return what *name* holds, unchecked: a JSON value or a built workflow.
+
+    Raises:
+        Failed: It cannot be read.
+        InvalidDefinitionError: It is not JSON.
+    """
+    body = read_source(name)
+    if body is None:
+        return _attribute(name)
+    try:
+        return decode_json(body.removeprefix(b"\xef\xbb\xbf"))
+    except ValueError as error:
+        problem = WorkflowError(f"not JSON: {error}", path="root")
+        raise InvalidDefinitionError([problem]) from None
+
+
+def read_workflow(name: str, *, check: bool = True) -> Roots:
+    """Return the workflow that *name* holds.
+
+    Args:
+        name: A file, ``-`` for standard input, or ``module:attribute``.
+        check: False keeps what does not fit, as `load_workflow` does.
+
+    Raises:
+        Failed: It cannot be read, or is no workflow.
+        WorkflowError: The workflow is wrong.
+    """
+    return as_workflow(name, read_definition(name), check=check)
+
+
+def as_workflow(name: str, found: Any, *, check: bool = True) -> Roots:
+    """Return the workflow that was *found* in *name*."""
+    if isinstance(found, list) and found and all(_is_built(item) for item in found):
+        found = tuple(found)
+    if isinstance(found, Action | tuple):
+        dump_workflow(found)  # raises if it may not start
+        return found
+    if not isinstance(found, dict | list):
+        message = f"{name} holds {type(found).__name__}, a workflow is due"
+        raise CommandError(message)
+    loaded: Roots = load_workflow(found, check=check)
+    return loaded
+
+
+def find_problems(
+    name: str, generation: Generation | None, *, check: bool = True
+) -> Iterator[LinkedApiError | CommandError]:
+    """Yield all that is wrong with the workflow that *name* holds."""
+    try:
+        roots = read_workflow(name, check=check)
+    except InvalidDefinitionError as error:
+        yield from error.problems
+    except (WorkflowError, CommandError) as error:
+        yield error
+    else:
+        if generation is not None:
+            yield from find_unsupported(roots, generation)
+
+
+def find_unsupported(roots: Roots, generation: Generation) -> Iterator[WorkflowError]:
+    """Yield what *generation* of the API does not take of a workflow."""
+    for path, root in named_roots(roots):
+        yield from unsupported_in(root, generation, path)
+
+
+def writing_actions(roots: Roots) -> list[str]:
+    """Return the paths and types of the actions that write to LinkedIn."""
+    return [
+        f"{path}: {node.action_type}"
+        for place, root in named_roots(roots)
+        for path, node in paths(root, place)
+        if node.effect == "write"
+    ]
+
+
+def _is_built(value: Any) -> bool:
+    return isinstance(value, Action)
+
+
+def _attribute(name: str) -> Any:
+    """Return the attribute of a module, found from the current folder."""
+    module, _, attribute = name.partition(":")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        found: Any = importlib.import_module(module)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+        if callable(found) and not isinstance(found, type):
+            found = found()
+    except WorkflowError:
+        raise
+    except Exception as error:
+        message = f"{name}: {type(error).__name__}: {error}"
+        raise CommandError(message) from error
+    return found

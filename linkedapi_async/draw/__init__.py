@@ -1,0 +1,28 @@
+"""Pictures: a workflow or a completion as a tree, a batch as a timeline.
+
+::
+
+    print(draw(workflow))
+    print(draw(await handle.completion(), color=True))
+    path.write_text(timeline(spans_of(sandbox.workflows)), "utf-8")
+
+A picture is for looking at, so its size is bounded: what does not fit is left out, and
+the picture says how much that is. Nothing in it is trusted; all text is escaped for
+where it goes.
+"""
+
+from linkedapi_async.draw._formats import bundle, draw, to_html, to_mermaid
+from linkedapi_async.draw._timeline import Span, Spans, Svg, spans_of, timeline
+
+
+__all__ = [
+    "Span",
+    "Spans",
+    "Svg",
+    "bundle",
+    "draw",
+    "spans_of",
+    "timeline",
+    "to_html",
+    "to_mermaid",
+]

@@ -1,0 +1,21 @@
+"""What was started and how it ended, on disk: nothing is lost, nothing sent twice.
+
+A row is on disk before the request that it speaks of is sent, so a crash leaves at
+worst a start that is *unknown*, never one that nobody remembers. Rows name accounts;
+no token ever comes here.
+"""
+
+from linkedapi_async.journal._journal import Journal, MemoryJournal
+from linkedapi_async.journal._schema import EndStatus, Row, State
+from linkedapi_async.journal._sqlite import SqliteJournal, open_journal
+
+
+__all__ = [
+    "EndStatus",
+    "Journal",
+    "MemoryJournal",
+    "Row",
+    "SqliteJournal",
+    "State",
+    "open_journal",
+]

@@ -1,0 +1,701 @@
+"""Completions, made from the classes that the client reads them with.
+
+What the world knows fills the attributes of a result class; what it does not know is
+made up by the attribute's type, so a new result class needs nothing here.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import functools
+import re
+import types
+import typing
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal, TypeAlias
+
+import attrs
+
+from linkedapi_async import results
+from linkedapi_async._actions.action import Action
+from linkedapi_async._actions.parameters import parameters_of
+from linkedapi_async._results.outcome import Result, json_names_of
+from linkedapi_async._types import Generation
+from linkedapi_async.sandbox import _world
+from linkedapi_async.sandbox._world import (
+    DAY_MS,
+    NOW_MS,
+    Entity,
+    Facts,
+    SeededRandom,
+    World,
+)
+
+
+AnyAction: TypeAlias = Action[Any, Any, Any]
+
+ActionFailure: TypeAlias = tuple[str, str]
+"""Why an action fails: the API's word and a message."""
+
+ABSENT: Any = object()
+"""Stands for an attribute that is left out, not null."""
+
+# What only linked_api sends, by the class that brings the attribute.
+LINKED_ONLY: dict[type[Result], frozenset[str]] = {
+    results.ConversationSync: frozenset({"sync_until"}),
+    results.PendingRequest: frozenset({"sent_time", "urn"}),
+    results.PersonFacts: frozenset({"urn", "avatar_url"}),
+    results.Connection: frozenset({"connected_at"}),
+    results.Person: frozenset({"viewer_state"}),
+    results.PersonPage: frozenset({"followers_count", "about", "viewer_state"}),
+    results.Post: frozenset(
+        {
+            *("reposts_count", "activity_urn", "author", "reposter", "hashtags"),
+            *("mentions", "external_links", "document_slides", "video_thumbnail"),
+            "viewer_state",
+        }
+    ),
+    results.Company: frozenset({"urn", "logo_url"}),
+    results.CompanyFacts: frozenset({"urn", "logo_url"}),
+    results.CreatedComment: frozenset({"comment_urn", "comment_url"}),
+    results.NvCompany: frozenset({"urn", "logo_url"}),
+    results.NvPerson: frozenset({"urn", "avatar_url", "viewer_state"}),
+    results.NvPersonPage: frozenset({"company_urn"}),
+}
+
+FILTER_FACTS = {
+    "first_name": "first_name",
+    "last_name": "last_name",
+    "position": "position",
+    "positions": "position",
+    "location": "location",
+    "locations": "location",
+    "industries": "industry",
+    "schools": "school",
+    "connection_degrees": "degree",
+    "current_companies": "company",
+    "companies": "company",
+    "previous_companies": "previous_company",
+    "sizes": "size",
+    "workplace_types": "workplace",
+    "employment_types": "employment",
+    "easy_apply": "easy_apply",
+    "under_10_applicants": "few",
+}
+"""What a filter's field settles of the things that are found."""
+
+CONTENT_KINDS = {"videos": "video", "images": "images", "documents": "documents"}
+
+PERIODS = {"past24Hours": 1, "pastWeek": 7, "pastMonth": 30}
+"""In days."""
+
+FORM_AS_LIST = frozenset({"st.doForSkills"})
+"""Where items carry a list also for one child: the official SDK reads nothing else."""
+
+
+class CompletionFactory:
+    """Makes the completion of one workflow.
+
+    Args:
+        world: Where its people and companies live.
+        generation: The API generation that it was started with.
+        account: The name of the account: its own lists depend on it.
+        broken: The action types that fail, with the reason.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        generation: Generation,
+        account: str,
+        broken: Mapping[str, ActionFailure],
+    ) -> None:
+        self._world = world
+        self._generation: Generation = generation
+        self._account = account
+        self._broken = broken
+
+    def completion(
+        self, workflow: AnyAction | tuple[AnyAction, ...], definition: Any
+    ) -> Any:
+        """Return the completion of *workflow*, which *definition* was loaded to."""
+        if isinstance(workflow, Action):
+            return self._node(workflow, definition, None)
+        return [
+            self._node(root, raw, None)
+            for root, raw in zip(workflow, definition, strict=True)
+        ]
+
+    def _node(self, action: AnyAction, raw: Any, on: Entity | None) -> dict[str, Any]:
+        node: dict[str, Any] = {"actionType": action.action_type}
+        if action.label is not None:
+            node["label"] = action.label
+        broken = self._broken.get(action.action_type)
+        node["success"] = broken is None
+        if broken is not None:
+            node["error"] = {"type": broken[0], "message": broken[1]}
+            return node
+        data = self._data(action, raw, self._target(action) or on)
+        return node if data is None else {**node, "data": data}
+
+    def _target(self, action: AnyAction) -> Entity | None:
+        find: dict[str, Callable[[str], Entity]] = {
+            "person_url": self._world.person,
+            "person_hashed_url": self._world.person,
+            "company_url": self._world.company,
+            "company_hashed_url": self._world.company,
+            "post_url": self._world.post,
+            "post_urn": self._world.post,
+            "job_url": self._world.job,
+        }
+        names = [name for name in action.given() if name in find]
+        return find[names[0]](getattr(action, names[0])) if names else None
+
+    def _data(self, action: AnyAction, raw: Any, on: Entity | None) -> Any:
+        if typing.get_origin(action.result) is list:
+            (cls,) = typing.get_args(action.result)
+            return [
+                self._item(cls, thing, action, raw)
+                for thing in self._list(action, cls, on)
+            ]
+        data: dict[str, Any] = {}
+        shown = getattr(action, "basic_info", True) is True
+        if shown and action.result is not types.NoneType:
+            data = self._filled(action.result, self._page(action, on))
+        then = self._then(action, raw, on)
+        if then is not None:
+            data["then"] = then
+        return data or None
+
+    def _page(self, action: AnyAction, on: Entity | None) -> Entity:
+        """Return what a page shows, or what an action that made something tells."""
+        if on is None or action.result is results.CreatedComment:
+            on = Entity(_inputs(action, self._account), {})
+        if action.result is results.ConnectionStatus and "viewer_state" in on.facts:
+            near = on.facts["viewer_state"]["connection_degree"] == "1st"
+            return Entity(
+                on.key, {"connection_status": "connected" if near else "notConnected"}
+            )
+        if action.result is results.CreatedPost:
+            number = self._world.dice(on.key).between("post", 10**18, 10**19)
+            urn = f"urn:li:activity:{number}"
+            return Entity(
+                on.key,
+                {"post_url": f"{_world.SITE}/feed/update/{urn}", "post_urn": urn},
+            )
+        return on
+
+    # Nested actions
+
+    def _item(
+        self, cls: type[Result], thing: Entity, action: AnyAction, raw: Any
+    ) -> Any:
+        item = self._filled(cls, thing)
+        then = self._then(action, raw, thing)
+        return item if then is None else {**item, "then": then}
+
+    def _then(self, action: AnyAction, raw: Any, on: Entity | None) -> Any:
+        """Return the nodes of the children in the form that they were asked in."""
+        nodes, as_list = self._nodes(action, raw, on)
+        if not nodes:
+            return None
+        return nodes if as_list or len(nodes) > 1 else nodes[0]
+
+    def _nodes(
+        self, action: AnyAction, raw: Any, on: Entity | None
+    ) -> tuple[list[dict[str, Any]], bool]:
+        then = raw.get("then", [])
+        as_list = isinstance(then, list) or action.action_type in FORM_AS_LIST
+        nodes: list[dict[str, Any]] = []
+        raws = then if isinstance(then, list) else [then]
+        for child, below in zip(action.children, raws, strict=True):
+            if child.has_outcome:
+                nodes.append(self._node(child, below, on))
+            elif _takes(child, on):
+                # A loop leaves no node: what stands in it takes its place.
+                inner, inner_list = self._nodes(child, below, on)
+                nodes += inner
+                as_list = as_list or inner_list
+        return nodes, as_list
+
+    # Lists
+
+    def _list(
+        self, action: AnyAction, cls: type[Result], on: Entity | None
+    ) -> Iterable[Entity]:
+        make = _LISTS.get(cls, _anything)
+        query = Query(
+            world=self._world,
+            action=action,
+            on=on,
+            limit=_limit(action, self._generation),
+            dice=self._world.dice(
+                on.key if on is not None else _inputs(action, self._account)
+            ),
+        )
+        return make(query)
+
+    # Objects
+
+    def _filled(self, cls: type[Result], thing: Entity) -> dict[str, Any]:
+        """Return *thing* as a JSON object of *cls*."""
+        dice = self._world.dice(f"{cls.__name__}/{thing.key}")
+        return self._object(cls, thing.facts, dice)
+
+    def _object(
+        self, cls: Any, facts: Mapping[str, Any], dice: SeededRandom
+    ) -> dict[str, Any]:
+        made: dict[str, Any] = {}
+        hidden = () if self._generation == "linked_api" else _linked_only(cls)
+        for name, names in json_names_of(cls).items():
+            if name in hidden:
+                continue
+            kind = _hints(cls)[name]
+            value = facts[name] if name in facts else _made_up(name, kind, dice)
+            if value is ABSENT:
+                continue
+            if isinstance(value, Mapping):
+                value = self._object(kind, value, dice)
+            # Names are given newest first.
+            made[names[0] if self._generation == "linked_api" else names[-1]] = value
+        return made
+
+
+@functools.cache
+def _linked_only(cls: Any) -> frozenset[str]:
+    return frozenset().union(*(LINKED_ONLY.get(base, ()) for base in cls.__mro__))
+
+
+@functools.cache
+def _hints(cls: Any) -> dict[str, Any]:
+    """Return the types of the attributes, without the ``| None`` of them all."""
+    return {
+        name: _without_none(hint) for name, hint in typing.get_type_hints(cls).items()
+    }
+
+
+def _without_none(hint: Any) -> Any:
+    options = [a for a in typing.get_args(hint) if a is not types.NoneType]
+    words = [a for a in options if typing.get_origin(a) is Literal]
+    return next(iter([*words, *options]), hint)
+
+
+def _made_up(name: str, kind: Any, dice: SeededRandom) -> Any:
+    """Return a value of a type that nobody knows anything about."""
+    if typing.get_origin(kind) is Literal:
+        return dice.pick(name, typing.get_args(kind))
+    if typing.get_origin(kind) is list:
+        return []
+    if kind is bool:
+        return dice.number(name, 2) == 1
+    if kind in {int, float}:
+        return kind(dice.between(name, 1, 100))
+    if kind is str:
+        return _made_up_text(name, dice)
+    return {}
+
+
+def _made_up_text(name: str, dice: SeededRandom) -> str:
+    number = dice.number(name, 10**12)
+    if name.endswith("url"):
+        return f"{_world.SITE}/{name.removesuffix('_url')}/{number}"
+    if name.endswith("urn"):
+        return f"urn:li:{name.removesuffix('_urn')}:{number}"
+    if name.endswith(("time", "until", "_at")):
+        return _world.moment(NOW_MS - number % 400 * DAY_MS)
+    return f"{name.replace('_', ' ').capitalize()} {number % 1000}"
+
+
+# What stands in the lists
+
+
+@attrs.frozen(kw_only=True)
+class Query:
+    """What a list is asked for."""
+
+    world: World
+    action: AnyAction
+    on: Entity | None
+    """The page that it stands under."""
+    limit: int | None
+    """How many things at most."""
+    dice: SeededRandom
+
+    def __getitem__(self, name: str) -> Any:
+        """Return a parameter of the action; None where it has none of the name."""
+        return getattr(self.action, name, None)
+
+    def most(self, low: int, high: int) -> int:
+        """Return how many things there are, where nature sets a bound."""
+        there = self.dice.between(f"{self.action.action_type}/there", low, high)
+        return there if self.limit is None else min(there, self.limit)
+
+    def given(self, index: int) -> Facts:
+        """Return what the filter settles of thing *index*."""
+        settled: Facts = {}
+        for source in ("filter", "preferences"):
+            settled |= _settled(self[source], index)
+        if self["location"] is not None:
+            settled["location"] = self["location"]
+        if getattr(self["preferences"], "remote", None):
+            settled["workplace"] = "remote"
+        return settled
+
+
+def _settled(owner: Any, index: int) -> Facts:
+    settled: Facts = {}
+    for row in parameters_of(type(owner)) if owner is not None else ():
+        value, fact = getattr(owner, row.name), FILTER_FACTS.get(row.name)
+        if value in {None, ()} or fact is None:
+            continue
+        # Each of the values is met in turn.
+        settled[fact] = value[index % len(value)] if isinstance(value, tuple) else value
+    if "size" in settled:
+        settled["size"] = _range(settled["size"])
+    if settled.get("degree") not in _world.DEGREES:
+        settled.pop("degree", None)
+    return settled
+
+
+def _range(size: str) -> tuple[int, int] | None:
+    numbers = [int(number) for number in re.findall(r"\d{1,9}", size)]
+    if not numbers:
+        return None
+    return min(numbers), max(numbers) if len(numbers) > 1 else 2 * numbers[0]
+
+
+def _inputs(action: AnyAction, account: str) -> str:
+    """Return all that an action asks for but how much; its list depends on it."""
+    asked = [
+        f"{row.name}={getattr(action, row.name)!r}"
+        for row in parameters_of(type(action))
+        if row.name not in {"limit", "since"} and getattr(action, row.name) is not None
+    ]
+    # A search finds the same for everybody; what asks nothing is the account's own.
+    return " ".join([action.action_type, *(asked or [account])])
+
+
+def _limit(action: AnyAction, generation: Generation) -> int | None:
+    asked: int | None = getattr(action, "limit", None)
+    facts = [row.info for row in parameters_of(type(action)) if row.name == "limit"]
+    if asked is not None or not facts:
+        return asked
+    default: Any = facts[0].default
+    limit: int | None = (
+        default.get(generation) if isinstance(default, Mapping) else default
+    )
+    return limit
+
+
+def _takes(loop: AnyAction, thing: Entity | None) -> bool:
+    """Return whether a loop visits *thing*: one of skills may be choosy."""
+    patterns: Sequence[str] | None = getattr(loop, "skill_name_patterns", None)
+    if patterns is None or thing is None:
+        return True
+    name = thing.facts["name"].lower()
+    return any(fnmatch.fnmatch(name, f"*{pattern.lower()}*") for pattern in patterns)
+
+
+def _staff(query: Query) -> Iterator[Entity]:
+    """Yield the employees of a company, or the people that a search finds."""
+    if query.on is None:
+        yield from _people(query, query.limit or 0)
+        return
+    there = query.world.staff(query.on)
+    for index in range(min(there, query.limit or there)):
+        yield query.world.member(query.on.key, index + 1, query.given(index))
+
+
+def _people(query: Query, count: int, **settled: Any) -> Iterator[Entity]:
+    for index in range(count):
+        given = {**query.given(index), **settled}
+        if query["term"]:
+            given["term"] = query["term"]
+        chance = query.world.dice(f"{query.dice.key}/{index}")
+        company = given.pop("company", None)
+        employer = (
+            query.world.company_named(company)
+            if company is not None
+            else query.world.found_company(chance, 0, None, {})
+        )
+        # Numbers that no list of employees reaches.
+        number = 101 + index
+        yield query.world.member(employer.key, number, given, key=query.dice.key)
+
+
+def _decision_makers(query: Query) -> Iterator[Entity]:
+    assert query.on is not None  # noqa: S101  # it stands under a company's page only
+    count = query.world.deciders(query.on)
+    for index in range(min(count, query.limit or count)):
+        yield query.world.member(query.on.key, index + 1, {})
+
+
+def _connections(query: Query) -> Iterator[Entity]:
+    for index, person in enumerate(_people(query, query.most(3, 60), degree="1st")):
+        ms = NOW_MS - (index * 5 + 1) * DAY_MS
+        if _is_since(ms, query["since"]):
+            alone = query["filter"] is None
+            connected = _world.moment(ms) if alone else None
+            yield Entity(person.key, {**person.facts, "connected_at": connected})
+
+
+def _requested(query: Query) -> Iterator[Entity]:
+    for index, person in enumerate(_people(query, query.most(2, 12))):
+        weeks = f"{index + 1} week{'s' if index else ''} ago"
+        yield Entity(person.key, {**person.facts, "sent_time": weeks})
+
+
+def _companies(query: Query) -> Iterator[Entity]:
+    for index in range(query.limit or 0):
+        given = query.given(index)
+        yield query.world.found_company(query.dice, index, query["term"], given)
+
+
+def _jobs(query: Query) -> Iterator[Entity]:
+    for index in range(query.limit or 0):
+        given = query.given(index)
+        yield query.world.found_job(query.dice, index, query["term"], given)
+
+
+def _posts(query: Query) -> Iterator[Entity]:
+    """Yield posts, the newest first: somebody's own, or what a search or feed shows."""
+    wish = query["filter"]
+    days = PERIODS.get(getattr(wish, "date_posted", None) or "", 90)
+    kind = CONTENT_KINDS.get(getattr(wish, "content_type", None) or "")
+    # As many as one may ask for fit into the period.
+    step = days * DAY_MS // 101
+    count = query.limit or 0
+    if query.on is not None:
+        step, count = 4 * DAY_MS, query.most(3, 20)
+    for index in range(count):
+        ms = NOW_MS - step * index - query.dice.number(f"{index}/age", step)
+        if not _is_since(ms, query["since"]):
+            return
+        author = query.on or _poster(query, wish, index)
+        yield query.world.written(
+            author, ms=ms, dice=query.dice, topic=query["term"], kind=kind
+        )
+
+
+def _poster(query: Query, wish: Any, index: int) -> Entity:
+    """Return who wrote post *index* of a search: one of those whom it names, if any."""
+    members: Any = getattr(wish, "from_members", None) or ()
+    companies: Any = getattr(wish, "from_companies", None) or ()
+    employers: Any = getattr(wish, "author_companies", None) or ()
+    named = [(True, who) for who in members] + [(False, who) for who in companies]
+    if named:
+        is_person, who = named[index % len(named)]
+        return _named_person(query, who) if is_person else _named_company(query, who)
+    if employers:
+        company = _named_company(query, employers[index % len(employers)])
+        return query.world.member(company.key, 1 + index, {})
+    return query.world.stranger(query.dice, index)
+
+
+def _named_person(query: Query, who: Any) -> Entity:
+    if isinstance(who, str):
+        first, _, last = who.partition(" ")
+        employer = query.world.found_company(query.world.dice(who), 0, None, {})
+        named = {"first_name": first, "last_name": last}
+        return query.world.member(employer.key, 100, named)
+    url = who.id or who.person_hashed_url or who.urn
+    return query.world.person(url) if url else _named_person(query, who.name)
+
+
+def _named_company(query: Query, who: Any) -> Entity:
+    if isinstance(who, str):
+        return query.world.company_named(who)
+    url = who.id or who.company_hashed_url or who.urn
+    return query.world.company(url) if url else _named_company(query, who.name)
+
+
+def _is_since(ms: int, since: str | None) -> bool:
+    """Return whether a moment is not before *since*; ISO 8601 sorts as text does."""
+    return since is None or _world.moment(ms) >= since
+
+
+def _own_deeds(query: Query) -> Iterator[Entity]:
+    """Yield the comments or reactions of a person, the newest first."""
+    count = query.most(3, 20)
+    for index in range(count):
+        ms = NOW_MS - (index + 1) * 4 * DAY_MS
+        if not _is_since(ms, query["since"]):
+            return
+        author = query.world.stranger(query.dice, index)
+        post = query.world.written(author, ms=ms - DAY_MS, dice=query.dice)
+        key = f"{query.dice.key}/{query.action.action_type}/{index}"
+        yield Entity(
+            key,
+            {
+                "post_url": post.facts["url"],
+                "time": _world.moment(ms),
+                "text": "Well said.",
+                "image": None,
+            },
+        )
+
+
+def _comments(query: Query) -> Iterator[Entity]:
+    for index in range(query.most(3, 40)):
+        author = _world.actor(query.world.stranger(query.dice, index))
+        number = query.dice.between(f"{index}/comment", 10**18, 10**19)
+        is_reply = bool(query["replies"]) and index % 3 == 2  # noqa: PLR2004
+        urn = f"urn:li:comment:{number}"
+        yield Entity(
+            urn,
+            {
+                "author": {**author, "urn": ABSENT},
+                "comment_urn": urn,
+                "comment_url": f"{_world.SITE}/feed/update/{number}?comment={number}",
+                "time": _world.moment(NOW_MS - index * DAY_MS),
+                "text": "Congratulations!",
+                "image": None,
+                "is_reply": is_reply,
+                "viewer_state": {"reaction": None, "is_own": False},
+                **_deprecated("commenter", author),
+            },
+        )
+
+
+def _reactions(query: Query) -> Iterator[Entity]:
+    for index in range(query.most(3, 60)):
+        actor = _world.actor(query.world.stranger(query.dice, index))
+        facts = {"actor": actor, **_deprecated("engager", actor)}
+        yield Entity(f"{query.dice.key}/{index}", facts)
+
+
+def _deprecated(prefix: str, actor: Facts) -> Facts:
+    return {
+        f"{prefix}_url": actor["profile_url"],
+        f"{prefix}_name": actor["name"],
+        f"{prefix}_headline": actor["headline"],
+        f"{prefix}_type": actor["type"],
+        f"{prefix}_urn": actor["urn"],
+    }
+
+
+def _invitations(query: Query) -> Iterator[Entity]:
+    kinds: tuple[tuple[str, tuple[str, ...]], ...] = (
+        ("connect", ("headline", "note")),
+        ("companyFollow", ("company_url", "company_name")),
+        ("newsletterSubscribe", ("newsletter_url", "newsletter_name")),
+    )
+    own = {name for _, names in kinds for name in names}
+    for index, person in enumerate(_people(query, query.most(3, 12))):
+        kind, names = kinds[index % len(kinds)]
+        company = query.world.company(person.facts["company_hashed_url"])
+        told = {
+            "headline": person.facts["headline"],
+            "note": None,
+            "company_url": company.facts["public_url"],
+            "company_name": company.facts["name"],
+            "newsletter_url": f"{_world.SITE}/newsletters/{company.key}",
+            "newsletter_name": f"{company.facts['name']} Weekly",
+        }
+        told |= dict.fromkeys(own.difference(names), ABSENT)
+        facts = {**person.facts, **told, "invitation_type": kind}
+        yield Entity(person.key, facts)
+
+
+def _viewers(query: Query) -> Iterator[Entity]:
+    told = ("name", "public_url", "urn", "headline", "avatar_url", "connection_degree")
+    for index, person in enumerate(_people(query, query.most(3, 60))):
+        ms = NOW_MS - index * DAY_MS
+        if not _is_since(ms, query["since"]):
+            return
+        anonymous = index % 3 == 2  # noqa: PLR2004
+        degree = person.facts["viewer_state"]["connection_degree"]
+        facts = {
+            **person.facts,
+            "connection_degree": int(degree[0]),
+            "viewer_type": "anonymous" if anonymous else "identified",
+            "viewed_at": _world.moment(ms),
+            "viewed_ago": f"{index}d",
+            "description": f"Somebody at {person.facts['company_name']}",
+            "search_url": f"{_world.SITE}/search/results/people/?viewer={index}",
+        }
+        hidden = told if anonymous else ("description", "search_url")
+        yield Entity(person.key, {**facts, **dict.fromkeys(hidden, ABSENT)})
+
+
+def _experience(query: Query) -> Iterator[Entity]:
+    assert query.on is not None  # noqa: S101  # it stands under a person's page only
+    person = query.on.facts
+    names = ("position", "company_name", "company_hashed_url", "location")
+    now = {name: person[name] for name in names}
+    yield Entity(
+        f"{query.on.key}/0", {**now, "start_time": "2024-01", "end_time": None}
+    )
+    former = person["previous_companies"]
+    for index in range(1, 1 + max(len(former), query.most(0, 3))):
+        year = 2024 - 2 * index
+        company = (
+            query.world.company_named(former[index - 1])
+            if index <= len(former)
+            else query.world.found_company(query.dice, index, None, {})
+        )
+        yield Entity(
+            f"{query.on.key}/{index}",
+            {
+                "position": query.dice.pick(f"{index}/was", _world.POSITIONS),
+                "company_name": company.facts["name"],
+                "company_hashed_url": company.facts["hashed_url"],
+                "location": company.facts["location"],
+                "duration": 24,
+                "start_time": f"{year}-01",
+                "end_time": f"{year + 2}-01",
+            },
+        )
+
+
+def _education(query: Query) -> Iterator[Entity]:
+    assert query.on is not None  # noqa: S101  # it stands under a person's page only
+    schools = query.on.facts["schools"] or [query.dice.pick("school", _world.SCHOOLS)]
+    for school in schools:
+        details = "Bachelor's degree, 2010 - 2014"
+        yield Entity(
+            f"{query.on.key}/{school}", {"school_name": school, "details": details}
+        )
+
+
+def _named(names: Sequence[str]) -> Callable[[Query], Iterator[Entity]]:
+    def make(query: Query) -> Iterator[Entity]:
+        first = query.dice.number("first", len(names))
+        for index in range(query.most(2, 6)):
+            name = names[(first + index) % len(names)]
+            key = f"{query.dice.key}/{name}"
+            # The person stays at hand for what is nested under a skill.
+            yield Entity(key, {"name": name})
+
+    return make
+
+
+def _anything(query: Query) -> Iterator[Entity]:
+    """Yield things that the world knows nothing of."""
+    for index in range(query.most(2, 12)):
+        yield Entity(f"{query.dice.key}/{query.action.action_type}/{index}", {})
+
+
+_LISTS: dict[type[Result], Callable[[Query], Iterable[Entity]]] = {
+    results.Person: _staff,
+    results.NvPerson: _staff,
+    results.DecisionMaker: _decision_makers,
+    results.NvDecisionMaker: _decision_makers,
+    results.Connection: _connections,
+    results.PendingRequest: _requested,
+    results.Company: _companies,
+    results.NvCompany: _companies,
+    results.Job: _jobs,
+    results.Post: _posts,
+    results.FeedPost: _posts,
+    results.PersonComment: _own_deeds,
+    results.PersonReaction: _own_deeds,
+    results.PostComment: _comments,
+    results.PostReaction: _reactions,
+    results.Invitation: _invitations,
+    results.ProfileViewer: _viewers,
+    results.Experience: _experience,
+    results.Education: _education,
+    results.Skill: _named(_world.SKILLS),
+    results.Language: _named(_world.LANGUAGES),
+}

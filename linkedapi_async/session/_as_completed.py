@@ -1,0 +1,157 @@
+"""Many workflows in, finished handles out, never more than a limit at once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
+
+from linkedapi_async._actions.action import Action
+from linkedapi_async.errors import LinkedApiError
+from linkedapi_async.session._handle import WorkflowHandle
+
+
+if TYPE_CHECKING:
+    from linkedapi_async.session._account import Account
+from linkedapi_async.session._journaling import ALREADY_DELIVERED
+
+
+Start: TypeAlias = Callable[
+    [tuple[Any, ...], str | None], Awaitable[WorkflowHandle[Any]]
+]
+
+
+class AsCompleted:
+    """What `Session.as_completed` returns.
+
+    A slot is taken before an item is drawn from the input, and given back when the body
+    asks for the next handle: so what is in memory is bounded by the limit.
+    """
+
+    def __init__(
+        self,
+        workflows: Iterable[Any] | AsyncIterable[Any],
+        limit: int,
+        start: Start,
+        account: Account,
+    ) -> None:
+        self._draw = _item_source(workflows)
+        self._start = start
+        self._account = account
+        self._slots = asyncio.Semaphore(limit)
+        self._finished: asyncio.Queue[WorkflowHandle[Any] | None] = asyncio.Queue()
+        self._running: set[asyncio.Task[None]] = set()
+        self._feeder: asyncio.Task[None] | None = None
+        self._keys: set[str] = set()
+        self._input_error: Exception | None = None
+        self._feeder_done = False
+        self._lent: WorkflowHandle[Any] | None = None
+
+    async def __aenter__(self) -> Self:
+        if self._feeder is not None:
+            message = "as_completed() is for one pass: call it again for another"
+            raise RuntimeError(message)
+        self._account.session._check_open()
+        self._feeder = asyncio.create_task(self._feed())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        tasks = [*self._running, *([self._feeder] if self._feeder else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> WorkflowHandle[Any]:
+        if self._feeder is None:
+            message = "use it as: async with session.as_completed(…) as done"
+            raise RuntimeError(message)
+        if self._lent is not None:
+            # Asking for the next says that this one was dealt with.
+            if self._lent._entry is not None:
+                self._lent._entry.acknowledge()
+            self._lent = None
+            self._slots.release()
+        hub = self._account.session._hub
+        since = hub._now()
+        handle = await self._finished.get()
+        if handle is not None:
+            handle._deliver(since)
+            self._lent = handle
+            return handle
+        self._finished.put_nowait(None)
+        if self._input_error is not None:
+            raise self._input_error
+        raise StopAsyncIteration
+
+    async def _feed(self) -> None:
+        try:
+            while True:
+                await self._slots.acquire()
+                task = asyncio.create_task(self._run(await self._draw()))
+                self._running.add(task)
+                task.add_done_callback(self._ended)
+        except StopAsyncIteration:
+            pass
+        except Exception as error:  # noqa: BLE001  # the input's own, kept for the body
+            self._input_error = error
+        self._feeder_done = True
+        if not self._running:
+            self._finished.put_nowait(None)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if self._feeder_done and not self._running:
+            self._finished.put_nowait(None)
+
+    async def _known(self, key: str, workflow: Any) -> Any:
+        if key in self._keys:
+            message = f"the key {key!r} came twice; keys are unique"
+            raise ValueError(message)
+        self._keys.add(key)
+        return await self._account._recall(key, workflow)
+
+    async def _run(self, item: Any) -> None:
+        key, workflow = _split_key(item)
+        roots = workflow if isinstance(workflow, tuple) else (workflow,)
+        try:
+            known = None if key is None else await self._known(key, workflow)
+            if known is ALREADY_DELIVERED:
+                self._slots.release()
+                return
+            handle = known or await self._start(roots, key)
+        except Exception as error:  # noqa: BLE001  # the handle's result() raises it
+            handle = WorkflowHandle(self._account, workflow, error=error, key=key)
+        with contextlib.suppress(LinkedApiError):
+            await handle._end()
+        self._finished.put_nowait(handle)
+
+
+def _split_key(item: Any) -> tuple[str | None, Any]:
+    """Return the key and the workflow of an item, which may have no key."""
+    if isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str):  # noqa: PLR2004
+        return item
+    return None, item
+
+
+def _item_source(
+    workflows: Iterable[Any] | AsyncIterable[Any],
+) -> Callable[[], Awaitable[Any]]:
+    """Return what draws the next item, or raises `StopAsyncIteration`."""
+    if isinstance(workflows, AsyncIterable):
+        return aiter(workflows).__anext__
+    if isinstance(workflows, Action | dict | str):
+        message = "as_completed takes many workflows: put this one in a list"
+        raise TypeError(message)
+    iterator = iter(workflows)
+
+    async def draw() -> Any:
+        try:
+            return next(iterator)
+        except StopIteration:
+            raise StopAsyncIteration from None
+
+    return draw

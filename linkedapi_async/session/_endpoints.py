@@ -1,0 +1,470 @@
+"""What can be asked of an account without a workflow: messages, events, usage.
+
+The endpoints answer at once, from what workflows have synced before.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
+from urllib.parse import urlencode
+
+from linkedapi_async._http.requests import Method
+from linkedapi_async._utils.spelling import json_name
+from linkedapi_async._wire.read import structure
+from linkedapi_async.errors import (
+    ParameterError,
+    ProtocolError,
+    RejectedError,
+    UnsupportedError,
+)
+from linkedapi_async.results import (
+    AccountInfo,
+    ActionUse,
+    Conversation,
+    ConversationQuery,
+    InboxMessage,
+    InboxType,
+    Moment,
+    NetworkEvent,
+    NetworkEventType,
+    PersonInbox,
+)
+from linkedapi_async.session._inbox import (
+    Cursor,
+    Item,
+    ItemStream,
+    item_of,
+    parsed_time,
+    written_time,
+)
+
+
+if TYPE_CHECKING:
+    from linkedapi_async.session._account import Account
+
+
+T = TypeVar("T")
+
+LONGEST_PERIOD = dt.timedelta(days=30)
+"""The longest period that usage is told of."""
+
+USAGE_PAGE = "https://linkedapi.io/docs/account-api/api-usage-statistics"
+
+LONGEST_WINDOW = 366 * 86_400
+"""In seconds."""
+
+# Only the first of these words is published.
+ADVICE = {
+    "conversationsNotSynced": (
+        "run st.sync_conversation or nv.sync_conversation once for each of the people"
+    ),
+    "inboxNotSynced": "run st.sync_inbox or nv.sync_inbox once",
+    "networkNotSynced": "run st.sync_network once",
+}
+
+
+def _moment(owner: str, name: str, value: object) -> str | None:
+    """Return a moment as it is sent: a text stays as it is."""
+    if value is None or (isinstance(value, str) and parsed_time(value) is not None):
+        return value
+    if isinstance(value, dt.datetime) and value.tzinfo is not None:
+        return written_time(value)
+    naive = isinstance(value, dt.datetime)
+    reason = (
+        "a datetime needs a time zone: datetime.now(UTC), not datetime.now()"
+        if naive
+        else f"ISO 8601 or a datetime is due, got {str(value)[:60]!r}"
+    )
+    raise ParameterError(owner=owner, parameter=name, reason=reason)
+
+
+def _without_none(owner: str, **texts: object) -> dict[str, Any]:
+    """Return those of *texts* that are given, by their JSON names."""
+    for name, text in texts.items():
+        if not (text is None or (isinstance(text, str) and text)):
+            reason = f"a text is due, got {str(text)[:60]!r}"
+            raise ParameterError(owner=owner, parameter=name, reason=reason)
+    return {json_name(name): text for name, text in texts.items() if text is not None}
+
+
+class EndpointMethods(ABC):
+    """The endpoints that answer at once."""
+
+    @abstractmethod
+    def _on(self) -> Account:
+        """Return the account that the verbs are for."""
+
+    async def poll_conversations(
+        self, conversations: Iterable[ConversationQuery | str | dict[str, Any]]
+    ) -> list[Conversation]:
+        """Return the messages of conversations that were synced before.
+
+        In linked_api, `poll_inbox` with *person_url* is the newer way.
+
+        Args:
+            conversations: Which ones: a URL of a person, a `ConversationQuery`, or a
+                dict as in the API's docs, which is sent as it is.
+
+        Raises:
+            ParameterError: Something is wrong with them; nothing was sent.
+            RejectedError: At least one was never synced, ``conversationsNotSynced``.
+            RequestError: The API refused, or did not answer.
+
+        https://linkedapi.io/docs/working-with-conversations
+        """
+        account = self._on()
+        body = [_query(each) for each in _validate_conversations(conversations)]
+        if not body:
+            account.session._check_open()
+            return []
+        return await _ask(
+            account,
+            "POST",
+            "/conversations/poll",
+            lambda result: _many(Conversation, result),
+            body,
+        )
+
+    @overload
+    async def poll_inbox(
+        self,
+        *,
+        person_url: str,
+        since: Moment | None = ...,
+        type: InboxType | None = ...,
+        thread_id: str | None = ...,
+    ) -> PersonInbox: ...
+    @overload
+    async def poll_inbox(
+        self,
+        *,
+        person_url: None = ...,
+        since: Moment | None = ...,
+        type: InboxType | None = ...,
+        thread_id: str | None = ...,
+    ) -> list[InboxMessage]: ...
+    async def poll_inbox(
+        self,
+        *,
+        person_url: str | None = None,
+        since: Moment | None = None,
+        type: InboxType | None = None,
+        thread_id: str | None = None,
+    ) -> PersonInbox | list[InboxMessage]:
+        """Return what the inbox has captured, newest first; linked_api only.
+
+        Captured is what came after `st.sync_inbox` or `nv.sync_inbox` was run once.
+
+        Args:
+            person_url: Only the conversation with this person, and all of it that is
+                known; this gives a `PersonInbox`.
+            since: Only messages since this moment; ISO 8601, or a datetime with a zone.
+            type: ``st`` or ``nv``; by default both.
+            thread_id: Only this thread.
+
+        Raises:
+            UnsupportedError: The account_api generation has no such endpoint.
+            ParameterError: A parameter makes no sense; nothing was sent.
+            RequestError: The API refused, or did not answer.
+
+        https://linkedapi.io/docs/working-with-conversations
+        """
+        account = _require_linked_api(self._on(), "poll_inbox")
+        words = {"type": type, "thread_id": thread_id, "person_url": person_url}
+        body = _since("poll_inbox", since, words)
+        if person_url is None:
+            cls = InboxMessage
+            return await _poll(account, "/inbox/poll", body, cls, "messages")
+        whole = PersonInbox
+        return await _ask(
+            account, "POST", "/inbox/poll", lambda r: _one(whole, r), body
+        )
+
+    async def poll_network(
+        self, *, since: Moment | None = None, type: NetworkEventType | None = None
+    ) -> list[NetworkEvent]:
+        """Return the changes of the account's connections, newest first.
+
+        In linked_api only. Captured is what changed after `st.sync_network` was run
+        once.
+
+        Args:
+            since: Only events since this moment; ISO 8601, or a datetime with a zone.
+            type: ``connectionAccepted``, ``connectionAdded`` or
+                ``connectionRequestReceived``; by default all.
+
+        Raises:
+            UnsupportedError: The account_api generation has no such endpoint.
+            ParameterError: A parameter makes no sense; nothing was sent.
+            RequestError: The API refused, or did not answer.
+
+        https://linkedapi.io/docs/making-requests
+        """
+        account = _require_linked_api(self._on(), "poll_network")
+        body = _since("poll_network", since, {"type": type})
+        cls = NetworkEvent
+        return await _poll(account, "/network/poll", body, cls, "events")
+
+    async def info(self) -> AccountInfo:
+        """Return who the account is, which checks both tokens; linked_api only.
+
+        Raises:
+            UnsupportedError: The account_api generation has no such endpoint.
+            AuthenticationError: A token is wrong.
+            RequestError: The API refused otherwise, or did not answer.
+
+        https://linkedapi.io/docs/making-requests
+        """
+        account = _require_linked_api(self._on(), "info")
+        cls = AccountInfo
+        return await _ask(account, "GET", "/account", lambda r: _one(cls, r))
+
+    async def usage(self, start: Moment, end: Moment) -> list[ActionUse]:
+        """Return every action that the account executed in a period.
+
+        Args:
+            start: When it begins; ISO 8601, or a datetime with a zone.
+            end: When it ends, at most 30 days later.
+
+        Raises:
+            ParameterError: The period makes no sense; nothing was sent.
+            RequestError: The API refused, or did not answer.
+
+        https://linkedapi.io/docs/account-api/api-usage-statistics
+        """
+        query, cls = urlencode(_period(start, end)), ActionUse
+        return await _ask(
+            self._on(),
+            "GET",
+            f"/stats/actions?{query}",
+            lambda result: _many(cls, result),
+        )
+
+    def messages(
+        self,
+        cursor: str | None = None,
+        *,
+        since: Moment | None = None,
+        type: InboxType | None = None,
+        thread_id: str | None = None,
+        interval: float = 30.0,
+        window: float = 3600.0,
+        follow: bool = True,
+    ) -> ItemStream[InboxMessage]:
+        """Give the messages that the inbox captures, oldest first; linked_api only.
+
+        Those of the account itself come too: ``message.sender`` is ``us`` or ``them``.
+        See `ItemStream` for how to use it, and when a message counts as taken. Without a
+        crash each message comes exactly once, after one at least once.
+
+        Args:
+            cursor: Where to go on: what the `cursor` of an earlier iterator was. By
+                default it begins with the oldest that was captured, or at *since*.
+            since: Where to begin without a cursor; ISO 8601, or a datetime with a zone.
+            type: ``st`` or ``nv``; by default both.
+            thread_id: Only this thread.
+            interval: How long to wait between two polls, in seconds. While polls fail
+                it doubles, up to 300.
+            window: How much older than the newest one a message may be that is
+                captured late, in seconds. The cursor grows with it.
+            follow: False ends the iteration when there is nothing new, and raises the
+                error of a poll that fails.
+
+        Raises:
+            UnsupportedError: The account_api generation has no such endpoint.
+            ValueError: The cursor is none of messages, or a number makes no sense.
+        """
+        account = _require_linked_api(self._on(), "messages")
+        words = _without_none("messages", type=type, thread_id=thread_id)
+
+        async def poll(since: str | None) -> list[Item]:
+            """Return the messages since a moment."""
+            messages = await account.poll_inbox(
+                since=since, type=words.get("type"), thread_id=words.get("threadId")
+            )
+            return [item_of(message, message.time) for message in messages]
+
+        position = _position("messages", cursor, since, window)
+        return ItemStream(account, position, poll, interval=interval, follow=follow)
+
+    def network_events(
+        self,
+        cursor: str | None = None,
+        *,
+        since: Moment | None = None,
+        type: NetworkEventType | None = None,
+        interval: float = 30.0,
+        window: float = 3600.0,
+        follow: bool = True,
+    ) -> ItemStream[NetworkEvent]:
+        """Give the changes of the account's connections, oldest first.
+
+        As `messages` does; linked_api only.
+
+        Args:
+            cursor: Where to go on, as for `messages`.
+            since: Where to begin without a cursor, as for `messages`.
+            type: ``connectionAccepted``, ``connectionAdded`` or
+                ``connectionRequestReceived``; by default all.
+            interval: How long to wait between two polls, in seconds.
+            window: How late an event may come to light, in seconds.
+            follow: False ends the iteration when there is nothing new.
+
+        Raises:
+            UnsupportedError: The account_api generation has no such endpoint.
+            ValueError: The cursor is none of network events, or a number makes no
+                sense.
+        """
+        account = _require_linked_api(self._on(), "network_events")
+        words = _without_none("network_events", type=type)
+
+        async def poll(since: str | None) -> list[Item]:
+            """Return the events since a moment."""
+            events = await account.poll_network(since=since, type=words.get("type"))
+            return [item_of(event, event.detected_at) for event in events]
+
+        position = _position("network_events", cursor, since, window)
+        return ItemStream(account, position, poll, interval=interval, follow=follow)
+
+
+# Out
+
+
+def _require_linked_api(account: Account, verb: str) -> Account:
+    """Return *account*, if its generation has *verb*."""
+    if account.session.generation == "account_api":
+        message = (
+            f"the account_api generation has no {verb}; a session with "
+            "linked_api_token= has"
+        )
+        raise UnsupportedError(message, generation="account_api")
+    return account
+
+
+def _validate_conversations(conversations: object) -> Iterable[Any]:
+    if isinstance(conversations, str | Mapping) or not isinstance(
+        conversations, Iterable
+    ):
+        reason = f"a list is due, got {type(conversations).__name__}"
+        raise ParameterError(
+            owner="poll_conversations", parameter="conversations", reason=reason
+        )
+    return conversations
+
+
+def _query(each: object) -> dict[str, Any]:
+    if isinstance(each, dict):
+        return each
+    query: Any = (
+        each
+        if isinstance(each, ConversationQuery)
+        else ConversationQuery(cast("str", each))
+    )
+    owner = "poll_conversations"
+    if not query.person_url:
+        reason = "is required"
+        raise ParameterError(owner=owner, parameter="person_url", reason=reason)
+    since = _moment(owner, "since", query.since)
+    return _without_none(
+        owner, person_url=query.person_url, since=since, type=query.type
+    )
+
+
+def _since(owner: str, since: object, words: dict[str, Any]) -> dict[str, Any]:
+    return _without_none(owner, since=_moment(owner, "since", since), **words)
+
+
+def _period(start: object, end: object) -> dict[str, str]:
+    """Return the query of a period that the API can tell of."""
+    sent = {"start": _moment("usage", "start", start)}
+    sent["end"] = _moment("usage", "end", end)
+    times: list[dt.datetime] = []
+    for name, text in sent.items():
+        when = parsed_time(text)
+        if when is None:
+            reason = "is required"
+            raise ParameterError(owner="usage", parameter=name, reason=reason)
+        times.append(when)
+    first, last = times
+    if first >= last:
+        reason = f"must be after the start, {sent['start']}; see {USAGE_PAGE}"
+        raise ParameterError(owner="usage", parameter="end", reason=reason)
+    if last - first > LONGEST_PERIOD:
+        reason = f"must be at most 30 days after the start; see {USAGE_PAGE}"
+        raise ParameterError(owner="usage", parameter="end", reason=reason)
+    return {name: str(text) for name, text in sent.items()}
+
+
+def _position(
+    of: str, cursor: str | None, since: Moment | None, window: float
+) -> Cursor:
+    if not 0 <= window <= LONGEST_WINDOW:
+        message = f"window: 0 to {LONGEST_WINDOW} seconds are due, got {window!r}"
+        raise ValueError(message)
+    begin = parsed_time(_moment(of, "since", since))
+    position = Cursor(of, dt.timedelta(seconds=window), since=begin)
+    if cursor is not None:
+        position.go_to(cursor)
+    return position
+
+
+# In
+
+
+async def _poll(
+    account: Account, path: str, body: Any, cls: type[T], field: str
+) -> list[T]:
+    """Ask for what stands in one field of the answer."""
+
+    def read(result: Any) -> list[T]:
+        fields = _object(result)
+        return _many(cls, [] if fields.get(field) is None else fields[field])
+
+    return await _ask(account, "POST", path, read, body)
+
+
+async def _ask(
+    account: Account,
+    method: Method,
+    path: str,
+    read: Callable[[Any], T],
+    body: Any = None,
+) -> T:
+    """Ask an endpoint, again where that helps, and say what to do about a refusal."""
+    account.session._check_open()
+    request = account.session._api.direct(method, path, body)
+    try:
+        return await account._call(request, "ask", read)
+    except RejectedError as error:
+        advice = ADVICE.get(error.type or "")
+        if advice is None:
+            raise
+        refused = RejectedError(
+            f"{error.message} ({advice})",
+            type=error.type,
+            http_status=error.http_status,
+        )
+    raise refused
+
+
+def _object(result: Any) -> dict[str, Any]:
+    if not isinstance(result, dict):
+        message = f"the answer is not an object but {type(result).__name__}"
+        raise ProtocolError(message)
+    return result
+
+
+def _one(cls: type[T], result: Any) -> T:
+    made: T = structure(_object(result), cls)
+    return made
+
+
+def _many(cls: type[T], result: Any) -> list[T]:
+    if not isinstance(result, list):
+        message = f"the answer has no list but {type(result).__name__}"
+        raise ProtocolError(message)
+    made: list[T] = structure(result, list[cls])  # type: ignore[valid-type]
+    return made

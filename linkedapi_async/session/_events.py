@@ -1,0 +1,231 @@
+"""The events of a session."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from attrs import field, frozen
+
+from linkedapi_async._actions.action import Roots
+from linkedapi_async._http.failure_rules import RequestKind
+from linkedapi_async._results.completion import Completion
+from linkedapi_async.errors import (
+    AccountPausedError,
+    LinkedApiError,
+    RequestError,
+    StartUnknownError,
+)
+
+
+if TYPE_CHECKING:
+    from linkedapi_async.session._handle import WorkflowHandle
+
+
+Ending: TypeAlias = Literal["completed", "failed", "cancelled"]
+
+
+@frozen(kw_only=True, eq=False)
+class SessionEvent:
+    """Base of all; who listens for it gets every event."""
+
+    at: float
+    """When it happened, in seconds on the monotonic clock of the event loop."""
+    time: float
+    """When it happened, in seconds since 1970."""
+
+
+@frozen(kw_only=True, eq=False)
+class AccountEvent(SessionEvent):
+    """Base of what happens to an account."""
+
+    account: str
+    """The account's ``name``."""
+
+
+@frozen(kw_only=True, eq=False)
+class WorkflowEvent(AccountEvent):
+    """Base of what happens to a workflow that the server has taken."""
+
+    workflow_id: str
+    """The API's id of it."""
+    key: str | None
+    """The caller's key of an item of `Session.as_completed`."""
+    handle: WorkflowHandle[Any] = field(repr=False)
+    """The handle that the session has of it."""
+
+
+@frozen(kw_only=True, eq=False)
+class WorkflowStarting(AccountEvent):
+    """A start is sent: its turn has come. `WorkflowStarted` or `StartFailed` follows.
+
+    Callbacks of the three run in one task, with a copy of the context variables of
+    whoever asked for the start; what the first one sets holds while it is sent.
+    """
+
+    number: int
+    """The same in what follows; no other start of this process has it."""
+    key: str | None
+    """The caller's key of an item of `Session.as_completed`."""
+    workflow: Roots = field(repr=False)
+    """What is started."""
+    waited: float
+    """How long it waited for its turn, in seconds."""
+
+
+@frozen(kw_only=True, eq=False)
+class WorkflowStarted(WorkflowEvent):
+    """The server took a workflow."""
+
+    number: int
+    """The number of its `WorkflowStarting`."""
+    seconds: float
+    """How long that took, in seconds, retries included."""
+
+
+@frozen(kw_only=True, eq=False)
+class StartFailed(AccountEvent):
+    """A start failed, and whoever asked for it gets the error."""
+
+    number: int
+    """The number of its `WorkflowStarting`."""
+    key: str | None
+    """The caller's key of an item of `Session.as_completed`."""
+    workflow: Roots = field(repr=False)
+    """What was to be started."""
+    error: Exception
+    """Why it failed."""
+    seconds: float
+    """How long it took, in seconds, retries included."""
+
+
+@frozen(kw_only=True, eq=False)
+class StartUnknown(StartFailed):
+    """A start was sent, and nobody knows whether the server took it."""
+
+    error: StartUnknownError
+    """Why nobody knows, with what it may have become."""
+
+
+@frozen(kw_only=True, eq=False)
+class WorkflowAttached(WorkflowEvent):
+    """A workflow is waited for that was started elsewhere or earlier."""
+
+
+@frozen(kw_only=True, eq=False)
+class WorkflowRunning(WorkflowEvent):
+    """The API calls a workflow running for the first time.
+
+    A workflow that ends between two polls is never seen running. The account_api
+    generation calls all of a queue running.
+    """
+
+
+@frozen(kw_only=True, eq=False)
+class PollAnswered(AccountEvent):
+    """A poll was answered, or failed; there are many of these."""
+
+    workflow_id: str
+    """What was asked for."""
+    outcome: Literal["waiting", "finished", "missed"]
+    """Whether it goes on, has ended, or nobody knows for the poll failed."""
+    status: str | None
+    """The status as the API spells it, if it told one."""
+    error: Exception | None
+    """Why the poll failed, if it did."""
+
+
+@frozen(kw_only=True, eq=False)
+class WorkflowFinished(WorkflowEvent):
+    """A workflow has ended, or the wait for it has for good.
+
+    Nobody may have been waiting. Leaving the session ends no workflow.
+    """
+
+    status: Ending
+    """How it ended, as `WorkflowHandle.status` says it."""
+    reason: str | None
+    """The API's word for why it did not complete, or the name of the error's class."""
+    error: LinkedApiError | None
+    """Why it did not complete; its actions may have failed even if it did."""
+    late: float | None
+    """How late, in seconds, this can have been noticed at most.
+
+    None if an event of a webhook told it, it was cancelled here, or nobody knows.
+    """
+    polls: int
+    """How often it was asked for."""
+
+
+@frozen(kw_only=True, eq=False)
+class WorkflowDelivered(WorkflowEvent):
+    """Somebody got the result of a workflow for the first time.
+
+    Awaiting its handle delivers, and so does `Session.as_completed` when it yields the
+    handle. Callbacks run in the task that gets it.
+    """
+
+    completion: Completion | None = field(repr=False)
+    """Its result tree, unless there is an error."""
+    error: LinkedApiError | None
+    """Why there is none."""
+    polls: int
+    """How often it was asked for."""
+    seconds: float
+    """How long whoever got it had waited for it, in seconds."""
+
+
+@frozen(kw_only=True, eq=False)
+class RequestRetried(AccountEvent):
+    """A request that is no poll failed and will be sent again."""
+
+    request: RequestKind
+    """What it is: a start that writes, one that only reads, or a question."""
+    error: RequestError
+    """Why it failed."""
+    attempt: int
+    """Which attempt comes next; the first one was 1."""
+    wait: float
+    """How long it waits before, in seconds."""
+
+
+@frozen(kw_only=True, eq=False)
+class AccountPaused(AccountEvent):
+    """An account cannot work at present, and starts nothing."""
+
+    reason: str | None
+    """The API's word for what has to be mended."""
+    error: AccountPausedError
+    """What starts raise meanwhile."""
+
+
+@frozen(kw_only=True, eq=False)
+class AccountUnpaused(AccountEvent):
+    """A paused account starts workflows again."""
+
+
+@frozen(kw_only=True, eq=False)
+class LaneReordered(AccountEvent):
+    """A workflow ran or finished out of turn: its account's order is not known.
+
+    All of the account's workflows share one cadence until three finish in order.
+    """
+
+
+@frozen(kw_only=True, eq=False)
+class OutageBegan(SessionEvent):
+    """Several polls in a row failed, of whatever accounts; waits go on."""
+
+    error: Exception
+    """Why the last one failed."""
+    failures: int
+    """How many have failed so far."""
+
+
+@frozen(kw_only=True, eq=False)
+class OutageEnded(SessionEvent):
+    """The host answers again."""
+
+    failures: int
+    """How many polls had failed."""
+    seconds: float
+    """How long the outage was, in seconds, as far as polls have seen it."""

@@ -1,0 +1,274 @@
+"""What can be done with an account: the face that sessions and accounts share."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Iterable
+from typing import Any, TypeVar, overload
+
+from linkedapi_async._actions.action import Roots, Workflow
+from linkedapi_async._http.responses import Status
+from linkedapi_async.session._as_completed import AsCompleted
+from linkedapi_async.session._endpoints import EndpointMethods
+from linkedapi_async.session._handle import WorkflowHandle
+
+
+T = TypeVar("T")
+
+T1 = TypeVar("T1")
+
+T2 = TypeVar("T2")
+
+T3 = TypeVar("T3")
+
+T4 = TypeVar("T4")
+
+T5 = TypeVar("T5")
+
+T6 = TypeVar("T6")
+
+
+class WorkflowMethods(EndpointMethods):
+    """Start, run, attach, ask, cancel; and what needs no workflow."""
+
+    @overload
+    async def run(
+        self,
+        workflow: Workflow[T1],
+        /,
+        *,
+        timeout: float | None = ...,
+        check: bool = ...,
+    ) -> T1: ...
+    @overload
+    async def run(
+        self,
+        w1: Workflow[T1],
+        w2: Workflow[T2],
+        /,
+        *,
+        timeout: float | None = ...,
+        check: bool = ...,
+    ) -> tuple[T1, T2]: ...
+    @overload
+    async def run(
+        self,
+        w1: Workflow[T1],
+        w2: Workflow[T2],
+        w3: Workflow[T3],
+        /,
+        *,
+        timeout: float | None = ...,
+        check: bool = ...,
+    ) -> tuple[T1, T2, T3]: ...
+    @overload
+    async def run(
+        self,
+        w1: Workflow[T1],
+        w2: Workflow[T2],
+        w3: Workflow[T3],
+        w4: Workflow[T4],
+        /,
+        *,
+        timeout: float | None = ...,
+        check: bool = ...,
+    ) -> tuple[T1, T2, T3, T4]: ...
+    @overload
+    async def run(
+        self,
+        w1: Workflow[T1],
+        w2: Workflow[T2],
+        w3: Workflow[T3],
+        w4: Workflow[T4],
+        w5: Workflow[T5],
+        /,
+        *,
+        timeout: float | None = ...,
+        check: bool = ...,
+    ) -> tuple[T1, T2, T3, T4, T5]: ...
+    @overload
+    async def run(
+        self,
+        w1: Workflow[T1],
+        w2: Workflow[T2],
+        w3: Workflow[T3],
+        w4: Workflow[T4],
+        w5: Workflow[T5],
+        w6: Workflow[T6],
+        /,
+        *,
+        timeout: float | None = ...,
+        check: bool = ...,
+    ) -> tuple[T1, T2, T3, T4, T5, T6]: ...
+    @overload
+    async def run(
+        self, *workflow: Workflow[T], timeout: float | None = ..., check: bool = ...
+    ) -> tuple[T, ...]: ...
+    @overload
+    async def run(
+        self,
+        definition: dict[str, Any] | list[dict[str, Any]],
+        /,
+        *,
+        timeout: float | None = ...,
+        check: bool = ...,
+    ) -> Any: ...
+    async def run(
+        self, *workflow: Any, timeout: float | None = None, check: bool = True
+    ) -> Any:
+        """Start a workflow, wait for it, return what its root yields.
+
+        Several workflows are the roots of one array workflow and give a tuple.
+
+        Args:
+            workflow: What to run; a dict or list as in the API's docs works too.
+            timeout: How long to wait for the result, in seconds; see
+                `WorkflowHandle.completion`.
+            check: As for `start`.
+
+        Raises:
+            LinkedApiError: As for `start` and `WorkflowHandle.result`.
+        """
+        handle = await self._on()._begin(workflow, check=check)
+        return await handle.result(timeout)
+
+    @overload
+    async def start(
+        self, workflow: Workflow[T1], /, *, check: bool = ...
+    ) -> WorkflowHandle[T1]: ...
+    @overload
+    async def start(
+        self, w1: Workflow[T1], w2: Workflow[T2], /, *, check: bool = ...
+    ) -> WorkflowHandle[tuple[T1, T2]]: ...
+    @overload
+    async def start(
+        self,
+        w1: Workflow[T1],
+        w2: Workflow[T2],
+        w3: Workflow[T3],
+        /,
+        *,
+        check: bool = ...,
+    ) -> WorkflowHandle[tuple[T1, T2, T3]]: ...
+    @overload
+    async def start(
+        self,
+        w1: Workflow[T1],
+        w2: Workflow[T2],
+        w3: Workflow[T3],
+        w4: Workflow[T4],
+        /,
+        *,
+        check: bool = ...,
+    ) -> WorkflowHandle[tuple[T1, T2, T3, T4]]: ...
+    @overload
+    async def start(
+        self, *workflow: Workflow[T], check: bool = ...
+    ) -> WorkflowHandle[tuple[T, ...]]: ...
+    @overload
+    async def start(
+        self,
+        definition: dict[str, Any] | list[dict[str, Any]],
+        /,
+        *,
+        check: bool = ...,
+    ) -> WorkflowHandle[Any]: ...
+    async def start(self, *workflow: Any, check: bool = True) -> WorkflowHandle[Any]:
+        """Start a workflow; return its handle as soon as the server has taken it.
+
+        Cancelling this call loses no id: a start that is under way ends in the
+        background, its handle is in `handles`, and a warning names its id.
+
+        Args:
+            workflow: What to start; several are the roots of one array workflow. A
+                dict or list as in the API's docs works too.
+            check: False sends a dict or list exactly as it is, and a built workflow
+                also where this API generation is said to lack something.
+
+        Raises:
+            WorkflowError: Something is wrong with the workflow; nothing was sent.
+            RejectedError: The API refused it.
+            AccountPausedError: The account cannot work at present.
+            AuthenticationError: A token is wrong.
+            ConnectionFailedError: The API cannot be reached; it was not started.
+            StartUnknownError: It was sent, and nobody knows whether it was taken.
+            SessionClosedError: The session was closed before it was sent.
+
+        https://linkedapi.io/docs/executing-workflows
+        """
+        return await self._on()._begin(workflow, check=check)
+
+    @overload
+    def attach(self, workflow_id: str, workflow: Workflow[T]) -> WorkflowHandle[T]: ...
+    @overload
+    def attach(
+        self, workflow_id: str, workflow: Roots | None = ...
+    ) -> WorkflowHandle[Any]: ...
+    def attach(self, workflow_id: str, workflow: Any = None) -> WorkflowHandle[Any]:
+        """Return a handle for a workflow that was started elsewhere or earlier.
+
+        Args:
+            workflow_id: The API's id of it.
+            workflow: What was asked, for typed results that tell equal siblings
+                apart; a tuple of roots for an array workflow.
+
+        Raises:
+            ValueError: The id is none, or is attached with another workflow.
+        """
+        return self._on()._adopt(workflow_id, workflow)
+
+    async def status(self, workflow_id: str) -> Status:
+        """Ask once how a workflow is.
+
+        Raises:
+            WorkflowNotFoundError: The API does not know the id.
+            RequestError: The API refused, or did not answer.
+        """
+        account = self._on()
+        account.session._check_open()
+        return await account._ask(workflow_id)
+
+    async def cancel(self, workflow_id: str) -> bool:
+        """Cancel a workflow by its id; return whether it was.
+
+        Raises:
+            UnsupportedError: The account_api generation cannot cancel.
+            RequestError: The API refused, or did not answer.
+        """
+        return await self._on()._withdraw(workflow_id)
+
+    def as_completed(
+        self,
+        workflows: Iterable[Any] | AsyncIterable[Any],
+        *,
+        limit: int = 100,
+        check: bool = True,
+    ) -> AsCompleted:
+        """Run many workflows; give each handle when it has finished.
+
+        An async context manager and an async iterator::
+
+            async with session.as_completed(workflows, limit=500) as done:
+                async for handle in done:
+                    ...
+
+        An item that could not be built or started is given too: its `workflow_id` is
+        None and its `result()` raises. Only an error of the input itself is raised,
+        after what was under way. Leaving early takes no further items.
+
+        Args:
+            workflows: Any iterable or async iterable of workflows, definitions, tuples
+                of roots, or ``(key, workflow)`` pairs with unique strings as keys.
+            limit: How many are in flight at most, those not yet asked for included;
+                this bounds the memory.
+            check: As for `start`.
+        """
+        if limit < 1:
+            message = f"limit: at least 1 is due, got {limit!r}"
+            raise ValueError(message)
+        account = self._on()
+
+        async def start(workflow: tuple[Any, ...], key: str | None) -> Any:
+            """Start one item."""
+            return await account._begin(workflow, check=check, key=key)
+
+        return AsCompleted(workflows, limit, start, account)

@@ -1,0 +1,575 @@
+"""The session: connections, accounts, and the wait for all that was started."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import os
+import random
+import ssl as ssl_module
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import aiohttp
+import attrs
+
+from linkedapi_async._http.caller import RetryingCaller
+from linkedapi_async._http.requests import (
+    DEFAULT_URL,
+    ApiRequests,
+    validate_base_url,
+    validate_token,
+)
+from linkedapi_async._http.transport import AiohttpTransport, HttpSettings
+from linkedapi_async._polling.answers import Answer
+from linkedapi_async._polling.lane import PendingWorkflow
+from linkedapi_async._polling.poller import Poller
+from linkedapi_async._polling.scheduler import LaneState
+from linkedapi_async._types import Generation
+from linkedapi_async._utils.log import error_reason, log_extra
+from linkedapi_async.errors import LinkedApiError, SessionClosedError
+from linkedapi_async.policies import Polling, Retries, RetryBudget
+from linkedapi_async.session._account import Account, default_name, drain
+from linkedapi_async.session._handle import WorkflowHandle
+from linkedapi_async.session._methods import WorkflowMethods
+from linkedapi_async.session._observer import NULL_OBSERVER, Observer
+
+
+if TYPE_CHECKING:
+    from linkedapi_async.journal import Journal, Row
+    from linkedapi_async.session._events import SessionEvent
+    from linkedapi_async.session._webhooks import WebhookSubscription
+    from linkedapi_async.webhooks import WebhookReceiver
+
+
+_log = logging.getLogger("linkedapi_async")
+
+EventT = TypeVar("EventT", bound="SessionEvent")
+
+MAX_RESPONSE_BYTES = 32 * 1024 * 1024
+
+
+@attrs.define
+class Counters:
+    """What a session counts by itself."""
+
+    started: int = 0
+    completed: int = 0
+    failed: int = 0
+    retries: int = 0
+
+
+@attrs.frozen(kw_only=True)
+class Stats:
+    """A snapshot of a session's counters."""
+
+    started: int
+    """Workflows that the server took."""
+    in_flight: int
+    """Workflows that have not ended, attached ones included."""
+    completed: int
+    """Workflows that ended with a completion, whatever its actions say."""
+    failed: int
+    """Workflows that ended in any other way."""
+    polls: int
+    """Requests that asked for a workflow."""
+    retries: int
+    """Requests that were sent again because they failed."""
+    out_of_order: int
+    """How often a workflow finished out of its lane's turn."""
+    detection_delay_p50: float | None
+    """Half of the last 4096 ends were noticed within this time, in seconds.
+
+    Counted from when the workflow was certainly unfinished last, so at most that late.
+    None as long as nothing has ended.
+    """
+    detection_delay_p99: float | None
+    """The same for 99 of 100."""
+
+    @property
+    def polls_per_workflow(self) -> float:
+        """Polls for each workflow that has ended."""
+        return self.polls / max(1, self.completed + self.failed)
+
+
+@attrs.frozen(kw_only=True)
+class Recovered:
+    """What earlier runs have left; `Session.recover` gives it."""
+
+    handles: tuple[WorkflowHandle[Any], ...]
+    """What has not ended, or was not delivered; in the order in which it was started."""
+    unknown: tuple[Row, ...]
+    """Starts that nobody knows the fate of: `Journal.adopt` or `Journal.discard`."""
+    other_accounts: tuple[Row, ...]
+    """Rows of accounts that this session does not have."""
+
+
+class Session(WorkflowMethods):
+    """Runs workflows on the accounts of one main token.
+
+    An async context manager, bound to the event loop that enters it::
+
+        async with Session(account_api_token="…", identification_token="…") as session:
+            company = await session.run(workflow)
+
+    Exactly one of *linked_api_token* and *account_api_token* is due; it decides which
+    generation of the API is spoken. The verbs `run`, `start`, `attach`, `status`,
+    `cancel` and `as_completed` work on the default account; `account` gives others.
+
+    Args:
+        linked_api_token: The main token of the current API.
+        account_api_token: The main token of the older Account API.
+        identification_token: The default LinkedIn account.
+        base_url: Where the API is; https, or http on loopback.
+        polling: When to ask for a workflow.
+        retries: When to repeat a request that failed.
+        http: An `aiohttp.ClientSession` of your own; it is never closed here.
+        trust_env: Whether proxies come from the environment.
+        ssl: As aiohttp takes it; False switches the check of certificates off.
+        proxy: The URL of a proxy.
+        request_timeout: The longest that one request may take, in seconds.
+        max_response_bytes: The largest answer that is read, in bytes.
+        connections: How many connections are open at most, and so requests under way.
+        rate: How many polls are sent at most per second; None sets no bound.
+        journal: Where to note what is started and how it ended: the path of a SQLite
+            file, or a `linkedapi_async.journal.Journal`; `recover` picks up from there.
+        cancel_on_exit: Whether leaving cancels what is unfinished, remotely.
+        sole_client: Whether nobody else starts workflows on these accounts. Then a start
+            whose answer was lost is taken to be the one workflow that webhook events
+            tell of and nothing else explains; see `listen`.
+        account_id: The API's id of the default account, for webhook events.
+        allow_insecure_http: Whether *base_url* may be plain http off loopback.
+
+    Raises:
+        ValueError: Both main tokens, none, or one that no header can carry.
+    """
+
+    def __init__(
+        self,
+        *,
+        linked_api_token: str | None = None,
+        account_api_token: str | None = None,
+        identification_token: str | None = None,
+        base_url: str = DEFAULT_URL,
+        polling: Polling | None = None,
+        retries: Retries | None = None,
+        http: aiohttp.ClientSession | None = None,
+        trust_env: bool = False,
+        ssl: ssl_module.SSLContext | bool = True,
+        proxy: str | None = None,
+        request_timeout: float = 60.0,
+        max_response_bytes: int = MAX_RESPONSE_BYTES,
+        connections: int = 50,
+        rate: float | None = None,
+        journal: str | os.PathLike[str] | Journal | None = None,
+        cancel_on_exit: bool = False,
+        sole_client: bool = False,
+        account_id: str | None = None,
+        allow_insecure_http: bool = False,
+    ) -> None:
+        self._api = _api(
+            linked_api_token, account_api_token, base_url, allow_insecure_http
+        )
+        self.polling: Polling = polling or Polling()
+        self.retries: Retries = retries or Retries()
+        self._rng = random.Random()  # noqa: S311  # spreads waits, guards nothing
+        self._counters = Counters()
+        self._starts = itertools.count(1)
+        self._budget = RetryBudget(self.retries.budget)
+        self._settings = HttpSettings(
+            timeout=request_timeout,
+            max_response_bytes=max_response_bytes,
+            connections=connections,
+            ssl=ssl,
+            proxy=proxy,
+            trust_env=trust_env,
+        )
+        self._borrowed = http
+        self._rate = rate
+        self._journal = None if journal is None else _opened(journal)
+        self._cancel_on_exit = cancel_on_exit
+        self.sole_client: bool = sole_client
+        self._account_id = account_id
+        self._listenings: list[WebhookSubscription] = []
+        self._facts: Observer = NULL_OBSERVER
+        self._identification_token = identification_token
+        self._accounts: dict[str, Account] = {}
+        self._names: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
+        if identification_token is not None:
+            validate_token("identification_token", identification_token)
+
+    @property
+    def generation(self) -> Generation:
+        """The generation of the API that is spoken."""
+        return self._api.generation
+
+    @property
+    def base_url(self) -> str:
+        """Where the API is."""
+        return self._api.base_url
+
+    @classmethod
+    def from_env(cls, **settings: Any) -> Self:
+        """Return a session with its tokens from the environment.
+
+        It reads ``LINKED_API_TOKEN`` or ``ACCOUNT_API_TOKEN``, ``IDENTIFICATION_TOKEN``
+        and ``LINKED_API_BASE_URL``; empty ones count as absent.
+
+        Args:
+            settings: Everything else, as for `Session`.
+
+        Raises:
+            ValueError: A variable is missing, or no token; its name is in the message.
+        """
+        return cls(**{**_environment(os.environ), **settings})
+
+    async def __aenter__(self) -> Self:
+        if self._loop is not None:
+            message = "a session is entered once: make another one"
+            raise RuntimeError(message)
+        if self._journal is not None:
+            await self._journal.open()
+        self._loop = asyncio.get_running_loop()
+        self._http = AiohttpTransport(self._settings, self._borrowed)
+        self._start_limit = asyncio.Semaphore(self._settings.connections)
+        self._hub = Poller(
+            self._poll,
+            self.polling,
+            in_flight=self._settings.connections,
+            rate=self._rate,
+            on_finish=self._finished,
+            on_surprise=self._surprised,
+            on_outage=self._outage,
+            rng=self._rng,
+        )
+        self._caller = RetryingCaller(
+            http=self._http,
+            gate=self._hub,
+            retries=self.retries,
+            budget=self._budget,
+            rng=self._rng,
+            counts=self._counters,
+        )
+        self._hub.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._check_open()
+        for listening in [*self._listenings]:
+            listening.close()
+        self._closed = True
+        async with AsyncExitStack() as stack:
+            # From the last line to the first, whatever goes wrong on the way.
+            if self._journal is not None:
+                stack.push_async_callback(self._journal.aclose)
+            stack.push_async_callback(self._http.aclose)
+            stack.push_async_callback(self._rest)
+            stack.push_async_callback(self._hub.aclose, _closed_error)
+            # Starts under way end, at most a request timeout later: no id is lost.
+            await self._rest()
+            if self._cancel_on_exit:
+                await self._cancel_all()
+
+    async def _rest(self) -> None:
+        """Wait for the tasks of the session."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _cancel_all(self) -> None:
+        async def cancel(handle: WorkflowHandle[Any]) -> None:
+            workflow_id = str(handle.workflow_id)
+            try:
+                await handle.account._withdraw_now(workflow_id)
+            except LinkedApiError as error:
+                _log.warning(
+                    "Could not cancel %s: %s",
+                    workflow_id,
+                    error,
+                    extra=log_extra(
+                        account=handle.account.name,
+                        workflow_id=workflow_id,
+                        reason=error_reason(error),
+                    ),
+                )
+
+        await asyncio.gather(*(cancel(handle) for handle in self.handles))
+
+    def _check_open(self) -> None:
+        """Check that the session may be used here and now.
+
+        Raises:
+            RuntimeError: It is not entered, or was entered in another event loop.
+            SessionClosedError: It was left.
+        """
+        if self._closed:
+            raise SessionClosedError
+        if self._loop is None:
+            message = "use it as: async with Session(…) as session"
+            raise RuntimeError(message)
+        if self._loop is not asyncio.get_running_loop():
+            message = "a session works in the event loop that entered it only"
+            raise RuntimeError(message)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run *work* in a task of the session, which leaving waits for."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def account(
+        self,
+        identification_token: str,
+        name: str | None = None,
+        *,
+        account_id: str | None = None,
+    ) -> Account:
+        """Return another LinkedIn account on the same connections.
+
+        Args:
+            identification_token: The account's; the same one gives the same object.
+            name: What the account is called in logs, stats and errors; by default 12
+                hex digits of the token's SHA-256.
+            account_id: The API's id of it, by which webhook events are matched.
+
+        Raises:
+            ValueError: The token is none, or has or shares a name already.
+        """
+        token = validate_token("identification_token", identification_token)
+        if token == self._identification_token:
+            account_id = account_id or self._account_id
+        known = self._accounts.get(token)
+        if known is not None:
+            if name not in {None, known.name}:
+                message = f"the account is called {known.name!r} already"
+                raise ValueError(message)
+            known.account_id = account_id or known.account_id
+            return known
+        name = name or default_name(token)
+        if name in self._names:
+            message = f"another account is called {name!r} already"
+            raise ValueError(message)
+        self._names.add(name)
+        account = self._accounts[token] = Account(self, token, name, account_id)
+        return account
+
+    def _on(self) -> Account:
+        if self._identification_token is None:
+            message = (
+                "the session has no default account: pass identification_token= to "
+                "Session, or use session.account(…)"
+            )
+            raise ValueError(message)
+        return self.account(self._identification_token)
+
+    def listen(self, receiver: WebhookReceiver) -> WebhookSubscription:
+        """Let webhook events end waits too: whichever comes first does.
+
+        While the events prove healthy, workflows are hardly asked for; when events go
+        missing, they are asked for as without webhooks. An event may be lost, late,
+        doubled or out of order: that changes nothing but the number of requests. Fat
+        payloads spare the requests for results; thin ones cost one request each.
+
+        Events that an account is frozen, deleted or to be reconnected pause it, and
+        that it is active lets it go on; for them its ``account_id`` must be known. An
+        event of a workflow that no start explains becomes a candidate of an unknown
+        start in the `journal`, and on `StartUnknownError`.
+
+        https://linkedapi.io/docs/webhooks
+
+        Args:
+            receiver: Gets the events, of the client that this session's main token is of.
+
+        Returns:
+            What stops listening when it is closed; leaving the session does as well.
+        """
+        # Most sessions listen to nothing.
+        from linkedapi_async.session._webhooks import WebhookSubscription  # noqa: PLC0415
+
+        self._check_open()
+        if self._identification_token is not None:
+            self._on()  # so that an event finds it before it was used
+        listening = WebhookSubscription(self, receiver)
+        self._listenings.append(listening)
+        self._hub.listen()
+        return listening
+
+    def on(
+        self, event: type[EventT], callback: Callable[[EventT], object]
+    ) -> Callable[[], None]:
+        """Call *callback* with each event of this session from now on.
+
+        ::
+
+            from linkedapi_async.events import WorkflowFinished
+
+            session.on(WorkflowFinished, lambda event: print(event.reason, event.late))
+
+        An error that it raises is logged and hinders nothing. It is called in the
+        thread of the event loop, and everything waits for it. Where nobody listens,
+        events cost nothing.
+
+        Args:
+            event: A class of `linkedapi_async.events`; a base of several stands for
+                all of them, `linkedapi_async.events.SessionEvent` for every event.
+            callback: A plain function that does not take long.
+
+        Returns:
+            What ends it; it may be called twice.
+
+        Raises:
+            TypeError: *event* is no such class, or *callback* is a coroutine function.
+        """
+        # Most sessions have nobody who listens, and need no classes of events.
+        from linkedapi_async.session._dispatch import EventDispatcher  # noqa: PLC0415
+
+        facts = self._facts
+        telling = facts if isinstance(facts, EventDispatcher) else EventDispatcher(self)
+        return telling.listen(event, callback)
+
+    @property
+    def journal(self) -> Journal | None:
+        """The journal, if the session keeps one."""
+        return self._journal
+
+    async def recover(self) -> Recovered:
+        """Pick up what earlier runs with the same journal have left.
+
+        Name the accounts with `account` first: rows know them by their names only.
+
+        Returns:
+            Typed handles of all that has not ended, or has ended and was not
+            delivered; the starts that wait for a decision; the rows of accounts that
+            this session does not have.
+
+        Raises:
+            ValueError: The session keeps no journal.
+            JournalError: The journal cannot be read.
+        """
+        self._check_open()
+        if self._journal is None:
+            message = "recover() needs Session(journal=…)"
+            raise ValueError(message)
+        if self._identification_token is not None:
+            self._on()
+        accounts = {account.name: account for account in self._accounts.values()}
+        rows = await self._journal.rows("taken", "finished", "unknown")
+        own = [row for row in rows if row.account in accounts]
+        return Recovered(
+            handles=tuple(
+                accounts[row.account]._resumed(self._journal, row)
+                for row in own
+                if row.state != "unknown"
+            ),
+            unknown=tuple(row for row in own if row.state == "unknown"),
+            other_accounts=tuple(row for row in rows if row.account not in accounts),
+        )
+
+    @property
+    def handles(self) -> tuple[WorkflowHandle[Any], ...]:
+        """All unfinished handles of all accounts."""
+        return tuple(h for a in self._accounts.values() for h in a.handles)
+
+    async def drain(
+        self, timeout: float | None = None
+    ) -> tuple[WorkflowHandle[Any], ...]:
+        """Wait until all unfinished workflows of all accounts have ended.
+
+        Args:
+            timeout: How long to wait, in seconds; None waits for ever.
+
+        Returns:
+            The handles that have not ended when the time is up.
+        """
+        return await drain(lambda: self.handles, timeout)
+
+    @property
+    def stats(self) -> Stats:
+        """The counters as they are now."""
+        late = sorted(self._hub.lateness)
+        return Stats(
+            started=self._counters.started,
+            in_flight=len(self.handles),
+            completed=self._counters.completed,
+            failed=self._counters.failed,
+            polls=self._hub.polls,
+            retries=self._counters.retries,
+            out_of_order=self._hub.surprises,
+            detection_delay_p50=late[len(late) // 2] if late else None,
+            detection_delay_p99=late[len(late) * 99 // 100] if late else None,
+        )
+
+    def _poll(self, ticket: PendingWorkflow) -> Awaitable[Answer]:
+        account: Account = ticket.account  # type: ignore[assignment]
+        return account._poll(ticket)
+
+    def _finished(self, ticket: PendingWorkflow) -> None:
+        account: Account = ticket.account  # type: ignore[assignment]
+        account._finished(ticket)
+
+    def counts_by_state(self) -> dict[LaneState, int]:
+        """Return how many workflows wait in which state, from any thread."""
+        return self._hub.counts_by_state() if self._loop and not self._closed else {}
+
+    def _surprised(self, account: Any) -> None:
+        self._facts.surprised(account.name)
+
+    def _outage(self, error: Exception | None, failures: int, seconds: float) -> None:
+        if error is None:
+            self._facts.outage_ended(failures, seconds)
+        else:
+            self._facts.outage_began(error, failures)
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "open" if self._loop else "not entered"
+        where = f"{self._api.generation} at {self._api.base_url}"
+        return f"<Session {where}, {len(self._accounts)} accounts, {state}>"
+
+
+def _closed_error(ticket: PendingWorkflow) -> SessionClosedError:
+    return SessionClosedError(workflow_id=ticket.id)
+
+
+def _opened(journal: str | os.PathLike[str] | Journal) -> Journal:
+    # Imported here, for most sessions keep none.
+    from linkedapi_async.journal import open_journal  # noqa: PLC0415
+
+    return open_journal(journal)
+
+
+def _api(
+    linked: str | None, account: str | None, base_url: str, allow_insecure_http: bool
+) -> ApiRequests:
+    url = validate_base_url(base_url, allow_insecure_http=allow_insecure_http)
+    if (linked is None) == (account is None):
+        message = "exactly one of linked_api_token= and account_api_token= is due"
+        raise ValueError(message)
+    if linked is not None:
+        token = validate_token("linked_api_token", linked)
+        return ApiRequests("linked_api", url, token)
+    return ApiRequests("account_api", url, validate_token("account_api_token", account))
+
+
+ENVIRONMENT = {
+    "LINKED_API_TOKEN": "linked_api_token",
+    "ACCOUNT_API_TOKEN": "account_api_token",
+    "IDENTIFICATION_TOKEN": "identification_token",
+    "LINKED_API_BASE_URL": "base_url",
+}
+
+
+def _environment(variables: Mapping[str, str]) -> dict[str, str]:
+    found = {name: variables[name] for name in ENVIRONMENT if variables.get(name)}
+    mains = found.keys() & {"LINKED_API_TOKEN", "ACCOUNT_API_TOKEN"}
+    if len(mains) != 1:
+        which = "both are" if mains else "neither is"
+        message = f"one of LINKED_API_TOKEN and ACCOUNT_API_TOKEN is due, {which} set"
+        raise ValueError(message)
+    for name, value in found.items():
+        validate_token(name, value)
+    return {ENVIRONMENT[name]: value for name, value in found.items()}

@@ -1,0 +1,131 @@
+"""Legal workflows: any tree that the nesting rule allows, in one generation or either."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+from hypothesis import strategies as draws
+
+from linkedapi_async._actions.action import Action
+from linkedapi_async._actions.custom import custom
+from linkedapi_async._actions.parameters import parameters_of
+from linkedapi_async._actions.scopes import Nowhere, Root
+from linkedapi_async._results.key import ACTIONS
+from linkedapi_async.errors import ParameterError
+from linkedapi_async.testing._parameter_values import (
+    StrategySettings,
+    json_values,
+    parameter_objects,
+    sample,
+    texts,
+)
+
+
+AnyAction: TypeAlias = Action[Any, Any, Any]
+
+ActionClass: TypeAlias = type[AnyAction]
+
+STARTING: list[Any] = [cls for cls in ACTIONS.values() if Root in cls.where]
+
+NESTING: list[Any] = [cls for cls in STARTING if cls.opens is not Nowhere]
+
+
+@draws.composite
+def customs(draw: draws.DrawFn) -> custom:
+    """Draw an action that no version knows, with any JSON as parameters."""
+    taken = {"then", "actionType", "label", "children"}
+    names = texts().filter(lambda name: name not in taken)
+    return custom(
+        "xy." + draw(texts()),
+        label=draw(draws.none() | texts()),
+        **draw(draws.dictionaries(names, json_values, max_size=2)),
+    )
+
+
+def least(cls: ActionClass) -> AnyAction:
+    """Build an action of *cls* with as few parameters as it takes."""
+    found = {row.name: row for row in parameters_of(cls)}
+    given = {name: sample(row) for name, row in found.items() if row.required}
+    for _ in found:
+        try:
+            return cls(**given)
+        except ParameterError as error:
+            # The class has rules between its parameters: it says what is missing.
+            given[error.parameter] = sample(found[error.parameter])
+    return cls(**given)
+
+
+def under(parent: ActionClass) -> list[Any]:
+    """Return the known actions that may stand under *parent*."""
+    return [cls for cls in ACTIONS.values() if cls.may_nest_under(parent)]
+
+
+def _there(classes: Sequence[Any], plan: StrategySettings) -> list[Any]:
+    """Return those of *classes* that are drawn from, and what no version knows."""
+    known = [c for c in classes if plan.generation in {None, *c.generations}]
+    return [*known, custom] if plan.customs else known
+
+
+@draws.composite
+def targets_of(
+    draw: draws.DrawFn, cls: ActionClass, plan: StrategySettings, *, least: int
+) -> tuple[str, ...]:
+    """Draw which targets of *cls* are given."""
+    known = [row for row in parameters_of(cls) if row.info.target and plan.has(row)]
+    needed = {row.name for row in known if row.required}
+    names = draws.sampled_from([row.name for row in known])
+    return tuple(draw(draws.sets(names, min_size=least)) | needed)
+
+
+@draws.composite
+def action_trees(
+    draw: draws.DrawFn,
+    cls: ActionClass,
+    parent: ActionClass | None,
+    left: list[int],
+    plan: StrategySettings,
+) -> AnyAction:
+    """Draw an action of *cls* where it stands, and what is nested under it.
+
+    Args:
+        cls: Its class.
+        parent: The class above it; None at the root.
+        left: How many more actions the tree may have; counted down.
+        plan: What is drawn.
+    """
+    node: AnyAction
+    if cls is custom:
+        node = draw(customs())
+    else:
+        targets: tuple[str, ...] = ()
+        if cls.targets and parent is None:
+            least = len(cls.targets) if cls.needs_all_targets else 1
+            targets = draw(targets_of(cls, plan, least=least))
+        elif cls.targets and parent is custom:
+            targets = draw(targets_of(cls, plan, least=0))
+        node = draw(parameter_objects(cls, targets, plan))
+    children: list[AnyAction] = []
+    below = _there(under(cls), plan)
+    # Some scopes are open in one generation only.
+    nests = plan.generation in {None, *cls.opens.generations} and below
+    while nests and left[0] > 0 and draw(draws.booleans()):
+        left[0] -= 1
+        children.append(
+            draw(action_trees(draw(draws.sampled_from(below)), cls, left, plan))
+        )
+    return node.then(*children)
+
+
+@draws.composite
+def workflow_trees(
+    draw: draws.DrawFn, plan: StrategySettings, roots: Sequence[Any] = ()
+) -> AnyAction:
+    """Draw any legal workflow with one root, of one of the classes *roots*."""
+    any_root = draws.sampled_from(_there(STARTING, plan))
+    # Trees that branch are what is hard to get right.
+    nesting = draws.sampled_from([c for c in _there(NESTING, plan) if c is not custom])
+    root = draw(draws.sampled_from(roots) if roots else any_root | nesting)
+    return draw(
+        action_trees(root, None, [draw(draws.integers(0, plan.actions - 1))], plan)
+    )

@@ -1,0 +1,805 @@
+"""The engine, under a virtual clock: hours of waiting, and every way to end it."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from event_loops import VirtualLoop, run_virtual
+
+from linkedapi_async._polling.answers import Answer, Ended, PollFailed, StillRunning
+from linkedapi_async._polling.lane import PendingWorkflow
+from linkedapi_async._polling.poller import Poller
+from linkedapi_async.policies import Polling
+
+
+pytestmark = pytest.mark.anyio
+
+EVEN = Polling(growth=1, jitter=0)
+RUNNING = StillRunning("running")
+DONE = Ended("result", "completed")
+FAILED = PollFailed(OSError("secret"))
+LATENCY = 0.2
+
+
+class ClosedError(Exception):
+    """What waits raise when the hub is closed."""
+
+
+class CrashError(Exception):
+    """What a broken engine raises."""
+
+
+class AtOnceLoop(VirtualLoop):
+    """A loop that takes a timer which is due for no timer, as uvloop does.
+
+    What `call_at` gives then has no `when`.
+    """
+
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Any, *args: Any, **more: Any
+    ) -> Any:
+        """Call back at *when*, or soon if it is past."""
+        if when <= self.time():
+            return self.call_soon(callback, *args, **more)
+        return super().call_at(when, callback, *args, **more)
+
+
+@pytest.fixture(
+    params=[
+        pytest.param({"loop_factory": VirtualLoop}, id="plain"),
+        pytest.param({"loop_factory": VirtualLoop, "debug": True}, id="debug"),
+        pytest.param({"loop_factory": AtOnceLoop}, id="at-once"),
+    ]
+)
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
+    """Run each test under the virtual clock, also in the debug mode of asyncio."""
+    return "asyncio", request.param
+
+
+@pytest.fixture(autouse=True)
+def quiet(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Hold that no test makes asyncio complain, or leaves a secret in the log."""
+    yield
+
+    assert [] == [r for r in caplog.records if r.name == "asyncio"]
+
+    assert "secret" not in caplog.text
+
+
+class Host:
+    """A host that answers as it is told, and keeps a record of what it was asked."""
+
+    def __init__(self, answer: Answer | None = None) -> None:
+        self.answer = answer
+        self.asked: list[tuple[float, str]] = []
+        self.ends: dict[str, float] = {}
+        self.now_open: dict[str, int] = {}
+        self.most_open = 0
+
+    async def ask(self, ticket: PendingWorkflow) -> Answer:
+        """Answer one poll after a moment."""
+        now = asyncio.get_running_loop().time
+        self.asked.append((now(), ticket.id))
+        assert ticket.id not in self.now_open, "two polls of one ticket at once"
+        self.now_open[ticket.id] = 1
+        self.most_open = max(self.most_open, len(self.now_open))
+        try:
+            await asyncio.sleep(LATENCY)
+        finally:
+            del self.now_open[ticket.id]
+        if self.answer is not None:
+            return self.answer
+        return DONE if now() >= self.ends.get(ticket.id, math.inf) else RUNNING
+
+    @property
+    def times(self) -> list[float]:
+        """When it was asked."""
+        return [time for time, _ in self.asked]
+
+
+@asynccontextmanager
+async def running(
+    ask: Callable[[PendingWorkflow], Awaitable[Answer]],
+    polling: Polling = EVEN,
+    **options: Any,
+) -> AsyncIterator[Poller]:
+    """Start a hub; close it and look for what it left behind."""
+    before = asyncio.all_tasks()
+    hub = Poller(ask, polling, rng=random.Random(1), **options)
+    hub.start()
+    try:
+        yield hub
+    finally:
+        await hub.aclose(closed)
+
+        assert before == asyncio.all_tasks()
+
+
+def closed(ticket: PendingWorkflow) -> ClosedError:
+    """Return the error for an open wait."""
+    return ClosedError(ticket.id)
+
+
+def now() -> float:
+    """Return the virtual time."""
+    return asyncio.get_running_loop().time()
+
+
+async def settle() -> None:
+    """Let everything run that needs no time."""
+    for _ in range(9):
+        await asyncio.sleep(0)
+
+
+async def test_one_workflow() -> None:
+    """A wait yields the end of the workflow, which it keeps for later waits."""
+    host = Host()
+    host.ends["a"] = now() + 12
+    async with running(host.ask) as hub:
+        began = now()
+        ticket = PendingWorkflow("a", "account")
+        hub.watch(ticket)
+
+        assert 1 == hub.waiting
+
+        assert await hub.wait(ticket) is DONE
+
+        assert 13.4 == pytest.approx(now() - began)
+
+        assert await hub.wait(ticket, 0) is DONE
+
+        await hub.ask_now(ticket)
+
+        assert (2, 0, 1, 0, 0) == (
+            hub.polls,
+            hub.missed,
+            hub.finished,
+            hub.waiting,
+            hub.polling_now,
+        )
+
+        assert "completed" == ticket.status
+
+
+async def test_nobody_waits() -> None:
+    """Statuses move though nobody waits, and each end is reported once."""
+    host, ended = Host(), list[str]()
+    host.ends = {"a": now() + 11, "b": now() + 30}
+    async with running(host.ask, on_finish=lambda t: ended.append(t.id)) as hub:
+        tickets = [PendingWorkflow("a", 1), PendingWorkflow("b", 1)]
+        for ticket in tickets:
+            hub.watch(ticket)
+        await asyncio.sleep(20)
+
+        assert ["completed", "running"] == [ticket.status for ticket in tickets]
+
+        await asyncio.sleep(20)
+
+        assert ["a", "b"] == ended
+
+        assert not hub.resolve(tickets[0], DONE)
+
+
+def test_thousands() -> None:
+    """Thousands of workflows of many accounts all arrive, within the bound."""
+
+    async def scenario() -> None:
+        """Watch them all."""
+        async with running(host.ask, Polling(), in_flight=10) as hub:
+            tickets = [PendingWorkflow(str(n), n % 100) for n in range(2000)]
+            free = dict.fromkeys(range(100), now())
+            for n, ticket in enumerate(tickets):
+                free[n % 100] += 25 * math.exp(chance.gauss(0, 0.6))
+                host.ends[ticket.id] = free[n % 100]
+                hub.watch(ticket)
+            ends = await asyncio.gather(*(hub.wait(ticket) for ticket in tickets))
+
+            assert {"result"} == {end.value for end in ends}
+
+            assert hub.polls < 7 * 2000
+
+            assert 0 == hub.surprises
+
+    host, chance = Host(), random.Random(7)
+    run_virtual(scenario())
+
+    assert 10 == host.most_open
+
+
+async def test_in_flight() -> None:
+    """A bounded number of polls is under way, and that number is used."""
+    host = Host()
+    async with running(host.ask, in_flight=3) as hub:
+        for n in range(50):
+            hub.watch(PendingWorkflow(str(n), n))
+        await asyncio.sleep(60)
+
+    assert 3 == host.most_open
+
+    assert 50 < len(host.asked)
+
+
+@pytest.mark.parametrize(
+    ("patience", "deadline", "seconds"),
+    [(None, 500, 500), (7, 500, 7), (1e6, 500, 1e6), (None, math.inf, None)],
+)
+async def test_deadline(
+    patience: float | None, deadline: float, seconds: float | None
+) -> None:
+    """A wait ends when its time is up; the workflow is watched on."""
+    host = Host()
+    slow = Polling(
+        initial_delay=1e4,
+        interval=1e4,
+        max_interval=1e4,
+        queued_interval=1e5,
+        deadline=deadline,
+    )
+    async with running(host.ask, slow) as hub:
+        ticket = PendingWorkflow("a", 1)
+        hub.watch(ticket)
+        began = now()
+        if seconds is None:
+            host.ends["a"] = now() + 1e6
+
+            assert await hub.wait(ticket) is DONE
+        else:
+            with pytest.raises(TimeoutError):
+                await hub.wait(ticket, patience)
+
+            assert seconds == pytest.approx(now() - began)
+
+            assert not hub._waits
+
+            assert 1 == hub.waiting
+
+
+async def test_deadlines_of_their_own() -> None:
+    """Each waiter has its own deadline."""
+    host = Host()
+    host.ends["a"] = now() + 30
+    async with running(host.ask) as hub:
+        ticket = PendingWorkflow("a", 1)
+        hub.watch(ticket)
+        waits = [hub.wait(ticket, seconds) for seconds in (5, 99, 6)]
+        ends = await asyncio.gather(*waits, return_exceptions=True)
+
+        assert [TimeoutError, Ended, TimeoutError] == [type(end) for end in ends]
+
+
+async def test_endless_timeout() -> None:
+    """An infinite timeout overrules the deadline of the policy."""
+    host = Host()
+    host.ends["a"] = now() + 5000
+    async with running(host.ask, Polling(deadline=10)) as hub:
+        ticket = PendingWorkflow("a", 1)
+        hub.watch(ticket)
+
+        assert await hub.wait(ticket, math.inf) is DONE
+
+
+async def test_timeout_zero() -> None:
+    """A timeout of 0 asks exactly once."""
+    host = Host()
+    async with running(host.ask) as hub:
+        ticket = PendingWorkflow("a", 1)
+        hub.watch(ticket)
+        with pytest.raises(TimeoutError):
+            await hub.wait(ticket, 0)
+
+        assert 1 == len(host.asked)
+
+        host.ends["a"] = now()
+
+        assert await hub.wait(ticket, 0) is DONE
+
+        assert 2 == len(host.asked)
+
+
+async def test_timeout_zero_joins() -> None:
+    """A timeout of 0 joins the poll that is under way or about to begin."""
+    host = Host()
+    async with running(host.ask) as hub:
+        ticket = PendingWorkflow("a", 1)
+        hub.watch(ticket)
+        glances = [hub.wait(ticket, 0) for _ in range(3)]
+        errors = await asyncio.gather(*glances, return_exceptions=True)
+
+        assert [TimeoutError] * 3 == [type(error) for error in errors]
+
+        await asyncio.sleep(10 - LATENCY / 2)
+        with pytest.raises(TimeoutError):
+            await hub.wait(ticket, 0)
+
+        assert 2 == len(host.asked)
+
+
+async def test_ask_for_all_at_once() -> None:
+    """Asking for a whole lane at once respects the bound."""
+    host = Host()
+    async with running(host.ask, in_flight=5) as hub:
+        tickets = [PendingWorkflow(str(n), 1) for n in range(500)]
+        for ticket in tickets:
+            hub.watch(ticket)
+        await asyncio.gather(*(hub.ask_now(ticket) for ticket in tickets))
+
+        assert 500 <= hub.polls <= 503
+
+    assert 5 == host.most_open
+
+
+async def test_cancelled_waiters() -> None:
+    """A waiter that is cancelled harms neither the other waiters nor the workflow."""
+    host = Host()
+    host.ends["a"] = now() + 40
+    async with running(host.ask) as hub:
+        ticket = PendingWorkflow("a", 1)
+        hub.watch(ticket)
+        waiters = [asyncio.create_task(hub.wait(ticket)) for _ in range(5)]
+        glance = asyncio.create_task(hub.wait(ticket, 0))
+        await settle()
+        waiters[0].cancel()
+        glance.cancel()
+        await asyncio.sleep(20)
+        waiters[1].cancel()
+        ends = await asyncio.gather(*waiters, glance, return_exceptions=True)
+
+        assert [asyncio.CancelledError] * 2 == [type(end) for end in ends[:2]]
+
+        assert [DONE] * 3 == ends[2:5]
+
+        assert isinstance(ends[5], asyncio.CancelledError)
+
+
+def steps_until_done(step: int) -> tuple[bool, object]:
+    """Cancel a waiter at the given step of the loop; return whether it was, and DONE.
+
+    Another waiter must get its result all the same.
+    """
+
+    async def scenario() -> tuple[bool, object]:
+        """Wait twice for the same ticket."""
+        host = Host()
+        host.ends["a"] = now() + 11
+        async with running(host.ask) as hub:
+            ticket = PendingWorkflow("a", 1)
+            hub.watch(ticket)
+            other = asyncio.create_task(hub.wait(ticket))
+            victim = asyncio.create_task(hub.wait(ticket))
+            while step != len(steps) and not victim.done():
+                steps.append(now())
+                await asyncio.sleep(0 if len(steps) % 40 else 0.1)
+            victim.cancel()
+            await asyncio.wait([victim])
+            return victim.cancelled(), await other
+
+    steps: list[float] = []
+    return run_virtual(scenario())
+
+
+def test_cancellation_anywhere() -> None:
+    """Whenever a waiter is cancelled, the result is not lost."""
+    outcomes = [steps_until_done(step) for step in range(0, 6000, 97)]
+
+    assert {(True, DONE), (False, DONE)} == set(outcomes)
+
+
+async def test_cancelled_with_the_result_at_hand() -> None:
+    """A waiter cancelled in the moment of the result leaves the result to others."""
+    async with running(Host().ask) as hub:
+        ticket = PendingWorkflow("a", 1)
+        hub.watch(ticket)
+        waiter = asyncio.create_task(hub.wait(ticket))
+        await settle()
+
+        assert hub.resolve(ticket, DONE)
+
+        waiter.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiter
+
+        assert await hub.wait(ticket) is DONE
+
+
+async def test_cancelled_before_the_result() -> None:
+    """A result finds nobody where a waiter was cancelled a moment before."""
+    async with running(Host().ask) as hub:
+        ticket = PendingWorkflow("a", 1)
+        hub.watch(ticket)
+        waiter = asyncio.create_task(hub.wait(ticket))
+        await settle()
+        waiter.cancel()
+        hub.resolve(ticket, DONE)
+        with pytest.raises(asyncio.CancelledError):
+            await waiter
+
+
+async def test_resolve() -> None:
+    """A wait that is ended from outside wakes everybody and stops the polls."""
+    host, ended = Host(), list[PendingWorkflow]()
+    gone = Ended(ClosedError("cancelled"))
+    async with running(host.ask, on_finish=ended.append) as hub:
+        ticket = PendingWorkflow("a", 1, "pending")
+        hub.watch(ticket)
+        waiters = [asyncio.create_task(hub.wait(ticket, t)) for t in (None, 0)]
+        await asyncio.sleep(LATENCY / 2)
+
+        assert hub.resolve(ticket, gone)
+
+        assert [gone, gone] == await asyncio.gather(*waiters)
+
+        assert ([ticket], "pending") == (ended, ticket.status)
+
+        await asyncio.sleep(100)
+
+    assert 1 == len(host.asked)
+
+
+async def test_two_ends_in_one_turn() -> None:
+    """Heads that are due at once are asked, whatever the loop makes of such timers."""
+    host = Host(RUNNING)
+    async with running(host.ask, Polling(initial_delay=0, jitter=0)) as hub:
+        tickets = [PendingWorkflow(str(n), n % 2) for n in range(4)]
+        for ticket in tickets:
+            hub.watch(ticket)
+        await asyncio.sleep(1)
+        began, host.asked = now(), []
+        for ticket in tickets[:2]:
+            hub.resolve(ticket, DONE)
+        await asyncio.sleep(1)
+
+    assert [(began, "2"), (began, "3")] == host.asked
+
+
+async def test_forget() -> None:
+    """A forgotten ticket is not asked for, and cannot be waited for."""
+    host = Host()
+    async with running(host.ask) as hub:
+        ticket = PendingWorkflow("a", 1)
+        hub.watch(ticket)
+        waiter = asyncio.create_task(hub.wait(ticket))
+        await settle()
+        hub.forget(ticket)
+        with pytest.raises(RuntimeError, match="a is no longer watched"):
+            await waiter
+        with pytest.raises(RuntimeError, match="a is not watched"):
+            await hub.wait(ticket)
+        await asyncio.sleep(100)
+
+    assert [] == host.asked
+
+
+async def test_unordered() -> None:
+    """Attached tickets share one cadence."""
+    host = Host()
+    async with running(host.ask) as hub:
+        for name in "abc":
+            hub.watch(PendingWorkflow(name, 1), ordered=False)
+        await asyncio.sleep(10)
+
+    assert ["a", "b", "c", "a"] == [name for _, name in host.asked]
+
+
+async def test_earlier_than_the_alarm() -> None:
+    """Who is due earlier than all others does not wait for them."""
+    host = Host()
+    slow = Polling(initial_delay=50, interval=50, max_interval=50)
+    async with running(host.ask, slow) as hub:
+        hub.watch(PendingWorkflow("a", 1))
+        await asyncio.sleep(1)
+        hub.watch(PendingWorkflow("b", 2), ordered=False)
+        await asyncio.sleep(1)
+
+    assert ["b"] == [name for _, name in host.asked]
+
+
+async def test_outage(caplog: pytest.LogCaptureFixture) -> None:
+    """An outage ends no wait, costs no more than peace, and is told once a minute."""
+    host = Host()
+    async with running(host.ask, Polling()) as hub:
+        for n in range(20):
+            hub.watch(PendingWorkflow(str(n), n))
+        await asyncio.sleep(600)
+        normal, host.answer = len(host.asked), FAILED
+        await asyncio.sleep(600)
+
+        assert len(host.asked) - normal <= 1.1 * normal
+
+        assert 9 <= len(caplog.records) <= 11
+
+        assert "failed in a row, the last one with OSError" in caplog.text
+
+        host.answer, before = None, len(host.asked)
+        await asyncio.sleep(20)
+
+        assert len(host.asked) - before <= 40
+
+        assert 20 == hub.waiting
+
+        assert hub.missed < hub.polls
+
+
+async def test_refused_is_no_outage(caplog: pytest.LogCaptureFixture) -> None:
+    """A token error repeated for a minute ends the wait, without a warning."""
+    refused = PollFailed(ClosedError("token"), "refused")
+    async with running(Host(refused).ask) as hub:
+        ticket = PendingWorkflow("a", 1)
+        hub.watch(ticket)
+
+        assert Ended(refused.error) == await hub.wait(ticket)
+
+    assert "" == caplog.text
+
+
+async def test_pause(caplog: pytest.LogCaptureFixture) -> None:
+    """A pause holds for the whole host; afterwards the polls are spread."""
+    host = Host()
+    async with running(host.ask) as hub:
+        for n in range(200):
+            hub.watch(PendingWorkflow(str(n), n))
+        await asyncio.sleep(11)
+        hub.pause(100)
+        end = now() + 100
+        before = len(host.asked)
+        watched = PendingWorkflow("new", "new")
+        hub.watch(watched)
+        glance = asyncio.create_task(hub.wait(watched, 0))
+        await asyncio.sleep(99.9)
+
+        assert before == len(host.asked)
+
+        await asyncio.sleep(4)
+        after = [time - end for time in host.times[before:]]
+
+        assert 201 <= len(after)
+
+        assert 40 <= sum(time < 1 for time in after) <= 100
+
+        with pytest.raises(TimeoutError):
+            await glance
+
+    assert ["the host asks for a pause of 100 s"] == caplog.messages
+
+
+async def test_pause_from_an_answer() -> None:
+    """A poll may bring the pause; the longest one counts."""
+    host = Host(PollFailed(OSError(), pause=50))
+    async with running(host.ask) as hub:
+        hub.watch(PendingWorkflow("a", 1))
+        await asyncio.sleep(20)
+        hub.pause(10)
+        await asyncio.sleep(39)
+
+        assert 1 == len(host.asked)
+
+        await asyncio.sleep(5)
+
+        assert 2 == len(host.asked)
+
+
+@pytest.mark.parametrize("seconds", [None, 0, -5, math.nan, 3601, math.inf])
+async def test_absurd_pause(seconds: float | None) -> None:
+    """An absurd pause counts as not given."""
+    host = Host()
+    async with running(host.ask) as hub:
+        hub.watch(PendingWorkflow("a", 1))
+        hub.pause(seconds)
+        await asyncio.sleep(15)
+
+    assert 2 == len(host.asked)
+
+
+async def test_pause_with_all_in_flight() -> None:
+    """Lanes that come due in a pause are deferred also while no poll is allowed."""
+    host = Host()
+    async with running(host.ask, in_flight=1) as hub:
+        for n in range(3):
+            hub.watch(PendingWorkflow(str(n), n))
+        await asyncio.sleep(10 + LATENCY / 2)
+        hub.pause(30)
+        await asyncio.sleep(29)
+
+        assert 1 == len(host.asked)
+
+        await asyncio.sleep(8)
+
+        assert 4 <= len(host.asked)
+
+
+async def test_rate() -> None:
+    """A rate spaces all requests out, those of others included."""
+    host = Host()
+    async with running(host.ask, Polling(initial_delay=0), rate=2, burst=3) as hub:
+        for n in range(20):
+            hub.watch(PendingWorkflow(str(n), n))
+        await asyncio.sleep(30)
+        before = now()
+        await hub.admit()
+
+        assert now() > before
+
+        await asyncio.sleep(10)
+
+    assert [0, 0, 0.5] == [round(b - a, 6) for a, b in pairwise(host.times[:4])]
+
+    gaps = {round(b - a, 3) for a, b in pairwise(host.times[4:])}
+
+    assert {0.5, 1.0} == gaps
+
+
+async def test_admit() -> None:
+    """A request that is no poll goes at once, but for a pause."""
+    async with running(Host().ask) as hub:
+        began = now()
+        await hub.admit()
+
+        assert began == now()
+
+        hub.pause(5)
+        await hub.admit()
+
+        assert 5 == pytest.approx(now() - began)
+
+
+@pytest.mark.parametrize("moment", [0.0, 10.1, 11.0])
+async def test_close(moment: float) -> None:
+    """Closing ends all waits with the error of the session, at any moment."""
+    host, before = Host(), asyncio.all_tasks()
+    hub = Poller(host.ask, EVEN)
+    hub.start()
+    tickets = [PendingWorkflow(str(n), n) for n in range(9)]
+    for ticket in tickets:
+        hub.watch(ticket)
+    waits = [asyncio.create_task(hub.wait(ticket)) for ticket in tickets]
+    waits += [asyncio.create_task(hub.wait(tickets[0], 0))]
+    await asyncio.sleep(moment)
+    await settle()
+    await asyncio.gather(hub.aclose(closed), hub.aclose(closed))
+    errors = await asyncio.gather(*waits, return_exceptions=True)
+
+    assert (
+        {ClosedError}
+        <= {type(error) for error in errors}
+        <= {ClosedError, TimeoutError}
+    )
+
+    with pytest.raises(ClosedError, match="3"):
+        await hub.wait(tickets[3])
+    with pytest.raises(ClosedError, match="new"):
+        hub.watch(PendingWorkflow("new", 1))
+    hub.forget(tickets[3])
+
+    assert before == asyncio.all_tasks()
+
+
+async def test_close_before_start() -> None:
+    """A hub that was never started can be closed, and does nothing else."""
+    hub = Poller(Host().ask, EVEN)
+    with pytest.raises(RuntimeError, match="was not started"):
+        hub.watch(PendingWorkflow("a", 1))
+    await hub.aclose(closed)
+
+
+async def test_start_twice() -> None:
+    """A hub starts once."""
+    async with running(Host().ask) as hub:
+        with pytest.raises(RuntimeError, match="was started before"):
+            hub.start()
+
+
+async def test_close_while_a_poll_holds_on() -> None:
+    """An answer that comes in spite of the cancellation starts nothing anew."""
+
+    asked = []
+
+    async def ask(ticket: PendingWorkflow) -> Answer:
+        """Answer in spite of being cancelled."""
+        asked.append(ticket.id)
+        try:
+            await asyncio.sleep(99)
+        except asyncio.CancelledError:
+            return DONE
+        return RUNNING
+
+    async with running(ask) as hub:
+        tickets = [PendingWorkflow(name, 1) for name in "ab"]
+        for ticket in tickets:
+            hub.watch(ticket)
+        await asyncio.sleep(11)
+
+    assert [DONE, None] == [ticket.end for ticket in tickets]
+
+    assert ["a"] == asked
+
+
+@pytest.mark.parametrize("where", ["ask", "answer", "on_finish", "cancel"])
+async def test_crash(where: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A crash of the engine reaches every waiter, and every later wait."""
+
+    def on_finish(ticket: PendingWorkflow) -> None:
+        """Break."""
+        raise CrashError("secret")
+
+    async def ask(ticket: PendingWorkflow) -> Any:
+        """Break in the way that is asked for."""
+        if where == "ask":
+            raise CrashError("secret")
+        if where == "cancel":
+            raise asyncio.CancelledError
+        return DONE if where == "on_finish" else "nonsense"
+
+    async with running(ask, on_finish=on_finish) as hub:
+        tickets = [PendingWorkflow(str(n), n) for n in range(5)]
+        for ticket in tickets:
+            hub.watch(ticket)
+            await asyncio.sleep(0.5)
+        waits = [hub.wait(ticket) for ticket in tickets[1:]]
+        errors = await asyncio.gather(*waits, return_exceptions=True)
+
+        assert {RuntimeError} == {type(error) for error in errors}
+
+        assert {"the polling engine crashed"} == {str(error) for error in errors}
+
+        with pytest.raises(RuntimeError, match="the polling engine crashed") as raised:
+            await hub.wait(tickets[-1], 0)
+
+        assert raised.value.__cause__ is not None
+
+        hub.forget(tickets[-1])
+        await asyncio.sleep(100)
+
+    assert "the polling engine crashed: " in caplog.text
+
+
+async def test_crash_of_on_finish_from_outside() -> None:
+    """If the hook breaks in the call of a user, the waiters wake all the same."""
+
+    def on_finish(ticket: PendingWorkflow) -> None:
+        """Break."""
+        raise CrashError
+
+    async with running(Host().ask, on_finish=on_finish) as hub:
+        ticket = PendingWorkflow("a", 1)
+        hub.watch(ticket)
+        waiter = asyncio.create_task(hub.wait(ticket))
+        await settle()
+        with pytest.raises(CrashError):
+            hub.resolve(ticket, DONE)
+
+        assert await waiter is DONE
+
+
+async def test_no_growth() -> None:
+    """A hub that has nothing left to do holds nothing."""
+    host = Host(DONE)
+    async with running(host.ask, Polling(initial_delay=0)) as hub:
+        for n in range(300):
+            ticket = PendingWorkflow(str(n), n % 7)
+            hub.watch(ticket)
+            await hub.wait(ticket, 5)
+
+        assert not hub._waits
+
+        assert not hub._glances
+
+        assert not hub._lanes._lanes
+
+        assert len(hub._lanes._heap) < 10
+
+
+def test_without_anything_left() -> None:
+    """The virtual clock finds a deadlock instead of waiting for ever."""
+
+    async def stuck() -> None:
+        """Wait for what never comes."""
+        await asyncio.get_running_loop().create_future()
+
+    with pytest.raises(RuntimeError, match="a deadlock"):
+        run_virtual(stuck())

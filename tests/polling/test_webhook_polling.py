@@ -1,0 +1,450 @@
+"""Webhook events and polls in one wait: whichever comes first, and how much is asked."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+import statistics
+from collections.abc import Callable
+
+import attrs
+import pytest
+from event_loops import Middle, run_virtual
+from hypothesis import given, settings
+from hypothesis import strategies as s
+
+from linkedapi_async._polling.answers import Answer, Ended, PollFailed, StillRunning
+from linkedapi_async._polling.lane import PendingWorkflow
+from linkedapi_async._polling.poller import Poller
+from linkedapi_async._polling.scheduler import PollScheduler
+from linkedapi_async._polling.webhook_health import (
+    ENOUGH,
+    GRACE,
+    MOST,
+    STRETCH,
+    WebhookHealth,
+)
+from linkedapi_async.policies import Polling
+
+
+EVEN = Polling(growth=1, jitter=0)
+
+
+@attrs.define
+class Run:
+    """What happens to one workflow, and what was told of it."""
+
+    ticket: PendingWorkflow
+    begins: float
+    ends: float
+    noticed: float = math.nan
+
+
+class Platform:
+    """Accounts that run their workflows in turn, and send events of them.
+
+    Args:
+        seed: Of how long workflows take, and of what becomes of the events.
+        median: How long half of all workflows take at most, in seconds.
+        deliver: Gets a random source and gives the delays of the deliveries of one
+            event, in seconds: none is a lost one, two a doubled one.
+        fat: Whether the events bring results.
+    """
+
+    def __init__(
+        self,
+        deliver: Callable[[random.Random], list[float]],
+        *,
+        seed: int = 1,
+        median: float = 25.0,
+        fat: bool = True,
+    ) -> None:
+        self.rng = random.Random(seed)
+        self.median = median
+        self.deliver = deliver
+        self.fat = fat
+        self.runs: dict[str, Run] = {}
+        self.silent_from = math.inf
+        self.deaf = False
+
+    async def play(self, accounts: int, each: int, polling: Polling) -> Poller:
+        """Run workflows to their ends; every wait gets its result."""
+        self.loop = asyncio.get_running_loop()
+        self.hub = hub = Poller(
+            self.ask, polling, on_finish=self.finish, rng=random.Random(2)
+        )
+        hub.start()
+        if not self.deaf:
+            hub.listen()
+        for account in range(accounts):
+            free = self.loop.time()
+            for n in range(each):
+                ticket = PendingWorkflow(f"{account}-{n}", account)
+                long = self.median * math.exp(0.6 * self.rng.gauss(0, 1))
+                run = self.runs[ticket.id] = Run(ticket, free, free + long)
+                free = run.ends
+                self.plan(run.begins, hub.begun, ticket)
+                self.plan(run.ends, self.told, ticket)
+                hub.watch(ticket)
+        ends = await asyncio.gather(
+            *(hub.wait(run.ticket, math.inf) for run in self.runs.values())
+        )
+
+        assert [*self.runs] == [end.value for end in ends]
+        await hub.aclose(lambda _: RuntimeError())
+        return hub
+
+    def plan(
+        self,
+        when: float,
+        tell: Callable[[PendingWorkflow], object],
+        ticket: PendingWorkflow,
+    ) -> None:
+        """Deliver an event, as often and as late as it is delivered."""
+        delays = self.deliver(self.rng)
+        if when < self.silent_from:
+            for delay in delays:
+                self.loop.call_at(when + delay, tell, ticket)
+
+    def told(self, ticket: PendingWorkflow) -> None:
+        """Take the event of a finish."""
+        if ticket.end is None:
+            end = Ended(ticket.id, "completed") if self.fat else None
+            self.hub.announce(ticket, end)
+        else:
+            self.hub.confirm(ticket.id)
+
+    async def ask(self, ticket: PendingWorkflow) -> Answer:
+        """Answer a poll."""
+        run, now = self.runs[ticket.id], self.loop.time()
+        if now >= run.ends:
+            return Ended(ticket.id, "completed")
+        return StillRunning("running" if now >= run.begins else "pending")
+
+    def finish(self, ticket: PendingWorkflow) -> None:
+        """Note when the end of a workflow was noticed."""
+        self.runs[ticket.id].noticed = self.loop.time()
+
+    @property
+    def lateness(self) -> list[float]:
+        """How late each end was noticed, in seconds."""
+        return [run.noticed - run.ends for run in self.runs.values()]
+
+
+def at_once(_: random.Random) -> list[float]:
+    """Deliver every event once, within a moment."""
+    return [0.1]
+
+
+def never(_: random.Random) -> list[float]:
+    """Deliver nothing."""
+    return []
+
+
+def badly(rng: random.Random) -> list[float]:
+    """Lose a tenth, double a tenth, and let them overtake each other."""
+    if rng.random() < 0.1:
+        return []
+    times = 2 if rng.random() < 0.1 else 1
+    return [rng.expovariate(1 / 3) for _ in range(times)]
+
+
+def polls_per_workflow(
+    platform: Platform,
+    accounts: int = 10,
+    each: int = 100,
+    polling: Polling | None = None,
+) -> float:
+    """Return how often a workflow was asked for, on average."""
+    hub = run_virtual(platform.play(accounts, each, polling or Polling()))
+    return hub.polls / (accounts * each)
+
+
+def test_healthy_events_nearly_end_the_asking() -> None:
+    """A workflow costs a fifth of a poll at most, and its end is noticed at once."""
+    platform = Platform(at_once)
+
+    assert polls_per_workflow(platform) <= 0.2
+    assert statistics.median(platform.lateness) < 0.2
+
+
+def test_long_workflows_are_not_asked_for_more_often() -> None:
+    """The wait of a head grows with how long workflows usually take."""
+    assert polls_per_workflow(Platform(at_once, median=400), 20, 50) <= 0.35
+
+
+def test_thin_events_cost_one_poll() -> None:
+    """Without results in the events each is fetched, once."""
+    assert 1 <= polls_per_workflow(Platform(at_once, fat=False)) <= 1.2
+
+
+def test_dead_webhooks_change_nothing() -> None:
+    """Who never gets an event asks exactly as without webhooks."""
+    deaf = Platform(never)
+    deaf.deaf = True
+
+    assert polls_per_workflow(Platform(never)) == polls_per_workflow(deaf)
+
+
+@pytest.mark.parametrize("fat", [True, False], ids=["fat", "thin"])
+def test_bad_delivery_costs_requests_only(fat: bool) -> None:
+    """Lost, late, doubled and reordered events: every end is noticed, soon, once."""
+    platform = Platform(badly, fat=fat)
+
+    assert polls_per_workflow(platform) <= 2.5
+    assert statistics.quantiles(platform.lateness, n=100)[98] < 300
+
+
+def test_silence_is_found_out() -> None:
+    """When the webhooks die on the way, lanes are asked again as without them."""
+    platform = Platform(at_once)
+    platform.silent_from = 1_500.0
+    polls_per_workflow(platform)
+    late = [run for run in platform.runs.values() if run.ends > 2_000]
+
+    assert len(late) > 100
+    assert statistics.median(run.noticed - run.ends for run in late) < 6
+
+
+def test_trust_is_earned_and_lost() -> None:
+    """Three events earn it; two that are missing, and stay missing, cost it."""
+    trust = WebhookHealth()
+    earned = []
+    for _ in range(100):
+        trust.told()
+        earned.append(trust.earned)
+    assert [False] * (ENOUGH - 1) == earned[: ENOUGH - 1]
+    assert all(earned[ENOUGH - 1 :])
+
+    trust.doubt("wf-1", "account", 0.0)
+    trust.doubt("wf-2", "account", 1.0)
+
+    assert [False, False, True, False] == [
+        trust.settle(now) for now in (GRACE / 2, GRACE, GRACE + 1, GRACE + 2)
+    ]
+
+
+def test_a_late_event_is_no_missing_one() -> None:
+    """An event that comes within a minute counts as if it had come in time."""
+    trust = WebhookHealth()
+    for _ in range(ENOUGH):
+        trust.doubt("wf-1", "account", 0.0)
+        assert "account" == trust.confirm("wf-1")
+    assert trust.earned
+    assert trust.confirm("wf-1") is None
+    assert not trust.settle(2 * GRACE)
+    assert trust.earned
+
+
+@given(s.lists(s.floats(0, 1e6), max_size=50), s.floats(0.01, 1e4))
+def test_the_stretch_is_bounded(seconds: list[float], tail: float) -> None:
+    """The wait for a head is never shorter than for a tail, nor without end."""
+    trust = WebhookHealth()
+    for long in seconds:
+        trust.took(long)
+
+    assert 1 <= trust.stretch(tail) <= STRETCH
+
+
+def test_the_first_word_counts() -> None:
+    """Who is told twice how a workflow ended keeps what came first."""
+
+    async def tell() -> object:
+        """Tell a hub two ends."""
+        hub = Poller(Platform(never).ask, EVEN)
+        hub.start()
+        hub.listen()
+        ticket = PendingWorkflow("wf-1", "a")
+        hub.watch(ticket)
+        for end in ("first", "second"):
+            hub.announce(ticket, Ended(end))
+        await hub.aclose(lambda _: RuntimeError())
+        return ticket.end and ticket.end.value
+
+    assert "first" == run_virtual(tell())
+
+
+def play(lanes: PollScheduler, count: int, account: str = "a") -> list[PendingWorkflow]:
+    """Put tickets into a lane whose events are trusted."""
+    tickets = [PendingWorkflow(f"wf-{n}", account) for n in range(count)]
+    lanes.listen()
+    assert lanes._trust is not None
+    for _ in range(MOST):
+        lanes._trust.told()
+    for ticket in tickets:
+        lanes.add(ticket, 0.0)
+    return tickets
+
+
+def test_an_event_of_the_next_makes_the_head_be_asked() -> None:
+    """If the second runs, the first has ended: it is asked after a short grace."""
+    lanes = PollScheduler(EVEN, Middle())
+    first, second = play(lanes, 2)
+    lanes.begun(second, 50.0)
+
+    assert [] == lanes.take(50.0 + EVEN.interval / 2, 9)
+    assert [first] == lanes.take(50.0 + EVEN.interval, 9)
+    assert "running" == second.status
+
+
+def test_an_event_of_the_head_changes_no_timer() -> None:
+    """That the head runs was known."""
+    lanes = PollScheduler(EVEN, Middle())
+    first, _ = play(lanes, 2)
+    lanes.begun(first, 50.0)
+
+    assert [] == lanes.take(EVEN.queued_interval - 1, 9)
+    assert "running" == first.status
+
+
+def test_an_event_out_of_turn_spares_the_head_a_moment() -> None:
+    """Reordered events cost nothing if the other one comes soon."""
+    lanes = PollScheduler(EVEN, Middle())
+    first, second, third = play(lanes, 3)
+    lanes.announced(second, 50.0)
+    lanes.announced(first, 51.0)
+
+    assert [] == lanes.take(60.0, 9)
+    assert lanes._lanes["a"].head is third
+    assert 0 == lanes.surprises
+
+
+def test_the_runner_of_an_unordered_lane_is_believed() -> None:
+    """An event tells whom to ask where the order is not known."""
+    lanes = PollScheduler(EVEN, Middle())
+    lanes.listen()
+    tickets = [PendingWorkflow(f"wf-{n}", "a") for n in range(3)]
+    for ticket in tickets:
+        lanes.add(ticket, 0.0, ordered=False)
+    lanes.begun(tickets[2], 1.0)
+
+    assert lanes._lanes["a"].head is tickets[2]
+
+
+def test_unordered_lanes_rely_on_events_too() -> None:
+    """Attached workflows are hardly asked for either, once each was asked."""
+    lanes = PollScheduler(EVEN, Middle())
+    play(lanes, 0)
+    tickets = [PendingWorkflow(f"wf-{n}", "a") for n in range(3)]
+    for ticket in tickets:
+        lanes.add(ticket, 0.0, ordered=False)
+    (asked,) = lanes.take(0.0, 9)
+    lanes.answered(asked, 0.0, StillRunning("running"))
+    assert [] == lanes.take(EVEN.queued_interval - 1, 9)
+    lanes.announced(tickets[1], 10.0)
+    assert [] == lanes.take(EVEN.queued_interval - 1, 9)
+
+    assert 1 == len(lanes.take(EVEN.queued_interval + 10, 9))
+
+
+def test_a_failed_poll_after_an_event_is_repeated_soon() -> None:
+    """Who was told of an end and could not fetch it asks at full cadence."""
+    lanes = PollScheduler(EVEN, Middle())
+    first, _ = play(lanes, 2)
+    lanes.expect(first)
+    (asked,) = lanes.take(5.0, 9)
+    lanes.answered(asked, 5.0, PollFailed(OSError()))
+
+    assert first is asked
+    assert not lanes._calm(lanes._lanes["a"])
+
+
+def test_what_left_before_its_events_is_no_matter() -> None:
+    """Events of tickets that are not watched any more change nothing."""
+    lanes = PollScheduler(EVEN, Middle())
+    first, second = play(lanes, 2)
+    lanes.remove(first, 1.0)
+    lanes.announced(first, 2.0)
+    lanes.expect(first)
+    lanes.begun(first, 2.0)
+
+    lanes.confirm("wf-0")
+
+    assert lanes._lanes["a"].head is second
+
+
+def test_without_listening_events_are_no_reason_to_trust() -> None:
+    """A lane that nobody listens for is asked as ever."""
+    lanes = PollScheduler(EVEN, Middle())
+    ticket = PendingWorkflow("wf-0", "a")
+    lanes.add(ticket, 0.0)
+    lanes.expect(ticket)
+    lanes.stop_listening(0.0)
+    lanes.confirm("wf-0")
+
+    assert [ticket] == lanes.take(0.0, 9)
+
+
+def test_a_late_event_lets_its_lane_be_calm_again() -> None:
+    """What a poll found first makes its lane wary until the event comes."""
+    lanes = PollScheduler(EVEN, Middle())
+    first, _ = play(lanes, 2)
+    lanes.expedite(first)
+    lanes.take(1.0, 9)
+    lanes.answered(first, 1.0, Ended("done"))
+    wary = []
+    for _ in range(2):
+        wary.append(lanes._lanes["a"].wary)
+        lanes.confirm("wf-0")
+
+    assert [True, False] == wary
+
+
+def test_a_late_event_of_a_lane_that_is_empty() -> None:
+    """The lane may be gone when the event comes."""
+    lanes = PollScheduler(EVEN, Middle())
+    (only,) = play(lanes, 1)
+    lanes.expedite(only)
+    lanes.take(1.0, 9)
+    lanes.answered(only, 1.0, Ended("done"))
+
+    lanes.confirm("wf-0")
+
+    assert 0 == len(lanes)
+
+
+@pytest.mark.parametrize("how", ["closed", "lost"])
+def test_lanes_wake_up(how: str) -> None:
+    """When events are not relied on any more, heads are asked within the cap."""
+    lanes = PollScheduler(EVEN, random.Random(1))
+    play(lanes, 2)
+    other = PendingWorkflow("other", "b")
+    lanes.add(other, 0.0)
+    if how == "closed":
+        lanes.stop_listening(1.0)
+    else:
+        for n in range(3):
+            found = PendingWorkflow(f"found-{n}", f"c{n}")
+            lanes.add(found, 1.0)
+            lanes.expedite(found)
+            lanes.take(1.0, 9)
+            lanes.answered(found, 1.0 + n * 2 * GRACE, Ended("done"))
+    now = 1.0 if how == "closed" else 1.0 + 4 * GRACE
+
+    assert {"wf-0", "other"} == {t.id for t in lanes.take(now + EVEN.max_interval, 9)}
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    seed=s.integers(0, 10_000),
+    lose=s.floats(0, 1),
+    slow=s.floats(0, 200),
+    accounts=s.integers(1, 4),
+    each=s.integers(1, 25),
+    fat=s.booleans(),
+)
+def test_events_never_lose_an_end(
+    *, seed: int, lose: float, slow: float, accounts: int, each: int, fat: bool
+) -> None:
+    """However events come, every wait ends with its own result."""
+
+    def deliver(rng: random.Random) -> list[float]:
+        """Lose, double and delay."""
+        times = 0 if rng.random() < lose else rng.choice([1, 1, 2])
+        return [rng.random() * slow for _ in range(times)]
+
+    platform = Platform(deliver, seed=seed, fat=fat)
+    run_virtual(platform.play(accounts, each, Polling()))
+
+    assert max(platform.lateness) < 10 * STRETCH * 120

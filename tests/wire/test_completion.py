@@ -1,0 +1,1016 @@
+"""Completions become typed results, and nothing of them is lost."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import json
+import pathlib
+import pickle
+import types
+import typing
+from typing import Any
+
+import pytest
+from completion_strategies import (
+    at,
+    completions,
+    nodes_of,
+    places,
+    replaced,
+    results_in,
+    seen,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as draws
+from strategies import AnyAction, actions, json_values, workflows
+
+from linkedapi_async import custom, load_workflow, results, st
+from linkedapi_async._actions.scopes import Root
+from linkedapi_async._results.completion import Completion
+from linkedapi_async._results.key import ACTIONS
+from linkedapi_async._results.outcome import Outcome, Result, json_names_of
+from linkedapi_async._wire.read import read_completion
+from linkedapi_async.errors import ActionError, AmbiguousKeyError, ResultMissingError
+
+
+EXAMPLES: list[dict[str, Any]] = json.loads(
+    (pathlib.Path(__file__).parents[1] / "data" / "examples_workflows.json").read_text(
+        "utf-8"
+    )
+)
+
+COMPANY = "st.openCompanyPage"
+EMPLOYEES = "st.retrieveCompanyEmployees"
+DMS = "st.retrieveCompanyDMs"
+PERSON = "st.openPersonPage"
+STATUS = "st.checkConnectionStatus"
+
+each_action = pytest.mark.parametrize("action_type", ACTIONS)
+
+
+def node(
+    action_type: str,
+    data: Any = None,
+    *,
+    label: str | None = None,
+    then: Any = None,
+    error: str | None = None,
+) -> dict[str, Any]:
+    """Return one action's record in a completion."""
+    made: dict[str, Any] = {"actionType": action_type, "success": error is None}
+    if label is not None:
+        made["label"] = label
+    if error is not None:
+        made["error"] = {"type": error, "message": "so it is"}
+    if data is not None:
+        made["data"] = data
+    if then is not None:
+        made["then"] = then
+    return made
+
+
+def connection(state: str, label: str | None = None) -> dict[str, Any]:
+    """Return the record of an action that tells a connection's state."""
+    return node(STATUS, {"connectionStatus": state}, label=label)
+
+
+def outcomes_by_node(completion: Completion) -> dict[int, Outcome[Any]]:
+    """Return all outcomes by the identity of the JSON they were read from."""
+    return {id(outcome.raw): outcome for outcome in completion.walk()}
+
+
+def standing(cls: Any) -> draws.SearchStrategy[AnyAction]:
+    """Draw an action of *cls* as it stands in a tree, with what is nested in it."""
+    parent = None if Root in cls.where else st.open_person_page
+    return actions(cls, parent, [3])
+
+
+# The tree
+
+
+@pytest.mark.parametrize("as_list", [False, True], ids=["object", "list"])
+@pytest.mark.parametrize("place", ["in-data", "beside-data", "without-data"])
+def test_nested_in_a_page(place: str, as_list: bool) -> None:
+    """What was nested in a page is found inside its data and beside it."""
+    employees = st.retrieve_company_employees()
+    child = node(EMPLOYEES, [{"name": "Ann"}])
+    then = [child] if as_list else child
+    raw = {
+        "in-data": node(COMPANY, {"name": "Acme", "then": then}),
+        "beside-data": node(COMPANY, {"name": "Acme"}, then=then),
+        "without-data": node(COMPANY, then=then),
+    }[place]
+    completion = read_completion(raw, st.open_company_page("u").then(employees))
+    company = completion.root.value()
+
+    assert isinstance(company, results.CompanyPage)
+    assert [results.Person(name="Ann")] == company[employees]
+    assert company[employees] is completion[employees]
+    assert company.children == completion.root.children
+    assert (None if place == "without-data" else "Acme") == company.name
+    assert {} == company.extra
+
+
+@pytest.mark.parametrize("as_list", [False, True], ids=["object", "list"])
+def test_nested_in_each_item(as_list: bool) -> None:
+    """A loop leaves no node: each item of its list carries what it did for it."""
+    page = st.open_person_page(basic_info=True)
+    workflow = st.search_people().then(st.do_for_people().then(page))
+    people = []
+    for name in ("Ann", "Bob"):
+        child = node(PERSON, {"headline": f"{name} works"})
+        people.append({"name": name, "then": [child] if as_list else child})
+    people.append({"name": "Cy"})
+    completion = read_completion(node("st.searchPeople", people), workflow)
+    ann, bob, cy = completion.root.value()
+
+    assert "Ann works" == ann[page].headline
+    assert "Bob works" == bob[page].headline
+    assert "Bob" == bob.name
+    assert () == cy.children
+    with pytest.raises(ResultMissingError, match="there is: nothing"):
+        cy[page]
+    assert [ann[page], bob[page]] == [o.data for o in completion.all(page)]
+    assert completion.all(st.open_person_page) == completion.all(page)
+    assert completion.root.children == ann.children + bob.children
+    with pytest.raises(AmbiguousKeyError, match=r"item\[key\] on each item"):
+        completion[page]
+
+
+def test_nested_beside_a_list() -> None:
+    """What stands beside a list belongs to its action, and to none of the items."""
+    page = st.open_person_page()
+    raw = node("st.searchPeople", [{"name": "Ann"}], then=node(PERSON, {}))
+    completion = read_completion(raw)
+
+    assert results.PersonPage() == completion[page]
+    assert () == completion.root.value()[0].children
+
+
+def test_nested_in_data_and_beside() -> None:
+    """An API that uses two places at once loses nothing."""
+    raw = node(COMPANY, {"then": node(EMPLOYEES, [])}, then=[node(DMS, [])])
+    completion = read_completion(raw)
+
+    assert [COMPANY, EMPLOYEES, DMS] == [o.action_type for o in completion.walk()]
+    assert [] == completion[st.retrieve_company_dms]
+    assert [] == completion.root.value()[st.retrieve_company_employees]
+
+
+def test_nested_in_data_of_another_shape() -> None:
+    """Where data is a list in place of an object, or the other way, children stay."""
+    inside = {"name": "Ann", "then": node(STATUS, {"connectionStatus": "pending"})}
+    for raw in (
+        node(PERSON, [5, inside]),
+        node("st.searchPeople", inside),
+        node("st.sendMessage", [inside]),
+        node("xy.unknown", [inside]),
+    ):
+        completion = read_completion(raw)
+        found = completion[st.check_connection_status]
+
+        assert "pending" == found.connection_status
+
+
+def test_void_parent() -> None:
+    """A void action may have data that only holds what was nested in it."""
+    manage = st.manage_conversation(operation="archive")
+    workflow = st.send_message("u", text="Hi").then(manage)
+    child = node("st.manageConversation")
+    completion = read_completion(node("st.sendMessage", {"then": [child]}), workflow)
+
+    assert completion.root.success
+    assert completion.root.data is None
+    assert completion.root.value() is None
+    assert completion[manage] is None
+    assert child is completion.root.children[0].raw
+
+
+def test_page_without_data() -> None:
+    """A page without data is an empty page, never None."""
+    for raw in (
+        node(COMPANY),
+        node(COMPANY, {}),
+        {"actionType": COMPANY, "data": None},
+    ):
+        page = read_completion(raw).root.value()
+
+        assert results.CompanyPage() == page
+        assert {} == page.extra
+
+
+def test_list_without_data() -> None:
+    """A list that did not come is empty."""
+    assert [] == read_completion(node(EMPLOYEES)).root.value()
+
+
+def test_array_workflow() -> None:
+    """The outcomes of an array workflow stand in the order of its roots."""
+    raw = [connection("connected", "a"), connection("pending", "b")]
+    roots = tuple(st.check_connection_status("u", label=name) for name in "ab")
+    completion = read_completion(raw, roots, "wf-1")
+    states = [completion[root].connection_status for root in roots]
+
+    assert ["connected", "pending"] == states
+    assert completion.roots[0] is completion.root
+    assert raw is completion.raw
+    assert "wf-1" == completion.workflow_id
+    assert f"<Completion of {STATUS}, {STATUS}, 0 errors>" == repr(completion)
+
+
+def test_root_that_is_no_record() -> None:
+    """Something else than a record in an array workflow is a failed outcome."""
+    first, second = read_completion([connection("pending"), None]).roots
+
+    assert first.success
+    assert ("", None, None, None) == (
+        second.action_type,
+        second.label,
+        second.data,
+        second.raw,
+    )
+    with pytest.raises(ActionError, match=r"\(no actionType\): unknownError"):
+        second.value()
+
+
+@pytest.mark.parametrize("placeholder", ["{ ... }", 5, True, 0, ""])
+def test_then_that_nests_nothing(placeholder: Any) -> None:
+    """A ``then`` that can hold no records is no child but an unknown field."""
+    completion = read_completion(node(COMPANY, {"then": placeholder}))
+
+    assert () == completion.root.children
+    assert () == completion.errors
+    assert {"then": placeholder} == completion.root.value().extra
+
+
+@pytest.mark.parametrize("empty", [None, {}, []])
+def test_empty_then(empty: Any) -> None:
+    """An empty ``then`` means no children, whatever its form."""
+    raw = node(COMPANY, {"then": empty})
+    completion = read_completion(raw | {"then": empty})
+
+    assert () == completion.root.children
+    assert {} == completion.root.value().extra
+
+
+def test_deep_nesting() -> None:
+    """A tree of any depth is read, visited and searched."""
+    raw = connection("pending")
+    for _ in range(3000):
+        raw = node(PERSON, {"then": [raw]})
+    completion = read_completion(raw)
+
+    assert 3001 == len(list(completion.walk()))
+    assert "pending" == completion[st.check_connection_status].connection_status
+    assert () == completion.errors
+
+
+# Failed actions
+
+
+def test_failed_child() -> None:
+    """A failed child raises on access only, and its error carries all that came."""
+    dms = st.retrieve_company_dms(label="bosses")
+    raw = node(
+        COMPANY, {"name": "Acme", "then": [node(DMS, label="bosses", error="x")]}
+    )
+    completion = read_completion(raw, st.open_company_page("u").then(dms), "wf-1")
+    company = completion.root.value()
+
+    assert "Acme" == company.name
+    for access in (
+        lambda: company[dms],
+        lambda: completion[dms],
+        completion.find(label="bosses").value,
+    ):
+        with pytest.raises(ActionError) as caught:
+            access()
+        error = caught.value
+
+        assert ("x", DMS, "bosses") == (error.type, error.action_type, error.label)
+        assert completion is error.completion
+        assert "wf-1" == error.workflow_id
+        assert f"{DMS} ('bosses'): x: so it is [workflow wf-1]" == str(error)
+
+
+def test_errors_are_raised_as_copies() -> None:
+    """Every access raises an error of its own, so that tracebacks do not pile up."""
+    completion = read_completion(node(STATUS, error="personNotFound"))
+    (kept,) = completion.errors
+    raised = []
+    for _ in range(2):
+        with pytest.raises(ActionError) as caught:
+            completion.root.value()
+        raised.append(caught.value)
+
+    assert kept is completion.root.error
+    assert kept.__traceback__ is None
+    assert 3 == len({id(error) for error in [kept, *raised]})
+    assert f"{STATUS}: personNotFound: so it is" == str(raised[0])
+
+
+def test_all_errors() -> None:
+    """The errors of a tree stand in its order, parents first."""
+    people = [{"then": node(PERSON, error="b")}, {"then": [node(PERSON, error="c")]}]
+    raw = [node(STATUS, error="a"), node("st.searchPeople", people)]
+
+    assert ["a", "b", "c"] == [e.type for e in read_completion(raw).errors]
+
+
+@pytest.mark.parametrize(
+    ("fields", "error"),
+    [
+        pytest.param({"success": True}, None, id="success"),
+        pytest.param({"success": True, "error": {"type": "x"}}, None, id="both"),
+        pytest.param({}, None, id="neither"),
+        pytest.param({"success": None, "error": None}, None, id="nulls"),
+        pytest.param({"success": "yes"}, None, id="success-of-another-type"),
+        pytest.param({"success": 0, "error": {"type": "x"}}, "x", id="zero"),
+        pytest.param({"error": {"type": "x"}}, "x", id="error-only"),
+        pytest.param({"error": "boom"}, "unknownError", id="error-is-text"),
+        pytest.param({"success": False}, "unknownError", id="no-error"),
+        pytest.param(
+            {"success": False, "error": {"type": None, "message": None}},
+            "unknownError",
+            id="null-facts",
+        ),
+        pytest.param({"success": False, "error": {"type": 5}}, "5", id="number"),
+    ],
+)
+def test_success(fields: dict[str, Any], error: str | None) -> None:
+    """An action failed if it says so, or has an error and does not say anything."""
+    outcome = read_completion({"actionType": STATUS, **fields}).root
+
+    assert (error is None) == outcome.success
+    assert error == (outcome.error and outcome.error.type)
+    if error == "unknownError":
+        assert "the API gave no reason" in str(outcome.error)
+
+
+def test_record_without_anything() -> None:
+    """An empty object is a record that says nothing, so it failed."""
+    assert not read_completion({}).root.success
+
+
+def test_failed_parent_keeps_its_children() -> None:
+    """What was nested in an action that failed is found all the same."""
+    raw = node(COMPANY, {"then": node(EMPLOYEES, [])}, error="x") | {"then": node(DMS)}
+    completion = read_completion(raw)
+
+    assert completion.root.data is None
+    assert [] == completion[st.retrieve_company_employees]
+    assert [] == completion[st.retrieve_company_dms]
+
+
+# Keys
+
+
+def test_key_ignores_parameters_and_children() -> None:
+    """A key matches by type and label; its parameters and children do not matter."""
+    raw = node(COMPANY, {"then": [node(EMPLOYEES, [{}]), node(EMPLOYEES, label="x")]})
+    company = read_completion(raw).root.value()
+
+    assert [results.Person()] == company[st.retrieve_company_employees(limit=3)]
+    looped = st.retrieve_company_employees(label="x").then(st.do_for_people())
+
+    assert [] == company[looped]
+
+
+def test_class_as_key() -> None:
+    """A class stands for the one child of its type, whatever the label."""
+    raw = node(COMPANY, {"then": [node(EMPLOYEES, label="x"), node(DMS), node(DMS)]})
+    completion = read_completion(raw)
+
+    for keyed in (completion, completion.root.value()):
+        assert [] == keyed[st.retrieve_company_employees]
+        with pytest.raises(AmbiguousKeyError, match=f"2 outcomes fit {DMS}"):
+            keyed[st.retrieve_company_dms]
+
+
+def test_missing_key() -> None:
+    """The error of an absent key names what is there, with labels."""
+    raw = node(COMPANY, {"then": [node(DMS), node(DMS, label="x")]})
+    completion = read_completion(raw)
+    words = f"no {EMPLOYEES} here; there is: {DMS}, {DMS} ('x')"
+    with pytest.raises(ResultMissingError) as caught:
+        completion.root.value()[st.retrieve_company_employees]
+
+    assert words == str(caught.value)
+    with pytest.raises(ResultMissingError) as caught:
+        completion[st.retrieve_company_employees(label="y")]
+
+    assert f"no {EMPLOYEES} ('y') here; there is: {COMPANY}, {DMS}, {DMS} ('x')" == str(
+        caught.value
+    )
+    with pytest.raises(KeyError):
+        completion[st.do_for_people]
+
+
+ALIKE = node(
+    COMPANY, {"then": [node(EMPLOYEES, [{"name": name}]) for name in ("Ann", "Bob")]}
+)
+ANN, BOB = [results.Person(name="Ann")], [results.Person(name="Bob")]
+
+
+def test_equal_siblings_by_identity() -> None:
+    """Among siblings that are equal, the very object in the tree is the key."""
+    first, second = st.retrieve_company_employees(), st.retrieve_company_employees()
+    completion = read_completion(ALIKE, st.open_company_page("u").then(first, second))
+
+    for keyed in (completion, completion.root.value()):
+        assert ANN == keyed[first]
+        assert BOB == keyed[second]
+        with pytest.raises(AmbiguousKeyError, match="label="):
+            keyed[st.retrieve_company_employees()]
+        with pytest.raises(AmbiguousKeyError, match="label="):
+            keyed[st.retrieve_company_employees]
+
+
+def test_equal_siblings_by_equality() -> None:
+    """Siblings of one type that differ are told apart by an equal action too."""
+    few, many = (st.retrieve_company_employees(limit=n) for n in (1, 9))
+    completion = read_completion(ALIKE, st.open_company_page("u").then(few, many))
+    company = completion.root.value()
+
+    assert ANN == company[st.retrieve_company_employees(limit=1)]
+    assert BOB == company[st.retrieve_company_employees(limit=9)]
+    with pytest.raises(AmbiguousKeyError):
+        company[st.retrieve_company_employees(limit=5)]
+
+
+def test_equal_siblings_in_a_loop() -> None:
+    """Actions that stand in loops are told apart in each item."""
+    first, second = (st.open_person_page(basic_info=b) for b in (True, False))
+    loops = st.do_for_people().then(first), st.do_for_people().then(second)
+    pages = [node(PERSON, {"name": name}) for name in ("Ann", "Bob")]
+    raw = node("st.searchPeople", [{"then": pages}, {"then": pages}])
+    completion = read_completion(raw, st.search_people().then(*loops))
+
+    for person in completion.root.value():
+        assert "Ann" == person[first].name
+        assert "Bob" == person[second].name
+
+
+def test_equal_roots() -> None:
+    """The roots of an array workflow are siblings, and so are what hangs on each."""
+    employees = [st.retrieve_company_employees() for _ in range(4)]
+    roots = (
+        st.open_company_page("a").then(*employees[:2]),
+        st.open_company_page("b").then(*employees[2:]),
+    )
+    completion = read_completion([ALIKE, ALIKE], roots)
+    first, second = (completion[root] for root in roots)
+
+    assert first is completion.roots[0].data
+    assert second is completion.roots[1].data
+    assert BOB == first[employees[1]]
+    assert BOB == second[employees[3]]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_equal_siblings_of_another_number(count: int) -> None:
+    """Where not as many came as were asked for, position tells nothing."""
+    first, second = st.retrieve_company_employees(), st.retrieve_company_employees()
+    raw = node(COMPANY, {"then": [node(EMPLOYEES, [])] * count})
+    completion = read_completion(raw, st.open_company_page("u").then(first, second))
+    with pytest.raises(AmbiguousKeyError):
+        completion[first]
+
+
+def test_equal_siblings_of_an_unknown_workflow() -> None:
+    """Without the workflow nothing tells equal siblings apart but a label."""
+    with pytest.raises(AmbiguousKeyError, match="label="):
+        read_completion(ALIKE).root.value()[st.retrieve_company_employees()]
+
+
+def test_labels_tell_siblings_apart() -> None:
+    """A label is enough, also where the workflow is not known."""
+    people = [connection("pending", "a"), connection("connected", "b")]
+    completion = read_completion(people)
+    key = st.check_connection_status("whoever", label="b")
+
+    assert "connected" == completion[key].connection_status
+    assert completion.roots[0] is completion.find(label="a")
+    with pytest.raises(ResultMissingError, match="no outcome carries the label 'c'"):
+        completion.find(label="c")
+    with pytest.raises(AmbiguousKeyError, match="2 outcomes carry the label 'a'"):
+        read_completion([people[0], people[0]]).find(label="a")
+
+
+def test_label_of_another_type() -> None:
+    """A label that is no string counts as none."""
+    outcome = read_completion(connection("pending") | {"label": 5}).root
+
+    assert outcome.label is None
+
+
+def test_custom_action() -> None:
+    """An unknown action yields its JSON, and is a key like any other."""
+    new = custom("st.somethingNew", level=3)
+    child = node("st.somethingNew", {"x": [1], "then": connection("pending")})
+    completion = read_completion(node(COMPANY, {"then": child}))
+
+    assert child["data"] is completion[new]
+    assert "pending" == completion[st.check_connection_status].connection_status
+    assert "st.somethingNew" == completion.root.children[0].action_type
+
+
+# Typed values
+
+
+def test_unknown_fields_are_kept() -> None:
+    """What no attribute shows is in ``extra``, and ``raw`` is what came."""
+    data: dict[str, Any] = {"name": "Acme", "mood": "good", "score": None, "then": []}
+    page = read_completion(node(COMPANY, data)).root.value()
+
+    assert data is page.raw
+    assert {"mood": "good", "score": None} == page.extra
+
+
+def test_unknown_words_are_kept() -> None:
+    """An enum value that nobody knows yet comes as it is."""
+    status = read_completion(connection("enthralled")).root.value()
+
+    assert "enthralled" == status.connection_status
+    assert {} == status.extra
+
+
+@pytest.mark.parametrize("spelling", ["employeesCount", "employeeCount"])
+def test_both_spellings(spelling: str) -> None:
+    """Both spellings of a renamed field land in one attribute."""
+    page = read_completion(node(COMPANY, {spelling: 500})).root.value()
+
+    assert 500 == page.employees_count
+    assert {} == page.extra
+
+
+def test_two_spellings_at_once() -> None:
+    """The newer spelling counts, and the older one is kept where it differs."""
+    data: dict[str, Any] = {"employeesCount": 5000, "employeeCount": 5000}
+    same = read_completion(node(COMPANY, data)).root.value()
+    page = read_completion(node(COMPANY, data | {"employeeCount": 6})).root.value()
+
+    assert {} == same.extra
+    assert 5000 == page.employees_count
+    assert {"employeeCount": 6} == page.extra
+
+
+def test_null_spelling() -> None:
+    """A null under the newer spelling does not hide the older one."""
+    data: dict[str, Any] = {"employeesCount": None, "employeeCount": 6}
+    page = read_completion(node(COMPANY, data)).root.value()
+
+    assert 6 == page.employees_count
+    assert {} == page.extra
+
+
+@pytest.mark.parametrize(
+    ("cls", "wire", "value"),
+    [
+        pytest.param(st.open_company_page, "name", 5, id="number-for-text"),
+        pytest.param(st.open_company_page, "employeesCount", "5", id="text-for-number"),
+        pytest.param(
+            st.open_company_page, "employeesCount", True, id="flag-for-number"
+        ),
+        pytest.param(st.open_company_page, "employeesCount", 5.0, id="half-for-whole"),
+        pytest.param(st.open_company_page, "employeeCount", "5", id="older-spelling"),
+        pytest.param(st.open_company_page, "ventureFinancing", 1, id="number-for-flag"),
+        pytest.param(st.open_post, "images", "x", id="text-for-list"),
+        pytest.param(st.open_post, "images", ["x", 5], id="bad-element"),
+        pytest.param(st.open_post, "images", {}, id="object-for-list"),
+        pytest.param(st.open_post, "author", "Ann", id="text-for-object"),
+        pytest.param(st.open_post, "author", [{"name": "Ann"}], id="list-for-object"),
+        pytest.param(st.open_job, "salary", 5, id="number-for-object"),
+        pytest.param(st.check_connection_status, "connectionStatus", 5, id="word"),
+    ],
+)
+def test_value_of_another_type(cls: Any, wire: str, value: Any) -> None:
+    """A value of an unexpected type is kept in ``extra`` and spoils nothing else."""
+    (wires, name) = next(
+        (also, attribute)
+        for attribute, also in json_names_of(cls.result).items()
+        if wire in also
+    )
+    data = {wire: value, "text": "as it was", "name": "too"} | {wire: value}
+    made = read_completion(node(cls.action_type, data)).root.value()
+
+    assert wire in wires
+    # Of a list, the elements that fit are shown.
+    assert (["x"] if value == ["x", 5] else None) == getattr(made, name)
+    assert value is made.extra[wire]
+    for other in {"text", "name"} - {wire}:
+        assert data[other] == getattr(made, other, made.extra.get(other))
+
+
+def test_whole_amounts_stay_whole() -> None:
+    """A whole number is fine where any number is."""
+    data = {"salary": {"minAmount": 3, "maxAmount": 4.5}}
+    salary = read_completion(node("st.openJob", data)).root.value().salary
+
+    assert results.Salary(min_amount=3, max_amount=4.5) == salary
+    assert isinstance(salary.min_amount, int)
+
+
+def test_nested_objects() -> None:
+    """Objects inside of objects are typed, with unknown fields of their own."""
+    author = {
+        "name": "Ann",
+        "mood": 1,
+        "viewerState": {"connectionDegree": "2nd", "x": 2},
+    }
+    post = read_completion(node("st.openPost", {"author": author})).root.value()
+
+    assert "2nd" == post.author.viewer_state.connection_degree
+    assert {"mood": 1} == post.author.extra
+    assert {"x": 2} == post.author.viewer_state.extra
+    assert author is post.author.raw
+    assert {} == post.extra
+
+
+def test_list_with_a_bad_element() -> None:
+    """An element that is no object is an empty one in its place, and keeps its JSON."""
+    raw = node(EMPLOYEES, [{"name": "Ann"}, "Bob", None, {"name": "Cy"}])
+    ann, bob, nobody, cy = read_completion(raw).root.value()
+
+    assert ("Ann", None, None, "Cy") == (ann.name, bob.name, nobody.name, cy.name)
+    assert "Bob" == bob.raw
+    assert {"": "Bob"} == bob.extra
+    assert {} == nobody.extra
+
+
+def test_page_of_another_type() -> None:
+    """A page whose data is no object is empty, and shows what came."""
+    page = read_completion(node(COMPANY, "oops")).root.value()
+
+    assert results.CompanyPage() == page
+    assert {"": "oops"} == page.extra
+
+
+def test_list_of_another_type() -> None:
+    """A list whose data is none is empty; the outcome keeps what came."""
+    outcome = read_completion(node(EMPLOYEES, "oops")).root
+
+    assert [] == outcome.data
+    assert "oops" == outcome.raw["data"]
+
+
+def test_void_with_data() -> None:
+    """What a void action brings is in the outcome's JSON."""
+    outcome = read_completion(node("st.reactToPost", {"x": 1})).root
+
+    assert outcome.data is None
+    assert {"x": 1} == outcome.raw["data"]
+
+
+# Equality, text, copies
+
+
+def test_results_compare_by_value() -> None:
+    """Results of one class are equal when their attributes are; JSON does not count."""
+    ann = results.Person(name="Ann")
+    read = read_completion(node(EMPLOYEES, [{"name": "Ann", "x": 1}])).root.value()[0]
+
+    assert ann == read
+    assert ann != results.Person(name="Bob")
+    assert ann != results.DecisionMaker(name="Ann")
+    assert ann != "Ann"
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(ann)
+
+
+def test_text_of_results() -> None:
+    """The text of a result shows what is known, as Python that builds it again."""
+    post = results.Post(author=results.Actor(name="Ann"), images=["u"], has_poll=False)
+
+    assert "Post(images=['u'], has_poll=False, author=Actor(name='Ann'))" == repr(post)
+    assert "CompanyPage()" == repr(results.CompanyPage())
+    assert post == eval(repr(post), vars(results))
+
+
+def test_text_of_outcomes() -> None:
+    """The text of an outcome tells its type, label, success and data."""
+    outcome = read_completion(connection("pending", "a")).root
+
+    assert (
+        "Outcome(action_type='st.checkConnectionStatus', label='a', success=True, "
+        "data=ConnectionStatus(connection_status='pending'))"
+    ) == repr(outcome)
+
+
+def test_text_of_a_completion() -> None:
+    """The text of a completion counts the errors of the whole tree."""
+    raw = node(COMPANY, {"then": node(DMS, error="x")})
+
+    assert f"<Completion of {COMPANY}, 1 errors>" == repr(read_completion(raw))
+
+
+def by_pickle(value: Any) -> Any:
+    """Return *value* after pickling."""
+    return pickle.loads(pickle.dumps(value))
+
+
+@pytest.mark.parametrize("key", ["st.openCompanyPage", 5, int, custom])
+def test_wrong_key_says_what_a_key_is(key: Any) -> None:
+    """Only an action, or the class of one, is a key."""
+    completion = read_completion(node(COMPANY, {"then": node(DMS)}))
+    page = completion.root.value()
+    for look in (completion.__getitem__, completion.all, page.__getitem__):
+        with pytest.raises(
+            TypeError, match="a key must be an action or the class of one"
+        ):
+            look(key)
+
+
+def test_the_action_itself_tells_its_place() -> None:
+    """Equal actions under two roots are told apart by identity."""
+    first, second = st.retrieve_company_dms(), st.retrieve_company_dms()
+    one = st.open_company_page("a").then(first)
+    two = st.open_company_page("b").then(second)
+    raw = [
+        node(COMPANY, {"then": node(DMS, [{"name": name}])}) for name in ("Ann", "Bob")
+    ]
+    completion = read_completion(raw, (one, two))
+
+    assert "Ann" == completion[first][0].name
+    assert "Bob" == completion[second][0].name
+    with pytest.raises(AmbiguousKeyError, match="several places"):
+        completion[st.retrieve_company_dms()]
+
+
+def test_missing_sibling_makes_the_others_ambiguous() -> None:
+    """Where one of two equal siblings did not come, nobody knows which did."""
+    twins = (st.retrieve_company_dms(), st.retrieve_company_dms())
+    workflow = st.open_company_page("a").then(*twins)
+    completion = read_completion(node(COMPANY, {"then": node(DMS)}), workflow)
+    with pytest.raises(AmbiguousKeyError, match="1 of 2 outcomes of"):
+        completion[twins[0]]
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, by_pickle])
+def test_copies(copied: Any) -> None:
+    """A completion copies and pickles with its workflow, errors and parents."""
+    few, many = (st.retrieve_company_employees(limit=n) for n in (1, 9))
+    dms = st.retrieve_company_dms()
+    raw = copy.deepcopy(ALIKE)
+    raw["data"]["then"].append(node(DMS, error="x"))
+    raw["data"]["mood"] = "good"
+    workflow = st.open_company_page("u").then(few, many, dms)
+    completion = copied(read_completion(raw, workflow, "wf-1"))
+
+    assert raw == completion.raw
+    assert "wf-1" == completion.workflow_id
+    assert ANN == completion[few]
+    assert BOB == completion.root.value()[many]
+    assert {"mood": "good"} == completion.root.value().extra
+    assert completion.root.raw is completion.raw
+    with pytest.raises(ActionError, match="so it is") as caught:
+        completion[dms]
+    again = copied(caught.value)
+
+    assert str(caught.value) == str(again)
+    assert ANN == again.completion[few]
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, by_pickle])
+def test_copies_of_errors(copied: Any) -> None:
+    """An error that hangs in its completion copies and pickles with all of it."""
+    dms = st.retrieve_company_dms()
+    raw = node(COMPANY, {"name": "Acme", "then": node(DMS, error="x")})
+    (error,) = read_completion(raw, st.open_company_page("u").then(dms), "wf-1").errors
+    again = copied(error)
+
+    assert str(error) == str(again)
+    assert ("x", DMS, None) == (again.type, again.action_type, again.label)
+    assert "wf-1" == again.workflow_id
+    (inside,) = again.completion.errors
+
+    assert str(error) == str(inside)
+    assert again.completion is inside.completion
+
+
+# Published examples
+
+
+ANSWERED = [
+    pytest.param(example, id=f"{index}-{example['kind']}")
+    for index, example in enumerate(EXAMPLES)
+    if example["completion"] is not None
+]
+
+
+@pytest.mark.parametrize("example", ANSWERED)
+def test_published_example(example: dict[str, Any]) -> None:
+    """Each published completion is read to typed values, and nothing is left over."""
+    definition = example["workflow"]
+    # Two of them show an action that may not start, without its parent.
+    workflow = load_workflow(definition, check=False)
+    completion = read_completion(example["completion"], workflow)
+    for (_, raw), outcome in zip(
+        nodes_of(example["completion"]), completion.walk(), strict=True
+    ):
+        cls = ACTIONS[raw["actionType"]]
+
+        assert raw is outcome.raw
+        assert raw["success"] == outcome.success
+        assert raw.get("label") == outcome.label
+        check_yield(cls.result, raw.get("data"), outcome)
+        if not outcome.success:
+            assert outcome.error is not None
+            assert raw["error"]["type"] == outcome.error.type
+            assert raw["error"]["message"] in str(outcome.error)
+
+
+def check_yield(result: Any, data: Any, outcome: Outcome[Any]) -> None:
+    """Check that *data* was read to all of the attributes that it has values for."""
+    if not outcome.success or result is types.NoneType:
+        assert outcome.data is None
+        return
+    if result is Any:
+        assert outcome.data is data
+        return
+    made: Any = outcome.data
+    if typing.get_origin(result) is list:
+        (item,) = typing.get_args(result)
+        found, items = made, data or []
+    else:
+        item, found, items = result, [made], [data]
+
+    assert len(items) == len(found)
+    for raw, each in zip(items, found, strict=True):
+        assert item is type(each)
+        check_object(raw, each)
+
+
+def wires_of(made: Result) -> dict[str, tuple[str, ...]]:
+    """Return the attributes of a result with their JSON names."""
+    cls: Any = type(made)
+    return json_names_of(cls)
+
+
+def check_object(raw: Any, made: Result) -> None:
+    """Check that *made* shows all of *raw*, and that *raw* is its JSON."""
+    assert raw is made.raw
+    assert {} == made.extra
+    shown: dict[str, Any] = {}
+    for name, wires in wires_of(made).items():
+        given_as = [wire for wire in wires if wire in (raw or {})]
+        value = getattr(made, name)
+        if not given_as:
+            assert value is None
+        elif isinstance(value, Result):
+            check_object(raw[given_as[0]], value)
+        else:
+            assert raw[given_as[0]] == value
+        shown |= dict.fromkeys(given_as)
+
+    assert set(raw or {}) - {"then"} == set(shown)
+
+
+def test_published_values() -> None:
+    """The attributes of the published examples are what their pages say."""
+    found: list[Any] = [
+        read_completion(e["completion"]).root.data
+        for e in EXAMPLES
+        if e["completion"] is not None
+    ]
+    company = next(f for f in found if isinstance(f, results.CompanyPage))
+    person = next(f for f in found if isinstance(f, results.PersonPage) and f.name)
+    post = next(f for f in found if isinstance(f, results.Post))
+
+    assert 500 == company.employees_count
+    assert 2019 == company.year_founded
+    assert company.venture_financing is True
+    assert "https://www.linkedin.com/in/SInQBmjJ015eLr8" == person.hashed_url
+    assert 37 == person.followers_count
+    assert (27, 8, False) == (post.reactions_count, post.comments_count, post.has_poll)
+    assert post.repost_text is None
+    assert results.SocialSellingIndex(ssi=78, industry_top=15, network_top=10) in found
+
+
+# Properties
+
+
+@each_action
+@settings(max_examples=15, deadline=None)
+@given(source=draws.data())
+def test_any_completion_is_read(action_type: str, source: draws.DataObject) -> None:
+    """All that an action may yield is typed, and stands where it was nested."""
+    workflow = source.draw(standing(ACTIONS[action_type]))
+    raw = source.draw(completions(workflow, fail=True))
+    completion = read_completion(raw, workflow)
+    found = outcomes_by_node(completion)
+
+    assert raw is completion.raw
+    assert {id(record) for _, record in nodes_of(raw)} == set(found)
+    for _, record in nodes_of(raw):
+        outcome = found[id(record)]
+        known = ACTIONS.get(record["actionType"])
+
+        assert record["success"] == outcome.success
+        result = Any if known is None else known.result
+        check_yield(result, record.get("data"), outcome)
+
+
+@settings(max_examples=60, deadline=None)
+@given(workflow=workflows, source=draws.data())
+def test_every_action_is_a_key(workflow: Any, source: draws.DataObject) -> None:
+    """In each place the actions of the tree find their own outcomes by position."""
+    raw = source.draw(completions(workflow, fail=False))
+    completion = read_completion(raw, workflow)
+    roots = workflow if isinstance(workflow, tuple) else (workflow,)
+    check_home(roots, completion.home)
+
+
+def check_home(asked: Any, home: Any) -> None:
+    """Check that each action that was *asked* picks what came in its place."""
+    expected = list(seen(asked))
+
+    assert len(expected) == len(home.outcomes)
+    for action in expected:
+        same = [
+            (one, outcome)
+            for one, outcome in zip(expected, home.outcomes, strict=True)
+            if (one.action_type, one.label) == (action.action_type, action.label)
+        ]
+        mine = next(outcome for one, outcome in same if one is action)
+        twins = [one for one, _ in same if one is action]
+
+        assert action.action_type == mine.action_type
+        assert action.label == mine.label
+        if len(twins) == 1:
+            assert mine is home.pick(action)
+        for below in mine.homes:
+            check_home(action.children, below)
+
+
+@settings(max_examples=200, deadline=None)
+@given(workflow=workflows, source=draws.data())
+def test_any_broken_value(workflow: Any, source: draws.DataObject) -> None:
+    """Whatever is replaced by whatever: all else is read as if nothing had happened."""
+    raw = source.draw(completions(workflow, fail=True))
+    path = source.draw(draws.sampled_from([*places(raw)]))
+    new = source.draw(json_values | draws.sampled_from(sorted(ACTIONS)))
+    broken = replaced(raw, path, new)
+    before = outcomes_by_node(read_completion(raw, workflow))
+    completion = read_completion(broken, workflow)
+    after = outcomes_by_node(completion)
+
+    assert broken is completion.raw
+    for place, record in nodes_of(raw):
+        if path == place[: len(path)]:
+            continue  # it stood inside of what was replaced
+        outcome = after[id(at(broken, place))]
+        if place != path[: len(place)]:
+            was = before[id(record)]
+
+            assert (was.success, was.data) == (outcome.success, outcome.data)
+    for outcome in completion.walk():
+        for made in results_in(outcome.data):
+            check_nothing_lost(made)
+    check_siblings(raw, broken, path, before, after)
+    for key in ACTIONS.values():
+        for keyed in (completion, *(root.data for root in completion.roots)):
+            if isinstance(keyed, Completion | Result):
+                # Nothing else may be raised.
+                with contextlib.suppress(
+                    ActionError, AmbiguousKeyError, ResultMissingError
+                ):
+                    keyed[key]
+
+
+def check_nothing_lost(made: Result) -> None:
+    """Check that everything in the JSON is an attribute, nested, or in ``extra``."""
+    if not isinstance(made.raw, dict):
+        assert ({} if made.raw is None else {"": made.raw}) == made.extra
+        return
+    names = {w: n for n, also in wires_of(made).items() for w in also}
+    for wire, value in made.raw.items():
+        shown = getattr(made, names[wire]) if wire in names else None
+        if isinstance(shown, Result):
+            shown = shown.raw
+        fits = wire in names and type(value) is type(shown) and value == shown
+        nested = wire == "then" and isinstance(value, dict | list)
+        null = value is None and (wire in names or wire == "then")
+
+        assert (fits or nested or null) == (wire not in made.extra)
+
+
+def check_siblings(raw: Any, broken: Any, path: Any, before: Any, after: Any) -> None:
+    """Check that a value replaced inside of an object leaves its other values."""
+    holders = [p for p, _ in nodes_of(raw) if (*p, "data") == path[: len(p) + 1]]
+    if not holders:
+        return
+    holder = max(holders, key=len)
+    inside = path[len(holder) + 1 :]
+    was, now = before[id(at(raw, holder))].data, after[id(at(broken, holder))].data
+    if inside and isinstance(inside[0], int) and isinstance(was, list):
+        index, *inside = inside
+        rest = [*was[:index], *was[index + 1 :]]
+
+        assert rest == [*now[:index], *now[index + 1 :]]
+        was, now = was[index], now[index]
+    if inside and isinstance(was, Result):
+        for name, wires in wires_of(was).items():
+            if inside[0] not in wires:
+                assert getattr(was, name) == getattr(now, name)

@@ -1,0 +1,166 @@
+"""Hostile text only becomes visible: on terminals, in markup, in spreadsheets."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import hostile_text
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as draws
+
+from linkedapi_async._utils.text import cell, markup, printable
+
+
+anything = draws.text(draws.characters(exclude_categories=())) | draws.text(
+    draws.sampled_from("'=+-@\t\r\n \\[]/a#\x1b\u202e\ud83d\ufeff\uff1d")
+)
+
+
+def test_printable_leaves_nothing_that_acts() -> None:
+    """Of all characters that there are, those that act are shown, no other changes."""
+    for number in range(sys.maxunicode + 1):
+        character = chr(number)
+        shown = printable(character)
+        if hostile_text.acting(character, allowed=""):
+            assert shown == ascii(character)[1:-1]
+        else:
+            # Places that Unicode has not given away yet may be told as well.
+            assert shown in {character, ascii(character)[1:-1]}
+
+
+def test_printable_keeps_what_people_write() -> None:
+    """Scripts, accents, emoji of several parts and Persian joiners stay."""
+    text = (
+        "Zo\u00eb \u0141ukasz \u674e\u5c0f\u9f8d \u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 "
+        "\u05e2\u05d1 \U0001f469\u200d\U0001f4bb \u2764\ufe0f \xa0\u2013 [C++] \\"
+    )
+
+    assert text == printable(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\x1b[2J", "\\x1b[2J"),
+        ("a\nb\tc\r", "a\\nb\\tc\\r"),
+        ("\x9b1m", "\\x9b1m"),
+        ("\u202egnp.exe", "\\u202egnp.exe"),
+        ("half \ud83d", "half \\ud83d"),
+        ("\ufeff\u200b", "\\ufeff\\u200b"),
+    ],
+)
+def test_printable_shows(text: str, shown: str) -> None:
+    """What acts is shown as Python would write it."""
+    assert shown == printable(text)
+
+
+def test_printable_lines() -> None:
+    """Where a text may have lines, new lines and tabs stay, and nothing else."""
+    assert "a\n\tb\\r\\x1b" == printable("a\n\tb\r\x1b", lines=True)
+
+
+@given(anything)
+def test_printable_can_be_encoded(text: str) -> None:
+    """What is shown has one line, no acting character, and an encoding."""
+    shown = printable(text)
+
+    assert set() == hostile_text.acting(shown, allowed="")
+    assert shown == shown.encode().decode()
+    assert 1 >= len(shown.splitlines())
+    assert printable(shown) == shown
+
+
+@given(anything)
+def test_markup_is_read_as_the_text(text: str) -> None:
+    """The library rich reads the escaped text as the text, with no style in it."""
+    rich_text = pytest.importorskip("rich.text").Text
+    read = rich_text.from_markup(markup(text), emoji=False)
+    plain = rich_text("").append(text).plain
+
+    assert [] == read.spans
+    if "\\" not in text:
+        assert plain == read.plain
+    # Where a tag has no end, or the text ends in it, a backslash may come twice.
+    assert plain.replace("\\", "") == read.plain.replace("\\", "")
+    assert plain.count("\\") <= read.plain.count("\\") <= 1 + 2 * plain.count("\\")
+
+
+@pytest.mark.parametrize(
+    "text", ["[b]", "\\[b]", "\\\\[b] x", "[1]", "\\[1]", "[b", "[]"]
+)
+def test_markup_keeps(text: str) -> None:
+    """Brackets and backslashes are read as they were written."""
+    rich_text = pytest.importorskip("rich.text").Text
+
+    assert text == rich_text.from_markup(markup(text)).plain
+
+
+@example("x\\", "[/bold]!")
+@example("\\[", "x][/bold]!")
+@given(anything, draws.sampled_from(["[/bold]!", "]!", "x][/bold]!"]))
+def test_markup_does_not_reach_what_follows(text: str, after: str) -> None:
+    """What comes after the escaped text is neither escaped by it nor closes a tag."""
+    rich_text = pytest.importorskip("rich.text").Text
+    read = rich_text.from_markup(f"[bold]{markup(text)}{after}", emoji=False)
+
+    assert {"bold"} >= {str(span.style) for span in read.spans}
+    assert read.plain.endswith("!")
+    assert "[/bold]!" not in read.plain
+
+
+def test_markup_in_linear_time() -> None:
+    """A long row of backslashes or brackets takes no longer than other text."""
+    begin = time.process_time()
+    for text in ("\\" * 200_000, "[a" * 100_000, "[" * 200_000, "\\[" * 100_000):
+        markup(text)
+        cell(" " * 200_000 + text)
+        printable(text)
+
+    assert 5 > time.process_time() - begin
+
+
+FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "\uff1d1", "\uff0b1", "\uff0d1", "\uff20x"]
+
+
+@pytest.mark.parametrize(
+    "before", ["", " ", "\t", "\r", "\n", "\0", "\ufeff", "\xa0 \t"]
+)
+@pytest.mark.parametrize("formula", FORMULAS)
+def test_cell_escapes_formulas(formula: str, before: str) -> None:
+    """A formula gets an apostrophe, also after what spreadsheets strip."""
+    assert f"'{before}{formula}" == cell(before + formula)
+    assert before + formula == cell(before + formula, safe=False)
+
+
+@pytest.mark.parametrize("text", ["", "a=1", "1-2", "x@y.example", "'quoted'", "[1]"])
+def test_cell_leaves_other_text(text: str) -> None:
+    """What is no formula stays as it is."""
+    assert text == cell(text)
+
+
+@given(anything)
+def test_cell_can_be_taken_back(text: str) -> None:
+    """An escaped cell never begins like a formula, and gives back its text."""
+    escaped = cell(text)
+    visible = cell(text, safe=False)
+
+    assert visible.encode().decode() == visible
+    assert escaped in {visible, f"'{visible}"}
+    assert not escaped.lstrip(" \t\r\n\0\ufeff").startswith(
+        tuple("=+-@\uff1d\uff0b\uff0d\uff20")
+    )
+    # What was escaped is known by its beginning alone.
+    assert (escaped == visible) == (cell(escaped) == escaped)
+
+
+def test_the_nasty_profile() -> None:
+    """All of the nasty profile's text becomes harmless in all three ways."""
+    texts = [value for value in hostile_text.PROFILE.values() if isinstance(value, str)]
+
+    assert 100_000 <= max(map(len, texts))
+    assert any(hostile_text.acting(text) for text in texts)
+    for text in texts:
+        assert set() == hostile_text.acting(markup(printable(text)), allowed="")
+        assert cell(text)[:1] not in tuple("=+-@")

@@ -1,0 +1,401 @@
+"""A second opinion: the official SDK sends the same JSON for the same intent."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
+
+import pytest
+from linkedapi import LinkedApi
+from linkedapi.http import HttpClient
+from linkedapi.types import post as sdk_post
+from pydantic import BaseModel
+
+from linkedapi_async import dump_workflow, load_workflow, nv, params, st
+from linkedapi_async._actions.action import Action
+
+
+AnyAction = Action[Any, Any, Any]
+Given = dict[str, Any]
+"""The parameters that are set, by their Python names."""
+
+
+class Unplugged(HttpClient[Any]):
+    """A client that is never used: nothing is sent here."""
+
+    def get(self, *args: Any, **kwargs: Any) -> Any:
+        """Send nothing."""
+        raise NotImplementedError
+
+    post = delete = get
+
+
+SDK: Any = LinkedApi(Unplugged())
+OPERATIONS = {operation.operation_name: operation for operation in SDK.operations}
+
+# Our side: how each intent is built with our classes.
+
+
+def with_filter(
+    cls: Any, filter_class: Any, convert: Callable[[Any], Any] = lambda value: value
+) -> Callable[[Given], AnyAction]:
+    """Return what builds *cls* with a filter of *filter_class*."""
+
+    def build(given: Given) -> AnyAction:
+        found = {
+            name: convert(value) for name, value in given.pop("filter", {}).items()
+        }
+        return typing.cast(
+            "AnyAction", cls(filter=filter_class(**found) if found else None, **given)
+        )
+
+    return build
+
+
+def search_companies_nv(given: Given) -> AnyAction:
+    """Build a company search in Sales Navigator."""
+    found = given.pop("filter", None)
+    if found is not None:
+        revenue = params.AnnualRevenue(**found.pop("annual_revenue"))
+        found = params.NvCompaniesFilter(annual_revenue=revenue, **found)
+    return nv.search_companies(filter=found, **given)
+
+
+def search_jobs(given: Given) -> AnyAction:
+    """Build a job search, by a filter or by preferences."""
+    filter_, wishes = given.pop("filter", None), given.pop("preferences", None)
+    return st.search_jobs(
+        filter=params.JobsFilter(**filter_) if filter_ else None,
+        preferences=params.JobsPreferences(**wishes) if wishes else None,
+        **given,
+    )
+
+
+def references(value: Any) -> Any:
+    """Return what a post search filters by, with its objects as ours."""
+    if not isinstance(value, list):
+        return value
+    return [
+        item
+        if isinstance(item, str)
+        else params.MemberRef(**item)
+        if "person_hashed_url" in item
+        else params.CompanyRef(**item)
+        for item in value
+    ]
+
+
+def create_post(given: Given) -> AnyAction:
+    """Build a new post."""
+    files = given.pop("attachments", None)
+    return st.create_post(
+        attachments=files and [params.PostAttachment(**file) for file in files],
+        mentions=mentions(given),
+        **given,
+    )
+
+
+def mentions(given: Given) -> list[params.Mention] | None:
+    """Take the mentions out of what is *given*."""
+    found = given.pop("mentions", None)
+    return found and [params.Mention(**mention) for mention in found]
+
+
+def send_message(given: Given) -> AnyAction:
+    """Build a message, and what becomes of the conversation."""
+    managed = given.pop("manage_conversation", None)
+    message = st.send_message(**given)
+    return message.then(st.manage_conversation(**managed)) if managed else message
+
+
+def endorse_person_skills(given: Given) -> AnyAction:
+    """Build the endorsement of all skills that fit a pattern."""
+    patterns = given.pop("skill_name_patterns", None)
+    loop = st.do_for_skills(skill_name_patterns=patterns).then(
+        st.endorse_person_skill()
+    )
+    page = st.open_person_page(basic_info=False, **given)
+    return page.then(st.retrieve_person_skills().then(loop))
+
+
+def page(
+    cls: Any, **children: Callable[[Given], AnyAction]
+) -> Callable[[Given], AnyAction]:
+    """Return what builds an open page with the children that are switched on."""
+
+    def build(given: Given) -> AnyAction:
+        nested = []
+        for name, child in children.items():
+            config = given.pop(f"{name}_retrieval_config", {})
+            if given.pop(f"retrieve_{name}", False):
+                nested.append(child(config))
+        return typing.cast("AnyAction", cls(basic_info=True, **given).then(*nested))
+
+    return build
+
+
+def plain(cls: Any) -> Callable[[Given], AnyAction]:
+    """Return what builds *cls* with parameters of the same names."""
+    return lambda given: cls(**given)
+
+
+OURS: dict[str, Callable[[Given], AnyAction]] = {
+    "sendMessage": send_message,
+    "syncConversation": plain(st.sync_conversation),
+    "syncInbox": plain(st.sync_inbox),
+    "syncNetwork": plain(st.sync_network),
+    "manageConversation": plain(st.manage_conversation),
+    "checkConnectionStatus": plain(st.check_connection_status),
+    "sendConnectionRequest": plain(st.send_connection_request),
+    "withdrawConnectionRequest": plain(st.withdraw_connection_request),
+    "acceptInvitation": plain(st.accept_invitation),
+    "ignoreInvitation": plain(st.ignore_invitation),
+    "retrievePendingRequests": plain(st.retrieve_pending_requests),
+    "retrieveInvitations": plain(st.retrieve_invitations),
+    "retrieveConnections": with_filter(
+        st.retrieve_connections, params.ConnectionsFilter
+    ),
+    "removeConnection": plain(st.remove_connection),
+    "searchCompanies": with_filter(st.search_companies, params.CompaniesFilter),
+    "searchPeople": with_filter(st.search_people, params.PeopleFilter),
+    "searchJobs": search_jobs,
+    "searchPosts": with_filter(st.search_posts, params.PostsFilter, references),
+    "fetchCompany": page(
+        st.open_company_page,
+        employees=with_filter(st.retrieve_company_employees, params.EmployeesFilter),
+        dms=plain(st.retrieve_company_dms),
+        posts=plain(st.retrieve_company_posts),
+    ),
+    "fetchPerson": page(
+        st.open_person_page,
+        experience=plain(st.retrieve_person_experience),
+        education=plain(st.retrieve_person_education),
+        skills=plain(st.retrieve_person_skills),
+        languages=plain(st.retrieve_person_languages),
+        posts=plain(st.retrieve_person_posts),
+        comments=plain(st.retrieve_person_comments),
+        reactions=plain(st.retrieve_person_reactions),
+    ),
+    "endorsePersonSkill": plain(st.endorse_person_skill),
+    "endorsePersonSkills": endorse_person_skills,
+    "fetchPost": page(
+        st.open_post,
+        comments=plain(st.retrieve_post_comments),
+        reactions=plain(st.retrieve_post_reactions),
+    ),
+    "fetchJob": page(st.open_job),
+    "reactToPost": plain(st.react_to_post),
+    "commentOnPost": plain(st.comment_on_post),
+    "reactToComment": plain(st.react_to_comment),
+    "replyToComment": plain(st.reply_to_comment),
+    "createPost": create_post,
+    "createRepost": lambda given: st.create_repost(mentions=mentions(given), **given),
+    "retrieveFeed": plain(st.retrieve_feed),
+    "retrieveSSI": plain(st.retrieve_ssi),
+    "retrievePerformance": plain(st.retrieve_performance),
+    "retrieveProfileViewers": plain(st.retrieve_profile_viewers),
+    "nvSendMessage": plain(nv.send_message),
+    "nvSyncConversation": plain(nv.sync_conversation),
+    "nvSyncInbox": plain(nv.sync_inbox),
+    "nvManageConversation": plain(nv.manage_conversation),
+    "nvSearchCompanies": search_companies_nv,
+    "nvSearchPeople": with_filter(nv.search_people, params.NvPeopleFilter),
+    "nvFetchCompany": page(
+        nv.open_company_page,
+        employees=with_filter(nv.retrieve_company_employees, params.NvEmployeesFilter),
+        dms=plain(nv.retrieve_company_dms),
+    ),
+    "nvFetchPerson": page(nv.open_person_page),
+}
+
+# Their side: the parameters, made from the SDK's own models.
+
+PERSON, COMPANY, POST = {"person_url": "u"}, {"company_url": "u"}, {"post_url": "u"}
+
+# What the API needs although the SDK's models do not.
+NEEDED: dict[str, Given] = {
+    "sendMessage": PERSON,
+    "nvSendMessage": PERSON,
+    "acceptInvitation": PERSON,
+    "ignoreInvitation": PERSON,
+    "searchPosts": {"term": "x"},
+    "fetchPost": POST,
+    "reactToPost": POST,
+    "commentOnPost": POST,
+    "createRepost": POST,
+}
+
+KINDS_OF_INVITATION: list[Given] = [
+    {"invitation_type": "connect", "person_url": "u"},
+    {"invitation_type": "companyFollow", "company_url": "u"},
+    {"invitation_type": "newsletterSubscribe", "newsletter_url": "u"},
+]
+
+# Where not all parameters go together: each row is set instead of the whole.
+INSTEAD: dict[str, list[Given]] = {
+    "acceptInvitation": KINDS_OF_INVITATION,
+    "ignoreInvitation": KINDS_OF_INVITATION,
+}
+
+# Where parameters exclude each other: each set is left out once.
+APART: dict[str, list[set[str]]] = {"searchJobs": [{"filter"}, {"preferences"}]}
+
+# What not all of whose fields go together either.
+ROWS: dict[type[BaseModel], list[Given]] = {
+    sdk_post.PostMention: [
+        {"key": "a", "name": "Ann"},
+        {"key": "b", "name": "Bob", "urn": "n"},
+        {"key": "c", "name": "Cy", "person_hashed_url": "u"},
+        {"key": "d", "name": "Dee", "company_hashed_url": "u"},
+    ],
+}
+
+
+# Words that the SDK leaves open, and we know.
+WORDS = {"operation": "archive"}
+
+
+def model_of(operation: Any) -> Any:
+    """Return the class of an operation's parameters; None where it takes none."""
+    (base,) = type(operation).__orig_bases__
+    model, _ = typing.get_args(base)
+    return None if model is types.NoneType else model
+
+
+def filled(annotation: Any, name: str) -> Any:
+    """Return a value of that type, with everything set that may be."""
+    kinds = [kind for kind in options(annotation) if kind is not types.NoneType]
+    kind = kinds[0]
+    if typing.get_origin(kind) is list:
+        (item,) = typing.get_args(kind)
+        return [value for each in options(item) for value in elements(each, name)]
+    if typing.get_origin(kind) is Literal:
+        return typing.get_args(kind)[0]
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return everything(kind)
+    return {str: WORDS.get(name, name), int: 2, bool: True}[kind]
+
+
+def elements(kind: Any, name: str) -> list[Any]:
+    """Return elements for a list of that type."""
+    return [*ROWS[kind]] if kind in ROWS else [filled(kind, name)]
+
+
+def options(annotation: Any) -> tuple[Any, ...]:
+    """Return the types that a union allows, or the one there is."""
+    united = typing.get_origin(annotation) in {typing.Union, types.UnionType}
+    return typing.get_args(annotation) if united else (annotation,)
+
+
+def everything(model: type[BaseModel]) -> Given:
+    """Return values for all fields of a model."""
+    return {
+        name: filled(field.annotation, name)
+        for name, field in model.model_fields.items()
+    }
+
+
+def least(name: str, model: type[BaseModel]) -> Given:
+    """Return values for the fields that an operation cannot do without."""
+    return NEEDED.get(name, {}) | {
+        field: filled(info.annotation, field)
+        for field, info in model.model_fields.items()
+        if info.is_required()
+    }
+
+
+def intents(name: str) -> Iterator[tuple[str, Given]]:
+    """Yield what an operation is asked for: the least, and all there is."""
+    model = model_of(OPERATIONS[name])
+    if model is None:
+        yield "all", {}
+        return
+    yield "least", least(name, model)
+    for index, row in enumerate(INSTEAD.get(name, [])):
+        yield f"all-{index}", row
+    if name not in INSTEAD:
+        whole = everything(model)
+        for index, missing in enumerate(APART.get(name, [set()])):
+            given = {field: whole[field] for field in whole if field not in missing}
+            yield f"all-{index}", given
+
+
+CUSTOM = "customWorkflow"
+PREDEFINED = [name for name in OPERATIONS if name != CUSTOM]
+CASES = [
+    pytest.param(name, given, id=f"{name}-{case}")
+    for name in PREDEFINED
+    for case, given in intents(name)
+]
+
+
+def theirs(name: str, given: Given) -> Any:
+    """Return what the SDK sends."""
+    model = model_of(OPERATIONS[name])
+    mapper = OPERATIONS[name].mapper
+    return mapper.map_request(None if model is None else model.model_validate(given))
+
+
+def understood(name: str, given: Given) -> Given:
+    """Return the parameters as the SDK has them, defaults of its own included."""
+    model = model_of(OPERATIONS[name])
+    if model is None:
+        return given
+    found: Given = model.model_validate(given).model_dump(exclude_none=True)
+    return found
+
+
+def normalised(node: dict[str, Any]) -> dict[str, Any]:
+    """Return a definition with every ``then`` a list, and none where it is empty."""
+    then = node.get("then", [])
+    nodes = then if isinstance(then, list) else [then]
+    made = {key: value for key, value in node.items() if key != "then"}
+    return made | ({"then": [normalised(child) for child in nodes]} if nodes else {})
+
+
+def test_all_operations_are_compared() -> None:
+    """The SDK has 42 predefined operations, and each of them has a counterpart."""
+    assert 42 == len(PREDEFINED)
+    assert set(PREDEFINED) == set(OURS)
+
+
+@pytest.mark.parametrize("name", PREDEFINED)
+def test_all_fields_are_compared(name: str) -> None:
+    """Among the intents of an operation, every field of its model is set."""
+    model = model_of(OPERATIONS[name])
+    fields = set() if model is None else set(model.model_fields)
+
+    assert fields == {field for _, given in intents(name) for field in given}
+
+
+@pytest.mark.parametrize(("name", "given"), CASES)
+def test_same_intent_same_json(name: str, given: Given) -> None:
+    """Built with our classes, an operation of the SDK gives the same JSON."""
+    expected = theirs(name, given)
+    workflow = OURS[name](understood(name, given))
+    definition = dump_workflow(workflow)
+
+    assert isinstance(definition, dict)
+    assert normalised(expected) == normalised(definition)
+
+
+@pytest.mark.parametrize(("name", "given"), CASES)
+def test_their_json_is_our_workflow(name: str, given: Given) -> None:
+    """What the SDK sends loads, checked, as the workflow that we would build."""
+    workflow = OURS[name](understood(name, given))
+
+    assert workflow == load_workflow(theirs(name, given))
+
+
+def test_custom_workflow() -> None:
+    """What goes through the SDK as it is loads and dumps as it is."""
+    definition = {
+        "actionType": "st.openCompanyPage",
+        "companyUrl": "u",
+        "then": {"actionType": "st.retrieveCompanyDMs", "limit": 3},
+    }
+    sent = OPERATIONS[CUSTOM].mapper.map_request(definition)
+
+    assert sent == dump_workflow(load_workflow(definition))
