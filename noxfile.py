@@ -61,6 +61,7 @@ def lint(session: nox.Session) -> None:
     session.run("codespell")
     session.run("interrogate", "linkedapi_async", "tests")
     session.run("cog", "--check", "README.md")
+    session.run("lint-imports", env={"PYTHONPATH": "."})
     session.run(
         "yamllint",
         "--no-warnings",

@@ -10,7 +10,6 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeAlias, cast
 
-from linkedapi_async import nv, st
 from linkedapi_async._actions.action import (
     Action,
     Roots,
@@ -23,9 +22,6 @@ from linkedapi_async.errors import (
     ActionError,
 )
 
-
-KNOWN_TYPES = (st, nv)
-"""Imported for the classes that they declare."""
 
 # In: completion to results
 

@@ -15,8 +15,8 @@ from typing import Any
 import attrs
 import pytest
 from aiohttp import web
-from scripted import ACCOUNT, TOKEN, Scripted, ok, refused
-from terminal import FAST, Done, process
+from cli_harness import FAST, Done, process
+from scripted_server import ACCOUNT, TOKEN, Scripted, ok, refused
 
 from linkedapi_async import (
     ActionError,
@@ -36,7 +36,7 @@ from linkedapi_async.results import CompanyPage, PersonPage
 
 pytestmark = pytest.mark.anyio
 
-FOLDER = Path(__file__).parent / "data" / "recorded_cdfee29"
+FOLDER = Path(__file__).parents[1] / "data" / "recorded_cdfee29"
 
 # What users stored has these words; the names of the attributes may change.
 ATTRIBUTES = {
@@ -282,7 +282,7 @@ async def test_what_was_left_is_delivered(recorded: Recorded) -> None:
     left = recorded.among("taken", "finished")
     async with platform(recorded.answers) as server:
         async with entered(server, recorded) as session:
-            resumed = await session.resume()
+            resumed = await session.recover()
             ends = [await end_of(handle) for handle in resumed.handles]
     rows = await rows_of(recorded)
     polled = {
@@ -299,7 +299,7 @@ async def test_what_was_left_is_delivered(recorded: Recorded) -> None:
         handle.workflow for handle in resumed.handles
     ]
     assert [recorded.end(row) for row in left] == ends
-    assert () == resumed.foreign
+    assert () == resumed.other_accounts
     assert 0 == server.count("POST")
     assert {
         workflow_id: tokens.get(account, recorded.accounts[""])
@@ -326,7 +326,7 @@ async def test_results_are_typed(recorded: Recorded) -> None:
     """What was nested is reached by its action, also in loops and array workflows."""
     async with platform(recorded.answers) as server:
         async with entered(server, recorded) as session:
-            handles = (await session.resume()).handles
+            handles = (await session.recover()).handles
             values: list[Any] = await asyncio.gather(*handles, return_exceptions=True)
     companies = [value for value in values if isinstance(value, CompanyPage)]
     arrays = [value for value in values if isinstance(value, tuple)]
@@ -354,7 +354,7 @@ async def test_unknown_starts_are_decided(recorded: Recorded) -> None:
     intended = [row["key"] for row in recorded.among("intended")]
     async with platform(recorded.answers) as server:
         async with entered(server, recorded) as session:
-            journal, doubtful = session.journal, (await session.resume()).unknown
+            journal, doubtful = session.journal, (await session.recover()).unknown
             assert journal is not None
             taken = recorded.among("taken")[0]["workflow_id"]
             with pytest.raises(ValueError, match="is the workflow of"):
@@ -368,7 +368,7 @@ async def test_unknown_starts_are_decided(recorded: Recorded) -> None:
             await journal.discard(intended[0])
             for key in intended[1:]:
                 await journal.discard(key, again=False)
-            handles = {h.key: h for h in (await session.resume()).handles}
+            handles = {h.key: h for h in (await session.recover()).handles}
             ends = {key: await end_of(handles[key]) for key in unknown}
             left = await journal.unknown()
     rows = await rows_of(recorded)
@@ -442,18 +442,18 @@ async def test_rows_of_other_accounts_are_kept(recorded: Recorded) -> None:
         async with server.session(
             identification_token=recorded.accounts[""], journal=recorded.journal
         ) as session:
-            resumed = await session.resume()
+            resumed = await session.recover()
     rows = await rows_of(recorded)
 
     assert [
         row["key"]
         for row in recorded.rows
         if row["account"] not in own and row["state"] in open_states
-    ] == [row.key for row in resumed.foreign]
+    ] == [row.key for row in resumed.other_accounts]
     assert own == {handle.account.name for handle in resumed.handles}
     assert {row["key"] for row in recorded.rows} == rows.keys()
     assert {"taken", "finished", "unknown"} == {
-        rows[row.key]["state"] for row in resumed.foreign
+        rows[row.key]["state"] for row in resumed.other_accounts
     }
 
 
@@ -531,9 +531,11 @@ async def test_killed_batch_goes_on(folder: Path, torn: bool) -> None:
         first = await command(server, folder, *run)
         sent, found = bodies(server), lines_of(results)
         decisions = [
-            word for pair in BATCH["unanswered"].items() for word in ("--adopt", *pair)
+            word
+            for pair in BATCH["unanswered"].items()
+            for word in ("--mark-started", *pair)
         ]
-        journal = ("resume", "killed.jsonl.journal", "--accounts", "two.json")
+        journal = ("recover", "killed.jsonl.journal", "--accounts", "two.json")
         adopted = await command(server, folder, *journal, *decisions)
         last = await command(server, folder, *run)
         all_sent = bodies(server)
