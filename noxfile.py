@@ -54,14 +54,13 @@ def tests_oldest(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style, spelling, docstrings, the generated table, and CI."""
+    """Check style, spelling, docstrings, import contracts, and the files of CI."""
     session.install(".", *group("lint"))
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("codespell")
     session.run("interrogate", "linkedapi_async", "tests")
-    session.run("cog", "--check", "README.md")
-    session.run("lint-imports", env={"PYTHONPATH": "."})
+    session.run("lint-imports")
     session.run(
         "yamllint",
         "--no-warnings",
@@ -116,10 +115,3 @@ def bench(session: nox.Session) -> None:
     scripts = sorted(path.name for path in Path("benchmarks").glob("*.py"))
     for script in session.posargs or scripts:
         session.run("python", f"benchmarks/{script}")
-
-
-@nox.session
-def table(session: nox.Session) -> None:
-    """Refresh the table of actions in the README."""
-    session.install(".", *group("lint"))
-    session.run("cog", "-r", "README.md")

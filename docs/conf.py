@@ -6,13 +6,13 @@ import sys
 from pathlib import Path
 
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 from linkedapi_async import __version__
 
 
 project = "linkedapi-async"
-author = "the linkedapi-async contributors"
+author = "the linkedapi-async developers"
 copyright = author
 version = release = __version__
 
@@ -20,8 +20,8 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
-    "pages",  # what is generated from the classes
-    "names",  # what a name in a docstring leads to
+    "generated",  # what is generated from the classes
+    "crossrefs",  # what a name in a docstring leads to
 ]
 exclude_patterns = ["_build", "pictures/*.py"]
 
