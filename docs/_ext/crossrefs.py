@@ -29,7 +29,11 @@ import linkedapi_async
 
 
 PACKAGE = "linkedapi_async"
-OVERLOADED = (f"{PACKAGE}._verbs", f"{PACKAGE}._direct", f"{PACKAGE}._wire")
+OVERLOADED = (
+    f"{PACKAGE}.session._methods",
+    f"{PACKAGE}.session._endpoints",
+    f"{PACKAGE}._wire.dump",
+)
 
 
 @functools.cache

@@ -250,7 +250,7 @@ def event_classes() -> str:
     return documented("autoclass", names, "members", "inherited-members")
 
 
-def direct_classes() -> str:
+def endpoint_classes() -> str:
     """What the direct endpoints answer."""
     return _answers(results)
 
@@ -457,7 +457,7 @@ BUILT: Final[dict[str, Callable[[], str]]] = {
         commands,
         composed_operations,
         count_of_actions,
-        direct_classes,
+        endpoint_classes,
         error_classes,
         event_classes,
         exit_statuses,
