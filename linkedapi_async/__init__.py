@@ -8,6 +8,8 @@ from linkedapi_async._actions.action import Action, Workflow
 from linkedapi_async._actions.custom import custom
 from linkedapi_async._results.completion import Completion
 from linkedapi_async._results.outcome import Outcome, Result
+from linkedapi_async._utils.display import Renderer as _Renderer
+from linkedapi_async._utils.display import use_renderer as _use_renderer
 from linkedapi_async._version import __version__
 from linkedapi_async._wire.dump import dump_workflow
 from linkedapi_async._wire.load import load_workflow
@@ -102,3 +104,12 @@ __all__ = [
     "results",
     "st",
 ]
+
+
+def _drawing() -> _Renderer:
+    from linkedapi_async import draw  # noqa: PLC0415  # few programs draw
+
+    return draw
+
+
+_use_renderer(_drawing)

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Collection
-from typing import Any, cast
+from collections.abc import Callable, Collection
+from typing import Any, Protocol
 
 
-def _drawing() -> Any:
-    # Drawing is a layer above actions and results, and few programs draw. It is loaded
-    # by name when something is displayed, as a plug-in is.
-    return importlib.import_module("linkedapi_async.draw")
+class Renderer(Protocol):
+    """What turns a workflow or a completion into a picture."""
+
+    def to_mermaid(self, value: Any, /) -> str:
+        """Return a flowchart for Mermaid."""
+        ...
+
+    def to_html(self, value: Any, /) -> str:
+        """Return HTML."""
+        ...
+
+    def bundle(
+        self,
+        value: Any,
+        include: Collection[str] | None,
+        exclude: Collection[str] | None,
+        /,
+    ) -> dict[str, str]:
+        """Return what a notebook shows, by MIME type."""
+        ...
 
 
 class Displayable:
@@ -20,14 +35,27 @@ class Displayable:
 
     def to_mermaid(self) -> str:
         """Return this and all below it as a flowchart for Mermaid."""
-        return cast("str", _drawing().to_mermaid(self))
+        return _load_renderer().to_mermaid(self)
 
     def _repr_html_(self) -> str:
-        return cast("str", _drawing().to_html(self))
+        return _load_renderer().to_html(self)
 
     def _repr_mimebundle_(
         self,
         include: Collection[str] | None = None,
         exclude: Collection[str] | None = None,
     ) -> dict[str, str]:
-        return cast("dict[str, str]", _drawing().bundle(self, include, exclude))
+        return _load_renderer().bundle(self, include, exclude)
+
+
+def use_renderer(load: Callable[[], Renderer]) -> None:
+    """Let *load* give the renderer whenever something is displayed.
+
+    Drawing is a layer above what is drawn, and few programs draw. So the package passes
+    it down, and loads it on first use.
+    """
+    global _load_renderer  # noqa: PLW0603  # set once, when the package is imported
+    _load_renderer = load
+
+
+_load_renderer: Callable[[], Renderer]
