@@ -25,7 +25,7 @@ from linkedapi_async.sandbox import Sandbox
 
 
 TOKENS = {"LINKED_API_TOKEN": "main-token-77", "IDENTIFICATION_TOKEN": "account-88"}
-FAST = {"LINKED_API_POLL": "0.02"}
+FAST = {"LINKED_API_POLL_INTERVAL": "0.02"}
 
 # Makes the terminal that of the process, so that Ctrl-C is a signal, and goes on as
 # Python.

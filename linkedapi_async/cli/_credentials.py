@@ -240,7 +240,8 @@ _OPTIONS: Final = (
     click.option(
         "--poll",
         type=click.FloatRange(0, min_open=True),
-        envvar="LINKED_API_POLL",
+        envvar="LINKED_API_POLL_INTERVAL",
+        show_envvar=True,
         metavar="SECONDS",
         help="Ask for what runs this often; by default less often the longer it takes.",
     ),

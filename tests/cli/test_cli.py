@@ -69,7 +69,7 @@ def shell(
     """A folder with two workflows, and no tokens."""
     monkeypatch.chdir(tmp_path)
     made = Shell(tmp_path, monkeypatch, capsys)
-    made.set(**dict.fromkeys([*ENVIRONMENT, "NO_COLOR", "LINKED_API_POLL"]))
+    made.set(**dict.fromkeys([*ENVIRONMENT, "NO_COLOR", "LINKED_API_POLL_INTERVAL"]))
     made.write("company.json", json.dumps(COMPANY))
     made.write("message.json", json.dumps(MESSAGE))
     return made

@@ -8,6 +8,7 @@ import inspect
 import logging
 import math
 import pickle
+import re
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -1260,6 +1261,41 @@ def test_wrong_environment_is_named(
         Session.from_env()
 
     assert "se cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "settings", "expected"),
+    [
+        pytest.param("0.5", {}, Polling.fixed(0.5), id="seconds"),
+        pytest.param("", {}, Polling(), id="empty"),
+        pytest.param("0.5", {"polling": Polling()}, Polling(), id="setting-wins"),
+    ],
+)
+def test_poll_interval_from_environment(
+    monkeypatch: pytest.MonkeyPatch,
+    value: str,
+    settings: dict[str, Polling],
+    expected: Polling,
+) -> None:
+    """A variable sets a fixed poll interval, unless the call has a policy."""
+    monkeypatch.setenv("LINKED_API_TOKEN", "t")
+    monkeypatch.delenv("ACCOUNT_API_TOKEN", raising=False)
+    monkeypatch.setenv("LINKED_API_POLL_INTERVAL", value)
+
+    assert expected == Session.from_env(**settings).polling
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "soon", "1,5", " "])
+def test_wrong_poll_interval_is_named(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    """What is not a positive number of seconds is an error with the variable's name."""
+    monkeypatch.setenv("LINKED_API_TOKEN", "t")
+    monkeypatch.delenv("ACCOUNT_API_TOKEN", raising=False)
+    monkeypatch.setenv("LINKED_API_POLL_INTERVAL", value)
+    words = "LINKED_API_POLL_INTERVAL must be a positive number of seconds, got "
+    with pytest.raises(ValueError, match=f"^{words}{re.escape(repr(value))}$"):
+        Session.from_env()
 
 
 def test_account_has_the_verbs_of_the_session() -> None:
