@@ -67,27 +67,27 @@ class Account:
         queue: list[PendingWorkflow | None] = [
             PendingWorkflow(f"wf-{i}", "account") for i in range(n)
         ]
-        self.tickets = [ticket for ticket in queue if ticket]
+        self.workflows = [workflow for workflow in queue if workflow]
         if scenario.foreign:
             queue += [None] * n
             rng.shuffle(queue)
-            ours = iter(self.tickets)
-            queue = [ticket and next(ours) for ticket in queue]
+            ours = iter(self.workflows)
+            queue = [workflow and next(ours) for workflow in queue]
         durations = [MEDIAN * math.exp(SIGMA * rng.gauss(0, 1)) for _ in queue]
         self.ends = list(accumulate(durations))
         self.turns = {t: turn for turn, t in enumerate(queue) if t is not None}
         if scenario.shuffled:
-            rng.shuffle(self.tickets)
+            rng.shuffle(self.workflows)
 
-    def end(self, ticket: PendingWorkflow) -> float:
-        """Return when *ticket* finishes."""
-        return self.ends[self.turns[ticket]]
+    def end(self, workflow: PendingWorkflow) -> float:
+        """Return when *workflow* finishes."""
+        return self.ends[self.turns[workflow]]
 
-    def ask(self, ticket: PendingWorkflow, now: float) -> StillRunning | Ended:
-        """Return the state of *ticket*."""
-        if self.end(ticket) <= now:
-            return Ended(ticket.id, "completed")
-        runs = bisect_right(self.ends, now) == self.turns[ticket]
+    def ask(self, workflow: PendingWorkflow, now: float) -> StillRunning | Ended:
+        """Return the state of *workflow*."""
+        if self.end(workflow) <= now:
+            return Ended(workflow.id, "completed")
+        runs = bisect_right(self.ends, now) == self.turns[workflow]
         return StillRunning("running" if runs or not self.tells else "pending")
 
 
@@ -96,17 +96,17 @@ def drive(scenario: Scenario, n: int, seed: int) -> tuple[float, float]:
     rng = random.Random(seed)
     account = Account(scenario, n, rng)
     lanes = PollScheduler(Polling(), rng)
-    for ticket in account.tickets:
-        lanes.add(ticket, 0.0, ordered=not scenario.shuffled)
+    for workflow in account.workflows:
+        lanes.add(workflow, 0.0, ordered=not scenario.shuffled)
     polls, late, now = 0, 0.0, 0.0
-    while (due := lanes.next_due()) is not None and lanes:
+    while (due := lanes.next_poll_at()) is not None and lanes:
         now = max(now, due)
-        for ticket in lanes.take(now, 1):
+        for workflow in lanes.take(now, 1):
             polls += 1
-            answer = account.ask(ticket, now + LATENCY / 2)
+            answer = account.ask(workflow, now + LATENCY / 2)
             now += LATENCY
-            if lanes.answered(ticket, now, answer):
-                late += now - account.end(ticket)
+            if lanes.answered(workflow, now, answer):
+                late += now - account.end(workflow)
     return polls / n, late / n
 
 

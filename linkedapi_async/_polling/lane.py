@@ -1,6 +1,6 @@
-"""One lane: the queue of one account, its tickets, and the answers to their polls.
+"""The lane of one account: its queue, its pending workflows, and their repeated errors.
 
-Pure, as all that is about order: times are monotonic seconds that it is told.
+Pure, like everything about order: times are monotonic seconds that callers pass in.
 """
 
 from __future__ import annotations
@@ -10,118 +10,129 @@ from typing import TYPE_CHECKING, Final, cast
 
 from attrs import define, field, frozen
 
-
-if TYPE_CHECKING:
-    from collections.abc import Hashable
 from linkedapi_async._polling.answers import Ended
 
 
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+
 REPEATS_NEEDED: Final = 3
-"""How often a definite error must be repeated until it ends a wait."""
+"""How often a definite error must be repeated before it ends a wait."""
 
 REPEATS_SPAN: Final = 60.0
-"""Time in seconds over which it must be repeated at least."""
+"""Minimum time in seconds between the first and the last of these errors."""
 
 
 @frozen
 class RepeatedError:
-    """A definite error that is being repeated."""
+    """How often a definite error occurred without a usable answer in between."""
 
-    count: int
-    since: float
+    count: int = 0
+    since: float = math.inf
+    """The time of the first one."""
+
+    def again(self, now: float) -> RepeatedError:
+        """Return this with one more error at *now*."""
+        return RepeatedError(self.count + 1, min(self.since, now))
 
     def enough(self, now: float) -> bool:
         """Return whether the error was repeated often and long enough by *now*."""
         return self.count >= REPEATS_NEEDED and now - self.since >= REPEATS_SPAN
 
 
-def strike(strikes: RepeatedError | None, now: float) -> RepeatedError:
-    """Return *strikes* with one more at *now*."""
-    if strikes is None:
-        return RepeatedError(1, now)
-    return RepeatedError(strikes.count + 1, strikes.since)
+NEVER: Final = RepeatedError()
+"""No error so far."""
 
 
 @define(eq=False, weakref_slot=False)
 class _Link:
-    """A place in the two rings of a lane: its order, and who was asked longest ago.
+    """A position in the two rings of a lane: queue order, and age of the last poll.
 
-    Rings instead of containers, because tickets leave a lane from anywhere, and because
-    four pointers are all that 100,000 waiting workflows should pay for it.
+    Rings instead of containers, because workflows leave a lane from any position, and
+    because 100,000 pending workflows should pay no more than four pointers each.
     """
 
-    _ahead: _Link = field(init=False, repr=False)
-    _behind: _Link = field(init=False, repr=False)
-    _older: _Link = field(init=False, repr=False)
-    _newer: _Link = field(init=False, repr=False)
+    ahead: _Link = field(init=False, repr=False)
+    behind: _Link = field(init=False, repr=False)
+    older: _Link = field(init=False, repr=False)
+    newer: _Link = field(init=False, repr=False)
 
-    def _queue_behind(self, other: _Link) -> None:
-        """Enter the lane order right behind *other*."""
-        self._ahead, self._behind = other, other._behind
-        other._behind._ahead = self
-        other._behind = self
+    def insert_in_queue(self, other: _Link) -> None:
+        """Enter the queue right behind *other*."""
+        self.ahead, self.behind = other, other.behind
+        other.behind.ahead = self
+        other.behind = self
 
-    def _leave_queue(self) -> None:
-        """Leave the lane order."""
-        self._ahead._behind = self._behind
-        self._behind._ahead = self._ahead
+    def remove_from_queue(self) -> None:
+        """Leave the queue."""
+        self.ahead.behind = self.behind
+        self.behind.ahead = self.ahead
 
-    def _age_after(self, other: _Link) -> None:
-        """Enter the order of asking right after *other*, as less urgent."""
-        self._older, self._newer = other, other._newer
-        other._newer._older = self
-        other._newer = self
+    def insert_by_age(self, other: _Link) -> None:
+        """Enter the ring of ages right after *other*, as less urgent."""
+        self.older, self.newer = other, other.newer
+        other.newer.older = self
+        other.newer = self
 
-    def _leave_ages(self) -> None:
-        """Leave the order of asking."""
-        self._older._newer = self._newer
-        self._newer._older = self._older
+    def remove_by_age(self) -> None:
+        """Leave the ring of ages."""
+        self.older.newer = self.newer
+        self.newer.older = self.older
 
-    def _unlink(self) -> None:
-        """Forget the neighbours, so that nobody waits for the garbage collector."""
-        del self._ahead, self._behind, self._older, self._newer
+    def unlink(self) -> None:
+        """Delete the references to the neighbours."""
+        # Without cycles, memory is freed at once and not by the garbage collector.
+        del self.ahead, self.behind, self.older, self.newer
 
 
 @define(eq=False, weakref_slot=False)
 class PendingWorkflow(_Link):
-    """One workflow that is waited for."""
+    """One workflow whose end is awaited."""
 
     id: str
     """The id of the workflow."""
 
     account: Hashable = field(repr=False)
-    """The account that runs it: tickets of one account share a lane."""
+    """The account that runs it: workflows of one account share a lane."""
 
     status: str = "pending"
-    """The status that the API told last."""
-
-    owner: object = field(default=None, repr=False)
-    """Whatever the one who made the ticket wants to find again."""
+    """The last status that the API reported."""
 
     end: Ended | None = field(default=None, init=False)
     """How the wait ended; `None` while it goes on."""
 
-    asking: bool = field(default=False, init=False, repr=False)
-    """Whether a poll of it is under way."""
+    in_flight: bool = field(default=False, init=False, repr=False)
+    """Whether a poll of it is in flight."""
+
+    urgent: bool = field(default=False, init=False, repr=False)
+    """Whether it is to be polled before all others."""
 
     unfinished_at: float = field(default=-math.inf, init=False, repr=False)
-    """When it was certainly unfinished last."""
+    """The last time at which it certainly had not finished."""
 
     polls: int = field(default=0, init=False, repr=False)
-    """How many polls of it were answered, missed ones included."""
+    """How many of its polls were answered, failed ones included."""
 
-    late: float | None = field(default=None, init=False, repr=False)
-    """How late, in seconds, its end can have been noticed at most, if that is known."""
+    detection_delay: float | None = field(default=None, init=False, repr=False)
+    """Upper bound, in seconds, of the time from its end to the poll that found it.
 
-    _urgent: bool = field(default=False, init=False, repr=False)
-    _lane: Lane | None = field(default=None, init=False, repr=False)
-    _place: int = field(default=0, init=False, repr=False)
-    _unknown: RepeatedError | None = field(default=None, init=False, repr=False)
+    `None` where it is unknown.
+    """
+
+    lane: Lane | None = field(default=None, init=False, repr=False)
+    """The lane that it waits in."""
+
+    position: int = field(default=0, init=False, repr=False)
+    """Its place in the order of the lane; smaller is earlier."""
+
+    unknown: RepeatedError = field(default=NEVER, init=False, repr=False)
+    """Answers in a row that the API does not know its id."""
 
     @property
     def watched(self) -> bool:
         """Whether it is in a lane."""
-        return self._lane is not None
+        return self.lane is not None
 
 
 @define(eq=False, weakref_slot=False)
@@ -135,132 +146,136 @@ class Lane(_Link):
     account: Hashable
     ordered: bool
     size: int = 0
-    places: int = 0
-    asking: PendingWorkflow | None = None
-    """The ticket whose poll holds up the timers."""
+    next_position: int = 0
+    in_flight: PendingWorkflow | None = None
+    """The workflow whose poll holds up the timers."""
 
-    head_due: float = math.inf
-    tail_due: float = math.inf
-    wake: float = math.inf
-    """When the heap looks at the lane next."""
+    head_poll_at: float = math.inf
+    tail_poll_at: float = math.inf
+    wake_at: float = math.inf
+    """The time of the lane's valid entry in the heap."""
 
-    step: int = 1
-    """The next poll of the head counts from becoming it; 0: it was just promoted."""
+    poll_number: int = 1
+    """The next poll of the head, counted since it became the head.
 
-    rest: int = 0
+    0 is the poll right after a promotion.
+    """
+
+    off_hours: int = 0
     """How many answers in a row said that the account is outside working hours."""
 
     streak: int = 0
-    """How many finishes in a row were in order."""
+    """How many ends in a row were in order."""
 
     head_turn: bool = False
-    """Whether the next poll of an unordered lane is for its head."""
+    """Whether the next poll of an unordered lane goes to its head."""
 
-    overtaken: int | None = None
-    """The place of a finished ticket that is proof against all tickets ahead of it."""
+    passed_by: int | None = None
+    """The position of an ended workflow, which contradicts all that wait before it."""
 
-    runner: PendingWorkflow | None = None
-    """The last ticket that said it was running."""
+    running: PendingWorkflow | None = None
+    """The last workflow that the API called running."""
 
-    moved: PendingWorkflow | None = None
-    """The ticket that became the head because it was running."""
+    promoted_runner: PendingWorkflow | None = None
+    """The workflow that became the head because it was running."""
 
-    unasked: PendingWorkflow | None = None
-    """The last of the attached tickets that were never asked."""
+    last_unpolled: PendingWorkflow | None = None
+    """The last of the attached workflows that were never polled."""
 
-    refused: RepeatedError | None = None
+    refused: RepeatedError = NEVER
+    """Answers in a row that refused the token."""
 
-    hinted: bool = False
-    """Whether an event has hinted at a finish that nobody has told of yet."""
+    expects_end: bool = False
+    """Whether an event implied the end of a workflow that no event reported yet."""
 
-    wary: bool = False
-    """Whether a poll has found a finish last of which no event had told."""
+    distrusts_events: bool = False
+    """Whether a poll was the last to find an end, without any event."""
 
     promoted_at: float = -math.inf
-    """When the head of an ordered lane became it: it ran on from there at least."""
+    """When the head of an ordered lane became the head: it had not ended before."""
 
     def __attrs_post_init__(self) -> None:
         """Close the empty rings."""
-        self._ahead = self._behind = self._older = self._newer = self
+        self.ahead = self.behind = self.older = self.newer = self
 
     @property
     def head(self) -> PendingWorkflow:
-        """The first ticket in lane order; the lane must not be empty."""
-        return cast("PendingWorkflow", self._behind)
+        """The first workflow in the queue; the lane must not be empty."""
+        return cast("PendingWorkflow", self.behind)
 
-    def longest_unasked(
+    def longest_unpolled(
         self, besides: PendingWorkflow | None = None
     ) -> PendingWorkflow | None:
-        """Return whom to ask, but for *besides*, or `None` if there is nobody else."""
-        link = self._newer
+        """Return which one was polled longest ago, but for *besides*, if there is one."""
+        link = self.newer
         if link is besides:
-            link = link._newer
+            link = link.newer
         return None if link is self else cast("PendingWorkflow", link)
 
-    def enter(self, ticket: PendingWorkflow, *, ordered: bool) -> None:
-        """Put *ticket* at the end of the lane.
+    def enter(self, workflow: PendingWorkflow, *, ordered: bool) -> None:
+        """Put *workflow* at the end of the lane.
 
-        Attached tickets may have finished long ago, so that they are asked before all
-        that were asked already.
+        Attached workflows may have ended long ago, so they are polled before all that
+        were polled already.
         """
-        ticket._lane, ticket._place = self, self.places
-        self.places += 1
+        workflow.lane, workflow.position = self, self.next_position
+        self.next_position += 1
         self.size += 1
-        ticket._queue_behind(self._ahead)
+        workflow.insert_in_queue(self.ahead)
         if ordered:
-            ticket._age_after(self._older)
+            workflow.insert_by_age(self.older)
         else:
-            ticket._age_after(self.unasked or self)
-            self.unasked = ticket
+            workflow.insert_by_age(self.last_unpolled or self)
+            self.last_unpolled = workflow
 
-    def leave(self, ticket: PendingWorkflow) -> None:
-        """Take *ticket* out of the lane."""
-        ticket._leave_queue()
-        ticket._leave_ages()
-        ticket._lane = None
-        ticket._unlink()
+    def leave(self, workflow: PendingWorkflow) -> None:
+        """Take *workflow* out of the lane."""
+        workflow.remove_from_queue()
+        workflow.remove_by_age()
+        workflow.lane = None
+        workflow.unlink()
         self.size -= 1
-        for name in ("asking", "runner", "moved", "unasked"):
-            if getattr(self, name) is ticket:
+        for name in ("in_flight", "running", "promoted_runner", "last_unpolled"):
+            if getattr(self, name) is workflow:
                 setattr(self, name, None)
         if self.size == 1:
-            self.tail_due = math.inf
+            self.tail_poll_at = math.inf
 
-    def asked(self, ticket: PendingWorkflow) -> None:
-        """Note that *ticket* is asked now."""
-        ticket.asking = True
-        ticket._urgent = False
-        if self.unasked is ticket:
-            self.unasked = None
-        ticket._leave_ages()
-        ticket._age_after(self._older)
+    def begin_poll(self, workflow: PendingWorkflow) -> None:
+        """Note that a poll of *workflow* is sent now."""
+        workflow.in_flight = True
+        workflow.urgent = False
+        if self.last_unpolled is workflow:
+            self.last_unpolled = None
+        workflow.remove_by_age()
+        workflow.insert_by_age(self.older)
 
     def follow_runner(self) -> None:
-        """Make the running ticket the head, whatever was believed."""
-        runner, head = self.runner, self.head
-        if runner is None or runner is head:
+        """Make the running workflow the head, whatever the believed order was."""
+        running, head = self.running, self.head
+        if running is None or running is head:
             return
         if head.status == "running":
             # One runs at a time: the old head has finished, most likely.
-            head._leave_ages()
-            head._age_after(self)
-        runner._leave_queue()
-        runner._queue_behind(self)
-        runner._place = head._place - 1
-        self.moved = runner
+            head.remove_by_age()
+            head.insert_by_age(self)
+        running.remove_from_queue()
+        running.insert_in_queue(self)
+        running.position = head.position - 1
+        self.promoted_runner = running
         self.streak = 0
 
-    def lose_order(self, due: float) -> None:
-        """Become unordered, with the next poll at *due*."""
+    def lose_order(self, poll_at: float) -> None:
+        """Become unordered, with the next poll at *poll_at*."""
         self.ordered = False
-        self.overtaken = None
+        self.passed_by = None
         self.streak = 0
-        self.step = 2
-        self.head_due, self.tail_due = due, math.inf
+        self.poll_number = 2
+        self.head_poll_at, self.tail_poll_at = poll_at, math.inf
 
     def promote(self, now: float) -> None:
-        """Ask the new head of an ordered lane at once."""
-        self.head_due = self.promoted_at = now
-        self.step = 0
-        if self.overtaken is not None and self.overtaken < self.head._place:
-            self.overtaken = None
+        """Poll the new head of an ordered lane at once."""
+        self.head_poll_at = self.promoted_at = now
+        self.poll_number = 0
+        if self.passed_by is not None and self.passed_by < self.head.position:
+            self.passed_by = None

@@ -1,7 +1,7 @@
-"""Drives the lanes: one plain task waits on the heap, a bounded number of others ask.
+"""Drives the lanes: one task sleeps until the next poll, and a few others send polls.
 
 No task group and no cancel scope stays open across user code. Waiters own nothing of
-the engine: any of them may be cancelled at any time without harm to anybody else.
+the engine: each may be cancelled at any time without harm to another.
 """
 
 from __future__ import annotations
@@ -28,250 +28,238 @@ if TYPE_CHECKING:
 
 
 MAX_PAUSE: Final = 3600.0
-"""A host that asks for a longer pause, in seconds, is not taken at its word."""
+"""Longer pauses of the host, in seconds, are ignored."""
 
 OUTAGE_THRESHOLD: Final = 3
-"""From how many failed polls in a row on the host is said to be out."""
+"""How many failed polls in a row make an outage."""
 
 WARNING_INTERVAL: Final = 60.0
-"""Time in seconds between two warnings about the same host."""
+"""Minimum time in seconds between two warnings about the host."""
 
 _log = logging.getLogger("linkedapi_async")
 
-_Listeners: TypeAlias = dict[PendingWorkflow, set[asyncio.Future[None]]]
+_Waiters: TypeAlias = dict[PendingWorkflow, set[asyncio.Future[None]]]
 
 
 def _release(future: asyncio.Future[None] | None) -> None:
-    """Let the one go on who waits for *future*."""
+    """Wake the task that waits for *future*."""
     if future is not None and not future.done():
         future.set_result(None)
 
 
 class Poller:
-    """Asks for all tickets of a session, and wakes those who wait for them.
+    """Polls all workflows of a session, and wakes the tasks that wait for them.
 
     Args:
-        ask: Does one poll. It raises nothing but `asyncio.CancelledError`; anything
+        poll: Sends one poll. It raises nothing but `asyncio.CancelledError`; anything
             else is a crash of the engine, which reaches every waiter.
-        polling: When to ask.
-        in_flight: How many polls may be under way at once.
+        polling: When to poll.
+        in_flight: How many polls may be in flight at once.
         rate: Requests per second to the host, or `None` for any number.
-        burst: How many requests may go at once after a quiet time, if there is a
-            *rate*.
-        on_finish: Is called with each ticket whose wait ended, before its waiters wake.
-        on_surprise: Is called soon after an account's workflows ran out of turn.
-        on_outage: Is called when an outage begins, with its last error, and when it
-            ends, with None; and with how many polls failed, over how many seconds.
+        on_finish: Called with each workflow whose wait ended, before its waiters wake.
+        on_reorder: Called soon after workflows of an account ran out of order.
+        on_outage: Called when an outage begins, with its last error, and when it ends,
+            with None; the other arguments are the number of polls that failed and the
+            time in seconds since the first one.
         rng: The source of jitter.
     """
 
     def __init__(
         self,
-        ask: Callable[[PendingWorkflow], Awaitable[Answer]],
+        poll: Callable[[PendingWorkflow], Awaitable[Answer]],
         polling: Polling,
         *,
         in_flight: int = 50,
         rate: float | None = None,
-        burst: int = 1,
         on_finish: Callable[[PendingWorkflow], None] | None = None,
-        on_surprise: Callable[[Hashable], None] | None = None,
+        on_reorder: Callable[[Hashable], None] | None = None,
         on_outage: Callable[[Exception | None, int, float], None] | None = None,
         rng: random.Random | None = None,
     ) -> None:
-        self._ask = ask
+        self._poll = poll
         self._polling = polling
         self._in_flight = in_flight
         self._on_finish = on_finish
-        self._on_surprise = on_surprise
+        self._on_reorder = on_reorder
         self._on_outage = on_outage
         self._rng = rng or random.Random()  # noqa: S311  # jitter is no secret
-        self._lanes = PollScheduler(polling, self._rng, self._surprised)
-        self._throttle = Throttle(rate, burst)
+        self._scheduler = PollScheduler(polling, self._rng, self._reordered)
+        self._throttle = Throttle(rate)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._queue: deque[PendingWorkflow] = deque()
         self._idle: list[asyncio.Future[None]] = []
         self._busy = 0
-        self._nap: asyncio.Future[None] | None = None
-        self._alarm: asyncio.Handle | None = None
-        self._alarm_at = math.inf
-        self._waits: _Listeners = {}
-        self._glances: _Listeners = {}
-        self._crash: BaseException | None = None
+        self._driver_sleep: asyncio.Future[None] | None = None
+        self._timer: asyncio.Handle | None = None
+        self._timer_at = math.inf
+        self._waiters: _Waiters = {}
+        self._one_shot_waiters: _Waiters = {}
         self._closing: Callable[[PendingWorkflow], BaseException] | None = None
         self._failures = 0
-        self._out_since = -math.inf
-        self._complained = -math.inf
+        self._outage_since = -math.inf
+        self._warned_at = -math.inf
+        self.crash: BaseException | None = None
+        """What ended the engine, if it crashed."""
         self.stopped: asyncio.Future[None] | None = None
-        """Done once the engine asks no more; None before it has started."""
+        """Done once the engine polls no more; None before it has started."""
         self.polls: int = 0
-        """How many polls were answered, missed ones included."""
-        self.missed: int = 0
-        """How many polls told no status."""
-        self.finished: int = 0
-        """How many waits ended, for whatever reason."""
+        """How many polls were answered, failed ones included."""
 
     @property
     def waiting(self) -> int:
-        """How many tickets are being watched."""
-        return len(self._lanes)
+        """How many workflows are being watched."""
+        return len(self._scheduler)
 
     @property
-    def polling_now(self) -> int:
-        """How many polls are under way."""
-        return self._busy
+    def out_of_order(self) -> int:
+        """How often a workflow of an ordered lane ran or ended out of order."""
+        return self._scheduler.out_of_order
 
     @property
-    def surprises(self) -> int:
-        """How often a workflow ran or finished out of turn in an ordered lane."""
-        return self._lanes.surprises
-
-    @property
-    def lateness(self) -> Sequence[float]:
-        """How late, in seconds, the last finishes can have been noticed at most."""
-        return self._lanes.lateness
+    def detection_delays(self) -> Sequence[float]:
+        """Upper bounds, in seconds, of how late the last ends were noticed."""
+        return self._scheduler.detection_delays
 
     def counts_by_state(self) -> dict[LaneState, int]:
-        """Return how many tickets wait in which state of their lane, from any thread."""
-        return self._lanes.counts_by_state()
+        """Return how many workflows wait in which state, from any thread."""
+        return self._scheduler.counts_by_state()
 
     def start(self) -> None:
-        """Begin to ask, bound to the running loop."""
+        """Begin to poll, bound to the running loop."""
         if self._loop is not None:
-            raise RuntimeError("the engine was started before")
+            raise RuntimeError("the polling engine was started before")
         self._loop = asyncio.get_running_loop()
         self._context = contextvars.copy_context()
         self.stopped = self._loop.create_future()
         self._spawn(self._drive)
 
-    def watch(self, ticket: PendingWorkflow, *, ordered: bool = True) -> None:
-        """Ask for *ticket* from now on.
+    def now(self) -> float:
+        """Return the time of the loop, in seconds."""
+        if self._loop is None:
+            raise RuntimeError("the polling engine was not started")
+        return self._loop.time()
+
+    def watch(self, workflow: PendingWorkflow, *, ordered: bool = True) -> None:
+        """Poll *workflow* from now on.
 
         Args:
-            ticket: A ticket that was never watched before.
-            ordered: Whether the server took it after all others of its account.
+            workflow: A workflow that was never watched before.
+            ordered: Whether the server accepted it after all others of its account.
         """
-        self._check(ticket)
-        now = self._now()
-        self._lanes.add(ticket, now, ordered=ordered)
-        due = self._lanes.next_due()
-        if due is not None and due <= now:
+        self._check(workflow)
+        now = self.now()
+        self._scheduler.add(workflow, now, ordered=ordered)
+        poll_at = self._scheduler.next_poll_at()
+        if poll_at is not None and poll_at <= now:
             self._feed()
         else:
-            self._set_alarm()
+            self._set_timer()
 
-    def forget(self, ticket: PendingWorkflow) -> None:
-        """Ask no longer for *ticket*; those who wait for it get a `RuntimeError`."""
-        self._lanes.remove(ticket, self._now())
-        self._wake(ticket)
-        self._set_alarm()
-
-    def resolve(self, ticket: PendingWorkflow, end: Ended) -> bool:
-        """End the wait for *ticket*; return whether this was news."""
-        if ticket.end is not None:
+    def resolve(self, workflow: PendingWorkflow, end: Ended) -> bool:
+        """End the wait for *workflow*; return whether it had not ended before."""
+        if workflow.end is not None:
             return False
-        self._lanes.remove(ticket, self._now())
-        self._conclude(ticket, end)
-        self._set_alarm()
+        self._scheduler.remove(workflow, self.now())
+        self._conclude(workflow, end)
+        self._set_timer()
         return True
 
     def listen(self) -> None:
-        """Expect to be told by events; nothing changes until they prove healthy."""
-        self._lanes.listen()
+        """Expect webhook events; nothing changes until they prove healthy."""
+        self._scheduler.listen()
 
     def stop_listening(self) -> None:
         """Expect no more events."""
-        self._lanes.stop_listening(self._now())
-        self._set_alarm()
+        self._scheduler.stop_listening(self.now())
+        self._set_timer()
 
-    def announce(self, ticket: PendingWorkflow, end: Ended | None) -> None:
-        """Take an event's word that *ticket* has ended.
+    def event_finished(self, workflow: PendingWorkflow, end: Ended | None) -> None:
+        """Note an event that *workflow* has ended.
 
         Args:
-            ticket: A ticket that is or was watched.
-            end: How it ended; None if the event did not tell, and it is to be asked.
+            workflow: A workflow that is or was watched.
+            end: How it ended; None if the event did not say, so that a poll must.
         """
-        if ticket.end is None and end is not None:
-            self._lanes.announced(ticket, self._now())
-            self._conclude(ticket, end)
-            self._set_alarm()
-        elif ticket.end is None:
-            self._lanes.expect(ticket)
+        if workflow.end is None and end is not None:
+            self._scheduler.event_finished(workflow, self.now())
+            self._conclude(workflow, end)
+            self._set_timer()
+        elif workflow.end is None:
+            self._scheduler.expect_end(workflow)
             self._feed()
 
-    def confirm(self, workflow_id: str) -> None:
-        """Take the event of a finish that a poll may have been ahead of."""
-        self._lanes.confirm(workflow_id)
+    def event_confirmed(self, workflow_id: str) -> None:
+        """Note the event of an end that a poll may have found first."""
+        self._scheduler.event_confirmed(workflow_id)
 
-    def begun(self, ticket: PendingWorkflow) -> None:
-        """Take an event's word that *ticket* runs."""
-        self._lanes.begun(ticket, self._now())
-        self._set_alarm()
+    def event_started(self, workflow: PendingWorkflow) -> None:
+        """Note an event that *workflow* runs."""
+        self._scheduler.event_started(workflow, self.now())
+        self._set_timer()
 
     def hold(self, account: Hashable) -> None:
-        """Ask for an account that cannot work no more often than for a tail."""
-        self._lanes.hold(account, self._now())
+        """Poll an account that cannot work no more often than a tail."""
+        self._scheduler.hold(account, self.now())
 
     def release(self, account: Hashable) -> None:
-        """Ask for an account at full cadence again."""
-        self._lanes.release(account, self._now())
-        self._set_alarm()
+        """Poll an account at full cadence again."""
+        self._scheduler.release(account, self.now())
+        self._set_timer()
 
     def pause(self, seconds: float | None) -> None:
-        """Leave the host alone for *seconds*; absurd values count as not given."""
+        """Send nothing to the host for *seconds*; absurd values are ignored."""
         if seconds is not None and 0 < seconds <= MAX_PAUSE:
-            now = self._now()
+            now = self.now()
             self._throttle.pause(now + seconds)
-            self._complain(now, "the host asks for a pause of %.0f s", seconds)
+            self._warn_rate_limited(now, "The host asks for a pause of %.0f s", seconds)
 
     async def admit(self) -> None:
         """Wait until the host may get one more request that is not a poll."""
-        now = self._now()
-        while (opens := self._throttle.opens()) > now:
-            await asyncio.sleep(opens - now)
-            now = self._now()
-        self._throttle.spend(now, 1)
+        now = self.now()
+        while (slot := self._throttle.next_slot()) > now:
+            await asyncio.sleep(slot - now)
+            now = self.now()
+        self._throttle.consume(now, 1)
 
     async def wait(
-        self,
-        ticket: PendingWorkflow,
-        timeout: float | None = None,
+        self, workflow: PendingWorkflow, timeout: float | None = None
     ) -> Ended:
-        """Return how the wait for *ticket* ended.
+        """Return how the wait for *workflow* ended.
 
         Args:
-            ticket: A ticket that is or was watched.
-            timeout: Time in seconds; 0 asks exactly once, `None` means the deadline of
-                the policy, `math.inf` none.
+            workflow: A workflow that is or was watched.
+            timeout: Time in seconds; 0 polls exactly once, `None` means the deadline of
+                the policy, `math.inf` no limit.
 
         Raises:
-            TimeoutError: The time is up; the ticket is watched on.
+            TimeoutError: The time is up; the workflow is still watched.
         """
         seconds = self._polling.deadline if timeout is None else timeout
-        if ticket.end is None:
+        if workflow.end is None:
             if seconds <= 0:
-                await self.ask_now(ticket)
+                await self.poll_now(workflow)
             else:
-                await self._listen(self._waits, ticket, seconds)
-        if ticket.end is None:
+                await self._wait_in(self._waiters, workflow, seconds)
+        if workflow.end is None:
             raise TimeoutError
-        return ticket.end
+        return workflow.end
 
-    async def ask_now(self, ticket: PendingWorkflow) -> None:
-        """Ask for *ticket* once, or join the poll of it that is under way.
+    async def poll_now(self, workflow: PendingWorkflow) -> None:
+        """Poll *workflow* once, or join the poll of it that is in flight.
 
         Only a pause of the host, its rate and the polls in flight are respected.
         """
-        if ticket.end is None:
-            self._check(ticket)
-            self._lanes.expedite(ticket)
+        if workflow.end is None:
+            self._check(workflow)
+            self._scheduler.expedite(workflow)
             self._feed()
-            await self._listen(self._glances, ticket, math.inf)
+            await self._wait_in(self._one_shot_waiters, workflow, math.inf)
 
     async def aclose(
         self, error_factory: Callable[[PendingWorkflow], BaseException]
     ) -> None:
-        """Stop asking; every wait that is open raises what *error_factory* makes."""
+        """Stop polling; every open wait raises what *error_factory* makes."""
         if self._closing is None:
             self._closing = error_factory
             self._stop()
@@ -280,72 +268,64 @@ class Poller:
 
     @property
     def _stopped(self) -> bool:
-        """Whether the engine asks no more."""
-        return self._closing is not None or self._crash is not None
+        """Whether the engine polls no more."""
+        return self._closing is not None or self.crash is not None
 
-    def _now(self) -> float:
-        """Return the time of the loop."""
-        if self._loop is None:
-            raise RuntimeError("the engine was not started")
-        return self._loop.time()
-
-    def _check(self, ticket: PendingWorkflow) -> None:
-        """Raise what keeps the engine from asking for *ticket*."""
-        if self._crash is not None:
-            raise RuntimeError("the polling engine crashed") from self._crash
+    def _check(self, workflow: PendingWorkflow) -> None:
+        """Raise if the engine cannot poll *workflow* any more."""
+        if self.crash is not None:
+            raise RuntimeError("the polling engine crashed") from self.crash
         if self._closing is not None:
-            raise self._closing(ticket)
+            raise self._closing(workflow)
 
-    async def _listen(
-        self, listeners: _Listeners, ticket: PendingWorkflow, seconds: float
+    async def _wait_in(
+        self, waiters: _Waiters, workflow: PendingWorkflow, seconds: float
     ) -> None:
-        """Wait at most *seconds* to be woken for *ticket*."""
-        self._check(ticket)
-        if not ticket.watched:
-            raise RuntimeError(f"{ticket.id} is not watched")
+        """Wait at most *seconds* to be woken for *workflow*."""
+        self._check(workflow)
+        if not workflow.watched:
+            raise RuntimeError(f"{workflow.id} is not watched")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
-        listeners.setdefault(ticket, set()).add(future)
-        alarm = None
+        waiters.setdefault(workflow, set()).add(future)
+        timer = None
         if seconds < math.inf:
-            alarm = loop.call_later(seconds, _release, future)
+            timer = loop.call_later(seconds, _release, future)
         try:
             await future
         finally:
-            if alarm is not None:
-                alarm.cancel()
-            siblings = listeners.get(ticket, set())
-            siblings.discard(future)
-            if not siblings:
-                listeners.pop(ticket, None)
-        if ticket.end is None:
-            self._check(ticket)
-            if not ticket.watched:
-                raise RuntimeError(f"{ticket.id} is no longer watched")
+            if timer is not None:
+                timer.cancel()
+            others = waiters.get(workflow, set())
+            others.discard(future)
+            if not others:
+                waiters.pop(workflow, None)
+        if workflow.end is None:
+            self._check(workflow)
 
-    def _wake(self, ticket: PendingWorkflow) -> None:
-        """Wake all who wait for *ticket*."""
-        for listeners in (self._waits, self._glances):
-            for future in listeners.pop(ticket, ()):
+    def _wake(self, workflow: PendingWorkflow) -> None:
+        """Wake all tasks that wait for *workflow*."""
+        for waiters in (self._waiters, self._one_shot_waiters):
+            for future in waiters.pop(workflow, ()):
                 _release(future)
 
     def _spawn(self, body: Callable[[], Coroutine[None, None, None]]) -> None:
         """Run *body* as a task of the engine."""
-        # In the context of nobody's call, which would outlive it and claim all polls.
+        # Not in the context of a caller: it would outlive the call and own all polls.
         context = self._context.copy()
         task = asyncio.get_running_loop().create_task(body(), context=context)
         self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._on_task_done)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        """Make the unexpected end of a *task* known to everybody."""
+    def _on_task_done(self, task: asyncio.Task[None]) -> None:
+        """Report the unexpected end of a *task* to every waiter."""
         self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()
         if not self._stopped:
-            self._crash = error or RuntimeError("a task of the engine was cancelled")
-            reason = type(self._crash).__name__
+            self.crash = error or RuntimeError("a task of the engine was cancelled")
+            reason = type(self.crash).__name__
             _log.error(
-                "the polling engine crashed: %s", reason, extra=log_extra(reason=reason)
+                "The polling engine crashed: %s", reason, extra=log_extra(reason=reason)
             )
             self._stop()
 
@@ -355,91 +335,91 @@ class Poller:
         self._queue.clear()
         for task in self._tasks:
             task.cancel()
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
-        for ticket in {**self._waits, **self._glances}:
-            self._wake(ticket)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for workflow in {**self._waiters, **self._one_shot_waiters}:
+            self._wake(workflow)
 
     async def _drive(self) -> None:
-        """Feed the workers whenever a lane is due."""
+        """Feed the workers whenever the time of a poll has come."""
         loop = asyncio.get_running_loop()
         while True:
-            self._nap = loop.create_future()
+            self._driver_sleep = loop.create_future()
             self._feed()
-            await self._nap
+            await self._driver_sleep
 
     def _feed(self, *, spare: int = 0) -> None:
-        """Hand all tickets that are due to workers.
+        """Give all polls whose time has come to workers.
 
         Args:
             spare: How many of the workers that are not idle look at the queue next.
         """
-        now = self._now()
+        now = self.now()
         if self._stopped:
             return
         if now < self._throttle.until:
-            self._lanes.defer(now, self._throttle.until)
+            self._scheduler.defer(now, self._throttle.until)
         else:
-            room = self._throttle.room(now, self._in_flight - self._busy)
-            tickets = self._lanes.take(now, room)
-            if tickets:
-                self._throttle.spend(now, len(tickets))
-                self._busy += len(tickets)
-                self._queue.extend(tickets)
-                for _ in tickets[spare:]:
-                    self._rouse()
-        self._set_alarm()
+            limit = self._throttle.available(now, self._in_flight - self._busy)
+            workflows = self._scheduler.take(now, limit)
+            if workflows:
+                self._throttle.consume(now, len(workflows))
+                self._busy += len(workflows)
+                self._queue.extend(workflows)
+                for _ in workflows[spare:]:
+                    self._wake_worker()
+        self._set_timer()
 
-    def _rouse(self) -> None:
-        """Get one more worker to look at the queue."""
+    def _wake_worker(self) -> None:
+        """Make one more worker look at the queue."""
         if self._idle:
             _release(self._idle.pop())
         else:
-            # As many workers as polls under way: their bound holds for both.
+            # No more workers than polls in flight: one limit bounds both.
             self._spawn(self._work)
 
-    def _next_alarm(self) -> float | None:
-        """Return when the driver has to look at the lanes next."""
-        opens = self._throttle.opens()
-        due = self._lanes.next_due()
-        if due is not None and due < self._throttle.until:
-            return due  # to be deferred, one lane after the other, not in a crowd
+    def _next_timer(self) -> float | None:
+        """Return when the driver must look at the lanes next."""
+        slot = self._throttle.next_slot()
+        poll_at = self._scheduler.next_poll_at()
+        if poll_at is not None and poll_at < self._throttle.until:
+            return poll_at  # deferred one lane after the other, not all in one turn
         if self._busy >= self._in_flight:
             return None
-        if self._lanes.urgent:
-            return opens
-        return due if due is None else max(due, opens)
+        if self._scheduler.urgent:
+            return slot
+        return poll_at if poll_at is None else max(poll_at, slot)
 
-    def _set_alarm(self) -> None:
-        """Wake the driver in time; an alarm that is too early stays."""
-        when = None if self._stopped else self._next_alarm()
+    def _set_timer(self) -> None:
+        """Wake the driver in time; a timer that is too early stays."""
+        when = None if self._stopped else self._next_timer()
         if when is None or self._loop is None:
             return
-        if self._alarm is not None:
-            if self._alarm_at <= when:
+        if self._timer is not None:
+            if self._timer_at <= when:
                 return
-            self._alarm.cancel()
-        # Kept here, for the handle of uvloop tells no time when it is due at once.
-        self._alarm_at = when
-        self._alarm = self._loop.call_at(when, self._ring)
+            self._timer.cancel()
+        # Kept here, because a handle of uvloop has no time if it runs at once.
+        self._timer_at = when
+        self._timer = self._loop.call_at(when, self._on_timer)
 
-    def _ring(self) -> None:
+    def _on_timer(self) -> None:
         """Wake the driver."""
-        self._alarm = None
-        _release(self._nap)
+        self._timer = None
+        _release(self._driver_sleep)
 
     async def _work(self) -> None:
-        """Ask for the tickets in the queue, one after another."""
+        """Poll the workflows in the queue, one after another."""
         while True:
             while self._queue:
-                ticket = self._queue.popleft()
-                answer = await self._ask(ticket)
+                workflow = self._queue.popleft()
+                answer = await self._poll(workflow)
                 self._busy -= 1
-                self._settle(ticket, answer)
-            await self._doze()
+                self._settle(workflow, answer)
+            await self._sleep()
 
-    def _doze(self) -> asyncio.Future[None]:
+    def _sleep(self) -> asyncio.Future[None]:
         """Return what a worker without work waits for."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if self._stopped:
@@ -448,51 +428,49 @@ class Poller:
             self._idle.append(future)
         return future
 
-    def _settle(self, ticket: PendingWorkflow, answer: Answer) -> None:
-        """Tell the lanes the *answer*, and everybody what follows from it."""
-        now = self._now()
+    def _settle(self, workflow: PendingWorkflow, answer: Answer) -> None:
+        """Pass the *answer* to the scheduler, and wake the tasks that it concerns."""
+        now = self.now()
         self.polls += 1
-        ticket.polls += 1
+        workflow.polls += 1
         if isinstance(answer, PollFailed):
-            self._note_miss(now, answer)
+            self._note_failed(now, answer)
         elif self._failures:
             self._recover(now)
-        end = self._lanes.answered(ticket, now, answer)
+        end = self._scheduler.answered(workflow, now, answer)
         if end is not None:
-            self._conclude(ticket, end)
-        for future in self._glances.pop(ticket, ()):
+            self._conclude(workflow, end)
+        for future in self._one_shot_waiters.pop(workflow, ()):
             _release(future)
         self._feed(spare=1)
 
-    def _conclude(self, ticket: PendingWorkflow, end: Ended) -> None:
-        """Make the *end* of the wait for *ticket* known."""
-        ticket.end = end
-        ticket.status = end.status or ticket.status
-        self.finished += 1
+    def _conclude(self, workflow: PendingWorkflow, end: Ended) -> None:
+        """Keep the *end* of the wait for *workflow* and report it."""
+        workflow.end = end
+        workflow.status = end.status or workflow.status
         try:
             if self._on_finish is not None:
-                self._on_finish(ticket)
+                self._on_finish(workflow)
         finally:
-            self._wake(ticket)
+            self._wake(workflow)
 
-    def _note_miss(self, now: float, answer: PollFailed) -> None:
-        """Count a missed poll; an outage is a run of failed ones over all lanes."""
-        self.missed += 1
+    def _note_failed(self, now: float, answer: PollFailed) -> None:
+        """Count a failed poll; a definite answer shows that the host is there."""
         self.pause(answer.pause)
         if answer.kind == "failed":
-            self._fail(now, answer.error)
+            self._count_failure(now, answer.error)
         elif self._failures:
             self._recover(now)
 
-    def _fail(self, now: float, error: Exception) -> None:
-        """Count a failed poll, and say so once there are too many in a row."""
+    def _count_failure(self, now: float, error: Exception) -> None:
+        """Count a failed poll, and report an outage once there are too many in a row."""
         if not self._failures:
-            self._out_since = now
+            self._outage_since = now
         self._failures += 1
         if self._failures == OUTAGE_THRESHOLD and self._on_outage is not None:
-            self._on_outage(error, self._failures, now - self._out_since)
+            self._on_outage(error, self._failures, now - self._outage_since)
         if self._failures >= OUTAGE_THRESHOLD:
-            self._complain(
+            self._warn_rate_limited(
                 now,
                 "%d polls failed in a row, the last one with %s",
                 self._failures,
@@ -500,12 +478,12 @@ class Poller:
             )
 
     def _recover(self, now: float) -> None:
-        """Count failed polls from zero again; too many of them were an outage."""
+        """Count failed polls from zero again; report the end of an outage."""
         failures, self._failures = self._failures, 0
         if failures < OUTAGE_THRESHOLD:
             return
-        seconds = now - self._out_since
-        if self._complained >= self._out_since:
+        seconds = now - self._outage_since
+        if self._warned_at >= self._outage_since:
             _log.info(
                 "The host answers again, after %d polls failed in a row in %.0f s",
                 failures,
@@ -515,13 +493,13 @@ class Poller:
         if self._on_outage is not None:
             self._on_outage(None, failures, seconds)
 
-    def _surprised(self, account: Hashable) -> None:
-        """Tell of a surprise, once the lanes are through with it."""
-        if self._on_surprise is not None:
-            asyncio.get_running_loop().call_soon(self._on_surprise, account)
+    def _reordered(self, account: Hashable) -> None:
+        """Report a lane out of order, once the scheduler has dealt with it."""
+        if self._on_reorder is not None:
+            asyncio.get_running_loop().call_soon(self._on_reorder, account)
 
-    def _complain(self, now: float, message: str, *facts: object) -> None:
-        """Warn about the host, but not all the time."""
-        if now - self._complained >= WARNING_INTERVAL:
-            self._complained = now
-            _log.warning(message, *facts, extra=log_extra(failures=self._failures))
+    def _warn_rate_limited(self, now: float, message: str, *values: object) -> None:
+        """Log a warning about the host, at most one in `WARNING_INTERVAL`."""
+        if now - self._warned_at >= WARNING_INTERVAL:
+            self._warned_at = now
+            _log.warning(message, *values, extra=log_extra(failures=self._failures))

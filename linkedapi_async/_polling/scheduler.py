@@ -1,8 +1,8 @@
-"""Whom to ask next, and when: pure, told the time, without a socket or a clock.
+"""Which workflow to poll next, and when: pure, without a socket or a clock.
 
 One lane per account. The order of a lane is a belief, never a condition: whatever the
-true order is, every ticket of a lane is asked again within *tail* seconds times the
-number of tickets that wait in it. Times are monotonic seconds.
+true order is, every workflow of a lane is polled again within `queued_interval` seconds
+times the number of workflows that wait in it. Times are monotonic seconds.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
 
 from linkedapi_async._polling.answers import Answer, Ended, PollFailed, StillRunning
-from linkedapi_async._polling.lane import Lane, PendingWorkflow, RepeatedError, strike
+from linkedapi_async._polling.lane import NEVER, Lane, PendingWorkflow
 from linkedapi_async._polling.webhook_health import STRETCH, WebhookHealth
 
 
@@ -25,33 +25,34 @@ if TYPE_CHECKING:
 
 
 LaneState: TypeAlias = Literal["head", "tail", "unordered", "paused"]
-"""What a ticket does: it is next, waits behind, in no known order, or for an account."""
+"""The state of a pending workflow: next in order, behind the next one, in a lane of
+unknown order, or of an account that cannot work."""
 
 OFF_HOURS: Final = "outsideWorkingHours"
-"""The reason of a pending workflow that makes its lane rest."""
+"""The reason of a pending workflow that slows its lane down."""
 
-SAMPLE: Final = 4096
-"""Of how many finishes the lateness is kept."""
+MAX_DELAYS: Final = 4096
+"""How many detection delays are kept, the latest ones."""
 
 RECOVERY: Final = 3
-"""How many finishes in order make a lane ordered again."""
+"""How many ends in order make a lane ordered again."""
 
 
 class PollScheduler:
     """All lanes of a session, over one heap of lanes.
 
-    Take tickets with `take`, ask for them, and say with `answered` what came. A lane
-    has at most one poll under way, apart from those that `expedite` asked for.
+    Take workflows with `take`, poll them, and pass each answer to `answered`. A lane
+    has at most one poll in flight, apart from those that `expedite` caused.
     """
 
     def __init__(
         self,
         polling: Polling,
         rng: random.Random,
-        on_surprise: Callable[[Hashable], None] | None = None,
+        on_reorder: Callable[[Hashable], None] | None = None,
     ) -> None:
         self._polling = polling
-        self._on_surprise = on_surprise
+        self._on_reorder = on_reorder
         self._rng = rng
         self._lanes: dict[Hashable, Lane] = {}
         self._heap: list[tuple[float, int, Lane]] = []
@@ -60,143 +61,147 @@ class PollScheduler:
         self._size = 0
         self._held: set[Hashable] = set()
         # An API that never says "pending" calls all of a queue "running".
-        self._running_tells = False
+        self._running_is_exact = False
         self._alternates = (
             2 * polling.max_interval * (1 + polling.jitter) <= polling.queued_interval
         )
-        self._trust: WebhookHealth | None = None
-        self.surprises = 0
-        """How often a workflow of an ordered lane ran or finished out of turn."""
-        self.lateness: deque[float] = deque(maxlen=SAMPLE)
-        """How late, in seconds, the last finishes can have been noticed at most."""
+        self._webhook_health: WebhookHealth | None = None
+        self.out_of_order = 0
+        """How often a workflow of an ordered lane ran or ended out of order."""
+        self.detection_delays: deque[float] = deque(maxlen=MAX_DELAYS)
+        """Upper bounds, in seconds, of how late the last ends were noticed."""
 
     def __len__(self) -> int:
-        """Return how many tickets wait."""
+        """Return how many workflows wait."""
         return self._size
 
-    def add(self, ticket: PendingWorkflow, now: float, *, ordered: bool = True) -> None:
-        """Wait for *ticket*.
+    def add(
+        self, workflow: PendingWorkflow, now: float, *, ordered: bool = True
+    ) -> None:
+        """Wait for *workflow*.
 
         Args:
-            ticket: A ticket that was never added before.
+            workflow: A workflow that was never added before.
             now: The time.
-            ordered: Whether the server took it after all others of its account that
+            ordered: Whether the server accepted it after all others of its account that
                 were added. If not, its lane is unordered from now on.
         """
-        lane = self._lanes.get(ticket.account)
+        lane = self._lanes.get(workflow.account)
         if lane is None:
-            lane = self._lanes[ticket.account] = Lane(ticket.account, ordered)
-        lane.enter(ticket, ordered=ordered)
-        if ordered:  # an attached one may have finished long ago
-            ticket.unfinished_at = now
+            lane = self._lanes[workflow.account] = Lane(workflow.account, ordered)
+        lane.enter(workflow, ordered=ordered)
+        if ordered:  # an attached one may have ended long ago
+            workflow.unfinished_at = now
         self._size += 1
         if not ordered:
             lane.lose_order(now)
         elif lane.ordered and lane.size == 1:
             self._start_head(lane, now)
         elif lane.ordered and lane.size == 2:  # noqa: PLR2004  # the tail begins
-            lane.tail_due = now + self._tail_wait(lane)
+            lane.tail_poll_at = now + self._tail_wait(lane)
         self._schedule(lane)
 
-    def remove(self, ticket: PendingWorkflow, now: float) -> None:
-        """Wait no longer for *ticket*, which may have left already."""
-        lane = ticket._lane
+    def remove(self, workflow: PendingWorkflow, now: float) -> None:
+        """Wait no longer for *workflow*, which may have left already."""
+        lane = workflow.lane
         if lane is None:
             return
-        was_head, was_asking = lane.head is ticket, lane.asking is ticket
-        if self._leave(lane, ticket):
+        was_head, was_in_flight = lane.head is workflow, lane.in_flight is workflow
+        if self._leave(lane, workflow):
             return
         if lane.ordered and was_head:
             lane.promote(now)
             self._start_head(lane, now)
-        elif was_asking and not lane.ordered:
+        elif was_in_flight and not lane.ordered:
             self._pace(lane, now)
         self._schedule(lane)
 
     def hold(self, account: Hashable, now: float) -> None:
-        """Ask for an account that cannot work no more often than for a tail."""
+        """Poll an account that cannot work no more often than a tail."""
         self._held.add(account)
         lane = self._lanes.get(account)
         if lane is not None:
-            lane.head_due = max(lane.head_due, now + self._polling.tail_wait(self._rng))
+            lane.head_poll_at = max(
+                lane.head_poll_at, now + self._polling.tail_wait(self._rng)
+            )
 
     def release(self, account: Hashable, now: float) -> None:
-        """Ask at full cadence again."""
+        """Poll an account at full cadence again."""
         self._held.discard(account)
         lane = self._lanes.get(account)
         if lane is not None:
-            lane.step = 2
-            due = now + self._polling.wait(2, self._rng)
-            lane.head_due = min(lane.head_due, due)
+            lane.poll_number = 2
+            poll_at = now + self._polling.wait(2, self._rng)
+            lane.head_poll_at = min(lane.head_poll_at, poll_at)
             self._schedule(lane)
 
     def listen(self) -> None:
-        """Expect to be told by events; nothing changes until they prove healthy."""
-        self._trust = self._trust or WebhookHealth()
+        """Expect webhook events; nothing changes until they prove healthy."""
+        self._webhook_health = self._webhook_health or WebhookHealth()
 
     def stop_listening(self, now: float) -> None:
         """Expect no more events."""
-        if self._trust is not None and self._trust.earned:
-            self._wake_up(now)
-        self._trust = None
+        if self._webhook_health is not None and self._webhook_health.earned:
+            self._resume_polling(now)
+        self._webhook_health = None
 
-    def announced(self, ticket: PendingWorkflow, now: float) -> None:
-        """Let *ticket* go, for an event has told how it ended."""
-        lane = ticket._lane
+    def event_finished(self, workflow: PendingWorkflow, now: float) -> None:
+        """Let *workflow* go, because an event reported how it ended."""
+        lane = workflow.lane
         if lane is not None:
-            self._finished(lane, ticket, now, told=True)
+            self._finished(lane, workflow, now, by_event=True)
             if lane.size:
                 self._schedule(lane)
 
-    def expect(self, ticket: PendingWorkflow) -> None:
-        """Ask for *ticket* at once: an event has told that it ended, but not how."""
-        lane = ticket._lane
+    def expect_end(self, workflow: PendingWorkflow) -> None:
+        """Poll *workflow* at once: an event reported that it ended, but not how."""
+        lane = workflow.lane
         if lane is not None:
-            self._told()
-            # Should the poll fail, its lane is asked at full cadence.
-            lane.hinted = lane.wary = True
-            self.expedite(ticket)
+            self._event_first()
+            # Should the poll fail, the lane is polled at full cadence.
+            lane.expects_end = lane.distrusts_events = True
+            self.expedite(workflow)
 
-    def begun(self, ticket: PendingWorkflow, now: float) -> None:
-        """Take an event's word that *ticket* runs: what ran before it has ended."""
-        lane = ticket._lane
+    def event_started(self, workflow: PendingWorkflow, now: float) -> None:
+        """Note an event that *workflow* runs: the one before it has ended."""
+        lane = workflow.lane
         if lane is None:
             return
-        self._told()
-        ticket.status = "running"
-        lane.runner = ticket
+        self._event_first()
+        workflow.status = "running"
+        lane.running = workflow
         if not lane.ordered:
             lane.follow_runner()
-        elif lane.head is not ticket:
+        elif lane.head is not workflow:
             self._expect_head(lane, now)
             self._schedule(lane)
 
-    def confirm(self, workflow_id: str) -> None:
-        """Take the event of a finish that a poll may have been ahead of."""
-        account = self._trust and self._trust.confirm(workflow_id)
+    def event_confirmed(self, workflow_id: str) -> None:
+        """Note the event of an end that a poll may have found first."""
+        account = self._webhook_health and self._webhook_health.confirm(workflow_id)
         lane = self._lanes.get(account)
         if lane is not None:
-            lane.wary = False
+            lane.distrusts_events = False
 
-    def expedite(self, ticket: PendingWorkflow) -> None:
-        """Ask *ticket* as soon as possible, unless a poll of it is under way."""
-        if ticket._lane is not None and not ticket.asking and not ticket._urgent:
-            ticket._urgent = True
-            self._urgent.append(ticket)
+    def expedite(self, workflow: PendingWorkflow) -> None:
+        """Poll *workflow* as soon as possible, unless a poll of it is in flight."""
+        if workflow.lane is not None and not workflow.in_flight and not workflow.urgent:
+            workflow.urgent = True
+            self._urgent.append(workflow)
 
     @property
     def urgent(self) -> bool:
-        """Whether `take` may have somebody to be asked before all that are due."""
+        """Whether `take` may return a workflow before its time, because of `expedite`."""
         return bool(self._urgent)
 
-    def next_due(self) -> float | None:
-        """Return when a lane may be due next, or `None` if there is none."""
+    def next_poll_at(self) -> float | None:
+        """Return when to call `take` next, or `None` if there is nothing to poll."""
         return self._heap[0][0] if self._heap else None
 
     def counts_by_state(self) -> dict[LaneState, int]:
-        """Return how many tickets wait in which state of their lane.
+        """Return how many workflows wait in which state of their lane.
 
-        Any thread may ask; the numbers are those of about now.
+        Callable from any thread; the numbers are approximately those of now.
         """
         counts: dict[LaneState, int] = dict.fromkeys(get_args(LaneState), 0)
         for lane in list(self._lanes.values()):
@@ -210,177 +215,184 @@ class PollScheduler:
         return counts
 
     def take(self, now: float, limit: int) -> list[PendingWorkflow]:
-        """Return at most *limit* tickets that are to be asked now."""
+        """Return at most *limit* workflows to poll now."""
         taken: list[PendingWorkflow] = []
         while self._urgent and len(taken) < limit:
-            ticket = self._urgent.popleft()
-            if ticket._urgent and ticket._lane is not None:
-                ticket._lane.asked(ticket)
-                taken.append(ticket)
+            workflow = self._urgent.popleft()
+            if workflow.urgent and workflow.lane is not None:
+                workflow.lane.begin_poll(workflow)
+                taken.append(workflow)
         while len(taken) < limit and (lane := self._pop(now)):
             chosen = self._choose(lane, now)
-            if chosen is None or chosen.asking:
+            if chosen is None or chosen.in_flight:
                 self._schedule(lane)
             else:
-                lane.asking = chosen
-                lane.asked(chosen)
+                lane.in_flight = chosen
+                lane.begin_poll(chosen)
                 taken.append(chosen)
         return taken
 
     def defer(self, now: float, until: float) -> None:
-        """Move all lanes that are due by *now* behind *until*, spread by chance."""
+        """Move all polls planned by *now* behind *until*, spread at random."""
         while lane := self._pop(now):
-            spread = self._polling.wait(max(lane.step, 2), self._rng)
-            due = until + self._rng.random() * spread
-            lane.head_due = max(lane.head_due, due)
-            lane.tail_due = max(lane.tail_due, due)
+            spread = self._polling.wait(max(lane.poll_number, 2), self._rng)
+            poll_at = until + self._rng.random() * spread
+            lane.head_poll_at = max(lane.head_poll_at, poll_at)
+            lane.tail_poll_at = max(lane.tail_poll_at, poll_at)
             self._schedule(lane)
 
     def answered(
-        self, ticket: PendingWorkflow, now: float, answer: Answer
+        self, workflow: PendingWorkflow, now: float, answer: Answer
     ) -> Ended | None:
         """Take the *answer* to a poll; return how the wait ended, if it did."""
-        ticket.asking = False
-        lane = ticket._lane
+        workflow.in_flight = False
+        lane = workflow.lane
         if lane is None:
             return None
-        paced = lane.asking is ticket
+        paced = lane.in_flight is workflow
         if paced:
-            lane.asking = None
+            lane.in_flight = None
         end: Ended | None = None
         if isinstance(answer, StillRunning):
-            self._waiting(lane, ticket, now, answer, paced=paced)
+            self._still_running(lane, workflow, now, answer, paced=paced)
         elif isinstance(answer, Ended):
             end = answer
-            self._finished(lane, ticket, now)
+            self._finished(lane, workflow, now)
         else:
-            end = self._missed(lane, ticket, now, answer, paced=paced)
+            end = self._poll_failed(lane, workflow, now, answer, paced=paced)
         if lane.size:
             self._schedule(lane)
         return end
 
-    def _told(self) -> None:
-        """Trust the events more, for they were first."""
-        if self._trust is not None:
-            self._trust.told()
+    def _event_first(self) -> None:
+        """Trust the events more, because one came before a poll."""
+        if self._webhook_health is not None:
+            self._webhook_health.event_first()
 
     def _calm(self, lane: Lane) -> bool:
         """Return whether *lane* may rely on events."""
-        return self._trust is not None and self._trust.earned and not lane.wary
+        health = self._webhook_health
+        return health is not None and health.earned and not lane.distrusts_events
 
-    def _long_wait(self, trust: WebhookHealth) -> float:
-        """Return how long a head is left alone whose end an event will tell."""
+    def _long_wait(self, health: WebhookHealth) -> float:
+        """Return the wait for a head whose end an event will report."""
         polling = self._polling
-        return polling.tail_wait(self._rng) * trust.stretch(polling.queued_interval)
+        stretch = health.poll_stretch(polling.queued_interval)
+        return polling.tail_wait(self._rng) * stretch
 
     def _tail_wait(self, lane: Lane) -> float:
-        if self._trust is not None and self._calm(lane):
-            return self._long_wait(self._trust) * STRETCH
+        """Return the time in seconds before the next poll of the tail of *lane*."""
+        if self._webhook_health is not None and self._calm(lane):
+            return self._long_wait(self._webhook_health) * STRETCH
         return self._polling.tail_wait(self._rng)
 
     def _expect_head(self, lane: Lane, now: float) -> None:
-        """Ask the head soon, unless the event that tells of it comes before."""
-        lane.hinted = True
-        lane.head_due = min(lane.head_due, now + self._polling.wait(2, self._rng))
+        """Poll the head soon, unless the event of its end comes before."""
+        lane.expects_end = True
+        poll_at = now + self._polling.wait(2, self._rng)
+        lane.head_poll_at = min(lane.head_poll_at, poll_at)
 
-    def _judge(
-        self, lane: Lane, ticket: PendingWorkflow, now: float, *, told: bool
+    def _judge_events(
+        self, lane: Lane, workflow: PendingWorkflow, now: float, *, by_event: bool
     ) -> None:
-        """Draw from a finish what it says about the events."""
-        trust = self._trust
-        if trust is None:
+        """Update the trust in events from the end of *workflow*."""
+        health = self._webhook_health
+        if health is None:
             return
-        if told:
-            trust.told()
-            if lane.head is ticket and lane.promoted_at > -math.inf:
-                trust.took(now - lane.promoted_at)
-        elif not lane.hinted:
-            trust.doubt(ticket.id, lane.account, now)
-        lane.wary = not told and not lane.hinted
-        lane.hinted = False
-        if trust.settle(now):
-            self._wake_up(now)
+        if by_event:
+            health.event_first()
+            if lane.head is workflow and lane.promoted_at > -math.inf:
+                health.observe_duration(now - lane.promoted_at)
+        elif not lane.expects_end:
+            health.poll_first(workflow.id, lane.account, now)
+        lane.distrusts_events = not by_event and not lane.expects_end
+        lane.expects_end = False
+        if health.settle(now):
+            self._resume_polling(now)
 
-    def _wake_up(self, now: float) -> None:
-        """Ask for all lanes at full cadence again, spread by chance."""
+    def _resume_polling(self, now: float) -> None:
+        """Poll all lanes at full cadence again, spread at random."""
         for lane in self._lanes.values():
-            due = now + self._rng.random() * self._polling.max_interval
-            lane.head_due = min(lane.head_due, due)
+            poll_at = now + self._rng.random() * self._polling.max_interval
+            lane.head_poll_at = min(lane.head_poll_at, poll_at)
             if lane.ordered and lane.size > 1:
-                due = now + self._polling.tail_wait(self._rng)
-                lane.tail_due = min(lane.tail_due, due)
+                poll_at = now + self._polling.tail_wait(self._rng)
+                lane.tail_poll_at = min(lane.tail_poll_at, poll_at)
             self._schedule(lane)
 
     def _promote(self, lane: Lane, now: float) -> None:
-        """Turn to the new head: ask it at once, unless events will tell."""
+        """Turn to the new head: poll it at once, unless events can be relied on."""
         lane.promote(now)
         if self._calm(lane):
             self._start_head(lane, now)
 
-    def _leave(self, lane: Lane, ticket: PendingWorkflow) -> bool:
-        """Take *ticket* out of *lane*; return whether the lane is empty now."""
-        lane.leave(ticket)
+    def _leave(self, lane: Lane, workflow: PendingWorkflow) -> bool:
+        """Take *workflow* out of *lane*; return whether the lane is empty now."""
+        lane.leave(workflow)
         self._size -= 1
         if lane.size == 0:
-            lane._unlink()
+            lane.unlink()
             del self._lanes[lane.account]
         return lane.size == 0
 
     def _schedule(self, lane: Lane) -> None:
-        """See to it that the heap looks at *lane* when it is due.
+        """Put *lane* into the heap for its next poll.
 
-        A heap entry that is too early stays: it is corrected when it comes up.
+        An entry that is too early stays: it is corrected when it comes up.
         """
-        if lane.asking is None:
-            due = min(lane.head_due, lane.tail_due)
-            if due < lane.wake:
-                lane.wake = due
+        if lane.in_flight is None:
+            poll_at = min(lane.head_poll_at, lane.tail_poll_at)
+            if poll_at < lane.wake_at:
+                lane.wake_at = poll_at
                 self._pushes += 1
-                heappush(self._heap, (due, self._pushes, lane))
+                heappush(self._heap, (poll_at, self._pushes, lane))
 
     def _pop(self, now: float) -> Lane | None:
-        """Return the next lane that is due and not being asked."""
+        """Return the next lane whose time has come and that has no poll in flight."""
         heap = self._heap
         while heap and heap[0][0] <= now:
-            wake, _, lane = heappop(heap)
-            if wake != lane.wake:
+            wake_at, _, lane = heappop(heap)
+            if wake_at != lane.wake_at:
                 continue
-            lane.wake = math.inf
-            if lane.size and lane.asking is None:
-                if min(lane.head_due, lane.tail_due) <= now:
+            lane.wake_at = math.inf
+            if lane.size and lane.in_flight is None:
+                if min(lane.head_poll_at, lane.tail_poll_at) <= now:
                     return lane
                 self._schedule(lane)
         return None
 
     def _choose(self, lane: Lane, now: float) -> PendingWorkflow | None:
-        """Return whom to ask in a *lane* that is due; set the timer that fired.
+        """Return which workflow of *lane* to poll; reset the timer that fired.
 
-        The timer of a head waits for the answer, unless somebody expedited it.
+        The timer of a head is set by the answer, unless its poll is in flight already.
         """
         head = lane.head
-        if lane.ordered and lane.tail_due < lane.head_due:
-            lane.tail_due = now + self._tail_wait(lane)
-            return lane.longest_unasked(head)
+        if lane.ordered and lane.tail_poll_at < lane.head_poll_at:
+            lane.tail_poll_at = now + self._tail_wait(lane)
+            return lane.longest_unpolled(head)
         if lane.ordered or lane.head_turn or lane.size == 1:
             lane.head_turn = False
             chosen: PendingWorkflow | None = head
         else:
             # A likely head gets every second poll, and no turn of the others.
-            likely = lane.streak > 0 or (self._running_tells and lane.runner is head)
-            lane.head_turn = likely and self._alternates and not lane.rest
-            chosen = lane.longest_unasked(head if lane.head_turn else None)
-        if chosen is None or chosen.asking:
-            lane.head_due = now + self._polling.wait(max(lane.step, 2), self._rng)
+            likely = lane.streak > 0 or (
+                self._running_is_exact and lane.running is head
+            )
+            lane.head_turn = likely and self._alternates and not lane.off_hours
+            chosen = lane.longest_unpolled(head if lane.head_turn else None)
+        if chosen is None or chosen.in_flight:
+            wait = self._polling.wait(max(lane.poll_number, 2), self._rng)
+            lane.head_poll_at = now + wait
         return chosen
 
     def _start_head(self, lane: Lane, now: float) -> None:
         """Begin the cadence of a head that starts to run about *now*."""
-        if self._trust is not None and self._calm(lane):
-            wait = self._long_wait(self._trust)
+        if self._webhook_health is not None and self._calm(lane):
+            wait = self._long_wait(self._webhook_health)
         else:
             wait = self._polling.wait(1, self._rng)
-        lane.head_due = now + wait
-        lane.step = 2
+        lane.head_poll_at = now + wait
+        lane.poll_number = 2
 
     def _pace(self, lane: Lane, now: float) -> None:
         """Set the timer of the head, or of the whole of an unordered *lane*.
@@ -390,164 +402,169 @@ class PollScheduler:
         polling, rng = self._polling, self._rng
         if self._held and lane.account in self._held:
             wait = polling.tail_wait(rng)
-        elif self._trust is not None and self._calm(lane):
-            wait = self._long_wait(self._trust)
-        elif lane.rest:
-            wait = polling.slow_wait(lane.rest, rng)
-        elif lane.step == 0:
-            # It was asked on promotion already, which is worth a longer first wait.
+        elif self._webhook_health is not None and self._calm(lane):
+            wait = self._long_wait(self._webhook_health)
+        elif lane.off_hours:
+            wait = polling.slow_wait(lane.off_hours, rng)
+        elif lane.poll_number == 0:
+            # It was polled on promotion already, which is worth a longer first wait.
             first = polling.wait(1, rng) * polling.growth
             wait = min(max(first, polling.wait(2, rng)), polling.queued_interval)
-            lane.step = 2
+            lane.poll_number = 2
         else:
-            wait = polling.wait(lane.step, rng)
-            if lane.ordered or lane.unasked is None:
-                lane.step += 1
-        lane.head_due = max(lane.head_due, now + wait)
+            wait = polling.wait(lane.poll_number, rng)
+            if lane.ordered or lane.last_unpolled is None:
+                lane.poll_number += 1
+        lane.head_poll_at = max(lane.head_poll_at, now + wait)
 
-    def _rest(self, lane: Lane, now: float, answer: StillRunning) -> None:
-        """Slow down a *lane* that is outside working hours, wake up any other."""
+    def _note_off_hours(self, lane: Lane, now: float, answer: StillRunning) -> None:
+        """Slow down a *lane* outside working hours, speed up any other."""
         if answer.status == "pending" and answer.reason == OFF_HOURS:
-            lane.rest += 1
-        elif lane.rest:
-            lane.rest = 0
-            lane.step = 2
-            lane.head_due = now
+            lane.off_hours += 1
+        elif lane.off_hours:
+            lane.off_hours = 0
+            lane.poll_number = 2
+            lane.head_poll_at = now
 
-    def _waiting(
+    def _still_running(
         self,
         lane: Lane,
-        ticket: PendingWorkflow,
+        workflow: PendingWorkflow,
         now: float,
         answer: StillRunning,
         *,
         paced: bool,
     ) -> None:
-        """Go on waiting for *ticket*."""
-        ticket.status = answer.status
-        ticket.unfinished_at = now
-        ticket._unknown = lane.refused = None
+        """Go on waiting for *workflow*."""
+        workflow.status = answer.status
+        workflow.unfinished_at = now
+        workflow.unknown = lane.refused = NEVER
         if answer.status == "running":
-            lane.runner = ticket
-        elif lane.runner is ticket:
-            lane.runner = None
-        self._running_tells = self._running_tells or answer.status == "pending"
+            lane.running = workflow
+        elif lane.running is workflow:
+            lane.running = None
+        self._running_is_exact = self._running_is_exact or answer.status == "pending"
         if not lane.ordered:
-            if self._running_tells:
+            if self._running_is_exact:
                 lane.follow_runner()
             if paced:
-                self._rest(lane, now, answer)
+                self._note_off_hours(lane, now, answer)
                 self._pace(lane, now)
-        elif ticket is not lane.head:
-            self._doubt_head(lane, now)
+        elif workflow is not lane.head:
+            self._check_head(lane, now)
         elif self._contradicted(lane):
-            self._surprise(lane, now)
+            self._reorder(lane, now)
         else:
-            self._rest(lane, now, answer)
+            self._note_off_hours(lane, now, answer)
             self._pace(lane, now)
 
-    def _doubt_head(self, lane: Lane, now: float) -> None:
-        """Ask the head at once if another ticket is running.
+    def _check_head(self, lane: Lane, now: float) -> None:
+        """Poll the head at once if another workflow is running.
 
-        The head may just have finished: it is the one to say whether the order holds.
+        The head may just have ended: its answer decides whether the order holds.
         """
-        if self._running_tells and lane.runner not in (None, lane.head):
-            lane.head_due = min(lane.head_due, now)
+        if self._running_is_exact and lane.running not in (None, lane.head):
+            lane.head_poll_at = min(lane.head_poll_at, now)
 
     def _contradicted(self, lane: Lane) -> bool:
-        """Return whether the head waits though one behind it runs or has finished."""
-        return lane.overtaken is not None or (
-            self._running_tells and lane.runner not in (None, lane.head)
+        """Return whether the head waits though one behind it runs or has ended."""
+        return lane.passed_by is not None or (
+            self._running_is_exact and lane.running not in (None, lane.head)
         )
 
-    def _surprise(self, lane: Lane, now: float) -> None:
+    def _reorder(self, lane: Lane, now: float) -> None:
         """Give up the belief in the order of *lane*."""
-        self.surprises += 1
-        if self._on_surprise is not None:
-            self._on_surprise(lane.account)
+        self.out_of_order += 1
+        if self._on_reorder is not None:
+            self._on_reorder(lane.account)
         lane.lose_order(now + self._polling.wait(2, self._rng))
-        if self._running_tells:
+        if self._running_is_exact:
             lane.follow_runner()
 
     def _finished(
-        self, lane: Lane, ticket: PendingWorkflow, now: float, *, told: bool = False
+        self,
+        lane: Lane,
+        workflow: PendingWorkflow,
+        now: float,
+        *,
+        by_event: bool = False,
     ) -> None:
-        """Let *ticket* go and turn to the next."""
-        in_turn = lane.head is ticket
-        since = ticket.unfinished_at
-        if in_turn and lane.ordered:
+        """Let *workflow* go and turn to the next."""
+        in_order = lane.head is workflow
+        since = workflow.unfinished_at
+        if in_order and lane.ordered:
             since = max(since, lane.promoted_at)
-        if since > -math.inf and not told:
-            ticket.late = now - since
-            self.lateness.append(ticket.late)
-        self._judge(lane, ticket, now, told=told)
-        moved = lane.moved is ticket
-        if self._leave(lane, ticket):
+        if since > -math.inf and not by_event:
+            workflow.detection_delay = now - since
+            self.detection_delays.append(workflow.detection_delay)
+        self._judge_events(lane, workflow, now, by_event=by_event)
+        promoted = lane.promoted_runner is workflow
+        if self._leave(lane, workflow):
             return
-        lane.refused = None
-        lane.rest = 0
+        lane.refused = NEVER
+        lane.off_hours = 0
         if not lane.ordered:
-            self._finished_unordered(lane, now, in_turn=in_turn, moved=moved)
-        elif in_turn:
+            self._finished_unordered(lane, now, in_order=in_order, promoted=promoted)
+        elif in_order:
             self._promote(lane, now)
         else:
-            lane.overtaken = max(ticket._place, lane.overtaken or 0)
-            if told:
+            lane.passed_by = max(workflow.position, lane.passed_by or 0)
+            if by_event:
                 self._expect_head(lane, now)
             else:
-                lane.head_due = now
+                lane.head_poll_at = now
 
     def _finished_unordered(
-        self, lane: Lane, now: float, *, in_turn: bool, moved: bool
+        self, lane: Lane, now: float, *, in_order: bool, promoted: bool
     ) -> None:
-        """Count the finishes in order; ask the next ticket at once."""
-        if not in_turn:
+        """Count the ends in order; poll the next workflow at once."""
+        if not in_order:
             lane.streak = 0
-        elif not moved:
+        elif not promoted:
             lane.streak += 1
-        lane.step = 2
-        if self._trust is not None and self._calm(lane):
-            lane.head_due = now + self._long_wait(self._trust)
+        lane.poll_number = 2
+        if self._webhook_health is not None and self._calm(lane):
+            lane.head_poll_at = now + self._long_wait(self._webhook_health)
         else:
-            lane.head_due = now
+            lane.head_poll_at = now
         lane.head_turn = True
         if lane.streak >= RECOVERY:
             lane.ordered = True
             self._promote(lane, now)
             if lane.size > 1:
-                lane.tail_due = now + self._tail_wait(lane)
+                lane.tail_poll_at = now + self._tail_wait(lane)
 
-    def _missed(
+    def _poll_failed(
         self,
         lane: Lane,
-        ticket: PendingWorkflow,
+        workflow: PendingWorkflow,
         now: float,
         answer: PollFailed,
         *,
         paced: bool,
     ) -> Ended | None:
-        """Go on waiting for *ticket*, unless a definite error was repeated enough.
+        """Go on waiting for *workflow*, unless a definite error was repeated enough.
 
-        A refused token concerns the whole account, an unknown id one ticket.
+        A refused token concerns the whole account, an unknown id one workflow.
         """
-        strikes: RepeatedError | None = None
+        repeated = NEVER
         if answer.kind == "refused":
-            strikes = lane.refused = strike(lane.refused, now)
+            repeated = lane.refused = lane.refused.again(now)
         elif answer.kind == "unknown":
-            strikes = ticket._unknown = strike(ticket._unknown, now)
-        if strikes and strikes.enough(now):
-            self._give_up(lane, ticket, now, paced=paced)
+            repeated = workflow.unknown = workflow.unknown.again(now)
+        if repeated.enough(now):
+            self._give_up(lane, workflow, now, paced=paced)
             return Ended(answer.error)
-        if lane.head is ticket if lane.ordered else paced:
+        if lane.head is workflow if lane.ordered else paced:
             self._pace(lane, now)
         return None
 
     def _give_up(
-        self, lane: Lane, ticket: PendingWorkflow, now: float, *, paced: bool
+        self, lane: Lane, workflow: PendingWorkflow, now: float, *, paced: bool
     ) -> None:
-        """Let *ticket* go, which says nothing about the order of the lane."""
-        was_head = lane.head is ticket
-        if self._leave(lane, ticket):
+        """Let *workflow* go, which says nothing about the order of the lane."""
+        was_head = lane.head is workflow
+        if self._leave(lane, workflow):
             return
         if lane.ordered and was_head:
             lane.promote(now)

@@ -1,4 +1,4 @@
-"""How much the whole host allows: pure, told the time."""
+"""How many requests the host allows: pure, like everything that knows no clock."""
 
 from __future__ import annotations
 
@@ -6,40 +6,34 @@ import math
 
 
 class Throttle:
-    """What the whole host allows: a pause, and a rate of requests.
+    """The limits of the whole host: a pause, and a rate of requests.
 
     Args:
         rate: Requests per second, or `None` for any number.
-        burst: How many requests may go at once after a quiet time.
     """
 
-    def __init__(self, rate: float | None = None, burst: int = 1) -> None:
+    def __init__(self, rate: float | None = None) -> None:
         self._gap = 0.0 if rate is None else 1 / rate
-        self._burst = burst
-        self._full = -math.inf
-        """When all of *burst* is available again."""
+        self._free_at = -math.inf
+        """When the rate allows the next request."""
         self.until = -math.inf
         """The end of the pause."""
 
     def pause(self, until: float) -> None:
-        """Let nothing go before *until*, nor before the end of an earlier pause."""
+        """Allow no request before *until*, nor before the end of an earlier pause."""
         self.until = max(self.until, until)
 
-    def opens(self) -> float:
-        """Return when the next request may go."""
-        return max(self.until, self._full - (self._burst - 1) * self._gap)
+    def next_slot(self) -> float:
+        """Return when the next request is allowed."""
+        return max(self.until, self._free_at)
 
-    def room(self, now: float, limit: int) -> int:
-        """Return how many requests may go *now*, at most *limit*."""
-        opens = self.opens()
-        if now < opens:
+    def available(self, now: float, limit: int) -> int:
+        """Return how many requests are allowed *now*, at most *limit*."""
+        if now < self.next_slot():
             return 0
-        if not self._gap:
-            return limit
-        missing = max(self._full - now, 0.0) / self._gap
-        return min(limit, max(int(self._burst - missing), 1))
+        return min(limit, 1) if self._gap else limit
 
-    def spend(self, now: float, count: int) -> None:
-        """Note that *count* requests go *now*."""
+    def consume(self, now: float, count: int) -> None:
+        """Note that *count* requests are sent *now*."""
         if self._gap:
-            self._full = max(self._full, now) + count * self._gap
+            self._free_at = max(self._free_at, now) + count * self._gap

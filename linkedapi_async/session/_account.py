@@ -283,7 +283,7 @@ class Account(WorkflowMethods):
         if handle is not None and handle._entry is not None and ticket.end is not None:
             handle._entry.end(ticket.end.value)
         if handle is not None:
-            self.session._facts.finished(handle, ticket.polls, ticket.late)
+            self.session._facts.finished(handle, ticket.polls, ticket.detection_delay)
         counters = self.session._counters
         ending = ticket.end and ticket.end.value
         if isinstance(ending, CompletedWorkflow):
@@ -457,7 +457,7 @@ class _Start:
         )
         self.begun = False
         self._number = next(_NUMBERS)
-        self._asked = account.session._hub._now()
+        self._asked = account.session._hub.now()
 
     async def run(self) -> None:
         try:
@@ -534,13 +534,13 @@ class _Start:
             handle = account._watch(
                 ticket, self._roots, self._key, ordered=True, entry=entry
             )
-            session._facts.started(handle, self._number, session._hub._now() - sent)
+            session._facts.started(handle, self._number, session._hub.now() - sent)
         return handle, None if entry is None else self._note(entry, started)
 
     def _tell_starting(self) -> float:
         """Say that the start is sent; return when that was."""
         account, session = self._account, self._account.session
-        now = session._hub._now()
+        now = session._hub.now()
         session._facts.starting(
             account.name, self._number, self._roots, self._key, now - self._asked
         )
@@ -548,7 +548,7 @@ class _Start:
 
     def _tell_failed(self, error: Exception, sent: float) -> None:
         account, session = self._account, self._account.session
-        seconds = session._hub._now() - sent
+        seconds = session._hub.now() - sent
         session._facts.start_failed(
             account.name,
             self._number,

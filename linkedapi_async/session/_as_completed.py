@@ -76,7 +76,7 @@ class AsCompleted:
             self._lent = None
             self._slots.release()
         hub = self._account.session._hub
-        since = hub._now()
+        since = hub.now()
         handle = await self._finished.get()
         if handle is not None:
             handle._deliver(since)

@@ -99,7 +99,7 @@ class EventDispatcher(Observer):
         ears = self._ears.get(kind)
         if ears is None:
             return
-        event = kind(at=self._session._hub._now(), time=time.time(), **facts)
+        event = kind(at=self._session._hub.now(), time=time.time(), **facts)
         for ear in ears:
             try:
                 ear.callback(event)

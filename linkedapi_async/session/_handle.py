@@ -123,7 +123,7 @@ class WorkflowHandle(Generic[ResultT]):
         if timeout is not None and (math.isnan(timeout) or timeout < 0):
             message = f"timeout: 0 or more seconds are due, got {timeout!r}"
             raise ValueError(message)
-        since = self._account.session._hub._now()
+        since = self._account.session._hub.now()
         await self._end(timeout)
         self._deliver(since)
         if self._entry is not None and not self._entry.stream:
@@ -145,7 +145,7 @@ class WorkflowHandle(Generic[ResultT]):
         if self._ticket is not None and not self._delivered:
             self._delivered = True
             session = self._account.session
-            session._facts.delivered(self, session._hub._now() - since)
+            session._facts.delivered(self, session._hub.now() - since)
 
     def _keep(self, ended: Completion | Exception) -> None:
         """Keep what came first, so that all who wait get the same object."""

@@ -450,6 +450,6 @@ class ItemStream(Generic[ItemT]):
         """Check that the session is open and works."""
         session = self._account.session
         session._check_open()
-        if session._hub._crash is not None:
+        if session._hub.crash is not None:
             message = "the polling engine crashed"
-            raise RuntimeError(message) from session._hub._crash
+            raise RuntimeError(message) from session._hub.crash

@@ -245,7 +245,7 @@ class Session(WorkflowMethods):
             in_flight=self._settings.connections,
             rate=self._rate,
             on_finish=self._finished,
-            on_surprise=self._surprised,
+            on_reorder=self._surprised,
             on_outage=self._outage,
             rng=self._rng,
         )
@@ -493,7 +493,7 @@ class Session(WorkflowMethods):
     @property
     def stats(self) -> Stats:
         """The counters as they are now."""
-        late = sorted(self._hub.lateness)
+        late = sorted(self._hub.detection_delays)
         return Stats(
             started=self._counters.started,
             in_flight=len(self.handles),
@@ -501,7 +501,7 @@ class Session(WorkflowMethods):
             failed=self._counters.failed,
             polls=self._hub.polls,
             retries=self._counters.retries,
-            out_of_order=self._hub.surprises,
+            out_of_order=self._hub.out_of_order,
             detection_delay_p50=late[len(late) // 2] if late else None,
             detection_delay_p99=late[len(late) * 99 // 100] if late else None,
         )

@@ -132,7 +132,7 @@ class WebhookSubscription:
         handle = self._handle(event)
         if handle is None:
             if event.type == "workflow.completed":
-                self._session._hub.confirm(event.workflow_id)
+                self._session._hub.event_confirmed(event.workflow_id)
             if event.workflow_id not in self._known:
                 self._keep(event)
             return
@@ -148,11 +148,11 @@ class WebhookSubscription:
             told = read_event_ending(
                 ticket.id, event.status, event.completion, event.failure
             )
-            hub.announce(ticket, told)
+            hub.event_finished(ticket, told)
         elif event.type == "workflow.started":
             if ticket.status != "running" and not handle.done:
                 self._session._facts.running(handle)
-            hub.begun(ticket)
+            hub.event_started(ticket)
 
     def _account(self, account_id: str | None) -> Account | None:
         accounts = self._session._accounts.values()

@@ -38,7 +38,7 @@ class Host:
         """Return the seconds since the beginning."""
         return asyncio.get_running_loop().time() - self.start
 
-    async def ask(self, ticket: PendingWorkflow) -> Answer:
+    async def poll(self, workflow: PendingWorkflow) -> Answer:
         """Answer one poll after a moment, unless the server is away."""
         self.requests[int(self.now() // 10)] += 1
         self.open += 1
@@ -47,7 +47,7 @@ class Host:
         self.open -= 1
         if BEGIN <= self.now() < BEGIN + HOUR:
             return PollFailed(ConnectionError("away"))
-        if self.now() >= self.ends[ticket.id]:
+        if self.now() >= self.ends[workflow.id]:
             return Ended(None, "completed")
         self.fruitless += self.now() >= BEGIN + HOUR
         return StillRunning("running")
@@ -56,16 +56,20 @@ class Host:
 async def outage() -> tuple[Host, int]:
     """Wait through the outage; return the host and how many results arrived."""
     host = Host(random.Random(7))
-    hub = Poller(host.ask, Polling(), in_flight=IN_FLIGHT, rng=random.Random(7))
+    poller = Poller(host.poll, Polling(), in_flight=IN_FLIGHT, rng=random.Random(7))
     host.start = asyncio.get_running_loop().time()
-    hub.start()
-    for number in range(EACH):
-        for account in range(ACCOUNTS):
-            hub.watch(PendingWorkflow(f"{account}-{number}", account))
-    while hub.waiting:
+    poller.start()
+    workflows = [
+        PendingWorkflow(f"{account}-{number}", account)
+        for number in range(EACH)
+        for account in range(ACCOUNTS)
+    ]
+    for workflow in workflows:
+        poller.watch(workflow)
+    while poller.waiting:
         await asyncio.sleep(10)
-    finished = hub.finished
-    await hub.aclose(lambda _: RuntimeError("closed"))
+    finished = sum(workflow.end is not None for workflow in workflows)
+    await poller.aclose(lambda _: RuntimeError("closed"))
     return host, finished
 
 

@@ -15,24 +15,40 @@ from linkedapi_async.policies import Polling, Retries
 
 
 BAD = [
-    pytest.param(Polling, {"first": -1}, "first must be a number at least 0", id="neg"),
-    pytest.param(Polling, {"first": True}, "first must be a number", id="bool"),
-    pytest.param(Polling, {"first": "3"}, "not '3'", id="text"),
-    pytest.param(Polling, {"first": math.nan}, "not nan", id="nan"),
-    pytest.param(Polling, {"first": math.inf}, "not inf", id="infinite"),
+    pytest.param(
+        Polling,
+        {"initial_delay": -1},
+        "initial_delay must be a number at least 0",
+        id="neg",
+    ),
+    pytest.param(
+        Polling, {"initial_delay": True}, "initial_delay must be a number", id="bool"
+    ),
+    pytest.param(Polling, {"initial_delay": "3"}, "not '3'", id="text"),
+    pytest.param(Polling, {"initial_delay": math.nan}, "not nan", id="nan"),
+    pytest.param(Polling, {"initial_delay": math.inf}, "not inf", id="infinite"),
     pytest.param(Polling, {"interval": 0}, "interval must be .* than 0", id="zero"),
     pytest.param(Polling, {"growth": 0.9}, "growth must be .* least 1", id="shrinking"),
-    pytest.param(Polling, {"cap": 2}, r"at least interval \(3\), not 2", id="cap"),
-    pytest.param(Polling, {"cap": math.inf}, "cap must be", id="endless-cap"),
+    pytest.param(
+        Polling, {"max_interval": 2}, r"at least interval \(3\), not 2", id="cap"
+    ),
+    pytest.param(
+        Polling, {"max_interval": math.inf}, "max_interval must be", id="endless-cap"
+    ),
     pytest.param(Polling, {"jitter": 1}, "at least 0 and less than 1, not 1", id="all"),
-    pytest.param(Polling, {"tail": 0}, "tail must be", id="tail"),
+    pytest.param(Polling, {"queued_interval": 0}, "queued_interval must be", id="tail"),
     pytest.param(Polling, {"deadline": 0}, r"\(or math.inf\), not 0", id="deadline"),
     pytest.param(Retries, {"attempts": 0}, "whole number of at least 1", id="none"),
     pytest.param(Retries, {"attempts": True}, "not True", id="bool-attempts"),
     pytest.param(Retries, {"attempts": 1.5}, "not 1.5", id="half"),
-    pytest.param(Retries, {"first": 0}, "first must be", id="first"),
+    pytest.param(Retries, {"initial_delay": 0}, "initial_delay must be", id="first"),
     pytest.param(Retries, {"growth": 0}, "growth must be", id="growth"),
-    pytest.param(Retries, {"cap": 0.1}, r"least first \(0.5\), not 0.1", id="low-cap"),
+    pytest.param(
+        Retries,
+        {"max_delay": 0.1},
+        r"least initial_delay \(0.5\), not 0.1",
+        id="low-cap",
+    ),
     pytest.param(Retries, {"jitter": -0.1}, "jitter must be", id="jitter"),
 ]
 

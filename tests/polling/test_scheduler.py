@@ -41,31 +41,31 @@ class Play:
     def __init__(self, names: str = "", polling: Polling = EVEN) -> None:
         self.lanes = PollScheduler(polling, random.Random(1))
         self.now = 0.0
-        self.tickets: dict[str, PendingWorkflow] = {}
+        self.workflows: dict[str, PendingWorkflow] = {}
         self.start(names)
 
     def start(self, names: str, *, ordered: bool = True) -> None:
-        """Add a ticket for each letter."""
+        """Add a workflow for each letter."""
         for name in names:
-            self.tickets[name] = PendingWorkflow(name, "account")
-            self.lanes.add(self.tickets[name], self.now, ordered=ordered)
+            self.workflows[name] = PendingWorkflow(name, "account")
+            self.lanes.add(self.workflows[name], self.now, ordered=ordered)
 
     def attach(self, names: str) -> None:
-        """Add a ticket of unknown order for each letter."""
+        """Add a workflow of unknown order for each letter."""
         self.start(names, ordered=False)
 
     def poll(self) -> str:
         """Go to the next poll; return when it is and whom it is for."""
         while True:
-            due = self.lanes.next_due()
+            due = self.lanes.next_poll_at()
             assert due is not None
             self.now = max(self.now, due)
             if taken := self.lanes.take(self.now, 1):
                 return f"{self.now:g}{taken[0].id}"
 
     def answer(self, name: str, answer: Answer) -> Ended | None:
-        """Answer the poll of a ticket."""
-        return self.lanes.answered(self.tickets[name], self.now, answer)
+        """Answer the poll of a workflow."""
+        return self.lanes.answered(self.workflows[name], self.now, answer)
 
     def polls(self, count: int, answers: dict[str, Answer] | None = None) -> str:
         """Return the next *count* polls, each answered at once."""
@@ -79,16 +79,16 @@ class Play:
     def polls_until(self, end: float, answers: dict[str, Answer] | None = None) -> str:
         """Return whom the polls before *end* are for, each answered at once."""
         seen = ""
-        while (self.lanes.next_due() or 0) < end:
+        while (self.lanes.next_poll_at() or 0) < end:
             seen += self.polls(1, answers)[-1]
         return seen
 
 
 def test_nobody() -> None:
-    """Without tickets nothing is ever due."""
+    """Without workflows nothing is ever due."""
     lanes = Play().lanes
 
-    assert lanes.next_due() is None
+    assert lanes.next_poll_at() is None
 
     assert [] == lanes.take(0.0, 5)
 
@@ -103,23 +103,23 @@ def test_head_cadence() -> None:
 
 
 def test_one_poll_at_a_time() -> None:
-    """A ticket that is being asked is not asked again."""
+    """A workflow that is being asked is not asked again."""
     play = Play("a")
     play.poll()
-    play.lanes.expedite(play.tickets["a"])
+    play.lanes.expedite(play.workflows["a"])
 
     assert [] == play.lanes.take(1000.0, 5)
 
 
 def test_limit() -> None:
-    """No more tickets are taken than allowed, the longest due first."""
+    """No more workflows are taken than allowed, the longest due first."""
     lanes = PollScheduler(EVEN, random.Random(1))
     for n in range(5):
         lanes.add(PendingWorkflow(str(n), n), float(-n))
 
-    assert ["4", "3"] == [ticket.id for ticket in lanes.take(50.0, 2)]
+    assert ["4", "3"] == [workflow.id for workflow in lanes.take(50.0, 2)]
 
-    assert ["2", "1", "0"] == [ticket.id for ticket in lanes.take(50.0, 9)]
+    assert ["2", "1", "0"] == [workflow.id for workflow in lanes.take(50.0, 9)]
 
 
 def test_tail_cadence() -> None:
@@ -163,7 +163,7 @@ def test_finish_chain() -> None:
 
     assert "10a 10b 10c 10d 20d" == play.polls(5, {"a": DONE, "b": DONE, "c": DONE})
 
-    assert 0 == play.lanes.surprises
+    assert 0 == play.lanes.out_of_order
 
 
 def test_removed_head() -> None:
@@ -171,10 +171,10 @@ def test_removed_head() -> None:
     play = Play("ab")
     play.poll()
 
-    watched = [play.tickets["a"].watched]
-    play.lanes.remove(play.tickets["a"], play.now)
+    watched = [play.workflows["a"].watched]
+    play.lanes.remove(play.workflows["a"], play.now)
 
-    watched.append(play.tickets["a"].watched)
+    watched.append(play.workflows["a"].watched)
 
     assert [True, False] == watched
 
@@ -182,8 +182,8 @@ def test_removed_head() -> None:
 
     assert "20b" == play.polls(1)
 
-    play.lanes.remove(play.tickets["a"], play.now)
-    play.lanes.remove(play.tickets["b"], play.now)
+    play.lanes.remove(play.workflows["a"], play.now)
+    play.lanes.remove(play.workflows["b"], play.now)
 
     assert 0 == len(play.lanes)
 
@@ -193,7 +193,7 @@ def test_removed_head() -> None:
 def test_removed_tail() -> None:
     """Who leaves the tail changes nothing for the head."""
     play = Play("abc")
-    play.lanes.remove(play.tickets["b"], 0.0)
+    play.lanes.remove(play.workflows["b"], 0.0)
 
     assert "10a 13a 16a" == play.polls(3)
 
@@ -203,11 +203,11 @@ def test_removed_while_asked_unordered() -> None:
     play = Play()
     play.attach("abc")
     play.poll()
-    play.lanes.remove(play.tickets["a"], 0.0)
+    play.lanes.remove(play.workflows["a"], 0.0)
 
     assert "3b" == play.poll()
 
-    play.lanes.remove(play.tickets["c"], play.now)
+    play.lanes.remove(play.workflows["c"], play.now)
     play.answer("b", RUNNING)
 
     assert "6b" == play.poll()
@@ -222,7 +222,7 @@ def test_unordered_shares_one_cadence() -> None:
 
 
 def test_attached_first() -> None:
-    """Attached tickets make a lane unordered and are asked before all others."""
+    """Attached workflows make a lane unordered and are asked before all others."""
     play = Play("abcd")
     play.attach("xy")
 
@@ -257,7 +257,7 @@ def test_running_without_pending_tells_nothing() -> None:
 
     assert "bcbc" == seen.replace("a", "")
 
-    assert 0 == play.lanes.surprises
+    assert 0 == play.lanes.out_of_order
 
 
 def test_displaced_runner_is_asked() -> None:
@@ -280,7 +280,7 @@ def test_running_in_the_tail_asks_the_head() -> None:
 
     assert "bab" == play.polls_until(361, {"a": DONE})
 
-    assert 0 == play.lanes.surprises
+    assert 0 == play.lanes.out_of_order
 
 
 def test_running_out_of_turn() -> None:
@@ -290,7 +290,7 @@ def test_running_out_of_turn() -> None:
 
     assert "120b 120a" == play.polls(2, {"a": PENDING, "b": RUNNING})
 
-    assert 1 == play.lanes.surprises
+    assert 1 == play.lanes.out_of_order
 
     answers: dict[str, Answer] = {"a": PENDING, "c": PENDING, "b": RUNNING}
 
@@ -304,7 +304,7 @@ def test_finish_out_of_turn() -> None:
 
     assert "120b 120a" == play.polls(2, {"b": DONE})
 
-    assert 1 == play.lanes.surprises
+    assert 1 == play.lanes.out_of_order
 
     assert "123c 126d 129a 132c" == play.polls(4)
 
@@ -320,7 +320,7 @@ def test_finish_before_the_head_was_asked() -> None:
 
     assert "d" == play.polls(1, {"d": DONE})[-1]
 
-    assert 0 == play.lanes.surprises
+    assert 0 == play.lanes.out_of_order
 
 
 def test_recovery() -> None:
@@ -339,7 +339,7 @@ def test_recovery() -> None:
 
 
 def test_recovery_of_the_last() -> None:
-    """A lane with one ticket left has no tail after its recovery."""
+    """A lane with one workflow left has no tail after its recovery."""
     play = Play()
     play.attach("abcd")
 
@@ -357,11 +357,11 @@ def test_streak_ends() -> None:
 
     assert "9f 12g 15c" == play.polls(3)
 
-    assert 0 == play.lanes.surprises
+    assert 0 == play.lanes.out_of_order
 
 
 def test_moved_head_proves_nothing() -> None:
-    """The finish of a ticket that the API told to run does not count as in order."""
+    """The finish of a workflow that the API told to run does not count as in order."""
     play = Play()
     play.attach("abcdefgh")
     answers: dict[str, Answer] = dict.fromkeys("abcdefgh", PENDING)
@@ -421,14 +421,14 @@ def test_off_hours_unordered() -> None:
 
 
 def test_expedite() -> None:
-    """An expedited ticket is asked first, once, also out of the tail."""
+    """An expedited workflow is asked first, once, also out of the tail."""
     play = Play("abc")
-    play.lanes.expedite(play.tickets["c"])
-    play.lanes.expedite(play.tickets["c"])
+    play.lanes.expedite(play.workflows["c"])
+    play.lanes.expedite(play.workflows["c"])
 
     urgent = [play.lanes.urgent]
 
-    assert ["c"] == [ticket.id for ticket in play.lanes.take(5.0, 9)]
+    assert ["c"] == [workflow.id for workflow in play.lanes.take(5.0, 9)]
 
     urgent.append(play.lanes.urgent)
 
@@ -440,15 +440,15 @@ def test_expedite() -> None:
 
 
 def test_expedited_by_the_way() -> None:
-    """An expedited ticket that is asked anyway, or left, is not asked for it again."""
+    """An expedited workflow that is asked anyway, or left, is not asked for it again."""
     play = Play()
     play.attach("a")
     play.start("b")
     play.poll()
     play.answer("a", RUNNING)
-    play.lanes.expedite(play.tickets["b"])
-    play.lanes.remove(play.tickets["b"], 0.0)
-    play.lanes.expedite(play.tickets["b"])
+    play.lanes.expedite(play.workflows["b"])
+    play.lanes.remove(play.workflows["b"], 0.0)
+    play.lanes.expedite(play.workflows["b"])
 
     assert "3a" == play.poll()
 
@@ -456,7 +456,7 @@ def test_expedited_by_the_way() -> None:
 def test_expedited_head() -> None:
     """The cadence of a head goes on from a poll that was expedited."""
     play = Play("a")
-    play.lanes.expedite(play.tickets["a"])
+    play.lanes.expedite(play.workflows["a"])
 
     assert 1 == len(play.lanes.take(8.0, 1))
 
@@ -471,9 +471,9 @@ def test_expedited_head() -> None:
 def test_expedited_early() -> None:
     """A poll that was expedited does not bring the next one forward."""
     play = Play("a")
-    play.lanes.expedite(play.tickets["a"])
+    play.lanes.expedite(play.workflows["a"])
 
-    assert ["a"] == [ticket.id for ticket in play.lanes.take(0.0, 1)]
+    assert ["a"] == [workflow.id for workflow in play.lanes.take(0.0, 1)]
 
     play.answer("a", RUNNING)
 
@@ -484,11 +484,11 @@ def test_expedited_from_rest() -> None:
     """A lane that turns out to work again is asked at its usual pace."""
     play = Play("a")
     play.polls_until(100, {"a": StillRunning("pending", OFF_HOURS)})
-    play.lanes.expedite(play.tickets["a"])
+    play.lanes.expedite(play.workflows["a"])
     play.lanes.take(play.now, 1)
     play.answer("a", RUNNING)
 
-    assert play.now + 3 == play.lanes.next_due()
+    assert play.now + 3 == play.lanes.next_poll_at()
 
 
 def test_all_expedited() -> None:
@@ -496,8 +496,8 @@ def test_all_expedited() -> None:
     for ordered in (True, False):
         play = Play()
         play.start("abc", ordered=ordered)
-        for ticket in play.tickets.values():
-            play.lanes.expedite(ticket)
+        for workflow in play.workflows.values():
+            play.lanes.expedite(workflow)
 
         assert 3 == len(play.lanes.take(0.0, 9))
 
@@ -508,14 +508,14 @@ def test_expedited_finish_in_the_tail() -> None:
     """Everybody asked at once, in whatever order the answers come: no surprise."""
     play = Play("abcd")
     for name in "abc":
-        play.lanes.expedite(play.tickets[name])
+        play.lanes.expedite(play.workflows[name])
     play.lanes.take(0.0, 9)
     for name in "cba":
         play.answer(name, DONE)
 
     assert "0d" == play.poll()
 
-    assert 0 == play.lanes.surprises
+    assert 0 == play.lanes.out_of_order
 
 
 def test_failed_polls_end_no_wait() -> None:
@@ -538,10 +538,10 @@ def test_failed_polls_unordered() -> None:
 
     assert "0a 3b 6c 9a 15b 27c" == play.polls(6, dict.fromkeys("abc", FAILED))
 
-    play.lanes.expedite(play.tickets["b"])
+    play.lanes.expedite(play.workflows["b"])
     play.lanes.take(play.now, 1)
     play.answer("b", FAILED)
-    play.lanes.expedite(play.tickets["c"])
+    play.lanes.expedite(play.workflows["c"])
     play.lanes.take(play.now, 1)
     play.answer("c", RUNNING)
 
@@ -580,7 +580,7 @@ def test_finish_clears_refusals() -> None:
     """A finish in the lane is a usable answer too."""
     play = Play("ab")
     play.polls_until(69, {"a": REFUSED})
-    play.lanes.expedite(play.tickets["b"])
+    play.lanes.expedite(play.workflows["b"])
     play.lanes.take(play.now, 1)
     play.answer("b", DONE)
     play.polls_until(100, {"a": REFUSED})
@@ -623,7 +623,7 @@ def test_unknown_id_unordered() -> None:
     play.attach("c")
     for _ in range(3):
         play.now += 31
-        play.lanes.expedite(play.tickets["c"])
+        play.lanes.expedite(play.workflows["c"])
         play.lanes.take(play.now, 1)
         play.answer("c", UNKNOWN)
 
@@ -649,11 +649,11 @@ def test_defer() -> None:
 def test_throttle_open() -> None:
     """Without a rate and a pause everything may go."""
     throttle = Throttle()
-    throttle.spend(0.0, 1000)
+    throttle.consume(0.0, 1000)
 
-    assert 50 == throttle.room(0.0, 50)
+    assert 50 == throttle.available(0.0, 50)
 
-    assert -math.inf == throttle.opens()
+    assert -math.inf == throttle.next_slot()
 
 
 def test_throttle_pause() -> None:
@@ -662,40 +662,36 @@ def test_throttle_pause() -> None:
     throttle.pause(10.0)
     throttle.pause(5.0)
 
-    assert 10 == throttle.opens()
+    assert 10 == throttle.next_slot()
 
-    assert (0, 7) == (throttle.room(9.9, 7), throttle.room(10.0, 7))
+    assert (0, 7) == (throttle.available(9.9, 7), throttle.available(10.0, 7))
 
 
 def test_throttle_rate() -> None:
-    """A rate lets a burst go, then one request after the other."""
-    throttle = Throttle(rate=2, burst=3)
+    """A rate allows one request after the other, and saves none for later."""
+    throttle = Throttle(rate=2)
 
-    assert 3 == throttle.room(0.0, 50)
+    assert 1 == throttle.available(0.0, 50)
 
-    throttle.spend(0.0, 3)
+    throttle.consume(0.0, 3)
 
-    assert (0, 0.5) == (throttle.room(0.4, 50), throttle.opens())
+    assert (0, 1.5) == (throttle.available(1.4, 50), throttle.next_slot())
 
-    assert 1 == throttle.room(0.5, 50)
+    assert 1 == throttle.available(99.0, 50)
 
-    throttle.spend(0.5, 1)
-
-    assert 2 == throttle.room(1.6, 50)
-
-    assert 3 == throttle.room(99.0, 50)
+    assert 0 == throttle.available(99.0, 0)
 
 
 @pytest.mark.parametrize("ordered", [True, False])
 def test_many_in_any_order(*, ordered: bool) -> None:
-    """Ten thousand tickets of one lane leave in any order, at once."""
+    """Ten thousand workflows of one lane leave in any order, at once."""
     play = Play()
-    tickets = [PendingWorkflow(str(n), "account") for n in range(10_000)]
-    for ticket in tickets:
-        play.lanes.add(ticket, 0.0, ordered=ordered)
-    random.Random(1).shuffle(tickets)
-    for ticket in tickets:
-        play.lanes.remove(ticket, 1.0)
+    workflows = [PendingWorkflow(str(n), "account") for n in range(10_000)]
+    for workflow in workflows:
+        play.lanes.add(workflow, 0.0, ordered=ordered)
+    random.Random(1).shuffle(workflows)
+    for workflow in workflows:
+        play.lanes.remove(workflow, 1.0)
 
     assert 0 == len(play.lanes)
 
@@ -706,8 +702,8 @@ def test_heap_does_not_grow() -> None:
     for _ in range(2000):
         play.now += 5
         play.lanes.expedite(play.lanes._lanes["account"].head)
-        (ticket,) = play.lanes.take(play.now, 1)
-        play.lanes.answered(ticket, play.now, DONE)
+        (workflow,) = play.lanes.take(play.now, 1)
+        play.lanes.answered(workflow, play.now, DONE)
         play.start("x")
         for other in play.lanes.take(play.now, 9):
             play.lanes.answered(other, play.now, RUNNING)
@@ -719,7 +715,7 @@ def test_heap_does_not_grow() -> None:
 class Job:
     """A workflow as the simulated server knows it."""
 
-    ticket: PendingWorkflow | None
+    workflow: PendingWorkflow | None
     seconds: float
     end: float = math.inf
     late_by: float = 0.0
@@ -745,7 +741,7 @@ class Server:
             job = self.queue.pop(0)
             if self.queue:
                 self.queue[0].end = job.end + self.queue[0].seconds
-            if job.ticket:
+            if job.workflow:
                 finished.append(job)
         return finished
 
@@ -753,8 +749,8 @@ class Server:
         """Queue *job* at *place*, not before the one that runs."""
         self.queue.insert(place if not self.queue else max(place, 1), job)
         self.queue[0].end = min(self.queue[0].end, now + self.queue[0].seconds)
-        if job.ticket:
-            self.jobs[job.ticket] = job
+        if job.workflow:
+            self.jobs[job.workflow] = job
 
 
 LATENCY = 0.25
@@ -779,34 +775,34 @@ class LanesMachine(RuleBasedStateMachine):
         self.noticed: set[PendingWorkflow] = set()
 
     def join(self, account: int, *, ordered: bool) -> PendingWorkflow:
-        """Make a ticket and give it to the lanes."""
+        """Make a workflow and give it to the lanes."""
         self.serial += 1
-        ticket = PendingWorkflow(str(self.serial), account)
+        workflow = PendingWorkflow(str(self.serial), account)
         server = self.servers[account]
         server.waiting += 1
         for job in server.jobs.values():
             job.most = max(job.most, server.waiting)
-            # An attached ticket is asked before all others.
+            # An attached workflow is asked before all others.
             job.late_by += 0 if ordered else self.polling.queued_interval
-        self.lanes.add(ticket, self.now, ordered=ordered)
-        return ticket
+        self.lanes.add(workflow, self.now, ordered=ordered)
+        return workflow
 
     @rule(account=ACCOUNTS, seconds=st.floats(0.1, 200), foreign=st.booleans())
     def start(self, account: int, seconds: float, *, foreign: bool) -> None:
         """Start a workflow, ours or another program's."""
-        ticket = None if foreign else self.join(account, ordered=True)
+        workflow = None if foreign else self.join(account, ordered=True)
         server = self.servers[account]
-        server.enter(Job(ticket, seconds), len(server.queue), self.now)
+        server.enter(Job(workflow, seconds), len(server.queue), self.now)
 
     @rule(account=ACCOUNTS, seconds=st.floats(0, 200), place=st.integers(0, 9))
     def attach(self, account: int, seconds: float, place: int) -> None:
         """Attach a workflow from anywhere in the queue, or a finished one."""
-        ticket, server = self.join(account, ordered=False), self.servers[account]
+        workflow, server = self.join(account, ordered=False), self.servers[account]
         if place:
-            server.enter(Job(ticket, seconds), place, self.now)
+            server.enter(Job(workflow, seconds), place, self.now)
         else:
-            job = Job(ticket, seconds, end=self.now, most=server.waiting)
-            server.jobs[ticket] = job
+            job = Job(workflow, seconds, end=self.now, most=server.waiting)
+            server.jobs[workflow] = job
 
     @rule(account=ACCOUNTS, seed=st.integers(0, 99))
     def reorder(self, account: int, seed: int) -> None:
@@ -828,15 +824,15 @@ class LanesMachine(RuleBasedStateMachine):
     @precondition(lambda self: len(self.lanes) > 0)
     @rule(pick=st.integers(0))
     def remove(self, pick: int) -> None:
-        """Lose interest in a ticket, which leaves the queue too."""
-        ticket = self.pick(pick)
-        self.lanes.remove(ticket, self.now)
-        self.forget(ticket)
+        """Lose interest in a workflow, which leaves the queue too."""
+        workflow = self.pick(pick)
+        self.lanes.remove(workflow, self.now)
+        self.forget(workflow)
 
     @precondition(lambda self: len(self.lanes) > 0)
     @rule(pick=st.integers(0), count=st.integers(1, 9))
     def expedite(self, pick: int, count: int) -> None:
-        """Want to know at once about some tickets."""
+        """Want to know at once about some workflows."""
         for n in range(count):
             self.lanes.expedite(self.pick(pick + n))
 
@@ -846,21 +842,21 @@ class LanesMachine(RuleBasedStateMachine):
         self.go_on(self.now + seconds, limit)
 
     def pick(self, number: int) -> PendingWorkflow:
-        """Return one of the tickets that wait."""
-        tickets = [ticket for server in self.servers for ticket in server.jobs]
-        return tickets[number % len(tickets)]
+        """Return one of the workflows that wait."""
+        workflows = [workflow for server in self.servers for workflow in server.jobs]
+        return workflows[number % len(workflows)]
 
-    def forget(self, ticket: PendingWorkflow) -> None:
-        """Take *ticket* out of the model."""
-        server = self.servers[int(str(ticket.account))]
+    def forget(self, workflow: PendingWorkflow) -> None:
+        """Take *workflow* out of the model."""
+        server = self.servers[int(str(workflow.account))]
         server.waiting -= 1
-        job = server.jobs.pop(ticket)
-        job.ticket = None
+        job = server.jobs.pop(workflow)
+        job.workflow = None
 
     def go_on(self, target: float, limit: int) -> None:
         """Play all polls and answers until *target*, in the order of time."""
         while True:
-            due = self.lanes.next_due()
+            due = self.lanes.next_poll_at()
             take = math.inf if due is None else max(due, self.now)
             take = self.now if self.lanes.urgent else take
             back = self.answers[0][0] if self.answers else math.inf
@@ -876,38 +872,38 @@ class LanesMachine(RuleBasedStateMachine):
         self.check_lateness()
 
     def ask(self, limit: int) -> None:
-        """Take tickets and send their polls off."""
-        for ticket in self.lanes.take(self.now, limit):
-            assert ticket not in self.asked, "two polls at once"
-            assert any(ticket in server.jobs for server in self.servers)
-            self.asked[ticket] = self.now
+        """Take workflows and send their polls off."""
+        for workflow in self.lanes.take(self.now, limit):
+            assert workflow not in self.asked, "two polls at once"
+            assert any(workflow in server.jobs for server in self.servers)
+            self.asked[workflow] = self.now
             self.serial += 1
-            heappush(self.answers, (self.now + LATENCY, self.serial, ticket))
+            heappush(self.answers, (self.now + LATENCY, self.serial, workflow))
 
-    def deliver(self, ticket: PendingWorkflow) -> None:
-        """Answer the poll of *ticket* as of now."""
-        del self.asked[ticket]
-        server = self.servers[int(str(ticket.account))]
+    def deliver(self, workflow: PendingWorkflow) -> None:
+        """Answer the poll of *workflow* as of now."""
+        del self.asked[workflow]
+        server = self.servers[int(str(workflow.account))]
         self.settle_finished()
         if self.failing:
             self.failing -= 1
             for job in server.jobs.values():
                 job.late_by += self.polling.queued_interval
 
-            assert self.lanes.answered(ticket, self.now, FAILED) is None
-        elif (ours := server.jobs.get(ticket)) is None:
-            assert self.lanes.answered(ticket, self.now, PENDING) is None
+            assert self.lanes.answered(workflow, self.now, FAILED) is None
+        elif (ours := server.jobs.get(workflow)) is None:
+            assert self.lanes.answered(workflow, self.now, PENDING) is None
         elif ours.end <= self.now:
-            assert self.lanes.answered(ticket, self.now, DONE) is DONE
-            self.noticed.add(ticket)
-            self.forget(ticket)
+            assert self.lanes.answered(workflow, self.now, DONE) is DONE
+            self.noticed.add(workflow)
+            self.forget(workflow)
         else:
             runs = ours is server.queue[0] or not server.tells
             answer = RUNNING if runs else PENDING
             if self.asleep and not runs:
                 answer = StillRunning("pending", OFF_HOURS)
 
-            assert self.lanes.answered(ticket, self.now, answer) is None
+            assert self.lanes.answered(workflow, self.now, answer) is None
 
     def settle_finished(self) -> None:
         """Bring the model up to now."""
@@ -946,7 +942,7 @@ class LanesMachine(RuleBasedStateMachine):
 
         assert 0 == len(self.lanes)
 
-        assert self.lanes.next_due() is None or self.lanes.take(math.inf, 9) == []
+        assert self.lanes.next_poll_at() is None or self.lanes.take(math.inf, 9) == []
 
 
 TestLanesMachine = LanesMachine.TestCase
@@ -961,7 +957,7 @@ def test_lateness_counts_from_the_last_sign_of_work() -> None:
     play.polls(2)
     play.polls(1, {"a": DONE})
 
-    assert [3.0] == list(play.lanes.lateness)
+    assert [3.0] == list(play.lanes.detection_delays)
 
 
 def test_lateness_of_a_promoted_head_counts_from_its_promotion() -> None:
@@ -971,7 +967,7 @@ def test_lateness_of_a_promoted_head_counts_from_its_promotion() -> None:
     play.polls(1, {"b": RUNNING})
     play.polls(1, {"b": DONE})
 
-    assert [10.0, 10.0] == list(play.lanes.lateness)
+    assert [10.0, 10.0] == list(play.lanes.detection_delays)
 
 
 def test_lateness_of_an_attached_ticket_is_not_known_at_first() -> None:
@@ -980,4 +976,4 @@ def test_lateness_of_an_attached_ticket_is_not_known_at_first() -> None:
     play.attach("ab")
     play.polls(1, {"a": DONE, "b": DONE})
 
-    assert [] == list(play.lanes.lateness)
+    assert [] == list(play.lanes.detection_delays)

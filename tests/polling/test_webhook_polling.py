@@ -35,7 +35,7 @@ EVEN = Polling(growth=1, jitter=0)
 class Run:
     """What happens to one workflow, and what was told of it."""
 
-    ticket: PendingWorkflow
+    workflow: PendingWorkflow
     begins: float
     ends: float
     noticed: float = math.nan
@@ -71,63 +71,63 @@ class Platform:
     async def play(self, accounts: int, each: int, polling: Polling) -> Poller:
         """Run workflows to their ends; every wait gets its result."""
         self.loop = asyncio.get_running_loop()
-        self.hub = hub = Poller(
-            self.ask, polling, on_finish=self.finish, rng=random.Random(2)
+        self.poller = poller = Poller(
+            self.poll, polling, on_finish=self.finish, rng=random.Random(2)
         )
-        hub.start()
+        poller.start()
         if not self.deaf:
-            hub.listen()
+            poller.listen()
         for account in range(accounts):
             free = self.loop.time()
             for n in range(each):
-                ticket = PendingWorkflow(f"{account}-{n}", account)
+                workflow = PendingWorkflow(f"{account}-{n}", account)
                 long = self.median * math.exp(0.6 * self.rng.gauss(0, 1))
-                run = self.runs[ticket.id] = Run(ticket, free, free + long)
+                run = self.runs[workflow.id] = Run(workflow, free, free + long)
                 free = run.ends
-                self.plan(run.begins, hub.begun, ticket)
-                self.plan(run.ends, self.told, ticket)
-                hub.watch(ticket)
+                self.plan(run.begins, poller.event_started, workflow)
+                self.plan(run.ends, self.told, workflow)
+                poller.watch(workflow)
         ends = await asyncio.gather(
-            *(hub.wait(run.ticket, math.inf) for run in self.runs.values())
+            *(poller.wait(run.workflow, math.inf) for run in self.runs.values())
         )
 
         assert [*self.runs] == [end.value for end in ends]
-        await hub.aclose(lambda _: RuntimeError())
-        return hub
+        await poller.aclose(lambda _: RuntimeError())
+        return poller
 
     def plan(
         self,
         when: float,
         tell: Callable[[PendingWorkflow], object],
-        ticket: PendingWorkflow,
+        workflow: PendingWorkflow,
     ) -> None:
         """Deliver an event, as often and as late as it is delivered."""
         delays = self.deliver(self.rng)
         if when < self.silent_from:
             for delay in delays:
-                self.loop.call_at(when + delay, tell, ticket)
+                self.loop.call_at(when + delay, tell, workflow)
 
-    def told(self, ticket: PendingWorkflow) -> None:
+    def told(self, workflow: PendingWorkflow) -> None:
         """Take the event of a finish."""
-        if ticket.end is None:
-            end = Ended(ticket.id, "completed") if self.fat else None
-            self.hub.announce(ticket, end)
+        if workflow.end is None:
+            end = Ended(workflow.id, "completed") if self.fat else None
+            self.poller.event_finished(workflow, end)
         else:
-            self.hub.confirm(ticket.id)
+            self.poller.event_confirmed(workflow.id)
 
-    async def ask(self, ticket: PendingWorkflow) -> Answer:
+    async def poll(self, workflow: PendingWorkflow) -> Answer:
         """Answer a poll."""
-        run, now = self.runs[ticket.id], self.loop.time()
+        run, now = self.runs[workflow.id], self.loop.time()
         if now >= run.ends:
-            return Ended(ticket.id, "completed")
+            return Ended(workflow.id, "completed")
         return StillRunning("running" if now >= run.begins else "pending")
 
-    def finish(self, ticket: PendingWorkflow) -> None:
+    def finish(self, workflow: PendingWorkflow) -> None:
         """Note when the end of a workflow was noticed."""
-        self.runs[ticket.id].noticed = self.loop.time()
+        self.runs[workflow.id].noticed = self.loop.time()
 
     @property
-    def lateness(self) -> list[float]:
+    def detection_delays(self) -> list[float]:
         """How late each end was noticed, in seconds."""
         return [run.noticed - run.ends for run in self.runs.values()]
 
@@ -157,8 +157,8 @@ def polls_per_workflow(
     polling: Polling | None = None,
 ) -> float:
     """Return how often a workflow was asked for, on average."""
-    hub = run_virtual(platform.play(accounts, each, polling or Polling()))
-    return hub.polls / (accounts * each)
+    poller = run_virtual(platform.play(accounts, each, polling or Polling()))
+    return poller.polls / (accounts * each)
 
 
 def test_healthy_events_nearly_end_the_asking() -> None:
@@ -166,7 +166,7 @@ def test_healthy_events_nearly_end_the_asking() -> None:
     platform = Platform(at_once)
 
     assert polls_per_workflow(platform) <= 0.2
-    assert statistics.median(platform.lateness) < 0.2
+    assert statistics.median(platform.detection_delays) < 0.2
 
 
 def test_long_workflows_are_not_asked_for_more_often() -> None:
@@ -193,7 +193,7 @@ def test_bad_delivery_costs_requests_only(fat: bool) -> None:
     platform = Platform(badly, fat=fat)
 
     assert polls_per_workflow(platform) <= 2.5
-    assert statistics.quantiles(platform.lateness, n=100)[98] < 300
+    assert statistics.quantiles(platform.detection_delays, n=100)[98] < 300
 
 
 def test_silence_is_found_out() -> None:
@@ -209,79 +209,79 @@ def test_silence_is_found_out() -> None:
 
 def test_trust_is_earned_and_lost() -> None:
     """Three events earn it; two that are missing, and stay missing, cost it."""
-    trust = WebhookHealth()
+    health = WebhookHealth()
     earned = []
     for _ in range(100):
-        trust.told()
-        earned.append(trust.earned)
+        health.event_first()
+        earned.append(health.earned)
     assert [False] * (ENOUGH - 1) == earned[: ENOUGH - 1]
     assert all(earned[ENOUGH - 1 :])
 
-    trust.doubt("wf-1", "account", 0.0)
-    trust.doubt("wf-2", "account", 1.0)
+    health.poll_first("wf-1", "account", 0.0)
+    health.poll_first("wf-2", "account", 1.0)
 
     assert [False, False, True, False] == [
-        trust.settle(now) for now in (GRACE / 2, GRACE, GRACE + 1, GRACE + 2)
+        health.settle(now) for now in (GRACE / 2, GRACE, GRACE + 1, GRACE + 2)
     ]
 
 
 def test_a_late_event_is_no_missing_one() -> None:
     """An event that comes within a minute counts as if it had come in time."""
-    trust = WebhookHealth()
+    health = WebhookHealth()
     for _ in range(ENOUGH):
-        trust.doubt("wf-1", "account", 0.0)
-        assert "account" == trust.confirm("wf-1")
-    assert trust.earned
-    assert trust.confirm("wf-1") is None
-    assert not trust.settle(2 * GRACE)
-    assert trust.earned
+        health.poll_first("wf-1", "account", 0.0)
+        assert "account" == health.confirm("wf-1")
+    assert health.earned
+    assert health.confirm("wf-1") is None
+    assert not health.settle(2 * GRACE)
+    assert health.earned
 
 
 @given(s.lists(s.floats(0, 1e6), max_size=50), s.floats(0.01, 1e4))
 def test_the_stretch_is_bounded(seconds: list[float], tail: float) -> None:
     """The wait for a head is never shorter than for a tail, nor without end."""
-    trust = WebhookHealth()
+    health = WebhookHealth()
     for long in seconds:
-        trust.took(long)
+        health.observe_duration(long)
 
-    assert 1 <= trust.stretch(tail) <= STRETCH
+    assert 1 <= health.poll_stretch(tail) <= STRETCH
 
 
 def test_the_first_word_counts() -> None:
     """Who is told twice how a workflow ended keeps what came first."""
 
     async def tell() -> object:
-        """Tell a hub two ends."""
-        hub = Poller(Platform(never).ask, EVEN)
-        hub.start()
-        hub.listen()
-        ticket = PendingWorkflow("wf-1", "a")
-        hub.watch(ticket)
+        """Tell a poller two ends."""
+        poller = Poller(Platform(never).poll, EVEN)
+        poller.start()
+        poller.listen()
+        workflow = PendingWorkflow("wf-1", "a")
+        poller.watch(workflow)
         for end in ("first", "second"):
-            hub.announce(ticket, Ended(end))
-        await hub.aclose(lambda _: RuntimeError())
-        return ticket.end and ticket.end.value
+            poller.event_finished(workflow, Ended(end))
+        await poller.aclose(lambda _: RuntimeError())
+        return workflow.end and workflow.end.value
 
     assert "first" == run_virtual(tell())
 
 
 def play(lanes: PollScheduler, count: int, account: str = "a") -> list[PendingWorkflow]:
-    """Put tickets into a lane whose events are trusted."""
-    tickets = [PendingWorkflow(f"wf-{n}", account) for n in range(count)]
+    """Put workflows into a lane whose events are trusted."""
+    workflows = [PendingWorkflow(f"wf-{n}", account) for n in range(count)]
     lanes.listen()
-    assert lanes._trust is not None
+    assert lanes._webhook_health is not None
     for _ in range(MOST):
-        lanes._trust.told()
-    for ticket in tickets:
-        lanes.add(ticket, 0.0)
-    return tickets
+        lanes._webhook_health.event_first()
+    for workflow in workflows:
+        lanes.add(workflow, 0.0)
+    return workflows
 
 
 def test_an_event_of_the_next_makes_the_head_be_asked() -> None:
     """If the second runs, the first has ended: it is asked after a short grace."""
     lanes = PollScheduler(EVEN, Middle())
     first, second = play(lanes, 2)
-    lanes.begun(second, 50.0)
+    lanes.event_started(second, 50.0)
 
     assert [] == lanes.take(50.0 + EVEN.interval / 2, 9)
     assert [first] == lanes.take(50.0 + EVEN.interval, 9)
@@ -292,7 +292,7 @@ def test_an_event_of_the_head_changes_no_timer() -> None:
     """That the head runs was known."""
     lanes = PollScheduler(EVEN, Middle())
     first, _ = play(lanes, 2)
-    lanes.begun(first, 50.0)
+    lanes.event_started(first, 50.0)
 
     assert [] == lanes.take(EVEN.queued_interval - 1, 9)
     assert "running" == first.status
@@ -302,37 +302,37 @@ def test_an_event_out_of_turn_spares_the_head_a_moment() -> None:
     """Reordered events cost nothing if the other one comes soon."""
     lanes = PollScheduler(EVEN, Middle())
     first, second, third = play(lanes, 3)
-    lanes.announced(second, 50.0)
-    lanes.announced(first, 51.0)
+    lanes.event_finished(second, 50.0)
+    lanes.event_finished(first, 51.0)
 
     assert [] == lanes.take(60.0, 9)
     assert lanes._lanes["a"].head is third
-    assert 0 == lanes.surprises
+    assert 0 == lanes.out_of_order
 
 
 def test_the_runner_of_an_unordered_lane_is_believed() -> None:
     """An event tells whom to ask where the order is not known."""
     lanes = PollScheduler(EVEN, Middle())
     lanes.listen()
-    tickets = [PendingWorkflow(f"wf-{n}", "a") for n in range(3)]
-    for ticket in tickets:
-        lanes.add(ticket, 0.0, ordered=False)
-    lanes.begun(tickets[2], 1.0)
+    workflows = [PendingWorkflow(f"wf-{n}", "a") for n in range(3)]
+    for workflow in workflows:
+        lanes.add(workflow, 0.0, ordered=False)
+    lanes.event_started(workflows[2], 1.0)
 
-    assert lanes._lanes["a"].head is tickets[2]
+    assert lanes._lanes["a"].head is workflows[2]
 
 
 def test_unordered_lanes_rely_on_events_too() -> None:
     """Attached workflows are hardly asked for either, once each was asked."""
     lanes = PollScheduler(EVEN, Middle())
     play(lanes, 0)
-    tickets = [PendingWorkflow(f"wf-{n}", "a") for n in range(3)]
-    for ticket in tickets:
-        lanes.add(ticket, 0.0, ordered=False)
+    workflows = [PendingWorkflow(f"wf-{n}", "a") for n in range(3)]
+    for workflow in workflows:
+        lanes.add(workflow, 0.0, ordered=False)
     (asked,) = lanes.take(0.0, 9)
     lanes.answered(asked, 0.0, StillRunning("running"))
     assert [] == lanes.take(EVEN.queued_interval - 1, 9)
-    lanes.announced(tickets[1], 10.0)
+    lanes.event_finished(workflows[1], 10.0)
     assert [] == lanes.take(EVEN.queued_interval - 1, 9)
 
     assert 1 == len(lanes.take(EVEN.queued_interval + 10, 9))
@@ -342,7 +342,7 @@ def test_a_failed_poll_after_an_event_is_repeated_soon() -> None:
     """Who was told of an end and could not fetch it asks at full cadence."""
     lanes = PollScheduler(EVEN, Middle())
     first, _ = play(lanes, 2)
-    lanes.expect(first)
+    lanes.expect_end(first)
     (asked,) = lanes.take(5.0, 9)
     lanes.answered(asked, 5.0, PollFailed(OSError()))
 
@@ -351,15 +351,15 @@ def test_a_failed_poll_after_an_event_is_repeated_soon() -> None:
 
 
 def test_what_left_before_its_events_is_no_matter() -> None:
-    """Events of tickets that are not watched any more change nothing."""
+    """Events of workflows that are not watched any more change nothing."""
     lanes = PollScheduler(EVEN, Middle())
     first, second = play(lanes, 2)
     lanes.remove(first, 1.0)
-    lanes.announced(first, 2.0)
-    lanes.expect(first)
-    lanes.begun(first, 2.0)
+    lanes.event_finished(first, 2.0)
+    lanes.expect_end(first)
+    lanes.event_started(first, 2.0)
 
-    lanes.confirm("wf-0")
+    lanes.event_confirmed("wf-0")
 
     assert lanes._lanes["a"].head is second
 
@@ -367,13 +367,13 @@ def test_what_left_before_its_events_is_no_matter() -> None:
 def test_without_listening_events_are_no_reason_to_trust() -> None:
     """A lane that nobody listens for is asked as ever."""
     lanes = PollScheduler(EVEN, Middle())
-    ticket = PendingWorkflow("wf-0", "a")
-    lanes.add(ticket, 0.0)
-    lanes.expect(ticket)
+    workflow = PendingWorkflow("wf-0", "a")
+    lanes.add(workflow, 0.0)
+    lanes.expect_end(workflow)
     lanes.stop_listening(0.0)
-    lanes.confirm("wf-0")
+    lanes.event_confirmed("wf-0")
 
-    assert [ticket] == lanes.take(0.0, 9)
+    assert [workflow] == lanes.take(0.0, 9)
 
 
 def test_a_late_event_lets_its_lane_be_calm_again() -> None:
@@ -385,8 +385,8 @@ def test_a_late_event_lets_its_lane_be_calm_again() -> None:
     lanes.answered(first, 1.0, Ended("done"))
     wary = []
     for _ in range(2):
-        wary.append(lanes._lanes["a"].wary)
-        lanes.confirm("wf-0")
+        wary.append(lanes._lanes["a"].distrusts_events)
+        lanes.event_confirmed("wf-0")
 
     assert [True, False] == wary
 
@@ -399,7 +399,7 @@ def test_a_late_event_of_a_lane_that_is_empty() -> None:
     lanes.take(1.0, 9)
     lanes.answered(only, 1.0, Ended("done"))
 
-    lanes.confirm("wf-0")
+    lanes.event_confirmed("wf-0")
 
     assert 0 == len(lanes)
 
@@ -447,4 +447,4 @@ def test_events_never_lose_an_end(
     platform = Platform(deliver, seed=seed, fat=fat)
     run_virtual(platform.play(accounts, each, Polling()))
 
-    assert max(platform.lateness) < 10 * STRETCH * 120
+    assert max(platform.detection_delays) < 10 * STRETCH * 120

@@ -478,7 +478,7 @@ def test_a_surprise_that_nobody_is_told() -> None:
             hub.watch(PendingWorkflow(f"wf-{number}", "a"))
         await asyncio.sleep(600)
         await hub.aclose(lambda _: RuntimeError())
-        return hub.surprises
+        return hub.out_of_order
 
     assert 1 == run_virtual(main())
 

@@ -597,7 +597,7 @@ async def test_leaving_the_session_ends_a_pause(server: Scripted) -> None:
     async with server.session() as session:
         messages = session.messages(interval=600)
         waiting = asyncio.create_task(anext(messages))
-        while not server.seen or session._hub.polling_now:
+        while not server.seen or session._hub._busy:
             await asyncio.sleep(0.001)
         await asyncio.sleep(0.01)
 

@@ -219,9 +219,9 @@ async def test_a_session_that_stops_listening(
             second = session.listen(hooks.receiver)
             handle = await session.start(CHECK)
         first.close()
-        trusts = [session._hub._lanes._trust]
+        trusts = [session._hub._scheduler._webhook_health]
         second.close()
-        trusts.append(session._hub._lanes._trust)
+        trusts.append(session._hub._scheduler._webhook_health)
         assert [True, False] == [trust is not None for trust in trusts]
         hooks.completed("wf-1")
         assert not handle.done
