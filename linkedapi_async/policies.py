@@ -1,7 +1,7 @@
-"""How long to wait: between polls of a workflow, and before repeating a request.
+"""How long to wait: between polls of a workflow, and before a retry of a request.
 
-Waiting and retrying are two policies on purpose. A poll that finds a workflow still
-running succeeded; a request that failed did not.
+Polling and retrying are two policies on purpose. A poll that finds a workflow still
+running has succeeded; a request that needs a retry has failed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["Polling", "Retries", "RetryBudget"]
 
 @frozen
 class _Range:
-    """A range of numbers; as an attrs validator it refuses all others."""
+    """A range of numbers, as an attrs validator."""
 
     low: float
     """The smallest number."""
@@ -33,21 +33,19 @@ class _Range:
     """The largest number."""
 
     above: bool = field(default=False, kw_only=True)
-    """Whether *low* itself is refused."""
+    """Whether *low* itself is excluded."""
 
     below: bool = field(default=False, kw_only=True)
-    """Whether *high* itself is refused."""
+    """Whether *high* itself is excluded."""
 
-    endless: bool = field(default=False, kw_only=True)
+    infinite: bool = field(default=False, kw_only=True)
     """Whether infinity is allowed."""
 
-    @property
-    def words(self) -> str:
-        """The range as it stands in a message."""
-        text = f"{'greater than' if self.above else 'at least'} {self.low:g}"
+    def __str__(self) -> str:
+        text = f"{'greater than' if self.above else 'of at least'} {self.low:g}"
         if self.high < math.inf:
             text += f" and {'less than' if self.below else 'at most'} {self.high:g}"
-        return text + (" (or math.inf)" if self.endless else "")
+        return text + (" (or math.inf)" if self.infinite else "")
 
     def __contains__(self, value: object) -> bool:
         """Return whether *value* is a number in the range."""
@@ -56,16 +54,16 @@ class _Range:
             and not isinstance(value, bool)
             and (self.low < value if self.above else self.low <= value)
             and (value < self.high if self.below else value <= self.high)
-            and (self.endless or value != math.inf)
+            and (self.infinite or value != math.inf)
         )
 
     def check(self, name: str, value: object) -> None:
-        """Refuse a *value* called *name* that is not in the range."""
+        """Raise `ValueError` if *value*, called *name*, is not in the range."""
         if value not in self:
-            raise ValueError(f"{name} must be a number {self.words}, not {value!r}")
+            raise ValueError(f"{name} must be a number {self}, got {value!r}")
 
     def __call__(self, _instance: Any, attribute: Attribute[Any], value: Any) -> None:
-        """Refuse the *value* of a field that is not in the range."""
+        """Check the *value* of a field."""
         self.check(attribute.name, value)
 
 
@@ -75,58 +73,60 @@ _FRACTION = _Range(0, 1, below=True)
 
 
 def _not_below(other: str) -> Callable[[Any, Attribute[Any], Any], None]:
-    """Return a validator that compares a field with the earlier field *other*."""
+    """Return a validator that requires at least the value of the field *other*."""
 
     def check(instance: Any, attribute: Attribute[Any], value: float) -> None:
-        """Refuse a *value* that is less than the other field."""
-        least = getattr(instance, other)
-        if value < least:
+        """Check *value* against the other field."""
+        minimum = getattr(instance, other)
+        if value < minimum:
             raise ValueError(
-                f"{attribute.name} must be at least {other} ({least!r}), not {value!r}"
+                f"{attribute.name} must be at least {other} ({minimum!r}), "
+                f"got {value!r}"
             )
 
     return check
 
 
 def _whole(_instance: Any, attribute: Attribute[Any], value: Any) -> None:
-    """Refuse a *value* that is no whole number from 1 on."""
+    """Check that *value* is a whole number of at least 1."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError(
-            f"{attribute.name} must be a whole number of at least 1, not {value!r}"
+            f"{attribute.name} must be a whole number of at least 1, got {value!r}"
         )
 
 
-def _grown(start: float, growth: float, steps: int, cap: float) -> float:
-    """Return *start* grown *steps* times, at most *max_interval*.
-
-    Logarithms, because the plain power overflows after a day of waiting.
-    """
-    if start >= cap or steps * math.log(growth) >= math.log(cap / start):
-        return cap
+def _grown(start: float, growth: float, steps: int, maximum: float) -> float:
+    """Return *start* grown *steps* times, at most *maximum*."""
+    # Compare logarithms, because the plain power overflows after a day of waiting.
+    if start >= maximum or steps * math.log(growth) >= math.log(maximum / start):
+        return maximum
     return start * growth**steps
 
 
 def _jittered(seconds: float, jitter: float, rng: random.Random) -> float:
-    """Return *seconds* moved at random by at most the fraction *jitter*."""
+    """Return *seconds*, changed at random by at most the fraction *jitter*."""
     return seconds * (1 + jitter * (2 * rng.random() - 1))
 
 
 @frozen(kw_only=True)
 class Polling:
-    """When to ask for the workflows of an account.
+    """When to poll the workflows of an account.
 
-    Only the head of an account's queue can finish next, so only the head is asked at
-    full cadence; of all the others one is asked every *queued_interval* seconds.
+    An account runs one workflow at a time, so only the head of its queue is polled at
+    full cadence; of all the others, one is polled every *queued_interval* seconds.
     """
 
     initial_delay: float = field(default=10, validator=_Range(0))
-    """Time in seconds from becoming the head to the first poll."""
+    """Time in seconds from the start of a workflow to its first poll.
+
+    A queued workflow counts as started when the one before it has ended.
+    """
 
     interval: float = field(default=3, validator=_POSITIVE)
     """Time in seconds between the first poll and the second."""
 
     growth: float = field(default=1.1, validator=_GROWTH)
-    """Factor by which every further interval is longer than the one before."""
+    """Factor by which each further interval is longer than the one before."""
 
     max_interval: float = field(
         default=15, validator=[_POSITIVE, _not_below("interval")]
@@ -134,25 +134,25 @@ class Polling:
     """Longest interval in seconds."""
 
     jitter: float = field(default=0.2, validator=_FRACTION)
-    """Fraction by which every wait is shortened or lengthened at random."""
+    """Fraction by which each wait is shortened or lengthened at random."""
 
     queued_interval: float = field(default=120, validator=_POSITIVE)
-    """Time in seconds between two polls of workflows that are not the head.
+    """Time in seconds between two polls of the workflows behind the head.
 
-    No wait of a head is longer than this.
+    Upper limit of all waits of a head, too.
     """
 
     deadline: float = field(
-        default=86400, validator=_Range(0, above=True, endless=True)
+        default=86400, validator=_Range(0, above=True, infinite=True)
     )
-    """Time in seconds after which a wait without a timeout of its own gives up.
+    """Time in seconds after which a wait without `timeout=` gives up.
 
     The default is 24 hours; `math.inf` waits for ever.
     """
 
     @classmethod
     def fixed(cls, seconds: float) -> Self:
-        """Return a policy that asks for the head every *seconds*, evenly."""
+        """Return a policy that polls the head every *seconds*, without jitter."""
         even = cls(
             initial_delay=seconds,
             interval=seconds,
@@ -165,7 +165,7 @@ class Polling:
     def faster(self, factor: float) -> Self:
         """Return this policy with all waits divided by *factor*.
 
-        The deadline stays as it is.
+        The deadline does not change.
         """
         _POSITIVE.check("factor", factor)
         return evolve(
@@ -185,7 +185,7 @@ class Polling:
         return min(_jittered(seconds, self.jitter, rng), self.queued_interval)
 
     def slow_wait(self, n: int, rng: random.Random) -> float:
-        """Return the time in seconds before the *n*-th poll of a lane that rests.
+        """Return the time in seconds before the *n*-th poll outside working hours.
 
         It starts at *max_interval* and grows up to *queued_interval*.
         """
@@ -198,28 +198,28 @@ class Polling:
         return min(_jittered(seconds, self.jitter, rng), self.queued_interval)
 
     def tail_wait(self, rng: random.Random) -> float:
-        """Return the time in seconds before the next poll of the tail.
+        """Return the time in seconds before the next poll behind the head.
 
-        Jitter only shortens it: *queued_interval* is a promise.
+        Jitter only shortens it, because *queued_interval* is a promise.
         """
         return self.queued_interval * (1 - self.jitter * rng.random())
 
 
 @frozen(kw_only=True)
 class Retries:
-    """How often, and after which waits, a request that failed is sent again.
+    """How often, and after which waits, a failed request is sent again.
 
-    `Retries(attempts=1)` switches repeating off.
+    `Retries(attempts=1)` switches retries off.
     """
 
     attempts: int = field(default=4, validator=_whole)
-    """How often a request is sent at most, the first time included."""
+    """Maximum number of times that a request is sent, the first included."""
 
     initial_delay: float = field(default=0.5, validator=_POSITIVE)
     """Time in seconds before the second attempt."""
 
     growth: float = field(default=2.0, validator=_GROWTH)
-    """Factor by which every further wait is longer than the one before."""
+    """Factor by which each further wait is longer than the one before."""
 
     max_delay: float = field(
         default=30, validator=[_POSITIVE, _not_below("initial_delay")]
@@ -227,13 +227,14 @@ class Retries:
     """Longest wait in seconds."""
 
     jitter: float = field(default=0.5, validator=_FRACTION)
-    """Fraction by which every wait is shortened or lengthened at random."""
+    """Fraction by which each wait is shortened or lengthened at random."""
 
     budget: float = field(default=0.1, validator=_Range(0, 1))
-    """How many retries a host gets at most for each request that is no retry.
+    """Maximum number of retries per request that is not a retry.
 
-    So an outage is not amplified: after a first ten, at most every tenth request is a
-    retry. A request without a retry left fails with what it failed of.
+    It keeps retries from amplifying an outage: with the default, after the first ten
+    retries at most every tenth request is one. Where no retry is left, the error of the
+    last attempt is raised.
     """
 
     def wait(self, attempt: int, rng: random.Random) -> float:
@@ -248,21 +249,21 @@ class Retries:
 
 
 class RetryBudget:
-    """The retries that a host has left: every request earns a part of one."""
+    """The retries that are left for a host: each request earns a fraction of one."""
 
     RESERVE: ClassVar[float] = 10.0
-    """What it starts with, and saves at most."""
+    """The retries at the beginning, and the maximum that is saved."""
 
     def __init__(self, share: float) -> None:
         self._share = share
         self._left = self.RESERVE
 
     def earn(self) -> None:
-        """Note a request that is no retry."""
+        """Count a request that is not a retry."""
         self._left = min(self.RESERVE, self._left + self._share)
 
     def spend(self) -> bool:
-        """Take a retry; return whether there was one."""
+        """Use one retry; return whether one was left."""
         if self._left < 1:
             return False
         self._left -= 1

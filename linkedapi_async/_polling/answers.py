@@ -9,7 +9,7 @@ from attrs import frozen
 
 @frozen
 class StillRunning:
-    """The answer to a poll: the workflow has not finished."""
+    """The workflow has not finished."""
 
     status: str
     """The status as the API spells it."""
@@ -20,10 +20,10 @@ class StillRunning:
 
 @frozen
 class Ended:
-    """The answer to a poll: the wait is over."""
+    """The wait is over."""
 
     value: object
-    """What the wait yields: a result, or the error that ends it."""
+    """What the wait returns: a result, or the error that ends it."""
 
     status: str | None = None
     """The last status, if it is known."""
@@ -31,7 +31,7 @@ class Ended:
 
 @frozen
 class PollFailed:
-    """The answer to a poll: none that tells the status of the workflow."""
+    """The answer does not say how the workflow is."""
 
     error: Exception
     """What happened."""
@@ -39,11 +39,11 @@ class PollFailed:
     kind: Literal["failed", "refused", "unknown"] = "failed"
     """Whether the poll failed, the token was refused, or the id is unknown.
 
-    A failed poll never ends a wait; the others do when they are repeated.
+    A failed poll never ends a wait; the other two do once they are repeated.
     """
 
     pause: float | None = None
-    """Time in seconds for which the host asks to be left alone."""
+    """Time in seconds for which the host wants no requests."""
 
 
 Answer: TypeAlias = StillRunning | Ended | PollFailed

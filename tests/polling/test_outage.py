@@ -21,7 +21,7 @@ IN_FLIGHT = 50
 
 
 class Host:
-    """Accounts that work off their queues, on a server that goes away for an hour."""
+    """Accounts that run their queues, on a server that is away for an hour."""
 
     def __init__(self, rng: random.Random) -> None:
         self.ends: dict[str, float] = {}
@@ -54,7 +54,7 @@ class Host:
 
 
 async def outage() -> tuple[Host, int]:
-    """Wait through the outage; return the host and how many results arrived."""
+    """Wait through the outage; return the host and the number of results."""
     host = Host(random.Random(7))
     poller = Poller(host.poll, Polling(), in_flight=IN_FLIGHT, rng=random.Random(7))
     host.start = asyncio.get_running_loop().time()
@@ -74,9 +74,9 @@ async def outage() -> tuple[Host, int]:
 
 
 def test_an_hour_without_a_server() -> None:
-    """All results arrive, the outage is not amplified, and no herd comes after it.
+    """All results arrive, polls do not amplify the outage, and no herd follows.
 
-    What comes after it brings a result with nearly every request, 50 at a time.
+    Nearly every request after the outage brings a result, 50 at a time.
     """
     host, finished = run_virtual(outage())
     tens = host.requests

@@ -1,4 +1,4 @@
-"""The policies hold sane numbers only, and turn them into waits."""
+"""Policies accept sane numbers only, and turn them into waits."""
 
 from __future__ import annotations
 
@@ -18,36 +18,48 @@ BAD = [
     pytest.param(
         Polling,
         {"initial_delay": -1},
-        "initial_delay must be a number at least 0",
+        "initial_delay must be a number of at least 0",
         id="neg",
     ),
     pytest.param(
         Polling, {"initial_delay": True}, "initial_delay must be a number", id="bool"
     ),
-    pytest.param(Polling, {"initial_delay": "3"}, "not '3'", id="text"),
-    pytest.param(Polling, {"initial_delay": math.nan}, "not nan", id="nan"),
-    pytest.param(Polling, {"initial_delay": math.inf}, "not inf", id="infinite"),
+    pytest.param(Polling, {"initial_delay": "3"}, "got '3'", id="text"),
+    pytest.param(Polling, {"initial_delay": math.nan}, "got nan", id="nan"),
+    pytest.param(Polling, {"initial_delay": math.inf}, "got inf", id="infinite"),
     pytest.param(Polling, {"interval": 0}, "interval must be .* than 0", id="zero"),
-    pytest.param(Polling, {"growth": 0.9}, "growth must be .* least 1", id="shrinking"),
     pytest.param(
-        Polling, {"max_interval": 2}, r"at least interval \(3\), not 2", id="cap"
+        Polling, {"growth": 0.9}, "growth must be .* of at least 1", id="shrinking"
     ),
     pytest.param(
-        Polling, {"max_interval": math.inf}, "max_interval must be", id="endless-cap"
+        Polling,
+        {"max_interval": 2},
+        r"at least interval \(3\), got 2",
+        id="below-interval",
     ),
-    pytest.param(Polling, {"jitter": 1}, "at least 0 and less than 1, not 1", id="all"),
-    pytest.param(Polling, {"queued_interval": 0}, "queued_interval must be", id="tail"),
-    pytest.param(Polling, {"deadline": 0}, r"\(or math.inf\), not 0", id="deadline"),
+    pytest.param(
+        Polling,
+        {"max_interval": math.inf},
+        "max_interval must be",
+        id="infinite-maximum",
+    ),
+    pytest.param(
+        Polling, {"jitter": 1}, "of at least 0 and less than 1, got 1", id="all"
+    ),
+    pytest.param(
+        Polling, {"queued_interval": 0}, "queued_interval must be", id="queued"
+    ),
+    pytest.param(Polling, {"deadline": 0}, r"\(or math.inf\), got 0", id="deadline"),
     pytest.param(Retries, {"attempts": 0}, "whole number of at least 1", id="none"),
-    pytest.param(Retries, {"attempts": True}, "not True", id="bool-attempts"),
-    pytest.param(Retries, {"attempts": 1.5}, "not 1.5", id="half"),
-    pytest.param(Retries, {"initial_delay": 0}, "initial_delay must be", id="first"),
+    pytest.param(Retries, {"attempts": True}, "got True", id="bool-attempts"),
+    pytest.param(Retries, {"attempts": 1.5}, "got 1.5", id="half"),
+    pytest.param(Retries, {"initial_delay": 0}, "initial_delay must be", id="delay"),
     pytest.param(Retries, {"growth": 0}, "growth must be", id="growth"),
     pytest.param(
         Retries,
         {"max_delay": 0.1},
-        r"least initial_delay \(0.5\), not 0.1",
-        id="low-cap",
+        r"least initial_delay \(0.5\), got 0.1",
+        id="low-maximum",
     ),
     pytest.param(Retries, {"jitter": -0.1}, "jitter must be", id="jitter"),
 ]
@@ -55,13 +67,13 @@ BAD = [
 
 @pytest.mark.parametrize(("policy", "fields", "words"), BAD)
 def test_bad_number(policy: type, fields: dict[str, object], words: str) -> None:
-    """A number out of range is refused by the name of its field."""
+    """A number out of range raises an error that names its field."""
     with pytest.raises(ValueError, match=words):
         policy(**fields)
 
 
 def test_defaults() -> None:
-    """The defaults are those of the design, and a deadline may be infinite."""
+    """The defaults are the documented ones, and a deadline may be infinite."""
     polling = Polling()
 
     assert (10, 3, 1.1, 15, 0.2, 120, 86400) == (
@@ -84,7 +96,7 @@ def test_frozen() -> None:
 
 
 def test_head_schedule() -> None:
-    """The waits of a head begin with *first*, then grow from *interval* to *cap*."""
+    """A head waits *initial_delay*, then from *interval* up to *max_interval*."""
     polling = Polling(growth=2)
     waits = [polling.wait(n, Middle()) for n in (0, 1, 2, 3, 4, 5, 6, 99_999)]
 
@@ -98,14 +110,14 @@ def test_long_wait() -> None:
 
 
 def test_tail_limits_head() -> None:
-    """No wait of a head is longer than *tail*."""
+    """No wait of a head is longer than *queued_interval*."""
     polling = Polling(queued_interval=4)
 
     assert [4, 3, 4] == [polling.wait(n, Middle()) for n in (1, 2, 50)]
 
 
 def test_slow_schedule() -> None:
-    """A lane that rests is asked after *cap*, then more and more rarely."""
+    """Outside working hours, waits begin at *max_interval* and grow."""
     polling = Polling(growth=2)
 
     assert [15, 30, 60, 120, 120] == [
@@ -117,7 +129,7 @@ def test_slow_schedule() -> None:
 
 @given(n=st.integers(1, 10_000), seed=st.integers())
 def test_jitter(n: int, seed: int) -> None:
-    """Jitter moves a wait by its fraction at most, and never makes *tail* longer."""
+    """Jitter changes a wait by its fraction, but never extends *queued_interval*."""
     polling, rng = Polling(), random.Random(seed)
     plain = polling.wait(n, Middle())
 
@@ -127,7 +139,7 @@ def test_jitter(n: int, seed: int) -> None:
 
 
 def test_fixed() -> None:
-    """A fixed policy asks evenly."""
+    """A fixed policy polls evenly."""
     polling = Polling.fixed(5)
 
     assert {5.0} == {polling.wait(n, random.Random(n)) for n in range(1, 30)}
@@ -139,13 +151,13 @@ def test_fixed() -> None:
 
 @pytest.mark.parametrize("seconds", [0, -1, "5", True, math.inf])
 def test_fixed_bad(seconds: float) -> None:
-    """A fixed policy without a sane interval is refused."""
+    """A fixed policy without a sane interval raises an error."""
     with pytest.raises(ValueError, match="must be a number"):
         Polling.fixed(seconds)
 
 
 def test_faster() -> None:
-    """Everything is faster but the deadline."""
+    """All waits get shorter, but not the deadline."""
     expected = Polling(
         initial_delay=0.1, interval=0.03, max_interval=0.15, queued_interval=1.2
     )
@@ -157,7 +169,7 @@ def test_faster() -> None:
 
 
 def test_retry_schedule() -> None:
-    """The first attempt is at once; the waits before the others grow up to *cap*."""
+    """The first attempt does not wait; later waits grow up to *max_delay*."""
     retries = Retries(max_delay=3)
     waits = [retries.wait(attempt, Middle()) for attempt in (1, 2, 3, 4, 5, 99_999)]
 

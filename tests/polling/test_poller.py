@@ -1,4 +1,4 @@
-"""The engine, under a virtual clock: hours of waiting, and every way to end it."""
+"""The polling engine under a virtual clock: hours of waiting, and all ways to end."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LATENCY = 0.2
 
 
 class ClosedError(Exception):
-    """What waits raise when the poller is closed."""
+    """What waits raise once the poller is closed."""
 
 
 class CrashError(Exception):
@@ -37,15 +37,15 @@ class CrashError(Exception):
 
 
 class AtOnceLoop(VirtualLoop):
-    """A loop that takes a timer which is due for no timer, as uvloop does.
+    """A loop that runs a timer of the past at once, as uvloop does.
 
-    What `call_at` gives then has no `when`.
+    What `call_at` returns then has no `when`.
     """
 
     def call_at(  # type: ignore[override]
         self, when: float, callback: Any, *args: Any, **more: Any
     ) -> Any:
-        """Call back at *when*, or soon if it is past."""
+        """Call *callback* at *when*, or soon if that has passed."""
         if when <= self.time():
             return self.call_soon(callback, *args, **more)
         return super().call_at(when, callback, *args, **more)
@@ -59,13 +59,13 @@ class AtOnceLoop(VirtualLoop):
     ]
 )
 def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
-    """Run each test under the virtual clock, also in the debug mode of asyncio."""
+    """Run each test under a virtual clock, also in the debug mode of asyncio."""
     return "asyncio", request.param
 
 
 @pytest.fixture(autouse=True)
 def quiet(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Hold that no test makes asyncio complain, or leaves a secret in the log."""
+    """Check that asyncio logs nothing, and that no secret is in the log."""
     yield
 
     assert [] == [r for r in caplog.records if r.name == "asyncio"]
@@ -74,7 +74,7 @@ def quiet(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 
 class Host:
-    """A host that answers as it is told, and keeps a record of what it was asked."""
+    """A host with scripted answers that records the polls."""
 
     def __init__(self, answer: Answer | None = None) -> None:
         self.answer = answer
@@ -100,7 +100,7 @@ class Host:
 
     @property
     def times(self) -> list[float]:
-        """When it was asked."""
+        """When it was polled."""
         return [time for time, _ in self.polled]
 
 
@@ -110,7 +110,7 @@ async def running(
     polling: Polling = EVEN,
     **options: Any,
 ) -> AsyncIterator[Poller]:
-    """Start a poller; close it and look for what it left behind."""
+    """Start a poller; close it and check that it leaves no task behind."""
     before = asyncio.all_tasks()
     poller = Poller(poll, polling, rng=random.Random(1), **options)
     poller.start()
@@ -133,13 +133,13 @@ def now() -> float:
 
 
 async def settle() -> None:
-    """Let everything run that needs no time."""
+    """Run all callbacks that need no time."""
     for _ in range(9):
         await asyncio.sleep(0)
 
 
 async def test_one_workflow() -> None:
-    """A wait yields the end of the workflow, which it keeps for later waits."""
+    """A wait returns the end of the workflow, and so do later waits."""
     host = Host()
     host.ends["a"] = now() + 12
     async with running(host.poll) as poller:
@@ -162,8 +162,8 @@ async def test_one_workflow() -> None:
         assert "completed" == workflow.status
 
 
-async def test_nobody_waits() -> None:
-    """Statuses move though nobody waits, and each end is reported once."""
+async def test_without_waiters() -> None:
+    """Statuses change without waiters, and each end is reported once."""
     host, ended = Host(), list[str]()
     host.ends = {"a": now() + 11, "b": now() + 30}
     async with running(host.poll, on_finish=lambda t: ended.append(t.id)) as poller:
@@ -182,10 +182,10 @@ async def test_nobody_waits() -> None:
 
 
 def test_thousands() -> None:
-    """Thousands of workflows of many accounts all arrive, within the bound."""
+    """Thousands of workflows of many accounts end, within the limit in flight."""
 
     async def scenario() -> None:
-        """Watch them all."""
+        """Watch all of them."""
         async with running(host.poll, Polling(), in_flight=10) as poller:
             workflows = [PendingWorkflow(str(n), n % 100) for n in range(2000)]
             free = dict.fromkeys(range(100), now())
@@ -210,7 +210,7 @@ def test_thousands() -> None:
 
 
 async def test_in_flight() -> None:
-    """A bounded number of polls is under way, and that number is used."""
+    """The limit of polls in flight holds, and is used."""
     host = Host()
     async with running(host.poll, in_flight=3) as poller:
         for n in range(50):
@@ -229,7 +229,7 @@ async def test_in_flight() -> None:
 async def test_deadline(
     patience: float | None, deadline: float, seconds: float | None
 ) -> None:
-    """A wait ends when its time is up; the workflow is watched on."""
+    """A wait ends when its time is up; the workflow is still watched."""
     host = Host()
     slow = Polling(
         initial_delay=1e4,
@@ -271,7 +271,7 @@ async def test_deadlines_of_their_own() -> None:
 
 
 async def test_endless_timeout() -> None:
-    """An infinite timeout overrules the deadline of the policy."""
+    """An infinite timeout overrides the deadline of the policy."""
     host = Host()
     host.ends["a"] = now() + 5000
     async with running(host.poll, Polling(deadline=10)) as poller:
@@ -282,7 +282,7 @@ async def test_endless_timeout() -> None:
 
 
 async def test_timeout_zero() -> None:
-    """A timeout of 0 asks exactly once."""
+    """A timeout of 0 polls exactly once."""
     host = Host()
     async with running(host.poll) as poller:
         workflow = PendingWorkflow("a", 1)
@@ -300,13 +300,13 @@ async def test_timeout_zero() -> None:
 
 
 async def test_timeout_zero_joins() -> None:
-    """A timeout of 0 joins the poll that is under way or about to begin."""
+    """A timeout of 0 joins the poll that is in flight or queued."""
     host = Host()
     async with running(host.poll) as poller:
         workflow = PendingWorkflow("a", 1)
         poller.watch(workflow)
-        glances = [poller.wait(workflow, 0) for _ in range(3)]
-        errors = await asyncio.gather(*glances, return_exceptions=True)
+        one_shots = [poller.wait(workflow, 0) for _ in range(3)]
+        errors = await asyncio.gather(*one_shots, return_exceptions=True)
 
         assert [TimeoutError] * 3 == [type(error) for error in errors]
 
@@ -317,8 +317,8 @@ async def test_timeout_zero_joins() -> None:
         assert 2 == len(host.polled)
 
 
-async def test_ask_for_all_at_once() -> None:
-    """Asking for a whole lane at once respects the bound."""
+async def test_poll_all_at_once() -> None:
+    """Polling a whole lane at once respects the limit in flight."""
     host = Host()
     async with running(host.poll, in_flight=5) as poller:
         workflows = [PendingWorkflow(str(n), 1) for n in range(500)]
@@ -332,20 +332,20 @@ async def test_ask_for_all_at_once() -> None:
 
 
 async def test_cancelled_waiters() -> None:
-    """A waiter that is cancelled harms neither the other waiters nor the workflow."""
+    """Cancelling a waiter affects neither the other waiters nor the workflow."""
     host = Host()
     host.ends["a"] = now() + 40
     async with running(host.poll) as poller:
         workflow = PendingWorkflow("a", 1)
         poller.watch(workflow)
         waiters = [asyncio.create_task(poller.wait(workflow)) for _ in range(5)]
-        glance = asyncio.create_task(poller.wait(workflow, 0))
+        one_shot = asyncio.create_task(poller.wait(workflow, 0))
         await settle()
         waiters[0].cancel()
-        glance.cancel()
+        one_shot.cancel()
         await asyncio.sleep(20)
         waiters[1].cancel()
-        ends = await asyncio.gather(*waiters, glance, return_exceptions=True)
+        ends = await asyncio.gather(*waiters, one_shot, return_exceptions=True)
 
         assert [asyncio.CancelledError] * 2 == [type(end) for end in ends[:2]]
 
@@ -355,9 +355,9 @@ async def test_cancelled_waiters() -> None:
 
 
 def steps_until_done(step: int) -> tuple[bool, object]:
-    """Cancel a waiter at the given step of the loop; return whether it was, and DONE.
+    """Cancel a waiter at a *step* of the loop; return whether that worked, and DONE.
 
-    Another waiter must get its result all the same.
+    Another waiter must get the result all the same.
     """
 
     async def scenario() -> tuple[bool, object]:
@@ -381,14 +381,14 @@ def steps_until_done(step: int) -> tuple[bool, object]:
 
 
 def test_cancellation_anywhere() -> None:
-    """Whenever a waiter is cancelled, the result is not lost."""
+    """The result is not lost, whenever a waiter is cancelled."""
     outcomes = [steps_until_done(step) for step in range(0, 6000, 97)]
 
     assert {(True, DONE), (False, DONE)} == set(outcomes)
 
 
-async def test_cancelled_with_the_result_at_hand() -> None:
-    """A waiter cancelled in the moment of the result leaves the result to others."""
+async def test_cancelled_after_the_result() -> None:
+    """A waiter cancelled right after the result leaves it to others."""
     async with running(Host().poll) as poller:
         workflow = PendingWorkflow("a", 1)
         poller.watch(workflow)
@@ -405,7 +405,7 @@ async def test_cancelled_with_the_result_at_hand() -> None:
 
 
 async def test_cancelled_before_the_result() -> None:
-    """A result finds nobody where a waiter was cancelled a moment before."""
+    """A result right after the cancellation of a waiter does no harm."""
     async with running(Host().poll) as poller:
         workflow = PendingWorkflow("a", 1)
         poller.watch(workflow)
@@ -418,7 +418,7 @@ async def test_cancelled_before_the_result() -> None:
 
 
 async def test_resolve() -> None:
-    """A wait that is ended from outside wakes everybody and stops the polls."""
+    """Ending a wait from outside wakes all waiters and stops the polls."""
     host, ended = Host(), list[PendingWorkflow]()
     gone = Ended(ClosedError("cancelled"))
     async with running(host.poll, on_finish=ended.append) as poller:
@@ -439,7 +439,7 @@ async def test_resolve() -> None:
 
 
 async def test_two_ends_in_one_turn() -> None:
-    """Heads that are due at once are asked, whatever the loop makes of such timers."""
+    """Two heads in one turn of the loop are both polled, on any kind of loop."""
     host = Host(RUNNING)
     async with running(host.poll, Polling(initial_delay=0, jitter=0)) as poller:
         workflows = [PendingWorkflow(str(n), n % 2) for n in range(4)]
@@ -465,8 +465,8 @@ async def test_unordered() -> None:
     assert ["a", "b", "c", "a"] == [name for _, name in host.polled]
 
 
-async def test_earlier_than_the_alarm() -> None:
-    """Who is due earlier than all others does not wait for them."""
+async def test_earlier_than_the_timer() -> None:
+    """A poll that is earlier than all others does not wait for them."""
     host = Host()
     slow = Polling(initial_delay=50, interval=50, max_interval=50)
     async with running(host.poll, slow) as poller:
@@ -479,7 +479,7 @@ async def test_earlier_than_the_alarm() -> None:
 
 
 async def test_outage(caplog: pytest.LogCaptureFixture) -> None:
-    """An outage ends no wait, costs no more than peace, and is told once a minute."""
+    """An outage ends no wait, adds no polls, and is logged once a minute."""
     host = Host()
     async with running(host.poll, Polling()) as poller:
         for n in range(20):
@@ -526,7 +526,7 @@ async def test_pause(caplog: pytest.LogCaptureFixture) -> None:
         before = len(host.polled)
         watched = PendingWorkflow("new", "new")
         poller.watch(watched)
-        glance = asyncio.create_task(poller.wait(watched, 0))
+        one_shot = asyncio.create_task(poller.wait(watched, 0))
         await asyncio.sleep(99.9)
 
         assert before == len(host.polled)
@@ -539,13 +539,13 @@ async def test_pause(caplog: pytest.LogCaptureFixture) -> None:
         assert 40 <= sum(time < 1 for time in after) <= 100
 
         with pytest.raises(TimeoutError):
-            await glance
+            await one_shot
 
     assert ["The host asks for a pause of 100 s"] == caplog.messages
 
 
 async def test_pause_from_an_answer() -> None:
-    """A poll may bring the pause; the longest one counts."""
+    """The answer to a poll may ask for a pause; the longest one counts."""
     host = Host(PollFailed(OSError(), pause=50))
     async with running(host.poll) as poller:
         poller.watch(PendingWorkflow("a", 1))
@@ -562,7 +562,7 @@ async def test_pause_from_an_answer() -> None:
 
 @pytest.mark.parametrize("seconds", [None, 0, -5, math.nan, 3601, math.inf])
 async def test_absurd_pause(seconds: float | None) -> None:
-    """An absurd pause counts as not given."""
+    """An absurd pause is ignored."""
     host = Host()
     async with running(host.poll) as poller:
         poller.watch(PendingWorkflow("a", 1))
@@ -573,7 +573,7 @@ async def test_absurd_pause(seconds: float | None) -> None:
 
 
 async def test_pause_with_all_in_flight() -> None:
-    """Lanes that come due in a pause are deferred also while no poll is allowed."""
+    """A pause defers lanes also while no further poll is allowed."""
     host = Host()
     async with running(host.poll, in_flight=1) as poller:
         for n in range(3):
@@ -590,7 +590,7 @@ async def test_pause_with_all_in_flight() -> None:
 
 
 async def test_rate() -> None:
-    """A rate spaces all requests out, those of others included."""
+    """A rate spaces out all requests, those that are not polls included."""
     host = Host()
     async with running(host.poll, Polling(initial_delay=0), rate=2) as poller:
         for n in range(20):
@@ -609,7 +609,7 @@ async def test_rate() -> None:
 
 
 async def test_admit() -> None:
-    """A request that is no poll goes at once, but for a pause."""
+    """A request that is not a poll waits for a pause only."""
     async with running(Host().poll) as poller:
         began = now()
         await poller.admit()
@@ -624,7 +624,7 @@ async def test_admit() -> None:
 
 @pytest.mark.parametrize("moment", [0.0, 10.1, 11.0])
 async def test_close(moment: float) -> None:
-    """Closing ends all waits with the error of the session, at any moment."""
+    """Closing ends all waits with the given error, at any moment."""
     host, before = Host(), asyncio.all_tasks()
     poller = Poller(host.poll, EVEN)
     poller.start()
@@ -653,7 +653,7 @@ async def test_close(moment: float) -> None:
 
 
 async def test_close_before_start() -> None:
-    """A poller that was never started can be closed, and does nothing else."""
+    """A poller that was never started can be closed, and nothing else."""
     poller = Poller(Host().poll, EVEN)
     with pytest.raises(RuntimeError, match="was not started"):
         poller.watch(PendingWorkflow("a", 1))
@@ -667,14 +667,14 @@ async def test_start_twice() -> None:
             poller.start()
 
 
-async def test_close_while_a_poll_holds_on() -> None:
-    """An answer that comes in spite of the cancellation starts nothing anew."""
+async def test_close_while_a_poll_resists() -> None:
+    """An answer in spite of the cancellation starts no further poll."""
 
-    asked = []
+    polled = []
 
     async def poll(workflow: PendingWorkflow) -> Answer:
         """Answer in spite of being cancelled."""
-        asked.append(workflow.id)
+        polled.append(workflow.id)
         try:
             await asyncio.sleep(99)
         except asyncio.CancelledError:
@@ -689,7 +689,7 @@ async def test_close_while_a_poll_holds_on() -> None:
 
     assert [DONE, None] == [workflow.end for workflow in workflows]
 
-    assert ["a"] == asked
+    assert ["a"] == polled
 
 
 @pytest.mark.parametrize("where", ["ask", "answer", "on_finish", "cancel"])
@@ -731,7 +731,7 @@ async def test_crash(where: str, caplog: pytest.LogCaptureFixture) -> None:
 
 
 async def test_crash_of_on_finish_from_outside() -> None:
-    """If the hook breaks in the call of a user, the waiters wake all the same."""
+    """If the hook raises in the call of a user, the waiters wake all the same."""
 
     def on_finish(workflow: PendingWorkflow) -> None:
         """Break."""
@@ -749,7 +749,7 @@ async def test_crash_of_on_finish_from_outside() -> None:
 
 
 async def test_no_growth() -> None:
-    """A poller that has nothing left to do holds nothing."""
+    """A poller without workflows keeps nothing of earlier ones."""
     host = Host(DONE)
     async with running(host.poll, Polling(initial_delay=0)) as poller:
         for n in range(300):
@@ -767,10 +767,10 @@ async def test_no_growth() -> None:
 
 
 def test_without_anything_left() -> None:
-    """The virtual clock finds a deadlock instead of waiting for ever."""
+    """The virtual clock reports a deadlock instead of waiting for ever."""
 
     async def stuck() -> None:
-        """Wait for what never comes."""
+        """Wait for a future that is never done."""
         await asyncio.get_running_loop().create_future()
 
     with pytest.raises(RuntimeError, match="a deadlock"):

@@ -1,4 +1,4 @@
-"""Whom the lanes ask, when, and what ends a wait."""
+"""Which workflow the scheduler polls, when, and what ends a wait."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from linkedapi_async.policies import Polling
 
 
 EVEN = Polling(growth=1, jitter=0)
-"""First after 10 seconds, then every 3; the tail every 120."""
+"""A first poll after 10 seconds, then every 3; the tail every 120."""
 
 PENDING, RUNNING = StillRunning("pending"), StillRunning("running")
 DONE = Ended("result", "completed")
@@ -36,7 +36,7 @@ UNKNOWN = PollFailed(LookupError("id"), "unknown")
 
 
 class Play:
-    """Lanes of one account, and a clock that goes from one poll to the next."""
+    """A scheduler of one account, and a clock that goes from poll to poll."""
 
     def __init__(self, names: str = "", polling: Polling = EVEN) -> None:
         self.lanes = PollScheduler(polling, random.Random(1))
@@ -55,11 +55,11 @@ class Play:
         self.start(names, ordered=False)
 
     def poll(self) -> str:
-        """Go to the next poll; return when it is and whom it is for."""
+        """Go to the next poll; return its time and its workflow."""
         while True:
-            due = self.lanes.next_poll_at()
-            assert due is not None
-            self.now = max(self.now, due)
+            poll_at = self.lanes.next_poll_at()
+            assert poll_at is not None
+            self.now = max(self.now, poll_at)
             if taken := self.lanes.take(self.now, 1):
                 return f"{self.now:g}{taken[0].id}"
 
@@ -77,15 +77,15 @@ class Play:
         return " ".join(seen)
 
     def polls_until(self, end: float, answers: dict[str, Answer] | None = None) -> str:
-        """Return whom the polls before *end* are for, each answered at once."""
+        """Return the workflows of the polls before *end*, each answered at once."""
         seen = ""
         while (self.lanes.next_poll_at() or 0) < end:
             seen += self.polls(1, answers)[-1]
         return seen
 
 
-def test_nobody() -> None:
-    """Without workflows nothing is ever due."""
+def test_no_workflows() -> None:
+    """Without workflows there is no next poll."""
     lanes = Play().lanes
 
     assert lanes.next_poll_at() is None
@@ -96,14 +96,14 @@ def test_nobody() -> None:
 
 
 def test_head_cadence() -> None:
-    """The head is asked after *first*, then at growing intervals."""
+    """The head is polled after *initial_delay*, then at growing intervals."""
     play = Play("a", Polling(growth=2, jitter=0))
 
     assert "10a 13a 19a 31a 46a 61a" == play.polls(6)
 
 
 def test_one_poll_at_a_time() -> None:
-    """A workflow that is being asked is not asked again."""
+    """A workflow with a poll in flight is not polled again."""
     play = Play("a")
     play.poll()
     play.lanes.expedite(play.workflows["a"])
@@ -112,7 +112,7 @@ def test_one_poll_at_a_time() -> None:
 
 
 def test_limit() -> None:
-    """No more workflows are taken than allowed, the longest due first."""
+    """No more workflows are taken than allowed, in order of time."""
     lanes = PollScheduler(EVEN, random.Random(1))
     for n in range(5):
         lanes.add(PendingWorkflow(str(n), n), float(-n))
@@ -123,7 +123,7 @@ def test_limit() -> None:
 
 
 def test_tail_cadence() -> None:
-    """One of the tail is asked every *tail* seconds, longest unasked first."""
+    """One of the tail is polled every *queued_interval*, longest unpolled first."""
     play = Play("abc")
     seen = [play.polls(1, {"b": PENDING, "c": PENDING}) for _ in range(200)]
 
@@ -133,7 +133,7 @@ def test_tail_cadence() -> None:
 
 
 def test_tail_begins_with_second() -> None:
-    """The time of the tail counts from the moment there is one."""
+    """The timer of the tail begins with the second workflow."""
     play = Play("a")
     play.polls(10)
     play.start("b")
@@ -144,21 +144,21 @@ def test_tail_begins_with_second() -> None:
 
 
 def test_promotion() -> None:
-    """When a head ends, the next is asked at once, then after *first* and a bit."""
+    """When a head ends, the next is polled at once, then after *initial_delay*."""
     play = Play("abc", Polling(jitter=0))
 
     assert "10a 10b 21b 24b" == play.polls(4, {"a": DONE})
 
 
-def test_promotion_of_a_first_less_policy() -> None:
-    """Being asked on promotion is the first poll if the first comes at once."""
+def test_promotion_without_initial_delay() -> None:
+    """Without an initial delay, the poll on promotion is the first poll."""
     play = Play("ab", evolve(EVEN, initial_delay=0))
 
     assert "0a 0b 3b 6b" == play.polls(4, {"a": DONE})
 
 
 def test_finish_chain() -> None:
-    """After a long outage all that has finished is found without waiting."""
+    """After a long outage all that has ended is found without waiting."""
     play = Play("abcd")
 
     assert "10a 10b 10c 10d 20d" == play.polls(5, {"a": DONE, "b": DONE, "c": DONE})
@@ -167,7 +167,7 @@ def test_finish_chain() -> None:
 
 
 def test_removed_head() -> None:
-    """The successor of a cancelled head has just begun."""
+    """The successor of a cancelled head has just started."""
     play = Play("ab")
     play.poll()
 
@@ -191,15 +191,15 @@ def test_removed_head() -> None:
 
 
 def test_removed_tail() -> None:
-    """Who leaves the tail changes nothing for the head."""
+    """Removing from the tail changes nothing for the head."""
     play = Play("abc")
     play.lanes.remove(play.workflows["b"], 0.0)
 
     assert "10a 13a 16a" == play.polls(3)
 
 
-def test_removed_while_asked_unordered() -> None:
-    """An unordered lane goes on at its pace when a poll is called off."""
+def test_removed_in_flight_unordered() -> None:
+    """An unordered lane keeps its pace when a workflow in flight is removed."""
     play = Play()
     play.attach("abc")
     play.poll()
@@ -222,7 +222,7 @@ def test_unordered_shares_one_cadence() -> None:
 
 
 def test_attached_first() -> None:
-    """Attached workflows make a lane unordered and are asked before all others."""
+    """Attached workflows make a lane unordered and are polled before all others."""
     play = Play("abcd")
     play.attach("xy")
 
@@ -238,7 +238,7 @@ def test_attached_first() -> None:
 
 
 def test_running_is_the_head() -> None:
-    """In an unordered lane the one that runs is asked in turn with all others."""
+    """In an unordered lane the running workflow gets every second poll."""
     play = Play()
     play.attach("abcd")
     answers: dict[str, Answer] = dict.fromkeys("abd", PENDING)
@@ -250,8 +250,8 @@ def test_running_is_the_head() -> None:
     assert "30c 33a 36b 39d 42c" == play.polls(5, answers)
 
 
-def test_running_without_pending_tells_nothing() -> None:
-    """Where an API calls the whole queue running, the order is believed."""
+def test_running_without_pending_is_ignored() -> None:
+    """If the API calls the whole queue running, the order is believed."""
     play = Play("abc")
     seen = play.polls_until(600)
 
@@ -260,8 +260,8 @@ def test_running_without_pending_tells_nothing() -> None:
     assert 0 == play.lanes.out_of_order
 
 
-def test_displaced_runner_is_asked() -> None:
-    """Who ran when another one starts to run has finished, most likely."""
+def test_displaced_runner_is_polled() -> None:
+    """A runner has most likely ended when another workflow starts to run."""
     play = Play()
     play.attach("abcd")
     answers: dict[str, Answer] = {**dict.fromkeys("bcd", PENDING), "a": RUNNING}
@@ -273,8 +273,8 @@ def test_displaced_runner_is_asked() -> None:
     assert "12d 15d 18a 21d 24b" == play.polls(5, answers)
 
 
-def test_running_in_the_tail_asks_the_head() -> None:
-    """If one of the tail runs, the head must have finished: it is asked at once."""
+def test_running_in_the_tail_polls_the_head() -> None:
+    """If one of the tail runs, the head must have ended: it is polled at once."""
     play = Play("abc")
     play.polls_until(359, {"c": PENDING})
 
@@ -283,8 +283,8 @@ def test_running_in_the_tail_asks_the_head() -> None:
     assert 0 == play.lanes.out_of_order
 
 
-def test_running_out_of_turn() -> None:
-    """If the head waits while one of the tail runs, the lane is surprised."""
+def test_running_out_of_order() -> None:
+    """If the head waits while one of the tail runs, the lane loses its order."""
     play = Play("abc")
     play.polls_until(120, {"a": PENDING})
 
@@ -297,8 +297,8 @@ def test_running_out_of_turn() -> None:
     assert "123c 126b 129a 132b 135c" == play.polls(5, answers)
 
 
-def test_finish_out_of_turn() -> None:
-    """A finish out of turn is counted and makes the lane unordered."""
+def test_end_out_of_order() -> None:
+    """An end out of order is counted and makes the lane unordered."""
     play = Play("abcd")
     play.polls_until(120)
 
@@ -309,8 +309,8 @@ def test_finish_out_of_turn() -> None:
     assert "123c 126d 129a 132c" == play.polls(4)
 
 
-def test_finish_before_the_head_was_asked() -> None:
-    """A finish in the tail is no surprise if all ahead of it have finished too."""
+def test_end_before_the_head_was_polled() -> None:
+    """An end in the tail is in order if all ahead of it have ended too."""
     play = Play("abcd")
     play.polls_until(120)
 
@@ -324,7 +324,7 @@ def test_finish_before_the_head_was_asked() -> None:
 
 
 def test_recovery() -> None:
-    """A lane is ordered again after three finishes in order."""
+    """A lane is ordered again after three ends in order."""
     play = Play("abcdefgh")
     play.polls_until(120)
     play.polls(2, {"b": DONE})
@@ -349,7 +349,7 @@ def test_recovery_of_the_last() -> None:
 
 
 def test_streak_ends() -> None:
-    """A finish out of order is the end of a streak, and no surprise twice."""
+    """An end out of order ends a streak, and an unordered lane counts none."""
     play = Play()
     play.attach("abcdefg")
 
@@ -360,8 +360,8 @@ def test_streak_ends() -> None:
     assert 0 == play.lanes.out_of_order
 
 
-def test_moved_head_proves_nothing() -> None:
-    """The finish of a workflow that the API told to run does not count as in order."""
+def test_promoted_runner_proves_nothing() -> None:
+    """The end of a promoted runner does not count as in order."""
     play = Play()
     play.attach("abcdefgh")
     answers: dict[str, Answer] = dict.fromkeys("abcdefgh", PENDING)
@@ -373,8 +373,8 @@ def test_moved_head_proves_nothing() -> None:
     assert 2 <= len(set(play.polls_until(play.now + 20, answers)))
 
 
-def test_moved_head_is_no_streak() -> None:
-    """After the finish of a moved head there is no likely head: round robin."""
+def test_promoted_runner_is_no_streak() -> None:
+    """After the end of a promoted runner there is no likely head: round robin."""
     play = Play()
     play.attach("abcd")
     answers: dict[str, Answer] = dict.fromkeys("abc", PENDING)
@@ -389,7 +389,7 @@ def test_moved_head_is_no_streak() -> None:
 
 
 def test_no_alternation_near_the_tail() -> None:
-    """A likely head gets no turns that would keep the others waiting too long."""
+    """A likely head gets no polls that would delay the others too long."""
     play = Play(polling=Polling(growth=1, jitter=0, queued_interval=20))
     play.attach("abc")
 
@@ -397,10 +397,10 @@ def test_no_alternation_near_the_tail() -> None:
 
 
 def test_off_hours() -> None:
-    """Outside working hours a lane slows down to *cap*, then to *tail*."""
+    """Outside working hours waits grow from *max_interval* to *queued_interval*."""
     play = Play("ab", Polling(growth=2, jitter=0))
-    asleep = StillRunning("pending", OFF_HOURS)
-    answers: dict[str, Answer] = {"a": asleep, "b": asleep}
+    off_hours = StillRunning("pending", OFF_HOURS)
+    answers: dict[str, Answer] = {"a": off_hours, "b": off_hours}
 
     assert "10a 25a 55a 115a 120b 235a 240b" == play.polls(7, answers)
 
@@ -408,12 +408,12 @@ def test_off_hours() -> None:
 
 
 def test_off_hours_unordered() -> None:
-    """An unordered lane rests as a whole, and a failed poll does not wake it."""
+    """An unordered lane slows down as a whole, also after a failed poll."""
     play = Play(polling=Polling(growth=2, jitter=0))
     play.attach("abc")
-    asleep = StillRunning("pending", OFF_HOURS)
+    off_hours = StillRunning("pending", OFF_HOURS)
 
-    assert "0a 15b 45c" == play.polls(3, dict.fromkeys("abc", asleep))
+    assert "0a 15b 45c" == play.polls(3, dict.fromkeys("abc", off_hours))
 
     assert "105a 165b" == play.polls(2, {"a": FAILED})
 
@@ -421,7 +421,7 @@ def test_off_hours_unordered() -> None:
 
 
 def test_expedite() -> None:
-    """An expedited workflow is asked first, once, also out of the tail."""
+    """An expedited workflow is polled first, once, also in the tail."""
     play = Play("abc")
     play.lanes.expedite(play.workflows["c"])
     play.lanes.expedite(play.workflows["c"])
@@ -439,8 +439,8 @@ def test_expedite() -> None:
     assert "10a" == play.poll()
 
 
-def test_expedited_by_the_way() -> None:
-    """An expedited workflow that is asked anyway, or left, is not asked for it again."""
+def test_expedited_in_vain() -> None:
+    """An expedited workflow that was removed is not polled."""
     play = Play()
     play.attach("a")
     play.start("b")
@@ -454,7 +454,7 @@ def test_expedited_by_the_way() -> None:
 
 
 def test_expedited_head() -> None:
-    """The cadence of a head goes on from a poll that was expedited."""
+    """The cadence of a head continues from an expedited poll."""
     play = Play("a")
     play.lanes.expedite(play.workflows["a"])
 
@@ -469,7 +469,7 @@ def test_expedited_head() -> None:
 
 
 def test_expedited_early() -> None:
-    """A poll that was expedited does not bring the next one forward."""
+    """An expedited poll does not bring the next one forward."""
     play = Play("a")
     play.lanes.expedite(play.workflows["a"])
 
@@ -480,8 +480,8 @@ def test_expedited_early() -> None:
     assert "10a 13a" == play.polls(2)
 
 
-def test_expedited_from_rest() -> None:
-    """A lane that turns out to work again is asked at its usual pace."""
+def test_expedited_at_the_end_of_off_hours() -> None:
+    """A lane that works again is polled at its usual pace."""
     play = Play("a")
     play.polls_until(100, {"a": StillRunning("pending", OFF_HOURS)})
     play.lanes.expedite(play.workflows["a"])
@@ -492,7 +492,7 @@ def test_expedited_from_rest() -> None:
 
 
 def test_all_expedited() -> None:
-    """A lane that is due has nobody to ask while all are being asked."""
+    """A lane with all workflows in flight polls none of them again."""
     for ordered in (True, False):
         play = Play()
         play.start("abc", ordered=ordered)
@@ -504,8 +504,8 @@ def test_all_expedited() -> None:
         assert [] == play.lanes.take(500.0, 9)
 
 
-def test_expedited_finish_in_the_tail() -> None:
-    """Everybody asked at once, in whatever order the answers come: no surprise."""
+def test_expedited_ends_in_the_tail() -> None:
+    """Expedited polls of a whole lane may be answered in any order."""
     play = Play("abcd")
     for name in "abc":
         play.lanes.expedite(play.workflows[name])
@@ -519,7 +519,7 @@ def test_expedited_finish_in_the_tail() -> None:
 
 
 def test_failed_polls_end_no_wait() -> None:
-    """A week of outage ends no wait, and polls back off to *cap*."""
+    """A week of outage ends no wait, and polls back off to *max_interval*."""
     play = Play("ab", Polling(jitter=0))
 
     assert "10a 13a 16.3a" == play.polls(3, {"a": FAILED})
@@ -549,7 +549,7 @@ def test_failed_polls_unordered() -> None:
 
 
 def test_refused_token() -> None:
-    """A refused token ends a wait after a minute and three times, then all at once."""
+    """A token refused three times in a minute ends a wait, then all others."""
     play = Play("abc")
     answers: dict[str, Answer] = dict.fromkeys("abc", REFUSED)
 
@@ -567,7 +567,7 @@ def test_refused_token() -> None:
 
 
 def test_usable_answer_clears_refusals() -> None:
-    """One usable answer, and the counting begins anew."""
+    """A usable answer resets the count of refusals."""
     play = Play("a")
     play.polls_until(69, {"a": REFUSED})
     play.polls(1)
@@ -576,8 +576,8 @@ def test_usable_answer_clears_refusals() -> None:
     assert 1 == len(play.lanes)
 
 
-def test_finish_clears_refusals() -> None:
-    """A finish in the lane is a usable answer too."""
+def test_end_clears_refusals() -> None:
+    """An end in the lane is a usable answer too."""
     play = Play("ab")
     play.polls_until(69, {"a": REFUSED})
     play.lanes.expedite(play.workflows["b"])
@@ -589,7 +589,7 @@ def test_finish_clears_refusals() -> None:
 
 
 def test_rare_refusals() -> None:
-    """A long time is not enough: the error must come three times."""
+    """A long time is not enough: three refusals are needed."""
     play = Play("a", Polling.fixed(100))
 
     assert "100a 200a" == play.polls(2, {"a": REFUSED})
@@ -612,7 +612,7 @@ def test_unknown_id() -> None:
 
 
 def test_unknown_id_unordered() -> None:
-    """An unordered lane goes on at its pace without the unknown id."""
+    """An unordered lane keeps its pace without the unknown id."""
     play = Play()
     play.attach("ab")
 
@@ -631,7 +631,7 @@ def test_unknown_id_unordered() -> None:
 
 
 def test_defer() -> None:
-    """Lanes that come due in a pause move behind it, spread by chance."""
+    """Polls planned in a pause move behind it, spread at random."""
     lanes = PollScheduler(EVEN, random.Random(1))
     for n in range(200):
         lanes.add(PendingWorkflow(str(n), n), 0.0)
@@ -647,7 +647,7 @@ def test_defer() -> None:
 
 
 def test_throttle_open() -> None:
-    """Without a rate and a pause everything may go."""
+    """Without a rate and a pause every request is allowed."""
     throttle = Throttle()
     throttle.consume(0.0, 1000)
 
@@ -697,7 +697,7 @@ def test_many_in_any_order(*, ordered: bool) -> None:
 
 
 def test_heap_does_not_grow() -> None:
-    """Early finishes leave no more in the heap than a tail's worth of entries."""
+    """Early ends leave no more entries in the heap than one *queued_interval* makes."""
     play = Play("ab", Polling(jitter=0))
     for _ in range(2000):
         play.now += 5
@@ -713,29 +713,31 @@ def test_heap_does_not_grow() -> None:
 
 @define(eq=False)
 class Job:
-    """A workflow as the simulated server knows it."""
+    """A workflow of the simulated server."""
 
     workflow: PendingWorkflow | None
     seconds: float
     end: float = math.inf
-    late_by: float = 0.0
-    """How long its finish may go unnoticed, in seconds, apart from the tail rule."""
+    allowance: float = 0.0
+    """Time in seconds, beyond the promise, for which its end may go unnoticed."""
 
-    most: int = 0
-    """The largest number of ours in its lane since it finished."""
+    max_size: int = 0
+    """The largest number of ours in its lane since it ended."""
 
 
 @define
 class Server:
-    """One simulated account, run in an order that the lanes do not know."""
+    """One simulated account, whose order the scheduler does not know."""
 
-    tells: bool
+    exact: bool
+    """Whether it tells pending from running."""
+
     queue: list[Job] = field(factory=list)
     jobs: dict[PendingWorkflow, Job] = field(factory=dict)
     waiting: int = 0
 
     def run(self, now: float) -> list[Job]:
-        """Let workflows finish until *now*; return those of ours that did."""
+        """End workflows until *now*; return those of ours."""
         finished = []
         while self.queue and self.queue[0].end <= now:
             job = self.queue.pop(0)
@@ -746,7 +748,7 @@ class Server:
         return finished
 
     def enter(self, job: Job, place: int, now: float) -> None:
-        """Queue *job* at *place*, not before the one that runs."""
+        """Queue *job* at *place*, but not before the running one."""
         self.queue.insert(place if not self.queue else max(place, 1), job)
         self.queue[0].end = min(self.queue[0].end, now + self.queue[0].seconds)
         if job.workflow:
@@ -758,55 +760,55 @@ ACCOUNTS = st.integers(0, 1)
 
 
 class LanesMachine(RuleBasedStateMachine):
-    """Whatever happens, every finish is noticed in time, by one poll at a time."""
+    """Whatever happens, every end is noticed in time, with one poll at a time."""
 
-    @initialize(tells=st.booleans(), seed=st.integers(0, 99), tail=st.integers(8, 120))
-    def begin(self, *, tells: bool, seed: int, tail: int) -> None:
+    @initialize(exact=st.booleans(), seed=st.integers(0, 99), tail=st.integers(8, 120))
+    def begin(self, *, exact: bool, seed: int, tail: int) -> None:
         """Set up two accounts."""
         self.polling = Polling(queued_interval=tail)
         self.lanes = PollScheduler(self.polling, random.Random(seed))
         self.now = 0.0
         self.serial = 0
-        self.servers = [Server(tells), Server(tells)]
-        self.asked: dict[PendingWorkflow, float] = {}
+        self.servers = [Server(exact), Server(exact)]
+        self.in_flight: dict[PendingWorkflow, float] = {}
         self.answers: list[tuple[float, int, PendingWorkflow]] = []
         self.failing = 0
-        self.asleep = False
+        self.off_hours = False
         self.noticed: set[PendingWorkflow] = set()
 
     def join(self, account: int, *, ordered: bool) -> PendingWorkflow:
-        """Make a workflow and give it to the lanes."""
+        """Add a new workflow to the scheduler."""
         self.serial += 1
         workflow = PendingWorkflow(str(self.serial), account)
         server = self.servers[account]
         server.waiting += 1
         for job in server.jobs.values():
-            job.most = max(job.most, server.waiting)
-            # An attached workflow is asked before all others.
-            job.late_by += 0 if ordered else self.polling.queued_interval
+            job.max_size = max(job.max_size, server.waiting)
+            # An attached workflow is polled before all others.
+            job.allowance += 0 if ordered else self.polling.queued_interval
         self.lanes.add(workflow, self.now, ordered=ordered)
         return workflow
 
     @rule(account=ACCOUNTS, seconds=st.floats(0.1, 200), foreign=st.booleans())
     def start(self, account: int, seconds: float, *, foreign: bool) -> None:
-        """Start a workflow, ours or another program's."""
+        """Start a workflow, ours or that of another program."""
         workflow = None if foreign else self.join(account, ordered=True)
         server = self.servers[account]
         server.enter(Job(workflow, seconds), len(server.queue), self.now)
 
     @rule(account=ACCOUNTS, seconds=st.floats(0, 200), place=st.integers(0, 9))
     def attach(self, account: int, seconds: float, place: int) -> None:
-        """Attach a workflow from anywhere in the queue, or a finished one."""
+        """Attach a workflow from anywhere in the queue, or one that has ended."""
         workflow, server = self.join(account, ordered=False), self.servers[account]
         if place:
             server.enter(Job(workflow, seconds), place, self.now)
         else:
-            job = Job(workflow, seconds, end=self.now, most=server.waiting)
+            job = Job(workflow, seconds, end=self.now, max_size=server.waiting)
             server.jobs[workflow] = job
 
     @rule(account=ACCOUNTS, seed=st.integers(0, 99))
     def reorder(self, account: int, seed: int) -> None:
-        """Let the server change its mind about the order."""
+        """Change the order on the server."""
         waiting = self.servers[account].queue[1:]
         random.Random(seed).shuffle(waiting)
         self.servers[account].queue[1:] = waiting
@@ -819,12 +821,12 @@ class LanesMachine(RuleBasedStateMachine):
     @rule()
     def sleep(self) -> None:
         """Begin or end the working hours."""
-        self.asleep = not self.asleep
+        self.off_hours = not self.off_hours
 
     @precondition(lambda self: len(self.lanes) > 0)
     @rule(pick=st.integers(0))
     def remove(self, pick: int) -> None:
-        """Lose interest in a workflow, which leaves the queue too."""
+        """Remove a workflow, from the queue too."""
         workflow = self.pick(pick)
         self.lanes.remove(workflow, self.now)
         self.forget(workflow)
@@ -832,17 +834,17 @@ class LanesMachine(RuleBasedStateMachine):
     @precondition(lambda self: len(self.lanes) > 0)
     @rule(pick=st.integers(0), count=st.integers(1, 9))
     def expedite(self, pick: int, count: int) -> None:
-        """Want to know at once about some workflows."""
+        """Expedite some workflows."""
         for n in range(count):
             self.lanes.expedite(self.pick(pick + n))
 
     @rule(seconds=st.floats(0, 900), limit=st.integers(1, 5))
     def advance(self, seconds: float, limit: int) -> None:
-        """Let time pass and polls happen."""
+        """Advance the time."""
         self.go_on(self.now + seconds, limit)
 
     def pick(self, number: int) -> PendingWorkflow:
-        """Return one of the workflows that wait."""
+        """Return one of the pending workflows."""
         workflows = [workflow for server in self.servers for workflow in server.jobs]
         return workflows[number % len(workflows)]
 
@@ -854,10 +856,10 @@ class LanesMachine(RuleBasedStateMachine):
         job.workflow = None
 
     def go_on(self, target: float, limit: int) -> None:
-        """Play all polls and answers until *target*, in the order of time."""
+        """Run all polls and answers until *target*, in order of time."""
         while True:
-            due = self.lanes.next_poll_at()
-            take = math.inf if due is None else max(due, self.now)
+            poll_at = self.lanes.next_poll_at()
+            take = math.inf if poll_at is None else max(poll_at, self.now)
             take = self.now if self.lanes.urgent else take
             back = self.answers[0][0] if self.answers else math.inf
             if min(take, back) > target:
@@ -866,29 +868,29 @@ class LanesMachine(RuleBasedStateMachine):
             if back <= take:
                 self.deliver(heappop(self.answers)[2])
             else:
-                self.ask(limit)
-            self.check_lateness()
+                self.send(limit)
+            self.check_delays()
         self.now = target
-        self.check_lateness()
+        self.check_delays()
 
-    def ask(self, limit: int) -> None:
-        """Take workflows and send their polls off."""
+    def send(self, limit: int) -> None:
+        """Send the next polls."""
         for workflow in self.lanes.take(self.now, limit):
-            assert workflow not in self.asked, "two polls at once"
+            assert workflow not in self.in_flight, "two polls at once"
             assert any(workflow in server.jobs for server in self.servers)
-            self.asked[workflow] = self.now
+            self.in_flight[workflow] = self.now
             self.serial += 1
             heappush(self.answers, (self.now + LATENCY, self.serial, workflow))
 
     def deliver(self, workflow: PendingWorkflow) -> None:
         """Answer the poll of *workflow* as of now."""
-        del self.asked[workflow]
+        del self.in_flight[workflow]
         server = self.servers[int(str(workflow.account))]
         self.settle_finished()
         if self.failing:
             self.failing -= 1
             for job in server.jobs.values():
-                job.late_by += self.polling.queued_interval
+                job.allowance += self.polling.queued_interval
 
             assert self.lanes.answered(workflow, self.now, FAILED) is None
         elif (ours := server.jobs.get(workflow)) is None:
@@ -898,9 +900,9 @@ class LanesMachine(RuleBasedStateMachine):
             self.noticed.add(workflow)
             self.forget(workflow)
         else:
-            runs = ours is server.queue[0] or not server.tells
+            runs = ours is server.queue[0] or not server.exact
             answer = RUNNING if runs else PENDING
-            if self.asleep and not runs:
+            if self.off_hours and not runs:
                 answer = StillRunning("pending", OFF_HOURS)
 
             assert self.lanes.answered(workflow, self.now, answer) is None
@@ -909,22 +911,23 @@ class LanesMachine(RuleBasedStateMachine):
         """Bring the model up to now."""
         for server in self.servers:
             for job in server.run(self.now):
-                job.most = server.waiting
-                job.late_by = 0.0
+                job.max_size = server.waiting
+                job.allowance = 0.0
 
-    def check_lateness(self) -> None:
-        """Hold the promise: noticed within *tail* times the lane's size."""
+    def check_delays(self) -> None:
+        """Check the promise: noticed within *queued_interval* times the lane's size."""
         self.settle_finished()
         for server in self.servers:
             for job in server.jobs.values():
-                slack = job.late_by + (job.most + 2) * 2 * LATENCY
+                latest = job.allowance + (job.max_size + 2) * 2 * LATENCY
+                latest += self.polling.queued_interval * job.max_size
                 late = self.now - job.end
 
-                assert late <= self.polling.queued_interval * job.most + slack
+                assert late <= latest
 
     @invariant()
     def counts(self) -> None:
-        """The lanes hold what the model holds."""
+        """The scheduler has as many workflows as the model."""
         expected = sum(server.waiting for server in getattr(self, "servers", []))
 
         assert expected == len(getattr(self, "lanes", []))
@@ -951,8 +954,8 @@ TestLanesMachine.settings = settings(
 )
 
 
-def test_lateness_counts_from_the_last_sign_of_work() -> None:
-    """A finish was noticed at most as late as the last answer that said otherwise."""
+def test_detection_delay_counts_from_the_last_poll() -> None:
+    """The delay of an end counts from the last answer before it."""
     play = Play("a", EVEN)
     play.polls(2)
     play.polls(1, {"a": DONE})
@@ -960,8 +963,8 @@ def test_lateness_counts_from_the_last_sign_of_work() -> None:
     assert [3.0] == list(play.lanes.detection_delays)
 
 
-def test_lateness_of_a_promoted_head_counts_from_its_promotion() -> None:
-    """What waited behind another did not finish before it became the head."""
+def test_detection_delay_of_a_promoted_head() -> None:
+    """A workflow does not end before it becomes the head."""
     play = Play("ab", EVEN)
     play.polls(1, {"a": DONE})
     play.polls(1, {"b": RUNNING})
@@ -971,7 +974,7 @@ def test_lateness_of_a_promoted_head_counts_from_its_promotion() -> None:
 
 
 def test_lateness_of_an_attached_ticket_is_not_known_at_first() -> None:
-    """It may have finished long before anybody asked."""
+    """It is unknown if the first poll finds the end."""
     play = Play()
     play.attach("ab")
     play.polls(1, {"a": DONE, "b": DONE})

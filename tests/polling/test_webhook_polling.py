@@ -1,4 +1,4 @@
-"""Webhook events and polls in one wait: whichever comes first, and how much is asked."""
+"""Webhook events and polls in one wait: which is first, and how many polls it takes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ EVEN = Polling(growth=1, jitter=0)
 
 @attrs.define
 class Run:
-    """What happens to one workflow, and what was told of it."""
+    """What happens to one workflow, and when that was noticed."""
 
     workflow: PendingWorkflow
     begins: float
@@ -42,14 +42,14 @@ class Run:
 
 
 class Platform:
-    """Accounts that run their workflows in turn, and send events of them.
+    """Accounts that run their workflows in order, and send events.
 
     Args:
-        seed: Of how long workflows take, and of what becomes of the events.
-        median: How long half of all workflows take at most, in seconds.
-        deliver: Gets a random source and gives the delays of the deliveries of one
-            event, in seconds: none is a lost one, two a doubled one.
-        fat: Whether the events bring results.
+        seed: Seed of the durations and of the delivery of events.
+        median: Median duration of a workflow, in seconds.
+        deliver: Takes a random source and returns the delays, in seconds, of the
+            deliveries of one event: none if it is lost, two if it is doubled.
+        fat: Whether the events contain results.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Platform:
         self.deaf = False
 
     async def play(self, accounts: int, each: int, polling: Polling) -> Poller:
-        """Run workflows to their ends; every wait gets its result."""
+        """Run all workflows; every wait gets its result."""
         self.loop = asyncio.get_running_loop()
         self.poller = poller = Poller(
             self.poll, polling, on_finish=self.finish, rng=random.Random(2)
@@ -85,7 +85,7 @@ class Platform:
                 run = self.runs[workflow.id] = Run(workflow, free, free + long)
                 free = run.ends
                 self.plan(run.begins, poller.event_started, workflow)
-                self.plan(run.ends, self.told, workflow)
+                self.plan(run.ends, self.on_finished, workflow)
                 poller.watch(workflow)
         ends = await asyncio.gather(
             *(poller.wait(run.workflow, math.inf) for run in self.runs.values())
@@ -98,17 +98,17 @@ class Platform:
     def plan(
         self,
         when: float,
-        tell: Callable[[PendingWorkflow], object],
+        report: Callable[[PendingWorkflow], object],
         workflow: PendingWorkflow,
     ) -> None:
-        """Deliver an event, as often and as late as it is delivered."""
+        """Deliver an event, as often and as late as *deliver* says."""
         delays = self.deliver(self.rng)
         if when < self.silent_from:
             for delay in delays:
-                self.loop.call_at(when + delay, tell, workflow)
+                self.loop.call_at(when + delay, report, workflow)
 
-    def told(self, workflow: PendingWorkflow) -> None:
-        """Take the event of a finish."""
+    def on_finished(self, workflow: PendingWorkflow) -> None:
+        """Handle the event of an end."""
         if workflow.end is None:
             end = Ended(workflow.id, "completed") if self.fat else None
             self.poller.event_finished(workflow, end)
@@ -123,7 +123,7 @@ class Platform:
         return StillRunning("running" if now >= run.begins else "pending")
 
     def finish(self, workflow: PendingWorkflow) -> None:
-        """Note when the end of a workflow was noticed."""
+        """Record when the end of a workflow was noticed."""
         self.runs[workflow.id].noticed = self.loop.time()
 
     @property
@@ -156,12 +156,12 @@ def polls_per_workflow(
     each: int = 100,
     polling: Polling | None = None,
 ) -> float:
-    """Return how often a workflow was asked for, on average."""
+    """Return the mean number of polls per workflow."""
     poller = run_virtual(platform.play(accounts, each, polling or Polling()))
     return poller.polls / (accounts * each)
 
 
-def test_healthy_events_nearly_end_the_asking() -> None:
+def test_healthy_events_save_most_polls() -> None:
     """A workflow costs a fifth of a poll at most, and its end is noticed at once."""
     platform = Platform(at_once)
 
@@ -169,18 +169,18 @@ def test_healthy_events_nearly_end_the_asking() -> None:
     assert statistics.median(platform.detection_delays) < 0.2
 
 
-def test_long_workflows_are_not_asked_for_more_often() -> None:
-    """The wait of a head grows with how long workflows usually take."""
+def test_long_workflows_take_no_more_polls() -> None:
+    """The wait of a head grows with the usual duration of workflows."""
     assert polls_per_workflow(Platform(at_once, median=400), 20, 50) <= 0.35
 
 
 def test_thin_events_cost_one_poll() -> None:
-    """Without results in the events each is fetched, once."""
+    """Results that are not in the events are fetched once."""
     assert 1 <= polls_per_workflow(Platform(at_once, fat=False)) <= 1.2
 
 
 def test_dead_webhooks_change_nothing() -> None:
-    """Who never gets an event asks exactly as without webhooks."""
+    """Without any event, polls are exactly as without webhooks."""
     deaf = Platform(never)
     deaf.deaf = True
 
@@ -196,8 +196,8 @@ def test_bad_delivery_costs_requests_only(fat: bool) -> None:
     assert statistics.quantiles(platform.detection_delays, n=100)[98] < 300
 
 
-def test_silence_is_found_out() -> None:
-    """When the webhooks die on the way, lanes are asked again as without them."""
+def test_silence_is_noticed() -> None:
+    """When the webhooks die, lanes are polled again as without them."""
     platform = Platform(at_once)
     platform.silent_from = 1_500.0
     polls_per_workflow(platform)
@@ -208,7 +208,7 @@ def test_silence_is_found_out() -> None:
 
 
 def test_trust_is_earned_and_lost() -> None:
-    """Three events earn it; two that are missing, and stay missing, cost it."""
+    """Three events earn trust; two that stay missing end it."""
     health = WebhookHealth()
     earned = []
     for _ in range(100):
@@ -225,8 +225,8 @@ def test_trust_is_earned_and_lost() -> None:
     ]
 
 
-def test_a_late_event_is_no_missing_one() -> None:
-    """An event that comes within a minute counts as if it had come in time."""
+def test_a_late_event_is_not_missing() -> None:
+    """An event within a minute counts as if it had come in time."""
     health = WebhookHealth()
     for _ in range(ENOUGH):
         health.poll_first("wf-1", "account", 0.0)
@@ -239,7 +239,7 @@ def test_a_late_event_is_no_missing_one() -> None:
 
 @given(s.lists(s.floats(0, 1e6), max_size=50), s.floats(0.01, 1e4))
 def test_the_stretch_is_bounded(seconds: list[float], tail: float) -> None:
-    """The wait for a head is never shorter than for a tail, nor without end."""
+    """The wait for a head is at least that of a tail, and bounded."""
     health = WebhookHealth()
     for long in seconds:
         health.observe_duration(long)
@@ -247,11 +247,11 @@ def test_the_stretch_is_bounded(seconds: list[float], tail: float) -> None:
     assert 1 <= health.poll_stretch(tail) <= STRETCH
 
 
-def test_the_first_word_counts() -> None:
-    """Who is told twice how a workflow ended keeps what came first."""
+def test_the_first_end_counts() -> None:
+    """Of two ends of one workflow, the first is kept."""
 
-    async def tell() -> object:
-        """Tell a poller two ends."""
+    async def report() -> object:
+        """Report two ends."""
         poller = Poller(Platform(never).poll, EVEN)
         poller.start()
         poller.listen()
@@ -262,11 +262,11 @@ def test_the_first_word_counts() -> None:
         await poller.aclose(lambda _: RuntimeError())
         return workflow.end and workflow.end.value
 
-    assert "first" == run_virtual(tell())
+    assert "first" == run_virtual(report())
 
 
 def play(lanes: PollScheduler, count: int, account: str = "a") -> list[PendingWorkflow]:
-    """Put workflows into a lane whose events are trusted."""
+    """Fill a lane whose events are trusted."""
     workflows = [PendingWorkflow(f"wf-{n}", account) for n in range(count)]
     lanes.listen()
     assert lanes._webhook_health is not None
@@ -277,8 +277,8 @@ def play(lanes: PollScheduler, count: int, account: str = "a") -> list[PendingWo
     return workflows
 
 
-def test_an_event_of_the_next_makes_the_head_be_asked() -> None:
-    """If the second runs, the first has ended: it is asked after a short grace."""
+def test_an_event_of_the_next_expects_the_end_of_the_head() -> None:
+    """If the second runs, the first has ended: it is polled after a short grace."""
     lanes = PollScheduler(EVEN, Middle())
     first, second = play(lanes, 2)
     lanes.event_started(second, 50.0)
@@ -289,7 +289,7 @@ def test_an_event_of_the_next_makes_the_head_be_asked() -> None:
 
 
 def test_an_event_of_the_head_changes_no_timer() -> None:
-    """That the head runs was known."""
+    """The head was running anyway."""
     lanes = PollScheduler(EVEN, Middle())
     first, _ = play(lanes, 2)
     lanes.event_started(first, 50.0)
@@ -298,8 +298,8 @@ def test_an_event_of_the_head_changes_no_timer() -> None:
     assert "running" == first.status
 
 
-def test_an_event_out_of_turn_spares_the_head_a_moment() -> None:
-    """Reordered events cost nothing if the other one comes soon."""
+def test_an_event_out_of_order_gives_the_head_a_moment() -> None:
+    """Reordered events cost no poll if the other one comes soon."""
     lanes = PollScheduler(EVEN, Middle())
     first, second, third = play(lanes, 3)
     lanes.event_finished(second, 50.0)
@@ -311,7 +311,7 @@ def test_an_event_out_of_turn_spares_the_head_a_moment() -> None:
 
 
 def test_the_runner_of_an_unordered_lane_is_believed() -> None:
-    """An event tells whom to ask where the order is not known."""
+    """An event decides which workflow is the head where the order is unknown."""
     lanes = PollScheduler(EVEN, Middle())
     lanes.listen()
     workflows = [PendingWorkflow(f"wf-{n}", "a") for n in range(3)]
@@ -323,14 +323,14 @@ def test_the_runner_of_an_unordered_lane_is_believed() -> None:
 
 
 def test_unordered_lanes_rely_on_events_too() -> None:
-    """Attached workflows are hardly asked for either, once each was asked."""
+    """Attached workflows are rarely polled too, once each was polled."""
     lanes = PollScheduler(EVEN, Middle())
     play(lanes, 0)
     workflows = [PendingWorkflow(f"wf-{n}", "a") for n in range(3)]
     for workflow in workflows:
         lanes.add(workflow, 0.0, ordered=False)
-    (asked,) = lanes.take(0.0, 9)
-    lanes.answered(asked, 0.0, StillRunning("running"))
+    (polled,) = lanes.take(0.0, 9)
+    lanes.answered(polled, 0.0, StillRunning("running"))
     assert [] == lanes.take(EVEN.queued_interval - 1, 9)
     lanes.event_finished(workflows[1], 10.0)
     assert [] == lanes.take(EVEN.queued_interval - 1, 9)
@@ -339,19 +339,19 @@ def test_unordered_lanes_rely_on_events_too() -> None:
 
 
 def test_a_failed_poll_after_an_event_is_repeated_soon() -> None:
-    """Who was told of an end and could not fetch it asks at full cadence."""
+    """An end that could not be fetched is polled at full cadence."""
     lanes = PollScheduler(EVEN, Middle())
     first, _ = play(lanes, 2)
     lanes.expect_end(first)
-    (asked,) = lanes.take(5.0, 9)
-    lanes.answered(asked, 5.0, PollFailed(OSError()))
+    (polled,) = lanes.take(5.0, 9)
+    lanes.answered(polled, 5.0, PollFailed(OSError()))
 
-    assert first is asked
+    assert first is polled
     assert not lanes._calm(lanes._lanes["a"])
 
 
-def test_what_left_before_its_events_is_no_matter() -> None:
-    """Events of workflows that are not watched any more change nothing."""
+def test_events_of_unwatched_workflows() -> None:
+    """Events of workflows that are no longer watched change nothing."""
     lanes = PollScheduler(EVEN, Middle())
     first, second = play(lanes, 2)
     lanes.remove(first, 1.0)
@@ -364,8 +364,8 @@ def test_what_left_before_its_events_is_no_matter() -> None:
     assert lanes._lanes["a"].head is second
 
 
-def test_without_listening_events_are_no_reason_to_trust() -> None:
-    """A lane that nobody listens for is asked as ever."""
+def test_events_without_listening() -> None:
+    """Without listening, events change no cadence."""
     lanes = PollScheduler(EVEN, Middle())
     workflow = PendingWorkflow("wf-0", "a")
     lanes.add(workflow, 0.0)
@@ -376,23 +376,23 @@ def test_without_listening_events_are_no_reason_to_trust() -> None:
     assert [workflow] == lanes.take(0.0, 9)
 
 
-def test_a_late_event_lets_its_lane_be_calm_again() -> None:
-    """What a poll found first makes its lane wary until the event comes."""
+def test_a_late_event_restores_the_trust_of_its_lane() -> None:
+    """A lane distrusts events from a poll that was first until the event comes."""
     lanes = PollScheduler(EVEN, Middle())
     first, _ = play(lanes, 2)
     lanes.expedite(first)
     lanes.take(1.0, 9)
     lanes.answered(first, 1.0, Ended("done"))
-    wary = []
+    distrusts = []
     for _ in range(2):
-        wary.append(lanes._lanes["a"].distrusts_events)
+        distrusts.append(lanes._lanes["a"].distrusts_events)
         lanes.event_confirmed("wf-0")
 
-    assert [True, False] == wary
+    assert [True, False] == distrusts
 
 
-def test_a_late_event_of_a_lane_that_is_empty() -> None:
-    """The lane may be gone when the event comes."""
+def test_a_late_event_of_an_empty_lane() -> None:
+    """The lane may no longer exist when the event comes."""
     lanes = PollScheduler(EVEN, Middle())
     (only,) = play(lanes, 1)
     lanes.expedite(only)
@@ -405,8 +405,8 @@ def test_a_late_event_of_a_lane_that_is_empty() -> None:
 
 
 @pytest.mark.parametrize("how", ["closed", "lost"])
-def test_lanes_wake_up(how: str) -> None:
-    """When events are not relied on any more, heads are asked within the cap."""
+def test_lanes_resume_polling(how: str) -> None:
+    """Once events are no longer trusted, heads are polled within *max_interval*."""
     lanes = PollScheduler(EVEN, random.Random(1))
     play(lanes, 2)
     other = PendingWorkflow("other", "b")
