@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import nox
+from nox.command import CommandFailed
 
 
 nox.needs_version = ">=2025.2.9"
@@ -115,3 +116,19 @@ def bench(session: nox.Session) -> None:
     scripts = sorted(path.name for path in Path("benchmarks").glob("*.py"))
     for script in session.posargs or scripts:
         session.run("python", f"benchmarks/{script}")
+
+
+@nox.session
+def node_sdk(session: nox.Session) -> None:
+    """Run every operation of the official Node SDK against the sandbox."""
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node is None or npm is None:
+        session.skip("Node and npm are not installed")
+    session.install(".")
+    folder = session.create_tmp()
+    install = [npm, "install", "--no-save", "--prefix", folder]
+    try:
+        session.run(*install, "@linkedapi/node@1.2.19", external=True)
+    except CommandFailed:
+        session.skip("npm could not install the Node SDK here")
+    session.run("python", "tests/node_sdk/run.py", node, folder)
