@@ -125,7 +125,7 @@ def node_sdk(session: nox.Session) -> None:
     if node is None or npm is None:
         session.skip("Node and npm are not installed")
     session.install(".")
-    folder = session.create_tmp()
+    folder = str(Path(session.create_tmp()).resolve())
     install = [npm, "install", "--no-save", "--prefix", folder]
     try:
         session.run(*install, "@linkedapi/node@1.2.19", external=True)
