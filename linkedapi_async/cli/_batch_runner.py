@@ -259,7 +259,9 @@ class BatchRunner:
                 if row.state == "finished":
                     await self.journal.delivered(item.key)
             elif row.state == "delivered":
-                self._write(item, row.account, row.workflow_id, row.how, row.ending)
+                self._write(
+                    item, row.account, row.workflow_id, row.end_status, row.result
+                )
             else:
                 self._own[row.account].append(item)
         if told:
@@ -274,7 +276,7 @@ class BatchRunner:
                 f"{item.key!r} was started with another workflow; give it another key, "
                 "or begin a batch of its own with another --out"
             )
-        if row.state in {"taken", "finished"} and row.account not in self.accounts:
+        if row.state in {"accepted", "finished"} and row.account not in self.accounts:
             return f"it was started on the account {row.account!r}, which is not here"
         return None
 

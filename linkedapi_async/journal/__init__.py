@@ -1,8 +1,7 @@
 """What was started and how it ended, on disk: nothing is lost, nothing sent twice.
 
-A row is on disk before the request that it speaks of is sent, so a crash leaves at
-worst a start that is *unknown*, never one that nobody remembers. Rows name accounts;
-no token ever comes here.
+A row is on disk before its start is sent, so a crash leaves at worst a start that is
+*unknown*, never one that is forgotten. Rows name accounts; no token is ever stored.
 """
 
 from linkedapi_async.journal._journal import Journal, MemoryJournal

@@ -1,4 +1,4 @@
-"""Rows of the journal, in SQLite: the schema, its versions, and every statement."""
+"""Rows of a journal in SQLite: the schema, its versions, and every statement."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import functools
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, cast
 
@@ -16,16 +16,18 @@ import attrs
 from linkedapi_async.errors import JournalError
 
 
-State: TypeAlias = Literal["intended", "taken", "unknown", "finished", "delivered"]
+State: TypeAlias = Literal["intended", "accepted", "unknown", "finished", "delivered"]
 """How far a start has come.
 
-*intended*: about to be sent, or under way. *taken*: the server gave it an id.
-*unknown*: sent, or about to be when the process died; nobody knows whether it was
-taken. *finished*: it has ended. *delivered*: whoever started it has seen the end.
+- *intended*: about to be sent, or under way.
+- *accepted*: the server gave it an id.
+- *unknown*: it may have been sent, and it is unknown whether the server accepted it.
+- *finished*: the workflow has ended.
+- *delivered*: the caller has seen the end.
 """
 
 EndStatus: TypeAlias = Literal["completed", "failed", "cancelled", "lost"]
-"""How a workflow ended; *lost*: nobody will ever know."""
+"""How a workflow ended; *lost*: the API does not know it any more."""
 
 
 def _split(ids: str | tuple[str, ...] | None) -> tuple[str, ...]:
@@ -37,111 +39,101 @@ class Row:
     """What the journal knows of one start."""
 
     key: str
-    """The caller's key, or one that the session made up."""
+    """The caller's key, or one that the session generated."""
     account: str
     """The ``name`` of the account, never its token."""
     state: State
     """How far it has come."""
     workflow_id: str | None
-    """The API's id of it, once it was taken."""
+    """The id that the API gave it, once it was accepted."""
     definition: bytes = attrs.field(repr=False)
-    """What was to be started, as JSON; empty once it is not needed any more."""
-    how: EndStatus | None
-    """How it ended, if it did."""
-    ending: bytes | None = attrs.field(repr=False)
-    """What came at the end, unless it was not to be stored."""
+    """The workflow as JSON; empty once it is not needed any more."""
+    end_status: EndStatus | None
+    """How the workflow ended, if it did."""
+    result: bytes | None = attrs.field(repr=False)
+    """The completion or failure as JSON, if it was stored."""
     stream: bool = attrs.field(converter=bool)
     """Whether it is an item of a resumable stream: its key is never used again."""
-    run: int
+    run_number: int
     """Which opening of the journal wrote it first: 1 for the first one."""
     created: float
     """When the intent was written, in seconds since 1970."""
     updated: float
-    """When the last step was written, in seconds since 1970."""
+    """When the last change was written, in seconds since 1970."""
     candidates: tuple[str, ...] = attrs.field(default=(), converter=_split)
     """The ids of workflows that an unknown start may have become, by webhook events."""
 
 
-_ROW: Final = tuple(field.name for field in attrs.fields(Row))
+# Where a row's values are, if not in the column of the same name.
+_SUBQUERIES: Final = {
+    "result": "(SELECT result FROM results WHERE results.n = workflows.n)",
+    "candidates": (
+        "(SELECT group_concat(candidates.workflow_id, ' ') FROM candidates "
+        "WHERE candidates.n = workflows.n)"
+    ),
+}
 
-_ELSEWHERE: Final = {"ending": "ending", "candidates": "ids"}
+_COLUMNS: Final = ", ".join(
+    _SUBQUERIES.get(field.name, field.name) for field in attrs.fields(Row)
+)
 
 INSERT_INTENT: Final = (
-    "INSERT INTO workflows (account, definition, stream, run, created, updated, key, "
-    "state) VALUES (?, ?, ?, ?, ?, ?, ?, 'intended') ON CONFLICT (key) DO NOTHING"
+    "INSERT INTO workflows (account, definition, stream, run_number, created, updated, "
+    "key, state) VALUES (?, ?, ?, ?, ?, ?, ?, 'intended') ON CONFLICT (key) DO NOTHING"
 )
 
 MARK_ACCEPTED: Final = (
-    "UPDATE workflows SET state = 'taken', workflow_id = ?, updated = ? "
+    "UPDATE workflows SET state = 'accepted', workflow_id = ?, updated = ? "
     "WHERE state = 'intended' AND key = ?"
 )
 
-# Both, for many rows at once: `INSERT INTO steps`. Of the connection, not of the file.
-_STEPS: Final = (
-    "CREATE TEMP VIEW steps (intents, ids, run, now) AS SELECT 1, 2, 3, 4",
-    """
-    CREATE TEMP TRIGGER take_steps INSTEAD OF INSERT ON steps BEGIN
-        INSERT INTO workflows
-            (key, account, definition, stream, run, created, updated, state)
-            SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'),
-                CAST(json_extract(value, '$[2]') AS BLOB),
-                json_extract(value, '$[3]'), new.run, new.now, new.now, 'intended'
-            FROM json_each(new.intents);
-        UPDATE workflows
-            SET state = 'taken', workflow_id = json_extract(ids.value, '$[1]'),
-                updated = new.now
-            FROM json_each(new.ids) AS ids
-            WHERE workflows.key = json_extract(ids.value, '$[0]')
-                AND state = 'intended';
-        SELECT RAISE(ABORT, 'a row is missing')
-            WHERE changes() <> json_array_length(new.ids);
-    END
-    """,
-)
+# The same two for many rows, which are elements of a JSON array, at one time.
+_INSERT_INTENTS: Final = """
+    INSERT INTO workflows
+        (account, definition, stream, key, run_number, created, updated, state)
+    SELECT json_extract(value, '$[0]'), CAST(json_extract(value, '$[1]') AS BLOB),
+        json_extract(value, '$[2]'), json_extract(value, '$[3]'), ?1, ?2, ?2, 'intended'
+    FROM json_each(?3)
+"""
+_MARK_ALL_ACCEPTED: Final = """
+    UPDATE workflows
+    SET state = 'accepted', workflow_id = json_extract(value, '$[0]'), updated = ?1
+    FROM json_each(?2)
+    WHERE state = 'intended' AND workflows.key = json_extract(value, '$[1]')
+"""
 
 
+@attrs.frozen
 class Change:
-    """A change of one row.
+    """A change of one row."""
 
-    Args:
-        statement: Changes one row with *facts*, or none.
-        facts: The values for the statement, the row's key last.
-        missed: Makes the error, if it is one, for when no row was changed; gets the
-            key.
-    """
+    statement: str
+    """Changes one row, or none."""
+    values: Sequence[Any]
+    """The parameters of the statement, the row's key last."""
+    not_applied: Callable[[Statements, str], Exception | None]
+    """Returns the error, if it is one, for a key of which no row was changed."""
 
-    __slots__ = ("facts", "missed", "statement")
-
-    def __init__(
-        self,
-        statement: str,
-        facts: Sequence[Any],
-        missed: Callable[[Statements, str], Exception | None],
-    ) -> None:
-        self.statement: str = statement
-        self.facts: Sequence[Any] = facts
-        self.missed: Callable[[Statements, str], Exception | None] = missed
-
-    def __call__(self, table: Statements) -> None:
-        """Change the row alone."""
-        if not table.changed(self.statement, self.facts):
-            error = self.missed(table, self.facts[-1])
+    def __call__(self, statements: Statements) -> None:
+        """Change the row."""
+        if not statements.changes_row(self.statement, self.values):
+            error = self.not_applied(statements, self.values[-1])
             if error is not None:
                 raise error
 
 
 @functools.cache
-def change(*fields: str) -> str:
-    """Return what sets *fields* of the row with a key that is in a state."""
-    new = ", ".join(f"{name} = ?" for name in fields)
+def update_statement(*columns: str) -> str:
+    """Return what sets *columns* of the row that is in a state and has a key."""
+    new = ", ".join(f"{name} = ?" for name in columns)
     return f"UPDATE workflows SET {new} WHERE state = ? AND key = ?"  # noqa: S608  # own names
 
 
-_APPLICATION: Final = 0x4C41504A
-"""What marks the file as a journal of ours: "LAPJ"."""
+_APPLICATION_ID: Final = 0x4C41504A
+"""What marks the file as a journal: "LAPJ"."""
 
 _WAL_BYTES: Final = 2**20
-"""How many bytes of log there are from the start, or a few less."""
+"""How long the write-ahead log is from the start, or a few bytes less."""
 
 # From each version to the next. What was released is never changed, only added to.
 _MIGRATIONS: tuple[tuple[str, ...], ...] = (
@@ -185,27 +177,37 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         BEGIN DELETE FROM candidates WHERE n = old.n; END
         """,
     ),
+    (
+        "UPDATE workflows SET state = 'accepted' WHERE state = 'taken'",
+        "ALTER TABLE workflows RENAME COLUMN how TO end_status",
+        "ALTER TABLE workflows RENAME COLUMN run TO run_number",
+        "ALTER TABLE endings RENAME TO results",
+        "ALTER TABLE results RENAME COLUMN ending TO result",
+        # Costs a start nothing, because it has only those that are unknown.
+        "CREATE INDEX unknown_starts ON workflows (account) WHERE state = 'unknown'",
+    ),
 )
 
 _SQLITE_MESSAGES: Final = {
     "SQLITE_CORRUPT": "is damaged",
-    "SQLITE_NOTADB": "is damaged, or no journal",
-    "SQLITE_FULL": "has no room: the disk is full",
+    "SQLITE_NOTADB": "is damaged, or not a journal",
+    "SQLITE_FULL": "cannot be written because the disk is full",
     "SQLITE_BUSY": "is locked by another program that writes to it",
-    "SQLITE_READONLY": "may not be written",
+    "SQLITE_READONLY": "cannot be written because it is read-only",
     "SQLITE_CANTOPEN": "cannot be opened",
 }
 
 
 def journal_error(path: object, error: Exception) -> JournalError:
-    """Return what *error* of the file means for its owner."""
+    """Return the error of the tree for *error*, with what to do."""
     name = getattr(error, "sqlite_errorname", "")
     if isinstance(error, OSError):
         name = "SQLITE_CANTOPEN"
     if isinstance(error, UnicodeDecodeError):
         name = "SQLITE_CORRUPT"
     what = next(
-        (w for n, w in _SQLITE_MESSAGES.items() if name.startswith(n)), "failed"
+        (text for code, text in _SQLITE_MESSAGES.items() if name.startswith(code)),
+        "failed",
     )
     advice = "nothing of this was written"
     if "damaged" in what:
@@ -213,12 +215,33 @@ def journal_error(path: object, error: Exception) -> JournalError:
             "move it away together with its -wal and begin a new one; the platform's "
             "history shows what runs, and `sqlite3 FILE .recover` may save the rows"
         )
-    told = JournalError(f"the journal {path} {what} ({error}); {advice}")
-    told.__cause__ = error
-    return told
+    found = JournalError(f"the journal {path} {what} ({error}); {advice}")
+    found.__cause__ = error
+    return found
 
 
-def read_version(connection: sqlite3.Connection, path: object) -> int:
+def step_error(path: object, error: Exception) -> Exception:
+    """Return *error* if a step has raised it on purpose, else that of the tree."""
+    meant = isinstance(error, JournalError | ValueError)
+    if meant and not isinstance(error, UnicodeError):
+        return error
+    return journal_error(path, error)
+
+
+def connect(database: str, **options: Any) -> sqlite3.Connection:
+    """Return a connection on which transactions begin only where this module says so.
+
+    Text that is damaged is shown with its odd bytes escaped, because an error would
+    withhold the rows beside it.
+    """
+    connection: sqlite3.Connection = sqlite3.connect(
+        database, isolation_level=None, **options
+    )
+    connection.text_factory = lambda text: text.decode(errors="backslashreplace")
+    return connection
+
+
+def _version(connection: sqlite3.Connection, path: object) -> int:
     """Return the version of a journal; 0 for an empty file.
 
     Raises:
@@ -227,10 +250,10 @@ def read_version(connection: sqlite3.Connection, path: object) -> int:
     (mark,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if mark != _APPLICATION and (mark, version, tables) != (0, 0, 0):
+    if mark != _APPLICATION_ID and (mark, version, tables) != (0, 0, 0):
         message = (
-            f"{path} is a database of something else, not a journal; it was left as it "
-            "is, choose another file"
+            f"{path} is a database of another program, not a journal; it was left as "
+            "it is, choose another file"
         )
         raise JournalError(message)
     newest = len(_MIGRATIONS)
@@ -244,7 +267,7 @@ def read_version(connection: sqlite3.Connection, path: object) -> int:
 
 
 def _preallocate_wal(connection: sqlite3.Connection) -> None:
-    """Make the log long enough for the first thousand starts or so.
+    """Make the write-ahead log long enough for the first thousand starts or so.
 
     A commit that lengthens its file waits for the disk twice as long. What does not
     fit in the cache goes to the log before the commit, and what is rolled back leaves
@@ -254,38 +277,42 @@ def _preallocate_wal(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA cache_size = 8")
     connection.execute("BEGIN IMMEDIATE")
     with contextlib.suppress(sqlite3.OperationalError):  # a disk that is nearly full
-        connection.execute("CREATE TABLE room (filling BLOB)")
-        connection.execute("INSERT INTO room VALUES (zeroblob(?))", (_WAL_BYTES,))
+        connection.execute("CREATE TABLE filling (content BLOB)")
+        connection.execute("INSERT INTO filling VALUES (zeroblob(?))", (_WAL_BYTES,))
     connection.rollback()
     connection.execute(f"PRAGMA cache_size = {cache}")
 
 
+def _migrate(connection: sqlite3.Connection, version: int) -> None:
+    """Bring the schema from *version* to the newest one."""
+    for number, statements in enumerate(_MIGRATIONS[version:], version + 1):
+        for statement in statements:
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {number}")
+    connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+
+
 def open_run(connection: sqlite3.Connection, path: object) -> int:
-    """Bring a journal up to date and doubt what the last run left open.
+    """Bring a journal up to date and mark what the last run left open as unknown.
 
     Returns:
-        Which run this is: 1 for the first one.
+        The number of this run: 1 for the first one.
 
     Raises:
-        JournalError: As for `read_version`.
+        JournalError: It is not a journal, or was written by a newer version.
     """
-    version = read_version(connection, path)
+    version = _version(connection, path)
     (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA secure_delete = ON")
     if mode == "wal":
         _preallocate_wal(connection)
-        with contextlib.suppress(sqlite3.OperationalError):  # SQLite before 3.33
-            for statement in _STEPS:
-                connection.execute(statement)
     connection.execute("BEGIN IMMEDIATE")
-    for number, statements in enumerate(_MIGRATIONS[version:], version + 1):
-        for statement in statements:
-            connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {number}")
-    connection.execute(f"PRAGMA application_id = {_APPLICATION}")
+    _migrate(connection, version)
+    # A state that damage has made is no reason to send again either.
     connection.execute(
-        "UPDATE workflows SET state = 'unknown' WHERE state = 'intended'"
+        "UPDATE workflows SET state = 'unknown' WHERE "
+        "(state IN ('accepted', 'unknown', 'finished', 'delivered')) IS NOT TRUE"
     )
     cursor = connection.execute(
         "INSERT INTO openings (opened) VALUES (?)", (time.time(),)
@@ -298,89 +325,97 @@ def read(path: Path, states: Sequence[State]) -> list[Row]:
     """Return the rows of a file, without writing to it.
 
     Raises:
-        JournalError: It is no journal, of another version, or damaged.
+        JournalError: It is not a journal, of a newer version, or damaged.
     """
-    uri = f"{path.as_uri()}?mode=ro"
     try:
-        with contextlib.closing(sqlite3.connect(uri, uri=True)) as connection:
-            if read_version(connection, path) == len(_MIGRATIONS):
-                return Statements(connection).rows(states)
-    except sqlite3.Error as error:
+        with contextlib.ExitStack() as stack:
+            connection = connect(f"{path.as_uri()}?mode=ro", uri=True)
+            stack.callback(connection.close)
+            version = _version(connection, path)
+            if version < len(_MIGRATIONS):
+                # The file is not touched: a copy is brought up to date.
+                older, connection = connection, connect(":memory:")
+                stack.callback(connection.close)
+                older.backup(connection)
+                _migrate(connection, version)
+            return Statements(connection).rows(states)
+    except JournalError:
+        raise
+    except Exception as error:
         raise journal_error(path, error) from error
-    message = (
-        f"the journal {path} is of an older version; opening it for a session brings "
-        "it up to date"
-    )
-    raise JournalError(message)
 
 
 class Statements:
-    """The rows, and every statement about them.
+    """Every statement about rows.
 
-    A method that changes something says whether the row was there in that state.
+    A method that changes something returns whether the row was there in that state.
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._execute = connection.execute
 
-    def changed(self, statement: str, facts: Sequence[Any]) -> bool:
+    def changes_row(self, statement: str, values: Sequence[Any]) -> bool:
         """Run *statement*; return whether it has changed its row."""
-        return self._execute(statement, facts).rowcount == 1
+        return self._execute(statement, values).rowcount == 1
 
-    def together(
-        self, steps: Sequence[Callable[[Statements], Any]], begin: Callable[[], None]
-    ) -> bool:
-        """Run *steps* in one statement, during which the interpreter is free.
+    def apply_batch(self, steps: Sequence[Callable[[Statements], Any]]) -> bool:
+        """Apply intents and ids of rows that differ by two statements.
 
-        That can be done with intents and ids of rows that differ.
-
-        Args:
-            steps: What to do.
-            begin: Is called before, if it can be tried.
+        The interpreter is free during a statement. A thousand small ones would each
+        wait for it to be free again, because the event loop is busy meanwhile.
 
         Returns:
-            Whether it was done. If not, nothing has changed: one by one they tell why.
+            Whether all was applied. If not, nothing has changed: applied one by one
+            the steps say why.
         """
-        alike = [step for step in steps if isinstance(step, Change)]
-        intents = [step.facts for step in alike if step.statement is INSERT_INTENT]
-        ids = [step.facts for step in alike if step.statement is MARK_ACCEPTED]
-        if len({facts[-1] for facts in (*intents, *ids)}) < len(steps):
+        changes = [step for step in steps if isinstance(step, Change)]
+        intents = [c.values for c in changes if c.statement is INSERT_INTENT]
+        ids = [c.values for c in changes if c.statement is MARK_ACCEPTED]
+        if len({values[-1] for values in (*intents, *ids)}) < len(steps):
             return False
+        now = changes[-1].values[-2]
+        self._execute("SAVEPOINT batch")
         try:
             new = [
-                (key, account, str(definition, "utf-8"), stream)
+                (account, str(definition, "utf-8"), stream, key)
                 for account, definition, stream, *_, key in intents
             ]
-            pairs = [(key, workflow_id) for workflow_id, _, key in ids]
-            facts = [json.dumps(each, ensure_ascii=False) for each in (new, pairs)]
-            if r"\u0000" in "".join(facts):  # SQLite would end the text there
-                return False
-            begin()
-            run = intents[0][3] if intents else None
-            self._execute(
-                "INSERT INTO steps VALUES (?, ?, ?, ?)",
-                (*facts, run, alike[-1].facts[-2]),
-            )
+            run_number = intents[0][3] if intents else None
+            applied = self._apply_all(_INSERT_INTENTS, run_number, now, rows=new)
+            accepted = [(workflow_id, key) for workflow_id, _, key in ids]
+            applied &= self._apply_all(_MARK_ALL_ACCEPTED, now, rows=accepted)
         except (sqlite3.Error, TypeError, ValueError):
-            return False
-        return True
+            applied = False  # also a SQLite before 3.33, which lacks UPDATE … FROM
+        if not applied:
+            self._execute("ROLLBACK TO batch")
+        self._execute("RELEASE batch")
+        return applied
 
-    def change(self, key: str, old: State, /, **fields: Any) -> bool:
-        """Set *fields* of a row that is in the state *old*."""
-        return self.changed(change(*fields), (*fields.values(), old, key))
+    def _apply_all(self, statement: str, *values: Any, rows: list[Any]) -> bool:
+        """Run *statement* for all *rows*; return whether it has changed each."""
+        array = json.dumps(rows, ensure_ascii=False)
+        if r"\u0000" in array:  # SQLite would end the text there
+            return False
+        return not rows or self._execute(statement, (*values, array)).rowcount == len(
+            rows
+        )
+
+    def change(self, key: str, old: State, /, **columns: Any) -> bool:
+        """Set *columns* of a row that is in the state *old*."""
+        statement = update_statement(*columns)
+        return self.changes_row(statement, (*columns.values(), old, key))
 
     def drop(self, key: str, old: State) -> bool:
         """Remove a row that is in the state *old*."""
-        cursor = self._execute(
+        return self.changes_row(
             "DELETE FROM workflows WHERE key = ? AND state = ?", (key, old)
         )
-        return cursor.rowcount == 1
 
-    def keep(self, key: str, ending: bytes) -> None:
-        """Store the *ending* of a row that has none."""
+    def store_result(self, key: str, result: bytes) -> None:
+        """Store the *result* of a row that has none."""
         self._execute(
-            "INSERT INTO endings SELECT n, ? FROM workflows WHERE key = ?",
-            (ending, key),
+            "INSERT INTO results SELECT n, ? FROM workflows WHERE key = ?",
+            (result, key),
         )
 
     def suggest(self, key: str, workflow_id: str) -> bool:
@@ -397,43 +432,45 @@ class Statements:
         found: State | None = self._one("state", "key", key)
         return found
 
-    def key(self, workflow_id: str) -> str | None:
+    def key_of(self, workflow_id: str) -> str | None:
         """Return the key of the first row with *workflow_id*."""
         found: str | None = self._one("key", "workflow_id", workflow_id)
         return found
 
     def row(self, key: str) -> Row | None:
         """Return a row."""
-        return next(self._select("WHERE key = ?", (key,)), None)
+        return next(iter(self._select("WHERE key = ?", (key,))), None)
 
     def rows(self, states: Sequence[State]) -> list[Row]:
         """Return the rows in *states*, all for none, in the order of their intents."""
         if not states:
-            return [*self._select("", ())]
+            return self._select("", ())
         where = f"WHERE state IN ({', '.join('?' * len(states))})"
-        return [*self._select(where, states)]
+        return self._select(where, states)
+
+    def unknown(self, account: str | None) -> list[Row]:
+        """Return the unknown rows of *account*, or all, by their index."""
+        if account is None:
+            return self._select("WHERE state = 'unknown'", ())
+        return self._select("WHERE state = 'unknown' AND account = ?", (account,))
 
     def forget(self, before: float, *, streams: bool) -> int:
         """Remove rows delivered *before*, in seconds since 1970; return how many."""
-        gone = "state = 'delivered' AND updated <= ? AND stream <= ?"
-        facts = (before, streams)
+        where = "state = 'delivered' AND updated <= ? AND stream <= ?"
+        values = (before, streams)
         self._execute(
-            f"DELETE FROM endings WHERE n IN (SELECT n FROM workflows WHERE {gone})",  # noqa: S608  # own words
-            facts,
+            f"DELETE FROM results WHERE n IN (SELECT n FROM workflows WHERE {where})",  # noqa: S608  # own words
+            values,
         )
-        return self._execute(f"DELETE FROM workflows WHERE {gone}", facts).rowcount  # noqa: S608  # own words
+        return self._execute(f"DELETE FROM workflows WHERE {where}", values).rowcount  # noqa: S608  # own words
 
-    def _one(self, what: str, by: str, value: str) -> Any:
-        query = f"SELECT {what} FROM workflows WHERE {by} = ? ORDER BY n LIMIT 1"  # noqa: S608  # own names
+    def _one(self, column: str, condition: str, value: str) -> Any:
+        query = (
+            f"SELECT {column} FROM workflows WHERE {condition} = ? ORDER BY n LIMIT 1"  # noqa: S608  # own names
+        )
         found = self._execute(query, (value,)).fetchone()
         return found and found[0]
 
-    def _select(self, where: str, facts: Sequence[Any]) -> Iterator[Row]:
-        columns = ", ".join(_ELSEWHERE.get(str(name), str(name)) for name in _ROW)
-        query = (
-            f"SELECT {columns} FROM workflows LEFT JOIN endings USING (n) LEFT JOIN "  # noqa: S608  # own names
-            "(SELECT n, group_concat(candidates.workflow_id, ' ') AS ids "
-            f"FROM candidates GROUP BY n) USING (n) {where} ORDER BY n"
-        )
-        for found in self._execute(query, facts):
-            yield Row(*found)
+    def _select(self, where: str, values: Sequence[Any]) -> list[Row]:
+        query = f"SELECT {_COLUMNS} FROM workflows {where} ORDER BY n"  # noqa: S608  # own names
+        return [Row(*found) for found in self._execute(query, values)]

@@ -1,10 +1,9 @@
-"""The journal in a SQLite file: one thread writes it."""
+"""The journal in a SQLite file, which one thread writes."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import os
 import sqlite3
 import sys
@@ -13,15 +12,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from linkedapi_async.errors import JournalError, JournalLockedError
-from linkedapi_async.journal._journal import Journal, T, _closed
+from linkedapi_async.errors import JournalLockedError
+from linkedapi_async.journal._journal import Journal, T, not_open_error
 from linkedapi_async.journal._schema import (
     Row,
     State,
     Statements,
+    connect,
     journal_error,
     open_run,
     read,
+    step_error,
 )
 
 
@@ -47,19 +48,19 @@ else:
 
 
 MAX_GATHER_TURNS = 8
-"""How many turns of the loop may bring steps before a batch is handed over."""
+"""How many turns of the loop may add steps to a batch before it is submitted."""
 
 
 class SqliteJournal(Journal):
     """A journal in a file, which one process may have open at a time.
 
-    Beside the file lie ``….lock``, which stays, and while it is open ``…-wal`` and
-    ``…-shm``: whoever copies or moves the file takes the ``-wal`` along. All of them
-    are readable for their owner only. The folder must be on a local disk: locks of
-    network file systems do not always hold.
+    Beside the file are ``….lock``, which stays, and while it is open ``…-wal`` and
+    ``…-shm``: copy or move the ``-wal`` along with the file. All of them are readable
+    for their owner only. The folder must be on a local disk, because locks of network
+    file systems are not reliable.
 
     Args:
-        path: The file; it is made if it is not there.
+        path: The file; it is created if it is missing.
         store_results: As for `Journal`.
     """
 
@@ -70,24 +71,24 @@ class SqliteJournal(Journal):
         if os.fspath(path) in {"", ":memory:"}:
             message = "a journal needs a file; MemoryJournal() has none"
             raise ValueError(message)
-        # One file, one lock, by whatever way somebody comes to it.
+        # All paths of one file lead to one lock.
         self.path: Path = Path(path).resolve()
         self._writer: _Writer | None = None
 
     @property
     def commits(self) -> int:
-        """How often the disk was waited for since opening.
+        """How many commits waited for the disk since opening.
 
-        Far fewer than steps, where many wait at once.
+        Far fewer than changes, where many wait at once.
         """
         return self._writer.commits if self._writer else 0
 
     async def open(self) -> None:
-        """Open the journal; what was intended and not answered becomes unknown.
+        """Open the journal; intents of earlier runs become unknown.
 
         Raises:
             JournalLockedError: Another session or process has it open.
-            JournalError: It is no journal, of a newer version, damaged, or cannot be
+            JournalError: It is not a journal, of a newer version, damaged, or cannot be
                 opened.
         """
         before = self._writer
@@ -95,38 +96,40 @@ class SqliteJournal(Journal):
             raise JournalLockedError(path=str(self.path))
         writer = self._writer = _Writer(self.path, before)
         try:
-            self.run: int = await writer.opened
+            self.run_number: int = await writer.opened
         except BaseException:
             writer.stop()
             raise
         writer.ready = True
 
     async def aclose(self) -> None:
-        """Wait for all steps that were called, then close; twice is harmless."""
+        """Wait for all changes that were called, then close; twice is harmless."""
         if self._writer is not None:
             self._writer.stop()
             await asyncio.shield(self._writer.ended)
 
     def _submit(
-        self, step: Callable[[Statements], T], begun: asyncio.Future[None] | None = None
+        self,
+        step: Callable[[Statements], T],
+        commit_started: asyncio.Future[None] | None = None,
     ) -> asyncio.Future[T]:
         if self._writer is None or not self._writer.ready:
-            raise _closed(self)
-        return self._writer.submit(step, begun)
+            raise not_open_error(self)
+        return self._writer.submit(step, commit_started)
 
     @staticmethod
     def read(path: str | os.PathLike[str], *states: State) -> list[Row]:
-        """Return rows of a journal, also while somebody else has it open.
+        """Return rows of a journal, also while another process has it open.
 
-        For people at a terminal: it blocks, and writes nothing. What reads *intended*
-        may be of a run that died.
+        For use at a terminal: it blocks, and writes nothing. Rows that are *intended*
+        may be of a run that crashed.
 
         Args:
             path: The file.
             states: Only rows in any of these.
 
         Raises:
-            JournalError: It is no journal, of another version, or damaged.
+            JournalError: It is not a journal, of a newer version, or damaged.
         """
         return read(Path(path).resolve(), states)
 
@@ -136,7 +139,7 @@ class SqliteJournal(Journal):
 
 
 def open_journal(value: str | os.PathLike[str] | Journal) -> Journal:
-    """Return the journal that *value* is, or that is in the file of that name.
+    """Return *value* if it is a journal, else the journal in the file of that name.
 
     It is not opened yet.
     """
@@ -153,8 +156,8 @@ _Done: TypeAlias = tuple["asyncio.Future[Any]", Any, Exception | None]
 class _Writer:
     """The one thread that touches the file of a journal.
 
-    Steps that come while a commit is under way go into the next one together, so a
-    thousand of them wait for the disk a few times and not a thousand times.
+    Steps that come during a commit share the next one, so a thousand of them wait for
+    the disk a few times and not a thousand times.
     """
 
     def __init__(self, path: Path, before: _Writer | None) -> None:
@@ -163,7 +166,7 @@ class _Writer:
         self._loop = asyncio.get_running_loop()
         self._wake = threading.Condition()
         self._gathered: list[_Job] = []
-        self._waiting: list[_Job] = []
+        self._submitted: list[_Job] = []
         self.opened: asyncio.Future[int] = self._loop.create_future()
         self.ended: asyncio.Future[None] = self._loop.create_future()
         self.ready = False
@@ -178,37 +181,37 @@ class _Writer:
     def submit(
         self,
         step: Callable[[Statements], Any],
-        begun: asyncio.Future[None] | None = None,
+        commit_started: asyncio.Future[None] | None = None,
     ) -> asyncio.Future[Any]:
-        """Queue *step*; return the future of what it gives, done when it is on disk."""
+        """Queue *step*; return the future of its value, done when it is on disk."""
         future: asyncio.Future[Any] = self._loop.create_future()
         if not self._gathered:
-            self._loop.call_soon(self._gather, 0, MAX_GATHER_TURNS)
-        self._gathered.append((step, future, begun))
+            self._loop.call_soon(self._gather_batch, 0, MAX_GATHER_TURNS)
+        self._gathered.append((step, future, commit_started))
         return future
 
-    def _gather(self, before: int, turns: int) -> None:
-        """Hand over once a turn of the loop has brought no more steps than *before*.
+    def _gather_batch(self, before: int, turns: int) -> None:
+        """Submit once a turn of the loop has added no more steps than *before*.
 
-        What is called in turns that follow each other goes together so. A thread that
-        is woken earlier would wait for the interpreter all the same.
+        Steps of turns that follow each other share a commit so. A thread that is woken
+        earlier would only wait for the interpreter.
         """
         now = len(self._gathered)
         if now > before and turns:
-            self._loop.call_soon(self._gather, now, turns - 1)
+            self._loop.call_soon(self._gather_batch, now, turns - 1)
         else:
-            self._hand_over()
+            self._submit_batch()
 
     def stop(self) -> None:
         """Let the thread end after all that is queued."""
         self.ready = False
         self.stopping = True
-        self._hand_over()
+        self._submit_batch()
 
-    def _hand_over(self) -> None:
-        """Give the thread what was gathered."""
+    def _submit_batch(self) -> None:
+        """Pass the gathered steps to the thread."""
         with self._wake:
-            self._waiting += self._gathered
+            self._submitted += self._gathered
             self._wake.notify()
         self._gathered = []
 
@@ -219,15 +222,13 @@ class _Writer:
         try:
             with contextlib.ExitStack() as stack:
                 connection = self._open(stack)
-                run = open_run(connection, self._path)
-                self._tell(_resolve, [(self.opened, run, None)])
-                while batch := self._next():
-                    self._tell(_resolve, self._commit(connection, batch))
-        except Exception as error:  # noqa: BLE001  # whoever opens waits for it
-            known = isinstance(error, JournalError)
-            told = error if known else journal_error(self._path, error)
-            self._tell(_resolve, [(self.opened, None, told)])
-        self._tell(_resolve, [(self.ended, None, None)])
+                run_number = open_run(connection, self._path)
+                self._call(_resolve, [(self.opened, run_number, None)])
+                while batch := self._next_batch():
+                    self._call(_resolve, self._commit(connection, batch))
+        except Exception as error:  # noqa: BLE001  # the caller of open() gets it
+            self._call(_resolve, [(self.opened, None, step_error(self._path, error))])
+        self._call(_resolve, [(self.ended, None, None)])
 
     def _open(self, stack: contextlib.ExitStack) -> sqlite3.Connection:
         """Return a connection to the file, locked for as long as *stack* is."""
@@ -235,18 +236,18 @@ class _Writer:
         stack.callback(os.close, lock)
         if not _lock(lock):
             raise JournalLockedError(path=str(self._path))
-        # Made here, for SQLite would make it readable for everybody.
+        # Created here, because SQLite would make it readable for everybody.
         with contextlib.suppress(FileExistsError):
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-        connection = sqlite3.connect(self._path, isolation_level=None)
+        connection = connect(str(self._path))
         stack.callback(connection.close)
         return connection
 
-    def _next(self) -> list[_Job]:
+    def _next_batch(self) -> list[_Job]:
         """Wait for steps and return all there are; none when it is time to stop."""
         with self._wake:
-            self._wake.wait_for(lambda: self._waiting or self.stopping)
-            batch, self._waiting = self._waiting, []
+            self._wake.wait_for(lambda: self._submitted or self.stopping)
+            batch, self._submitted = self._submitted, []
         return batch
 
     def _commit(
@@ -254,23 +255,20 @@ class _Writer:
         connection: sqlite3.Connection,
         batch: list[_Job],
     ) -> list[_Done]:
-        """Run the steps in one transaction; return what each gives."""
-        table, changes = Statements(connection), connection.total_changes
-        begun = [future for *_, future in batch if future is not None]
-        begin = functools.partial(self._tell, _begin, begun)
+        """Run the steps in one transaction; return the outcome of each."""
+        self._call(_commit_started, [each for *_, each in batch if each is not None])
+        statements, changes = Statements(connection), connection.total_changes
         try:
-            if table.together([step for step, _, _ in batch], begin):
+            connection.execute("BEGIN IMMEDIATE")
+            if statements.apply_batch([step for step, _, _ in batch]):
                 done: list[_Done] = [(future, None, None) for _, future, _ in batch]
             else:
                 changes = connection.total_changes
-                connection.execute("BEGIN IMMEDIATE")
-                done = [_run(table, job) for job in batch]
-                begin()
-                connection.execute("COMMIT")
+                done = [self._run(connection, statements, job) for job in batch]
+            connection.execute("COMMIT")
         except Exception as error:  # noqa: BLE001  # the thread must live on
             with contextlib.suppress(sqlite3.Error):
                 connection.rollback()
-            begin()
             return [
                 (future, None, journal_error(self._path, error))
                 for _, future, _ in batch
@@ -278,36 +276,42 @@ class _Writer:
         self.commits += connection.total_changes != changes
         return done
 
-    def _tell(self, call: Callable[[list[Any]], None], what: list[Any]) -> None:
-        """Call something in the loop, if there is anything to tell."""
-        # A loop that is closed has nobody left who waits.
+    def _run(
+        self, connection: sqlite3.Connection, statements: Statements, job: _Job
+    ) -> _Done:
+        """Run one step; if it fails, it changes nothing and fails alone."""
+        step, future, _ = job
+        connection.execute("SAVEPOINT step")
+        value, error = None, None
+        try:
+            value = step(statements)
+        except Exception as failed:
+            # A full disk may end the transaction, and then all who share it fail.
+            if not connection.in_transaction:
+                raise
+            connection.execute("ROLLBACK TO step")
+            error = step_error(self._path, failed)
+        connection.execute("RELEASE step")
+        return future, value, error
+
+    def _call(self, function: Callable[[list[Any]], None], values: list[Any]) -> None:
+        """Call *function* in the loop, if there are *values*."""
+        # Nothing waits in a loop that is closed.
         with contextlib.suppress(RuntimeError):
-            if what:
-                self._loop.call_soon_threadsafe(call, what)
+            if values:
+                self._loop.call_soon_threadsafe(function, values)
 
 
-def _run(table: Statements, job: _Job) -> _Done:
-    """Run one step alone."""
-    step, future, _ = job
-    try:
-        return future, step(table), None
-    except UnicodeDecodeError:
-        raise  # no step's own: what SQLite says of a damaged file
-    except (JournalError, ValueError) as error:
-        # A step checks before it changes: the others are not touched.
-        return future, None, error
-
-
-def _begin(begun: list[asyncio.Future[None]]) -> None:
-    """Wake those who have something to do while the disk is waited for."""
-    for future in begun:
+def _commit_started(futures: list[asyncio.Future[None]]) -> None:
+    """Let callers work while the disk is waited for."""
+    for future in futures:
         if not future.done():
             future.set_result(None)
 
 
 def _resolve(done: list[_Done]) -> None:
     for future, value, error in done:
-        if future.done():  # whoever waited was cancelled
+        if future.done():  # its caller was cancelled
             continue
         if error is None:
             future.set_result(value)

@@ -50,7 +50,8 @@ from linkedapi_async.session._handle import WorkflowHandle
 from linkedapi_async.session._journaling import (
     ALREADY_DELIVERED,
     JournalRecorder,
-    ending_of,
+    end_of,
+    workflow_of,
 )
 from linkedapi_async.session._methods import WorkflowMethods
 
@@ -221,7 +222,11 @@ class Account(WorkflowMethods):
         if journal is None:
             return None
         # Unique in the journal: each opening of it has a number of its own.
-        name = f"run-{journal.run}-{next(self.session._starts)}" if key is None else key
+        name = (
+            f"run-{journal.run_number}-{next(self.session._starts)}"
+            if key is None
+            else key
+        )
         return JournalRecorder(
             journal, self.session._spawn, name, stream=key is not None
         )
@@ -263,25 +268,25 @@ class Account(WorkflowMethods):
         if known is not None:
             return known
         if not isinstance(workflow, Action | tuple):
-            workflow = load_workflow(row.definition, check=False)
+            workflow = workflow_of(row)
         entry = JournalRecorder(
             journal, self.session._spawn, row.key, stream=row.stream
         )
         ticket = PendingWorkflow(str(row.workflow_id), self)
-        ending = ending_of(row)
+        ending = end_of(row)
         if ending is None:
             handle = self._watch(ticket, workflow, row.key, ordered=True, entry=entry)
             self.session._facts.attached(handle)
             return handle
         ticket.end = Ended(ending)
-        entry.resumed()
+        entry.recovered()
         return WorkflowHandle(self, workflow, ticket=ticket, key=row.key, entry=entry)
 
     def _finished(self, ticket: PendingWorkflow) -> None:
         """Forget a handle whose workflow has ended; whoever holds it keeps it."""
         handle = self._handles.pop(ticket.id, None)
         if handle is not None and handle._entry is not None and ticket.end is not None:
-            handle._entry.end(ticket.end.value)
+            handle._entry.record_end(ticket.end.value)
         if handle is not None:
             self.session._facts.finished(handle, ticket.polls, ticket.detection_delay)
         counters = self.session._counters
@@ -427,8 +432,8 @@ class Account(WorkflowMethods):
         if not (self.session.sole_client and len(candidates) == 1):
             return False
         journal = self.session.journal
-        rows = [] if journal is None else await journal.unknown()
-        return not (self._unknowns or any(row.account == self.name for row in rows))
+        rows = [] if journal is None else await journal.unknown(account=self.name)
+        return not (self._unknowns or rows)
 
     def _unknown(self, failed: RequestError) -> StartUnknownError:
         message = (
@@ -585,7 +590,7 @@ class _Start:
 
     async def _noted_post(self, request: Request, entry: JournalRecorder) -> Accepted:
         """Send the start between the two notes that make a crash harmless."""
-        begun, noted = entry.intend(self._account.name, request.body or b"")
+        begun, noted = entry.record_intent(self._account.name, request.body or b"")
         # The request is built while the disk is waited for, and sent after.
         await begun
         request.after = noted
@@ -601,7 +606,7 @@ class _Start:
 
     def _note(self, entry: JournalRecorder, started: Accepted) -> asyncio.Future[None]:
         try:
-            return entry.taken(started.workflow_id)
+            return entry.record_accepted(started.workflow_id)
         except JournalError as error:
             error.workflow_id = started.workflow_id
             raise

@@ -137,7 +137,7 @@ class WorkflowHandle(Generic[ResultT]):
         if self._ended is None and self._ticket is not None:
             ended = await self._wait(self._ticket, timeout)
             if self._entry is not None:
-                await self._entry.noted()
+                await self._entry.flushed()
             self._keep(ended)
 
     def _deliver(self, since: float) -> None:

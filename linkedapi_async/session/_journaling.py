@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from linkedapi_async._http.responses import CompletedWorkflow
 from linkedapi_async._utils.json import decode_json, encode_json
 from linkedapi_async._utils.log import error_reason, log_extra
+from linkedapi_async._wire.load import load_workflow
 from linkedapi_async.errors import (
     JournalError,
+    LinkedApiError,
     WorkflowCancelledError,
     WorkflowFailedError,
     WorkflowNotFoundError,
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 
 ALREADY_DELIVERED: Any = object()
-"""Stands for an item that an earlier run of the stream has delivered."""
+"""Marks an item that an earlier run of the stream has delivered."""
 
 
 _log = logging.getLogger("linkedapi_async")
@@ -32,87 +34,95 @@ Spawn: TypeAlias = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
 
 
 class JournalRecorder:
-    """What the journal is told of one start.
+    """Records one start in the journal.
 
     Args:
         journal: An open one.
         spawn: Runs a coroutine in a task that the session waits for when it is left.
-        key: What the start is called in the journal.
+        key: The key of the start in the journal.
         stream: Whether it is an item of a stream, which acknowledges it by itself.
     """
 
-    __slots__ = ("_acknowledged", "_journal", "_noted", "_spawn", "key", "stream")
+    __slots__ = (
+        "_acknowledged",
+        "_end_recorded",
+        "_journal",
+        "_spawn",
+        "key",
+        "stream",
+    )
 
     def __init__(
         self, journal: Journal, spawn: Spawn, key: str, *, stream: bool
     ) -> None:
         self._journal = journal
         self._spawn = spawn
-        self._noted: asyncio.Task[None] | None = None
+        self._end_recorded: asyncio.Task[None] | None = None
         self._acknowledged = False
         self.key: str = key
         self.stream: bool = stream
 
-    def intend(
+    def record_intent(
         self, account: str, definition: bytes
     ) -> tuple[asyncio.Future[None], asyncio.Future[None]]:
-        """Note that the workflow is about to be started.
+        """Record that the workflow is about to be started.
 
         Returns:
-            What is done when the disk is waited for, and what is when it is on disk.
+            A future that is done when the commit begins, and one that is done when the
+            intent is on disk.
         """
-        begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        return begun, self._journal._intend(
-            self.key, account, definition, stream=self.stream, begun=begun
+        started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        return started, self._journal.submit_intent(
+            self.key, account, definition, stream=self.stream, commit_started=started
         )
 
-    def taken(self, workflow_id: str) -> asyncio.Future[None]:
-        """Note the id that the server gave; the future is done when it is on disk."""
-        return self._journal._taken(self.key, workflow_id)
+    def record_accepted(self, workflow_id: str) -> asyncio.Future[None]:
+        """Record the id that the server gave; the future is done when it is on disk."""
+        return self._journal.submit_accepted(self.key, workflow_id)
 
     async def refused(self) -> None:
-        """Forget the intent: nothing came of it."""
+        """Remove the intent, because nothing was started."""
         await self._journal.refused(self.key)
 
     async def unknown(self, candidates: tuple[str, ...]) -> None:
-        """Note that nobody knows whether it was taken, and what it may have become."""
+        """Record that the start may have been accepted, and what it may have become."""
         await self._journal.unknown_start(self.key)
         for workflow_id in candidates:
             await self._journal.suggest(self.key, workflow_id)
 
-    def end(self, ending: object) -> None:
-        """Begin to note how the workflow ended; `noted` waits for it.
+    def record_end(self, end: object) -> None:
+        """Begin to record how the workflow ended; `flushed` waits for it.
 
-        A wait that ended for want of a token says nothing of the workflow: it stays
-        to be resumed.
+        A wait that ended because of the token, say, does not tell how the workflow
+        ended: the row stays as it is, and the next run recovers it.
         """
-        how, body = _end_record(ending)
-        if how is not None:
-            step = self._journal.finished(self.key, body, how)
-            self._noted = self._spawn(self._safely(step))
+        end_status, result = _end_record(end)
+        if end_status is not None:
+            step = self._journal.finished(self.key, result, end_status)
+            self._end_recorded = self._spawn(self._log_errors(step))
 
-    async def noted(self) -> None:
+    async def flushed(self) -> None:
         """Wait until the end is on disk."""
-        if self._noted is not None:
-            await asyncio.shield(self._noted)
+        if self._end_recorded is not None:
+            await asyncio.shield(self._end_recorded)
 
     def acknowledge(self) -> None:
-        """Note that the end was delivered, unless it is on disk already."""
-        if self._noted is not None and not self._acknowledged:
+        """Record that the end was delivered, once."""
+        if self._end_recorded is not None and not self._acknowledged:
             self._acknowledged = True
-            self._spawn(self._safely(self._journal.delivered(self.key)))
+            self._spawn(self._log_errors(self._journal.delivered(self.key)))
 
-    def resumed(self) -> None:
-        """Note that the end is on disk, from an earlier run."""
-        self._noted = self._spawn(_nothing())
+    def recovered(self) -> None:
+        """Take it that the end is on disk, because it was read from there."""
+        self._end_recorded = self._spawn(_nothing())
 
-    async def _safely(self, step: Coroutine[Any, Any, None]) -> None:
-        """Do a step that nobody waits for: a result is not held back by a full disk."""
+    async def _log_errors(self, step: Coroutine[Any, Any, None]) -> None:
+        """Do *step*; log its error, because a full disk withholds no result."""
         try:
             await step
         except JournalError as error:
             _log.error(
-                "The journal could not note %s: %s",
+                "The journal could not record %s: %s",
                 self.key,
                 error,
                 extra=log_extra(key=self.key, reason=error_reason(error)),
@@ -123,30 +133,58 @@ async def _nothing() -> None:
     """Do nothing."""
 
 
-def _end_record(ending: object) -> tuple[EndStatus | None, bytes | None]:
-    """Return how a wait ended, and what of it is written down."""
-    if isinstance(ending, CompletedWorkflow):
-        return "completed", encode_json(ending.raw)
-    if isinstance(ending, WorkflowFailedError):
-        facts = {"reason": ending.reason, "message": ending.explanation}
-        if ending.raw is not None:
-            facts["raw"] = ending.raw
+def _end_record(end: object) -> tuple[EndStatus | None, bytes | None]:
+    """Return how a workflow ended, if it did, and what of it is stored."""
+    if isinstance(end, CompletedWorkflow):
+        return "completed", encode_json(end.raw)
+    if isinstance(end, WorkflowFailedError):
+        facts = {"reason": end.reason, "message": end.explanation}
+        if end.raw is not None:
+            facts["raw"] = end.raw
         return "failed", encode_json(facts)
-    if isinstance(ending, WorkflowCancelledError):
+    if isinstance(end, WorkflowCancelledError):
         return "cancelled", None
-    return ("lost" if isinstance(ending, WorkflowNotFoundError) else None), None
+    return ("lost" if isinstance(end, WorkflowNotFoundError) else None), None
 
 
-def ending_of(row: Row) -> object:
-    """Return how the workflow of *row* ended, if that is known without asking."""
+def end_of(row: Row) -> object:
+    """Return how the workflow of *row* ended, or None if the API must be asked.
+
+    It is asked also where the stored result is damaged, so that one bad row withholds
+    neither its own result nor others.
+    """
     workflow_id = str(row.workflow_id)
-    if row.how == "cancelled":
+    if row.end_status == "cancelled":
         return WorkflowCancelledError(workflow_id=workflow_id)
-    if row.how == "lost":
+    if row.end_status == "lost":
         return WorkflowNotFoundError(workflow_id=workflow_id)
-    if row.ending is None:
+    if row.result is None:
         return None
-    found = decode_json(row.ending)
-    if row.how == "completed":
-        return CompletedWorkflow(found)
-    return WorkflowFailedError(**found, workflow_id=workflow_id)
+    try:
+        found = decode_json(row.result)
+        if row.end_status == "completed":
+            return CompletedWorkflow(found)
+        return WorkflowFailedError(**found, workflow_id=workflow_id)
+    except (TypeError, ValueError) as error:
+        _log.error(
+            "The result of %s in the journal is damaged, the API is asked again: %s",
+            row.key,
+            error,
+            extra=log_extra(key=row.key, reason="damaged"),
+        )
+        return None
+
+
+def workflow_of(row: Row) -> Any:
+    """Return the workflow of *row*; None, and so untyped results, if it is damaged."""
+    try:
+        return load_workflow(row.definition, check=False)
+    except (LinkedApiError, TypeError, ValueError) as error:
+        _log.error(
+            "The definition of %s in the journal is damaged, its results are not "
+            "typed: %s",
+            row.key,
+            error,
+            extra=log_extra(key=row.key, reason="damaged"),
+        )
+        return None

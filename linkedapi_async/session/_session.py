@@ -460,7 +460,7 @@ class Session(WorkflowMethods):
         if self._identification_token is not None:
             self._on()
         accounts = {account.name: account for account in self._accounts.values()}
-        rows = await self._journal.rows("taken", "finished", "unknown")
+        rows = await self._journal.rows("accepted", "finished", "unknown")
         own = [row for row in rows if row.account in accounts]
         return Recovered(
             handles=tuple(

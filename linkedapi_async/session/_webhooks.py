@@ -237,9 +237,7 @@ class WebhookSubscription:
 
     async def _decide(self, account: Account, journal: Journal) -> None:
         try:
-            rows = [
-                row for row in await journal.unknown() if row.account == account.name
-            ]
+            rows = await journal.unknown(account=account.name)
             for row in rows:
                 await self._suggest(account, journal, row, alone=len(rows) == 1)
         except (JournalError, ValueError) as error:

@@ -776,7 +776,7 @@ async def left_behind(path: Path, url: str) -> None:
         await journal.intend("mine", _name(), json.dumps(COMPANY).encode())
         await journal.unknown_start("mine")
         await journal.intend("other", account, b"{}")
-        await journal.taken("other", "wf-2")
+        await journal.accepted("other", "wf-2")
 
 
 def _name() -> str:

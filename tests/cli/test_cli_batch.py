@@ -699,11 +699,11 @@ def test_what_a_crash_leaves(shell: Shell, box: Sandbox) -> None:
         row = rows[key]
         return [
             lambda j: j.intend(key, row.account, row.definition, stream=True),
-            lambda j: j.taken(key, str(row.workflow_id)),
+            lambda j: j.accepted(key, str(row.workflow_id)),
         ]
 
     def finished(key: str) -> list[Callable[[SqliteJournal], Any]]:
-        return [*begun(key), lambda j: j.finished(key, rows[key].ending, "completed")]
+        return [*begun(key), lambda j: j.finished(key, rows[key].result, "completed")]
 
     journal_of(
         shell,
@@ -740,7 +740,7 @@ def test_ends_of_other_kinds(shell: Shell, box: Sandbox) -> None:
         definition = json.dumps(items[key]["workflow"]).encode()
         return [
             lambda j: j.intend(key, row.account, definition, stream=True),
-            lambda j: j.taken(key, f"wf-{ending}"),
+            lambda j: j.accepted(key, f"wf-{ending}"),
             lambda j: j.finished(key, None, ending),
         ]
 
@@ -763,7 +763,7 @@ def test_accounts_that_are_gone(shell: Shell, box: Sandbox) -> None:
     journal_of(
         shell,
         lambda j: j.intend(line["key"], "gone", definition, stream=True),
-        lambda j: j.taken(line["key"], "wf-1"),
+        lambda j: j.accepted(line["key"], "wf-1"),
     )
     done = shell(*VISITS)
 

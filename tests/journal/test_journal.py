@@ -1,4 +1,4 @@
-"""The journal: what it was told is there afterwards, whatever happens in between."""
+"""The journal keeps what was recorded, whatever happens in between."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ pytestmark = pytest.mark.anyio
 __all__ = ["every_loop"]
 
 DEFINITION = b'{"actionType":"st.checkConnectionStatus"}'
-ENDING = b'{"success":true}'
+RESULT = b'{"success":true}'
 MARK = b"Ada Lovelace, +44 20 7946 0000"
-STATES: list[State] = ["intended", "taken", "unknown", "finished", "delivered"]
+STATES: list[State] = ["intended", "accepted", "unknown", "finished", "delivered"]
 
 
 @pytest.fixture
@@ -89,10 +89,10 @@ async def lead(journal: Journal, key: str, state: State, **options: Any) -> None
     await journal.intend(key, "ada", DEFINITION, **options)
     if state == "unknown":
         await journal.unknown_start(key)
-    if state in {"taken", "finished", "delivered"}:
-        await journal.taken(key, f"wf-{key}")
+    if state in {"accepted", "finished", "delivered"}:
+        await journal.accepted(key, f"wf-{key}")
     if state in {"finished", "delivered"}:
-        await journal.finished(key, ENDING, "completed")
+        await journal.finished(key, RESULT, "completed")
     if state == "delivered":
         await journal.delivered(key)
 
@@ -119,7 +119,7 @@ def held(journal: SqliteJournal) -> Iterator[None]:
         free.wait()
 
     journal._writer.submit(step)
-    journal._writer._hand_over()
+    journal._writer._submit_batch()
     reached.wait()
     try:
         yield
@@ -140,18 +140,18 @@ def copied(path: pathlib.Path, to: pathlib.Path) -> pathlib.Path:
     return to
 
 
-# The way of a row
+# From state to state
 
 
-async def test_the_whole_way(journal: Journal) -> None:
-    """Intended, taken, finished, delivered: the row keeps all that it was told."""
+async def test_a_row_goes_through_all_states(journal: Journal) -> None:
+    """Intended, accepted, finished, delivered: the row keeps each value."""
     times = iter([1.5, 2.5, 3.5, 4.5])
     journal._now = lambda: next(times)
     await journal.intend("k", "ada", DEFINITION, stream=True)
     seen = [await journal.row("k")]
-    await journal.taken("k", "wf-1")
+    await journal.accepted("k", "wf-1")
     seen.append(await journal.row("k"))
-    await journal.finished("k", ENDING, "completed")
+    await journal.finished("k", RESULT, "completed")
     seen.append(await journal.row("k"))
     await journal.delivered("k")
     seen.append(await journal.row("k"))
@@ -161,16 +161,16 @@ async def test_the_whole_way(journal: Journal) -> None:
         state="intended",
         workflow_id=None,
         definition=DEFINITION,
-        how=None,
-        ending=None,
+        end_status=None,
+        result=None,
         stream=True,
-        run=1,
+        run_number=1,
         created=1.5,
         updated=1.5,
     )
-    second = attrs.evolve(first, state="taken", workflow_id="wf-1", updated=2.5)
+    second = attrs.evolve(first, state="accepted", workflow_id="wf-1", updated=2.5)
     third = attrs.evolve(
-        second, state="finished", how="completed", ending=ENDING, updated=3.5
+        second, state="finished", end_status="completed", result=RESULT, updated=3.5
     )
 
     assert [
@@ -182,23 +182,23 @@ async def test_the_whole_way(journal: Journal) -> None:
 
 
 async def test_rows_come_in_the_order_of_their_intents(journal: Journal) -> None:
-    """Also after steps in another order, and those of some states only."""
+    """Rows keep the order of their intents, also those of some states only."""
     for key in ("c", "a", "b"):
         await journal.intend(key, "ada", DEFINITION)
-    await journal.taken("b", "wf-b")
-    await journal.taken("c", "wf-c")
+    await journal.accepted("b", "wf-b")
+    await journal.accepted("c", "wf-c")
     await journal.unknown_start("a")
 
     assert ["c", "a", "b"] == await keys(journal)
-    assert ["c", "b"] == await keys(journal, "taken", "delivered")
+    assert ["c", "b"] == await keys(journal, "accepted", "delivered")
     assert ["a"] == await keys(journal, "unknown")
     assert [] == await keys(journal, "intended", "finished", "delivered")
     assert (await journal.row("x"), await journal.state("x")) == (None, None)
-    assert "taken" == await journal.state("b")
+    assert "accepted" == await journal.state("b")
 
 
-async def test_a_key_is_taken_once(journal: Journal) -> None:
-    """A key that is there is refused, whatever became of it."""
+async def test_a_key_is_used_once(journal: Journal) -> None:
+    """A key that the journal has is refused, whatever its state."""
     for state in STATES:
         await lead(journal, state, state)
         with pytest.raises(ValueError, match=f"'{state}' is in the journal .*{state}"):
@@ -217,16 +217,16 @@ async def test_any_text_is_a_key(journal: Journal, key: str) -> None:
 
 
 @pytest.mark.parametrize("key", [5, None, b"k", "\ud800"])
-async def test_other_things_are_no_keys(journal: Journal, key: Any) -> None:
-    """What cannot be written down as text is refused at once."""
-    with pytest.raises(ValueError, match="a key is "):
+async def test_keys_that_are_not_text(journal: Journal, key: Any) -> None:
+    """A key that cannot be stored as text is refused at once."""
+    with pytest.raises(ValueError, match="a key must be "):
         await journal.intend(key, "ada", DEFINITION)
 
     assert [] == await journal.rows()
 
 
 async def test_a_refused_start_may_be_tried_again(journal: Journal) -> None:
-    """Nothing was started, so nothing stays, and the key is free."""
+    """Nothing was started, so the row is removed and the key is free."""
     await journal.intend("a", "ada", DEFINITION)
     await journal.intend("b", "ada", DEFINITION)
     await journal.refused("a")
@@ -239,19 +239,19 @@ async def test_a_refused_start_may_be_tried_again(journal: Journal) -> None:
 
 
 async def test_an_id_that_the_server_gives_twice(journal: Journal) -> None:
-    """The server's word is written down, and never lost for being strange."""
+    """Both rows keep the id that the server gave to both."""
     for key in "ab":
         await journal.intend(key, "ada", DEFINITION)
-        await journal.taken(key, "wf-1")
+        await journal.accepted(key, "wf-1")
 
     assert ["wf-1", "wf-1"] == [row.workflow_id for row in await journal.rows()]
 
 
 STEPS: dict[str, tuple[Callable[[Journal, str], Awaitable[None]], set[State]]] = {
-    "taken": (lambda j, k: j.taken(k, "wf-9"), {"intended"}),
+    "accepted": (lambda j, k: j.accepted(k, "wf-9"), {"intended"}),
     "refused": (lambda j, k: j.refused(k), {"intended"}),
     "unknown": (lambda j, k: j.unknown_start(k), {"intended"}),
-    "finished": (lambda j, k: j.finished(k, None, "lost"), {"taken", "finished"}),
+    "finished": (lambda j, k: j.finished(k, None, "lost"), {"accepted", "finished"}),
     "delivered": (lambda j, k: j.delivered(k), {"finished", "delivered"}),
     "adopted": (lambda j, k: j.adopt(k, "wf-9"), {"unknown"}),
     "discarded": (lambda j, k: j.discard(k), {"unknown"}),
@@ -260,8 +260,8 @@ STEPS: dict[str, tuple[Callable[[Journal, str], Awaitable[None]], set[State]]] =
 
 
 @pytest.mark.parametrize("word", STEPS)
-async def test_an_impossible_step(journal: Journal, word: str) -> None:
-    """It is an error that names the key and its state, and it changes nothing."""
+async def test_an_invalid_transition(journal: Journal, word: str) -> None:
+    """The error names the key and its state, and nothing is changed."""
     step, allowed = STEPS[word]
     for state in STATES:
         await lead(journal, state, state)
@@ -276,22 +276,22 @@ async def test_an_impossible_step(journal: Journal, word: str) -> None:
         await step(journal, "x")
 
 
-async def test_an_ending_that_is_there_stays(journal: Journal) -> None:
-    """Who hears the end twice adds what is missing and overwrites nothing."""
+async def test_a_stored_result_stays(journal: Journal) -> None:
+    """A second end adds a result that is missing and overwrites none."""
     await lead(journal, "a", "finished")
     await journal.finished("a", None, "lost")
-    await lead(journal, "b", "taken")
+    await lead(journal, "b", "accepted")
     await journal.finished("b", None, "lost")
-    await journal.finished("b", ENDING, "completed")
+    await journal.finished("b", RESULT, "completed")
     await journal.finished("b", b"other", "failed")
 
-    assert [("completed", ENDING)] * 2 == [
-        (row.how, row.ending) for row in await journal.rows()
+    assert [("completed", RESULT)] * 2 == [
+        (row.end_status, row.result) for row in await journal.rows()
     ]
 
 
 async def test_a_delivery_counts_once(journal: Journal) -> None:
-    """Delivered twice is delivered, since the first time."""
+    """A second delivery changes nothing."""
     await lead(journal, "a", "delivered")
     before = await journal.row("a")
     await journal.delivered("a")
@@ -303,7 +303,7 @@ async def test_a_delivery_counts_once(journal: Journal) -> None:
 
 
 async def test_what_a_run_left_open_is_unknown(journal: Journal) -> None:
-    """Intended by an earlier run: nobody knows. The rest stays as it was."""
+    """An intent of an earlier run becomes unknown; other rows stay as they are."""
     for state in STATES:
         await lead(journal, state, state)
     before = await journal.rows()
@@ -313,22 +313,22 @@ async def test_what_a_run_left_open_is_unknown(journal: Journal) -> None:
 
     assert [attrs.evolve(before[0], state="unknown"), *before[1:]] == old
     assert ["intended", "unknown"] == [row.key for row in await journal.unknown()]
-    assert (2, 2, 1) == (journal.run, new.run, old[0].run)
+    assert (2, 2, 1) == (journal.run_number, new.run_number, old[0].run_number)
 
 
 async def test_adopting(journal: Journal) -> None:
-    """A start that was taken after all goes on with the id that the user found."""
+    """An unknown start that was accepted goes on with the id that the user found."""
     await lead(journal, "a", "unknown")
     await journal.adopt("a", "wf-7")
 
-    assert [("a", "taken", "wf-7")] == [
+    assert [("a", "accepted", "wf-7")] == [
         (row.key, row.state, row.workflow_id) for row in await journal.rows()
     ]
     assert [] == await journal.unknown()
 
 
-async def test_adopting_what_is_not_its_own(journal: Journal) -> None:
-    """An id of another row, or none at all, is refused and changes nothing."""
+async def test_adopting_a_wrong_id(journal: Journal) -> None:
+    """An id of another row, or text that is not an id, is refused."""
     await lead(journal, "b", "delivered")
     await lead(journal, "a", "unknown")
     with pytest.raises(ValueError, match="wf-b is the workflow of 'b' already"):
@@ -340,7 +340,7 @@ async def test_adopting_what_is_not_its_own(journal: Journal) -> None:
 
 
 async def test_discarding(journal: Journal) -> None:
-    """Either the key is free again, or it is done with for good."""
+    """A discarded start frees its key, or keeps it for good."""
     for key in "ab":
         await lead(journal, key, "unknown", stream=True)
     await journal.discard("a")
@@ -348,14 +348,14 @@ async def test_discarding(journal: Journal) -> None:
     await journal.intend("a", "ada", DEFINITION)
 
     assert [("b", "delivered", "lost"), ("a", "intended", None)] == [
-        (row.key, row.state, row.how) for row in await journal.rows()
+        (row.key, row.state, row.end_status) for row in await journal.rows()
     ]
     with pytest.raises(ValueError, match="already"):
         await journal.intend("b", "ada", DEFINITION)
 
 
 async def test_candidates(journal: Journal) -> None:
-    """What events suggest stands on the row, once each, until it is decided."""
+    """The row shows each candidate once, until it is decided."""
     for key in "abc":
         await lead(journal, key, "unknown")
         for workflow_id in ("wf-8", "wf-7", "wf-8"):
@@ -371,28 +371,30 @@ async def test_candidates(journal: Journal) -> None:
     assert [()] * 3 == [row.candidates for row in await journal.rows()]
 
 
-async def test_candidates_of_what_is_known(journal: Journal) -> None:
-    """Only an unknown start has candidates, and a candidate is an id."""
-    await lead(journal, "a", "taken")
-    with pytest.raises(JournalError, match="'a' is taken: it cannot be given a cand"):
+async def test_invalid_candidates(journal: Journal) -> None:
+    """Only unknown starts have candidates, and a candidate is a workflow id."""
+    await lead(journal, "a", "accepted")
+    with pytest.raises(
+        JournalError, match="'a' is accepted: it cannot be given a cand"
+    ):
         await journal.suggest("a", "wf-7")
     await lead(journal, "b", "unknown")
     with pytest.raises(ValueError, match="a workflow id is"):
         await journal.suggest("b", "../wf-7")
 
 
-async def test_steps_of_one_kind_stand_alone(journal: Journal) -> None:
-    """Of many that go together one may fail, and is the only one to fail."""
-    await lead(journal, "b", "taken")
+async def test_steps_of_one_kind_fail_alone(journal: Journal) -> None:
+    """Of many steps in a batch one fails, and the others are written."""
+    await lead(journal, "b", "accepted")
     done = await asyncio.gather(
         *(journal.intend(key, "ada", DEFINITION) for key in "abc"),
         return_exceptions=True,
     )
-    await asyncio.gather(*(journal.taken(key, f"wf-{key}") for key in "ac"))
+    await asyncio.gather(*(journal.accepted(key, f"wf-{key}") for key in "ac"))
 
     assert [None, ValueError, None] == [error and type(error) for error in done]
     assert ["wf-a", "wf-b", "wf-c"] == sorted(
-        str(row.workflow_id) for row in await journal.rows("taken")
+        str(row.workflow_id) for row in await journal.rows("accepted")
     )
 
 
@@ -400,7 +402,7 @@ async def test_steps_of_one_kind_stand_alone(journal: Journal) -> None:
 
 
 async def test_forgetting(journal: Journal) -> None:
-    """Only what was delivered goes, by age, and items of streams when told so."""
+    """Delivered rows are erased by age, items of streams only on demand."""
     now = 0.0
     journal._now = lambda: now
     for n, key in enumerate(["old", "item", "new", "open"]):
@@ -420,25 +422,25 @@ async def test_forgetting(journal: Journal) -> None:
     ] == found
 
 
-async def test_a_forgotten_ending_does_not_come_back(journal: Journal) -> None:
-    """A row that takes the place of a forgotten one has no ending."""
+async def test_a_forgotten_result_does_not_come_back(journal: Journal) -> None:
+    """A row that reuses the number of a forgotten one has no result."""
     await lead(journal, "a", "delivered")
 
     assert 1 == await journal.forget_delivered()
 
-    await lead(journal, "b", "taken")
+    await lead(journal, "b", "accepted")
     row = await journal.row("b")
 
     assert row is not None
-    assert row.ending is None
+    assert row.result is None
 
 
 async def test_without_results(frugal: Journal) -> None:
-    """How it ended is known, what came is not; the definition stays while needed."""
+    """The end status is stored, the result is not; the definition stays while needed."""
     async with frugal as journal:
         for key in "abc":
             await lead(journal, key, "finished")
-        await journal.finished("b", ENDING, "failed")
+        await journal.finished("b", RESULT, "failed")
         await journal.delivered("c")
         await lead(journal, "d", "unknown")
         await journal.discard("d", again=False)
@@ -449,14 +451,14 @@ async def test_without_results(frugal: Journal) -> None:
         ("b", "failed", None, DEFINITION),
         ("c", "completed", None, b""),
         ("d", "lost", None, b""),
-    ] == [(row.key, row.how, row.ending, row.definition) for row in rows]
+    ] == [(row.key, row.end_status, row.result, row.definition) for row in rows]
 
 
 async def test_results_that_are_not_stored_are_in_no_file(path: pathlib.Path) -> None:
-    """Not in the file, not in what lies beside it, neither now nor after a crash."""
+    """They are neither in the file nor in those beside it, also after a crash."""
     async with SqliteJournal(path, store_results=False) as journal:
         await journal.intend("a", "ada", DEFINITION + b"of Babbage" * 1000)
-        await journal.taken("a", "wf-1")
+        await journal.accepted("a", "wf-1")
         await journal.finished("a", MARK * 1000, "completed")
         while_open = contents(path.parent)
         await journal.delivered("a")
@@ -469,10 +471,10 @@ async def test_results_that_are_not_stored_are_in_no_file(path: pathlib.Path) ->
 
 
 async def test_forgotten_means_erased(path: pathlib.Path) -> None:
-    """Personal data of a forgotten row is in none of the files after closing."""
+    """Personal data of a forgotten row is in no file after closing."""
     async with SqliteJournal(path) as journal:
         await journal.intend("a", "ada", MARK)
-        await journal.taken("a", "wf-1")
+        await journal.accepted("a", "wf-1")
         await journal.finished("a", MARK * 1000, "completed")
         await journal.delivered("a")
         while_open = contents(path.parent)
@@ -483,7 +485,7 @@ async def test_forgotten_means_erased(path: pathlib.Path) -> None:
 
 
 async def test_no_token_is_written(path: pathlib.Path) -> None:
-    """A row has the name of its account, and no place where a token could be."""
+    """A row has the name of its account, and no column for a token."""
     token = "identification-0123456789"
     async with SqliteJournal(path) as journal:
         await journal.intend("a", default_name(token), DEFINITION)
@@ -492,15 +494,23 @@ async def test_no_token_is_written(path: pathlib.Path) -> None:
     assert token.encode() not in written
     assert default_name(token).encode() in written
     assert [
-        *("key", "account", "state", "workflow_id", "definition", "how", "ending"),
-        *("stream", "run", "created", "updated", "candidates"),
+        *(
+            "key",
+            "account",
+            "state",
+            "workflow_id",
+            "definition",
+            "end_status",
+            "result",
+        ),
+        *("stream", "run_number", "created", "updated", "candidates"),
     ] == [field.name for field in attrs.fields(Row)]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no modes")
 async def test_only_the_owner_may_read(file: SqliteJournal) -> None:
-    """None of the files is readable for other users."""
-    await lead(file, "a", "taken")
+    """Other users can read none of the files."""
+    await lead(file, "a", "accepted")
     modes = {path.name: path.stat().st_mode & 0o777 for path in _beside(file.path)}
 
     assert dict.fromkeys(modes, 0o600) == modes
@@ -515,8 +525,8 @@ def _beside(path: pathlib.Path) -> list[pathlib.Path]:
 # Opening and closing
 
 
-async def test_use_while_it_is_not_open(path: pathlib.Path) -> None:
-    """A journal that is not open says so, before as after."""
+async def test_a_journal_that_is_not_open(path: pathlib.Path) -> None:
+    """Each call raises an error before opening and after closing."""
     for journal in (SqliteJournal(path), MemoryJournal()):
         await journal.aclose()
         with pytest.raises(JournalError, match=r"closed.* is not open"):
@@ -528,7 +538,7 @@ async def test_use_while_it_is_not_open(path: pathlib.Path) -> None:
             await journal.intend("a", "ada", DEFINITION)
 
 
-async def test_texts(journal: Journal, path: pathlib.Path) -> None:
+async def test_repr(journal: Journal, path: pathlib.Path) -> None:
     """A journal shows its file and whether it is open, a row no personal data."""
     await lead(journal, "a", "finished")
     where = f" {path.resolve()}" if isinstance(journal, SqliteJournal) else ""
@@ -543,7 +553,7 @@ async def test_texts(journal: Journal, path: pathlib.Path) -> None:
 
 
 async def test_leaving_keeps_the_error_of_the_body(path: pathlib.Path) -> None:
-    """What goes wrong between opening and closing comes out as it is."""
+    """An error of the body is raised as it is."""
     for journal in (SqliteJournal(path), MemoryJournal()):
         with pytest.raises(ZeroDivisionError):
             async with journal:
@@ -551,7 +561,7 @@ async def test_leaving_keeps_the_error_of_the_body(path: pathlib.Path) -> None:
 
 
 async def test_two_in_one_process(journal: Journal) -> None:
-    """Whoever has it open keeps it; the same one cannot be opened twice either."""
+    """An open journal cannot be opened again, and goes on."""
     with pytest.raises(JournalLockedError, match="open in another session"):
         await journal.open()
     await journal.intend("a", "ada", DEFINITION)
@@ -559,8 +569,8 @@ async def test_two_in_one_process(journal: Journal) -> None:
     assert ["a"] == await keys(journal)
 
 
-async def test_one_lock_for_all_ways_to_a_file(file: SqliteJournal) -> None:
-    """Another object, and another name of the same file, find it locked."""
+async def test_one_lock_for_all_paths_of_a_file(file: SqliteJournal) -> None:
+    """Another object, and another path of the same file, find it locked."""
     link = file.path.with_name("link")
     link.symlink_to(file.path)
     for path in (file.path, str(file.path), link, os.path.relpath(file.path)):
@@ -588,8 +598,8 @@ async def main():
                 key = f"{account}.{n}"
                 await journal.intend(key, account, b"{}")
                 print(key, "intended", flush=True)
-                await journal.taken(key, f"wf-{key}")
-                print(key, "taken", flush=True)
+                await journal.accepted(key, f"wf-{key}")
+                print(key, "accepted", flush=True)
                 await journal.finished(key, key.encode() * 1000, "completed")
                 print(key, "finished", flush=True)
                 await journal.delivered(key)
@@ -615,7 +625,7 @@ def child(path: pathlib.Path, what: str) -> Iterator[subprocess.Popen[str]]:
 
 
 async def test_the_lock_dies_with_its_process(path: pathlib.Path) -> None:
-    """Another process has it open until it is killed, however hard."""
+    """A journal is locked until the process that opened it is killed."""
     journal = SqliteJournal(path)
     with child(path, "wait") as process:
         with pytest.raises(JournalLockedError):
@@ -623,14 +633,14 @@ async def test_the_lock_dies_with_its_process(path: pathlib.Path) -> None:
         process.kill()
         process.wait()
         async with journal:
-            assert 2 == journal.run
+            assert 2 == journal.run_number
 
 
 @pytest.mark.parametrize("lines", [1, 50, 1500])
 async def test_what_was_acknowledged_survives_a_kill(
     path: pathlib.Path, lines: int
 ) -> None:
-    """A process killed in the middle of its work leaves all that it was promised."""
+    """A process that is killed at work leaves all that was acknowledged."""
     promised: dict[str, str] = {}
     with child(path, "work") as process:
         assert process.stdout is not None
@@ -644,7 +654,7 @@ async def test_what_was_acknowledged_survives_a_kill(
                 promised[key] = state
     async with SqliteJournal(path) as journal:
         rows = {row.key: row for row in await journal.rows()}
-    rank = ["intended", "unknown", "taken", "finished", "delivered"]
+    rank = ["intended", "unknown", "accepted", "finished", "delivered"]
 
     assert promised.keys() <= rows.keys()
     for key, state in promised.items():
@@ -652,31 +662,31 @@ async def test_what_was_acknowledged_survives_a_kill(
 
         assert rank.index(state) <= rank.index(row.state)
         if row.state in {"finished", "delivered"}:
-            assert (key.encode() * 1000, f"wf-{key}") == (row.ending, row.workflow_id)
+            assert (key.encode() * 1000, f"wf-{key}") == (row.result, row.workflow_id)
 
 
 # Many at once
 
 
 async def test_a_thousand_at_once(journal: Journal) -> None:
-    """A thousand starts on fifty accounts, side by side, are all there."""
+    """A thousand concurrent starts on fifty accounts are all recorded."""
 
     async def go(account: int) -> None:
         """Start twenty in turn."""
         for n in range(20):
             key = f"{account}.{n}"
             await journal.intend(key, str(account), DEFINITION)
-            await journal.taken(key, f"wf-{key}")
+            await journal.accepted(key, f"wf-{key}")
 
     await asyncio.gather(*(go(account) for account in range(50)))
 
-    assert 1000 == len(await journal.rows("taken"))
+    assert 1000 == len(await journal.rows("accepted"))
     if isinstance(journal, SqliteJournal):
         assert journal.commits < 200
 
 
 async def test_commits_are_shared(file: SqliteJournal) -> None:
-    """All that waits while the disk is busy is written in one go."""
+    """All steps that wait while the disk is busy share one commit."""
     before = file.commits
     with held(file):
         tasks = [
@@ -684,7 +694,7 @@ async def test_commits_are_shared(file: SqliteJournal) -> None:
             for n in range(1000)
         ]
         await asyncio.sleep(0)
-        tasks.append(asyncio.create_task(file.taken("7", "wf-7")))
+        tasks.append(asyncio.create_task(file.accepted("7", "wf-7")))
         await asyncio.sleep(0)
 
         assert not any(task.done() for task in tasks)
@@ -694,13 +704,13 @@ async def test_commits_are_shared(file: SqliteJournal) -> None:
 
     assert 1 == file.commits - before
     assert [*map(str, range(1000))] == [row.key for row in rows]
-    assert "taken" == rows[7].state
+    assert "accepted" == rows[7].state
 
 
 async def test_turns_that_follow_each_other_share_a_commit(
     file: SqliteJournal,
 ) -> None:
-    """What is called one turn of the loop later goes along, and so on."""
+    """A step that is called one turn of the loop later is in the same commit."""
     before = file.commits
 
     async def intend(number: int) -> None:
@@ -714,8 +724,8 @@ async def test_turns_that_follow_each_other_share_a_commit(
     assert 1 == file.commits - before
 
 
-async def test_a_batch_does_not_grow_for_ever(file: SqliteJournal) -> None:
-    """In a loop that always brings more, the first are handed over all the same."""
+async def test_a_batch_is_bounded(file: SqliteJournal) -> None:
+    """In a loop that always adds more, the first steps are submitted all the same."""
     tasks = []
     with held(file):
         assert file._writer is not None
@@ -723,19 +733,19 @@ async def test_a_batch_does_not_grow_for_ever(file: SqliteJournal) -> None:
             work = file.intend(str(number), "ada", DEFINITION)
             tasks.append(asyncio.create_task(work))
             await asyncio.sleep(0)
-        handed_over = len(file._writer._waiting)
+        submitted = len(file._writer._submitted)
     await asyncio.gather(*tasks)
 
-    assert 90 < handed_over < 100
+    assert 90 < submitted < 100
     assert 100 == len(await file.rows())
 
 
 async def test_a_refused_step_costs_no_commit(file: SqliteJournal) -> None:
-    """What was run in vain together, and changed nothing one by one, is no commit."""
-    await lead(file, "a", "taken")
+    """A batch that changes nothing does not wait for the disk."""
+    await lead(file, "a", "accepted")
     before = file.commits
     found = await asyncio.gather(
-        *(file.taken("a", f"wf-{number}") for number in range(2)),
+        *(file.accepted("a", f"wf-{number}") for number in range(2)),
         return_exceptions=True,
     )
 
@@ -743,8 +753,8 @@ async def test_a_refused_step_costs_no_commit(file: SqliteJournal) -> None:
     assert before == file.commits
 
 
-async def test_room_in_the_log(path: pathlib.Path) -> None:
-    """The first commits do not lengthen the log, for that takes the disk longer."""
+async def test_the_log_is_preallocated(path: pathlib.Path) -> None:
+    """The first commits do not lengthen the log, because that takes longer."""
     log = pathlib.Path(f"{path}-wal")
     for _ in range(2):
         async with SqliteJournal(path) as journal:
@@ -763,29 +773,29 @@ async def test_room_in_the_log(path: pathlib.Path) -> None:
         tables = connection.execute("SELECT name FROM sqlite_master").fetchall()
 
     assert ("workflows",) in tables
-    assert ("room",) not in tables
+    assert ("filling",) not in tables
 
 
 def step_of(kind: str, key: str, word: str, definition: bytes) -> Change:
     """Return an intent or an id of a row."""
     if kind == "intent":
         stream = len(word) % 2 == 0
-        facts: tuple[Any, ...] = (word, definition, stream, 1, 7.5, 7.5, key)
-        return Change(INSERT_INTENT, facts, lambda table, key: ValueError(key))
+        values: tuple[Any, ...] = (word, definition, stream, 1, 7.5, 7.5, key)
+        return Change(INSERT_INTENT, values, lambda table, key: ValueError(key))
     return Change(MARK_ACCEPTED, (word, 7.5, key), lambda table, key: JournalError(key))
 
 
 def one_by_one(table: Statements, steps: list[Change]) -> list[str | None]:
     """Run *steps* and return what each says."""
-    told: list[str | None] = []
+    said: list[str | None] = []
     for step in steps:
         try:
             step(table)
         except (JournalError, ValueError) as error:
-            told.append(repr(error))
+            said.append(repr(error))
         else:
-            told.append(None)
-    return told
+            said.append(None)
+    return said
 
 
 @contextlib.contextmanager
@@ -802,8 +812,8 @@ def tables(count: int) -> Iterator[list[Statements]]:
         yield made
 
 
-def test_together_is_one_by_one() -> None:
-    """In one statement or in many: the same rows, and the same errors."""
+def test_a_batch_is_the_same_as_one_by_one() -> None:
+    """In a batch or one by one: the same rows, and the same errors."""
     word = st.sampled_from(["", "a", "b\0", "b", "\ud800", '"', "\\u0000"]) | st.text()
     step = st.builds(
         step_of,
@@ -822,11 +832,8 @@ def test_together_is_one_by_one() -> None:
             for table in (one, other):
                 table._execute("DELETE FROM workflows")
                 one_by_one(table, before)
-            begun: list[bool] = []
-            if one.together(steps, lambda: begun.append(True)):
+            if one.apply_batch(steps):
                 found: list[str | None] = [None] * len(steps)
-
-                assert begun
             else:
                 found = one_by_one(one, steps)
 
@@ -843,18 +850,18 @@ def test_together_is_one_by_one() -> None:
         ([("id", "there")], True),
         ([("intent", "\N{PILE OF POO} \" ' \n")], True),
         ([("intent", "a"), ("intent", "there")], False),
-        ([("intent", "a"), ("id", "nobody")], False),
+        ([("intent", "a"), ("id", "missing")], False),
         ([("intent", "a"), ("id", "a")], False),
         ([("intent", "a\0b")], False),
     ],
 )
-def test_what_goes_in_one_statement(kinds: list[tuple[str, str]], whole: bool) -> None:
-    """All that starts usually do; if not, nothing of it is done."""
+def test_what_a_batch_can_hold(kinds: list[tuple[str, str]], whole: bool) -> None:
+    """A batch holds all that starts usually do; else nothing of it is done."""
     steps = [step_of(kind, key, "word", DEFINITION) for kind, key in kinds]
     with tables(1) as (table,):
         step_of("intent", "there", "word", DEFINITION)(table)
 
-        assert whole == table.together(steps, lambda: None)
+        assert whole == table.apply_batch(steps)
         assert len(table.rows(())) == 1 + whole * sum(k == "intent" for k, _ in kinds)
         assert whole or "intended" == table.state("there")
 
@@ -862,18 +869,16 @@ def test_what_goes_in_one_statement(kinds: list[tuple[str, str]], whole: bool) -
 async def test_an_old_sqlite(
     path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without JSON in SQLite everything is done one by one."""
-    monkeypatch.setattr(
-        _schema, "_STEPS", ("CREATE TEMP VIEW steps AS SELECT json(", "")
-    )
+    """Without UPDATE … FROM in SQLite the steps of a batch are done one by one."""
+    monkeypatch.setattr(_schema, "_MARK_ALL_ACCEPTED", "UPDATE workflows FROM")
     async with SqliteJournal(path) as journal:
-        await asyncio.gather(*(lead(journal, str(n), "taken") for n in range(100)))
+        await asyncio.gather(*(lead(journal, str(n), "accepted") for n in range(100)))
 
-        assert 100 == len(await journal.rows("taken"))
+        assert 100 == len(await journal.rows("accepted"))
 
 
 async def test_reading_costs_no_commit(file: SqliteJournal) -> None:
-    """Only what changes the file waits for the disk."""
+    """Only changes wait for the disk."""
     await lead(file, "a", "finished")
     before = file.commits
     await asyncio.gather(file.rows(), file.row("a"), file.state("a"), file.unknown())
@@ -883,30 +888,30 @@ async def test_reading_costs_no_commit(file: SqliteJournal) -> None:
 
 
 async def test_an_error_of_one_is_not_one_of_all(file: SqliteJournal) -> None:
-    """Who shares a commit with an impossible step does not feel it."""
+    """Steps that share a commit with a failing one are written."""
     with held(file):
         steps = [
             file.intend("a", "ada", DEFINITION),
-            file.taken("x", "wf-1"),
+            file.accepted("x", "wf-1"),
             file.intend("a", "ada", DEFINITION),
-            file.taken("a", "wf-2"),
+            file.accepted("a", "wf-2"),
         ]
         waiting = asyncio.gather(*steps, return_exceptions=True)
         await asyncio.sleep(0)
     found = await waiting
 
     assert [type(None), JournalError, ValueError, type(None)] == [*map(type, found)]
-    assert "taken" == await file.state("a")
+    assert "accepted" == await file.state("a")
 
 
 @pytest.mark.parametrize(
     ("setting", "value"),
     [("journal_mode", "wal"), ("synchronous", 2), ("secure_delete", 1)],
 )
-async def test_what_makes_it_durable(
+async def test_settings_for_durability(
     file: SqliteJournal, setting: str, value: str | int
 ) -> None:
-    """A commit waits for the disk, and what is erased is overwritten."""
+    """A commit waits for the disk, and erased data is overwritten."""
     found = await file._do(lambda table: table._execute(f"PRAGMA {setting}").fetchone())
 
     assert (value,) == found
@@ -916,7 +921,7 @@ async def test_what_makes_it_durable(
 
 
 async def test_a_cancelled_step_takes_place(file: SqliteJournal) -> None:
-    """Cancelling ends the wait; the next step finds what the first one did."""
+    """Cancelling ends the wait; the step takes effect all the same."""
     with held(file):
         task = asyncio.create_task(file.intend("a", "ada", DEFINITION))
         other = asyncio.create_task(file.intend("b", "ada", DEFINITION))
@@ -930,7 +935,7 @@ async def test_a_cancelled_step_takes_place(file: SqliteJournal) -> None:
 
 
 async def test_withdrawing_a_cancelled_intent(file: SqliteJournal) -> None:
-    """Steps keep their order: who was cancelled may take the intent back at once."""
+    """Steps keep their order: a cancelled intent can be taken back at once."""
 
     async def start() -> None:
         """Intend, and take it back when cancelled."""
@@ -951,7 +956,7 @@ async def test_withdrawing_a_cancelled_intent(file: SqliteJournal) -> None:
     assert [] == await file.rows()
 
 
-async def test_closing_waits_for_what_was_asked(file: SqliteJournal) -> None:
+async def test_closing_waits_for_submitted_steps(file: SqliteJournal) -> None:
     """Steps that were called before are written; later ones are refused."""
     with held(file):
         tasks = [
@@ -972,7 +977,7 @@ async def test_closing_waits_for_what_was_asked(file: SqliteJournal) -> None:
 
 
 async def test_cancelling_the_close(file: SqliteJournal) -> None:
-    """It closes all the same, and may be opened at once."""
+    """The journal closes all the same, and may be opened at once."""
     with held(file):
         writing = asyncio.create_task(file.intend("a", "ada", DEFINITION))
         await asyncio.sleep(0)
@@ -1001,11 +1006,11 @@ async def test_cancelling_the_open(path: pathlib.Path) -> None:
         async with journal:
             await journal.rows()
     async with SqliteJournal(path) as other:
-        assert 1 <= other.run
+        assert 1 <= other.run_number
 
 
 def test_a_loop_that_ends_too_early(path: pathlib.Path) -> None:
-    """Who forgets to close loses nothing that was asked, and harms nobody else."""
+    """A journal that was not closed loses no step, and can be opened again."""
     journal = SqliteJournal(path)
 
     async def begin() -> None:
@@ -1029,7 +1034,7 @@ def test_a_loop_that_ends_too_early(path: pathlib.Path) -> None:
     assert ["a"] == asyncio.run(again())
 
 
-# A file with a history
+# Older and newer versions
 
 
 FIRST = """
@@ -1050,17 +1055,17 @@ PRAGMA user_version = 1;
 ROW = Row(
     key="k",
     account="ada",
-    state="taken",
+    state="accepted",
     workflow_id="wf-1",
     definition=b"{}",
-    how=None,
-    ending=None,
+    end_status=None,
+    result=None,
     stream=True,
-    run=7,
+    run_number=7,
     created=1.5,
     updated=2.5,
 )
-NEWEST = (2, 6)
+NEWEST = (3, 7)
 NEXT = ("ALTER TABLE workflows ADD COLUMN note TEXT", "CREATE TABLE notes (n)")
 
 
@@ -1081,13 +1086,13 @@ def version(path: pathlib.Path) -> tuple[int, int]:
 
 
 async def test_a_file_of_the_first_version(path: pathlib.Path) -> None:
-    """What the first version wrote is read by every later one."""
+    """A file of the first version is migrated with its rows."""
     database(path, FIRST)
     async with SqliteJournal(path) as journal:
         assert [ROW] == await journal.rows()
-        assert 8 == journal.run
+        assert 8 == journal.run_number
 
-        await journal.finished("k", ENDING, "completed")
+        await journal.finished("k", RESULT, "completed")
 
     assert NEWEST == version(path)
 
@@ -1097,8 +1102,9 @@ async def test_a_file_without_anything(path: pathlib.Path, script: str) -> None:
     """An empty file, and an empty database, become a journal."""
     path.touch()
     database(path, script)
-    with pytest.raises(JournalError, match=r"runs.sqlite3 is of an older version"):
-        SqliteJournal.read(path)
+
+    assert [] == SqliteJournal.read(path)
+
     async with SqliteJournal(path) as journal:
         await lead(journal, "a", "finished")
 
@@ -1106,13 +1112,13 @@ async def test_a_file_without_anything(path: pathlib.Path, script: str) -> None:
 
 
 async def test_migration(path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An older file is brought up to date with all that it has, and only once."""
+    """An older file is migrated once and keeps its rows."""
     database(path, FIRST)
     monkeypatch.setattr(_schema, "_MIGRATIONS", (*_MIGRATIONS, NEXT))
     for run in (8, 9):
         async with SqliteJournal(path) as journal:
             assert [ROW] == await journal.rows()
-            assert run == journal.run
+            assert run == journal.run_number
 
     assert (NEWEST[0] + 1, NEWEST[1] + 1) == version(path)
 
@@ -1120,7 +1126,7 @@ async def test_migration(path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) ->
 async def test_a_new_file_goes_through_all_versions(
     path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """There is one way to the newest version, from wherever it begins."""
+    """A new file is made by the same migrations."""
     monkeypatch.setattr(_schema, "_MIGRATIONS", (*_MIGRATIONS, NEXT))
     async with SqliteJournal(path):
         pass
@@ -1131,7 +1137,7 @@ async def test_a_new_file_goes_through_all_versions(
 async def test_a_migration_that_fails(
     path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The file stays as it was, at its version; it opens once that is mended."""
+    """The file stays as it was, at its version, and opens once the cause is gone."""
     database(path, FIRST)
     with monkeypatch.context() as patch:
         broken = (*NEXT, "CREATE TABLE notes (n)")
@@ -1146,12 +1152,12 @@ async def test_a_migration_that_fails(
 
 
 async def test_a_newer_version(path: pathlib.Path) -> None:
-    """It is left as it is, and the error says what to do."""
-    database(path, FIRST + "PRAGMA user_version = 3;")
+    """A file of a newer version stays as it is, and the error says what to do."""
+    database(path, FIRST + "PRAGMA user_version = 4;")
     before = path.read_bytes()
-    with pytest.raises(JournalError, match=r"version 3, .* reads up to 2; install"):
+    with pytest.raises(JournalError, match=r"version 4, .* reads up to 3; install"):
         await SqliteJournal(path).open()
-    with pytest.raises(JournalError, match="has version 3"):
+    with pytest.raises(JournalError, match="has version 4"):
         SqliteJournal.read(path)
 
     assert before == path.read_bytes()
@@ -1166,16 +1172,16 @@ async def test_a_newer_version(path: pathlib.Path) -> None:
     ],
 )
 async def test_a_database_of_something_else(path: pathlib.Path, script: str) -> None:
-    """It is not ours, so it stays as it is."""
+    """A database of another program stays as it is."""
     database(path, script)
     before = path.read_bytes()
-    with pytest.raises(JournalError, match="a database of something else"):
+    with pytest.raises(JournalError, match="a database of another program"):
         await SqliteJournal(path).open()
 
     assert before == path.read_bytes()
 
 
-# Trouble
+# Failures
 
 
 @pytest.mark.parametrize(
@@ -1188,13 +1194,13 @@ async def test_a_database_of_something_else(path: pathlib.Path, script: str) -> 
             "damaged",
             id="overwritten",
         ),
-        pytest.param(lambda data: b"\x00" + data[1:], "no journal", id="first byte"),
+        pytest.param(lambda data: b"\x00" + data[1:], "not a journal", id="first byte"),
     ],
 )
 async def test_a_damaged_file(
     path: pathlib.Path, damage: Callable[[bytes], bytes], words: str
 ) -> None:
-    """The error says which file, and what to do; it is never one of SQLite."""
+    """The error names the file and what to do, and SQLite's error is its cause."""
     async with SqliteJournal(path) as journal:
         for n in range(100):
             await journal.intend(str(n), "ada", DEFINITION * 10)
@@ -1211,7 +1217,7 @@ async def test_a_damaged_file(
 @settings(max_examples=30, deadline=None)
 @given(st.data())
 def test_any_damage(data: st.DataObject) -> None:
-    """Wherever bytes change, a journal works or gives an error of its own."""
+    """Whatever bytes change, a journal works or raises a JournalError."""
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder, "runs.sqlite3")
 
@@ -1244,8 +1250,8 @@ def test_any_damage(data: st.DataObject) -> None:
             asyncio.run(use(), debug=True)
 
 
-async def test_places_that_cannot_be(tmp_path: pathlib.Path) -> None:
-    """A folder that is not there, or a folder in place of a file, is named."""
+async def test_paths_that_cannot_be_opened(tmp_path: pathlib.Path) -> None:
+    """The error names a folder that is missing, or is in place of the file."""
     for path in (tmp_path / "nowhere" / "runs.sqlite3", tmp_path):
         journal = SqliteJournal(path)
         with pytest.raises(JournalError, match="cannot be opened") as caught:
@@ -1256,8 +1262,8 @@ async def test_places_that_cannot_be(tmp_path: pathlib.Path) -> None:
             SqliteJournal.read(path)
 
 
-async def test_damage_that_sqlite_cannot_even_tell(path: pathlib.Path) -> None:
-    """Its message quotes bytes that are no text; that is an error of ours all the same."""
+async def test_damage_in_the_text_of_an_error(path: pathlib.Path) -> None:
+    """SQLite quotes bytes that are not text; the error is a JournalError all the same."""
     async with SqliteJournal(path) as journal:
         await lead(journal, "a", "delivered")
     content = path.read_bytes()
@@ -1269,34 +1275,58 @@ async def test_damage_that_sqlite_cannot_even_tell(path: pathlib.Path) -> None:
 
 
 async def test_a_full_disk(file: SqliteJournal) -> None:
-    """All who share the commit hear of it, none of it is written, and it goes on."""
-    await lead(file, "a", "taken")
-    room = "PRAGMA max_page_count = {}"
-    await file._do(lambda table: table._execute(room.format(20)).fetchall())
+    """The row that does not fit fails, those that share its commit are written."""
+    await lead(file, "a", "accepted")
+    limit = "PRAGMA max_page_count = {}"
+    await file._do(lambda table: table._execute(limit.format(22)).fetchall())
     with held(file):
         steps = asyncio.gather(
             file.intend("b", "ada", DEFINITION),
             file.finished("a", b"x" * 1_000_000, "completed"),
-            file.refused("nobody"),
+            file.intend("c", "ada", DEFINITION),
             return_exceptions=True,
         )
         await asyncio.sleep(0)
     found = await steps
 
-    assert [JournalError] * 3 == [*map(type, found)]
-    assert 3 == len({*map(id, found)})
-    assert ["the disk is full" in str(error) for error in found] == [True] * 3
-    assert [("a", "taken")] == [(row.key, row.state) for row in await file.rows()]
+    assert [type(None), JournalError, type(None)] == [*map(type, found)]
+    assert "the disk is full" in str(found[1])
+    assert ["accepted", "intended", "intended"] == [r.state for r in await file.rows()]
 
-    await file.finished("a", ENDING, "completed")
-    await file._do(lambda table: table._execute(room.format(2**30)).fetchall())
-    await file.intend("b", "ada", b"x" * 1_000_000)
+    await file._do(lambda table: table._execute(limit.format(2**30)).fetchall())
+    await file.finished("a", RESULT, "completed")
 
-    assert ["a", "b"] == await keys(file)
+    assert ["a"] == await keys(file, "finished")
 
 
-async def test_a_program_that_writes_to_the_file(file: SqliteJournal) -> None:
-    """Somebody else's write is waited for, but not for ever."""
+async def test_a_failure_that_ends_the_transaction(file: SqliteJournal) -> None:
+    """All who share the commit fail, each with its own error, and it goes on."""
+
+    def step(statements: Statements) -> None:
+        """Fail as SQLite does when the disk fails."""
+        statements._execute("ROLLBACK")
+        raise sqlite3.OperationalError("disk I/O error")
+
+    with held(file):
+        steps = asyncio.gather(
+            file.intend("a", "ada", DEFINITION),
+            file._do(step),
+            return_exceptions=True,
+        )
+        await asyncio.sleep(0)
+    found = await steps
+
+    assert [JournalError] * 2 == [*map(type, found)]
+    assert found[0] is not found[1]
+    assert all("disk I/O error" in str(error) for error in found)
+
+    await file.intend("b", "ada", DEFINITION)
+
+    assert ["b"] == await keys(file)
+
+
+async def test_a_file_that_another_program_locks(file: SqliteJournal) -> None:
+    """A step waits for the lock of another program only for a while."""
     await file._do(lambda table: table._execute("PRAGMA busy_timeout = 0").fetchall())
     with contextlib.closing(sqlite3.connect(file.path)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -1308,8 +1338,8 @@ async def test_a_program_that_writes_to_the_file(file: SqliteJournal) -> None:
     assert ["a"] == await keys(file)
 
 
-async def test_a_mistake_of_ours(file: SqliteJournal) -> None:
-    """Whatever a step does, who waits hears of it and the thread lives on."""
+async def test_a_step_that_raises(file: SqliteJournal) -> None:
+    """Whatever a step raises, its caller gets an error and the thread goes on."""
 
     def step(_: Any) -> None:
         """Fail."""
@@ -1321,24 +1351,24 @@ async def test_a_mistake_of_ours(file: SqliteJournal) -> None:
     assert [] == await file.rows()
 
 
-# For people
+# Reading
 
 
-async def test_reading_while_somebody_writes(file: SqliteJournal) -> None:
-    """The rows are shown as they are now, and after closing."""
+async def test_reading_an_open_journal(file: SqliteJournal) -> None:
+    """Rows can be read while the journal is open, and after closing."""
     for state in STATES:
         await lead(file, state, state)
     while_open = SqliteJournal.read(str(file.path))
-    some = SqliteJournal.read(file.path, "unknown", "taken")
+    some = SqliteJournal.read(file.path, "unknown", "accepted")
     await file.aclose()
 
     assert while_open == SqliteJournal.read(file.path)
     assert STATES == [row.key for row in while_open]
-    assert ["taken", "unknown"] == [row.key for row in some]
+    assert ["accepted", "unknown"] == [row.key for row in some]
 
 
-def test_what_a_session_takes(path: pathlib.Path) -> None:
-    """A path is a file, a journal is itself; nothing is opened or made."""
+def test_open_journal(path: pathlib.Path) -> None:
+    """A path gives a journal in a file, a journal itself; nothing is opened yet."""
     memory = MemoryJournal()
     for value in (str(path), path):
         journal = open_journal(value)
@@ -1352,13 +1382,13 @@ def test_what_a_session_takes(path: pathlib.Path) -> None:
 
 @pytest.mark.parametrize("path", ["", ":memory:"])
 def test_no_file(path: str) -> None:
-    """What SQLite takes for memory is refused, with the way to have it."""
+    """A path that means memory to SQLite is refused, with the class to use."""
     with pytest.raises(ValueError, match="MemoryJournal"):
         SqliteJournal(path)
 
 
 def test_a_memory_journal_leaves_nothing() -> None:
-    """It closes its database when nobody holds it any more."""
+    """A journal that is garbage closes its database."""
     journal: MemoryJournal | None = MemoryJournal()
     assert journal is not None
     connection = journal._connection
@@ -1382,13 +1412,13 @@ class Known:
 
     state: str = "intended"
     workflow_id: str | None = None
-    how: str | None = None
-    ending: bytes | None = None
+    end_status: str | None = None
+    result: bytes | None = None
     stream: bool = False
 
 
 class Model(RuleBasedStateMachine):
-    """Steps in any order, with crashes in between, against a plain dictionary."""
+    """Steps in any order, with crashes in between, compared with a dictionary."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -1428,16 +1458,16 @@ class Model(RuleBasedStateMachine):
             self.known[key] = Known(stream=stream)
 
     @rule(key=KEYS, workflow_id=IDS)
-    def take(self, key: str, workflow_id: str) -> None:
-        """What is intended is taken, with any id."""
-        step = self.journal.taken(key, workflow_id)
+    def accept(self, key: str, workflow_id: str) -> None:
+        """What is intended is accepted, with any id."""
+        step = self.journal.accepted(key, workflow_id)
         if self.do(step, fits=self.state(key) == "intended"):
-            self.known[key].state = "taken"
+            self.known[key].state = "accepted"
             self.known[key].workflow_id = workflow_id
 
     @rule(key=KEYS)
     def refuse(self, key: str) -> None:
-        """What is intended goes."""
+        """What is intended is removed."""
         if self.do(self.journal.refused(key), fits=self.state(key) == "intended"):
             del self.known[key]
 
@@ -1450,17 +1480,17 @@ class Model(RuleBasedStateMachine):
 
     @rule(
         key=KEYS,
-        ending=st.none() | st.binary(max_size=9),
-        how=st.sampled_from(["completed", "failed", "cancelled", "lost"]),
+        result=st.none() | st.binary(max_size=9),
+        end_status=st.sampled_from(["completed", "failed", "cancelled", "lost"]),
     )
-    def finish(self, key: str, ending: bytes | None, how: Any) -> None:
-        """What is taken finishes, and what has no ending may get one later."""
-        step = self.journal.finished(key, ending, how)
-        if self.do(step, fits=self.state(key) in {"taken", "finished"}):
+    def finish(self, key: str, result: bytes | None, end_status: Any) -> None:
+        """What is accepted finishes, and a missing result may be added later."""
+        step = self.journal.finished(key, result, end_status)
+        if self.do(step, fits=self.state(key) in {"accepted", "finished"}):
             known = self.known[key]
             known.state = "finished"
-            if known.ending is None:
-                known.how, known.ending = how, ending
+            if known.result is None:
+                known.end_status, known.result = end_status, result
 
     @rule(key=KEYS)
     def deliver(self, key: str) -> None:
@@ -1471,26 +1501,27 @@ class Model(RuleBasedStateMachine):
 
     @rule(key=KEYS, workflow_id=IDS)
     def adopt(self, key: str, workflow_id: str) -> None:
-        """What is unknown is taken, with an id that nobody has."""
+        """What is unknown is accepted, with an id that no row has."""
         ids = {known.workflow_id for known in self.known.values()}
         fits = self.state(key) == "unknown" and workflow_id not in ids
         if self.do(self.journal.adopt(key, workflow_id), fits=fits):
-            self.known[key].state = "taken"
+            self.known[key].state = "accepted"
             self.known[key].workflow_id = workflow_id
 
     @rule(key=KEYS, again=st.booleans())
     def discard(self, key: str, *, again: bool) -> None:
-        """What is unknown goes, or is delivered as lost."""
+        """What is unknown is removed, or delivered as lost."""
         step = self.journal.discard(key, again=again)
         if self.do(step, fits=self.state(key) == "unknown"):
             if again:
                 del self.known[key]
             else:
-                self.known[key].state, self.known[key].how = "delivered", "lost"
+                self.known[key].state = "delivered"
+                self.known[key].end_status = "lost"
 
     @rule(streams=st.booleans())
     def forget(self, *, streams: bool) -> None:
-        """What is delivered goes, but for items of streams."""
+        """What is delivered is removed, but for items of streams."""
         gone = [
             key
             for key, known in self.known.items()
@@ -1523,16 +1554,22 @@ class Model(RuleBasedStateMachine):
         rows = self.runner.run(self.journal.rows())
 
         assert {key: attrs.astuple(known) for key, known in self.known.items()} == {
-            row.key: (row.state, row.workflow_id, row.how, row.ending, row.stream)
+            row.key: (
+                row.state,
+                row.workflow_id,
+                row.end_status,
+                row.result,
+                row.stream,
+            )
             for row in rows
         }
         assert [*self.known] == [row.key for row in rows]
         assert all(row.key.encode() == row.definition for row in rows)
-        assert self.run_count == self.journal.run
+        assert self.run_count == self.journal.run_number
 
 
 class FileModel(Model):
-    """The same for a file, with crashes: nobody closes, the files stay as they are."""
+    """The same for a file, with crashes that leave the files as they are."""
 
     def made(self) -> Journal:
         """Return a journal in a file that is not there yet."""

@@ -111,8 +111,12 @@ async def test_run_is_noted_from_intent_to_delivery(
     assert noted is same
     assert ("intended", None) == (intent.state, intent.workflow_id)
     assert server.seen[0].body == json.loads(intent.definition)
-    assert ("delivered", "wf-1", "completed") == (row.state, row.workflow_id, row.how)
-    assert NODE == json.loads(row.ending or b"")
+    assert ("delivered", "wf-1", "completed") == (
+        row.state,
+        row.workflow_id,
+        row.end_status,
+    )
+    assert NODE == json.loads(row.result or b"")
     assert not row.stream
 
 
@@ -291,7 +295,7 @@ async def test_token_that_is_refused_keeps_the_row(
             await handle
     (row,) = await rows_of(journal())
 
-    assert "taken" == row.state
+    assert "accepted" == row.state
 
 
 async def test_lost_workflow_is_noted_as_lost(server: Scripted, journal: Make) -> None:
@@ -347,7 +351,7 @@ async def test_disk_that_is_full_loses_no_id(server: Scripted, at_once: bool) ->
     class Broken(MemoryJournal):
         """A journal that cannot note ids."""
 
-        def _taken(self, key: str, workflow_id: str) -> asyncio.Future[None]:
+        def submit_accepted(self, key: str, workflow_id: str) -> asyncio.Future[None]:
             if at_once:
                 raise JournalError("full")
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -371,7 +375,9 @@ async def test_result_is_not_held_back_by_a_full_disk(
     class Broken(MemoryJournal):
         """A journal that cannot note ends."""
 
-        async def finished(self, key: str, ending: bytes | None, how: Any) -> None:
+        async def finished(
+            self, key: str, result: bytes | None, end_status: Any
+        ) -> None:
             """Fail."""
             raise JournalError("full")
 
@@ -379,7 +385,7 @@ async def test_result_is_not_held_back_by_a_full_disk(
         status = await session.run(CHECK)
 
     assert "connected" == status.connection_status
-    assert "could not note" in caplog.text
+    assert "could not record" in caplog.text
 
 
 # A slow disk
@@ -395,7 +401,7 @@ class Disk(sqlite3.Connection):
 
     def execute(self, sql: str, *facts: Any) -> sqlite3.Cursor:
         """Execute a statement, a commit once the disk is free."""
-        if sql == "COMMIT" or "INTO steps" in sql:
+        if sql == "COMMIT":
             self.waiting.set()
             self.free.wait()
             if type(self).failing:
@@ -458,7 +464,7 @@ async def test_nothing_is_sent_that_cannot_be_noted(
     """A commit that fails is the start's error, and leaves nothing to take back."""
     async with server.session(journal=tmp_path / "runs") as session:
         async with writing(disk, session.start(SEND)) as start:
-            disk.failing = 2  # together, and one by one
+            disk.failing = 1
         with pytest.raises(JournalError, match=r"runs failed \(disk I/O error\)"):
             await start
         handle = await session.start(SEND)
@@ -466,7 +472,9 @@ async def test_nothing_is_sent_that_cannot_be_noted(
         rows = await session.journal.rows()
 
     assert 1 == server.count("POST")
-    assert [("taken", handle.workflow_id)] == [(r.state, r.workflow_id) for r in rows]
+    assert [("accepted", handle.workflow_id)] == [
+        (r.state, r.workflow_id) for r in rows
+    ]
 
 
 async def test_a_request_that_the_disk_holds_up_too_long_was_not_sent(
@@ -491,7 +499,9 @@ async def test_a_request_that_the_disk_holds_up_too_long_was_not_sent(
         rows = await session.journal.rows()
 
     assert 1 == server.count("POST")
-    assert [("taken", handle.workflow_id)] == [(r.state, r.workflow_id) for r in rows]
+    assert [("accepted", handle.workflow_id)] == [
+        (r.state, r.workflow_id) for r in rows
+    ]
 
 
 async def test_middlewares_of_the_user_see_the_start(
@@ -617,7 +627,7 @@ async def test_leaving_keeps_what_is_under_way(server: Scripted, journal: Make) 
         await waiting
     (row,) = await rows_of(journal())
 
-    assert "taken" == row.state
+    assert "accepted" == row.state
 
 
 async def test_cancelling_on_exit_is_noted(server: Scripted, journal: Make) -> None:
@@ -628,7 +638,7 @@ async def test_cancelling_on_exit_is_noted(server: Scripted, journal: Make) -> N
         await session.start(CHECK)
     (row,) = await rows_of(journal())
 
-    assert ("finished", "cancelled") == (row.state, row.how)
+    assert ("finished", "cancelled") == (row.state, row.end_status)
 
 
 async def test_session_without_a_default_account_resumes(
