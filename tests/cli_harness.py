@@ -109,7 +109,7 @@ class Terminal:
         self._thread.start()
 
     def _read(self) -> None:
-        with contextlib.suppress(OSError):  # nobody has the other end any more
+        with contextlib.suppress(OSError):  # the other end was closed
             while some := os.read(self._ours, 65536):
                 with self._changed:
                     self._shown += some

@@ -21,7 +21,8 @@ _ACTING: Final = (
 
 _IN_A_LINE: Final = re.compile(f"[{_ACTING}]")
 
-_IN_LINES: Final = re.compile(f"(?![\n\t])[{_ACTING}]")
+ACTING: Final = re.compile(f"(?![\n\t])[{_ACTING}]")
+"""One character that acts on a terminal, other than a new line or a tab."""
 
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
@@ -45,7 +46,7 @@ def printable(text: str, *, lines: bool = False) -> str:
         text: Any text.
         lines: Whether new lines and tabs stay; otherwise the text stays on its line.
     """
-    return (_IN_LINES if lines else _IN_A_LINE).sub(_visible, text)
+    return (ACTING if lines else _IN_A_LINE).sub(_visible, text)
 
 
 def _visible(found: re.Match[str]) -> str:

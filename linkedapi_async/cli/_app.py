@@ -14,18 +14,18 @@ from linkedapi_async.cli._exit_codes import EXIT_CODES, command_error
 from linkedapi_async.errors import LinkedApiError
 
 
-# Where each command is, and what it is for: `--help` need not import them.
+# The module of each command and its summary: `--help` imports none of them.
 COMMANDS: Final = {
-    "check": ("_inspect", "Say all that is wrong with workflows."),
-    "draw": ("_inspect", "Draw a workflow, or what came of one."),
-    "explain": ("_inspect", "Say what a workflow will cost."),
-    "actions": ("_inspect", "Look up actions: parameters, limits, places."),
-    "run": ("_workflows", "Run a workflow and print what it brings."),
+    "check": ("_inspect", "List the problems of workflows."),
+    "draw": ("_inspect", "Draw a workflow, or its completion."),
+    "explain": ("_inspect", "Estimate what a workflow will use."),
+    "actions": ("_inspect", "Look up actions: parameters, limits, nesting."),
+    "run": ("_workflows", "Run a workflow and print its completion."),
     "batch": ("_batch", "Run one workflow per row of a file."),
-    "status": ("_workflows", "Say how workflows are."),
-    "wait": ("_workflows", "Wait for workflows and print what they bring."),
+    "status": ("_workflows", "Print the status of workflows."),
+    "wait": ("_workflows", "Wait for workflows and print their completions."),
     "cancel": ("_workflows", "Cancel workflows."),
-    "recover": ("_workflows", "Pick up what earlier runs have left."),
+    "recover": ("_workflows", "Finish what earlier runs left open."),
     "sandbox": ("_serve", "Run a local server that behaves like the API."),
     "webhook": ("_serve", "Receive webhooks."),
 }
@@ -33,7 +33,7 @@ SHELLS: Final = ("bash", "zsh", "fish")
 
 
 class App(click.Group):
-    """The commands of `COMMANDS`, and those that are added."""
+    """The commands of `COMMANDS`, and those registered on the group."""
 
     def make_context(
         self,
@@ -42,7 +42,7 @@ class App(click.Group):
         parent: click.Context | None = None,
         **extra: Any,
     ) -> click.Context:
-        """Return the context, with the arguments as they came: to say them again."""
+        """Return the context, with the arguments as given, to be printed again."""
         arguments = tuple(args)
         context = super().make_context(info_name, args, parent, **extra)
         context.meta["arguments"] = arguments
@@ -53,11 +53,11 @@ class App(click.Group):
         return [*COMMANDS, *super().list_commands(ctx)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return a command, and import its room."""
+        """Import the module of a command and return the command."""
         if cmd_name not in COMMANDS:
             return super().get_command(ctx, cmd_name)
-        room = importlib.import_module(f"linkedapi_async.cli.{COMMANDS[cmd_name][0]}")
-        command: click.Command = getattr(room, cmd_name)
+        module = importlib.import_module(f"linkedapi_async.cli.{COMMANDS[cmd_name][0]}")
+        command: click.Command = getattr(module, cmd_name)
         return command
 
     def format_commands(
@@ -65,7 +65,7 @@ class App(click.Group):
         ctx: click.Context,  # noqa: ARG002
         formatter: click.HelpFormatter,
     ) -> None:
-        """Write the list of commands, without importing them."""
+        """List the commands without importing them."""
         rows = [(name, about) for name, (_, about) in COMMANDS.items()]
         rows += [
             (name, own.get_short_help_str(70)) for name, own in self.commands.items()
@@ -74,7 +74,7 @@ class App(click.Group):
             formatter.write_dl(rows)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; what the library refuses becomes a line and a status."""
+        """Run a command; errors of the library become a message and a status."""
         try:
             with logged():
                 return super().invoke(ctx)
@@ -87,9 +87,9 @@ class App(click.Group):
 def app() -> None:
     """Check, explain and run Linked API workflows.
 
-    Results go to standard output, all else to standard error. Tokens come from
+    Results go to standard output, everything else to standard error. Tokens come from
     LINKED_API_TOKEN (or ACCOUNT_API_TOKEN) and IDENTIFICATION_TOKEN, or from files that
-    only you may read; LINKED_API_BASE_URL is another server, such as a sandbox.
+    only you may read. LINKED_API_BASE_URL names another server, such as a sandbox.
 
     \b
     Examples:
@@ -99,7 +99,7 @@ def app() -> None:
     """
 
 
-@app.command("completion", short_help="Print what completes commands in a shell.")
+@app.command("completion", short_help="Print a script for completion in a shell.")
 @click.argument("shell", type=click.Choice(SHELLS))
 @click.pass_context
 def completion(context: click.Context, /, *, shell: str) -> None:
@@ -111,14 +111,14 @@ def completion(context: click.Context, /, *, shell: str) -> None:
       linkedapi completion fish > ~/.config/fish/completions/linkedapi.fish
     """
     found = get_completion_class(shell)
-    assert found is not None  # noqa: S101  # click has all of the choice
+    assert found is not None  # noqa: S101  # click has all of these shells
     made = found(context.find_root().command, {}, "linkedapi", "_LINKEDAPI_COMPLETE")
     click.echo(made.source())
 
 
 @app.command("exit-codes", short_help="List the exit statuses.")
 def exit_codes() -> None:
-    """List the exit statuses and what each stands for.
+    """List the exit statuses and their meaning.
 
     \b
     Examples:

@@ -12,7 +12,12 @@ import click
 
 from linkedapi_async._actions.action import Action
 from linkedapi_async._wire.dump import dump_workflow
-from linkedapi_async.cli._batch_runner import Batch, BatchRunner, checked, written_keys
+from linkedapi_async.cli._batch_runner import (
+    Batch,
+    BatchRunner,
+    check_rows,
+    written_keys,
+)
 from linkedapi_async.cli._console import ask
 from linkedapi_async.cli._credentials import (
     Credentials,
@@ -32,12 +37,12 @@ from linkedapi_async.export import JsonlWriter
 
 @attrs.frozen(kw_only=True)
 class BatchFiles:
-    """Where a batch keeps what it knows, and how it is called again."""
+    """The files of a batch, and the command that runs it again."""
 
     results: Path
     journal: Path
     limit: int
-    again: str
+    command: str
 
 
 @click.command(short_help="Run one workflow per row of a file.")
@@ -53,30 +58,33 @@ class BatchFiles:
     "--out",
     required=True,
     metavar="FILE",
-    help="Where results go, one line of JSON for each row.",
+    help="Write the results here, one line of JSON for each row.",
 )
 @click.option(
     "--journal",
     metavar="FILE",
-    help="Where to note what was started; by default the results' name and .journal.",
+    help="Record the starts here; by default the name of --out plus .journal.",
 )
 @click.option(
     "--key",
     metavar="COLUMN",
-    help="The column that tells rows apart; by default their workflows do.",
+    help="The column that identifies a row; by default its workflow does.",
 )
 @click.option(
-    "--delimiter", default=",", show_default=True, help="What stands between cells."
+    "--delimiter",
+    default=",",
+    show_default=True,
+    help="The character between cells.",
 )
 @click.option(
     "--limit",
     type=click.IntRange(1),
     default=20,
     show_default=True,
-    help="How many are in flight on each account at most.",
+    help="The most workflows in flight on each account.",
 )
-@click.option("--yes", is_flag=True, help="Do not ask before it writes.")
-@click.option("--dry-run", is_flag=True, help="Print what would be sent, send nothing.")
+@click.option("--yes", is_flag=True, help="Write to LinkedIn without asking.")
+@click.option("--dry-run", is_flag=True, help="Print the workflows and send nothing.")
 @credential_options
 @click.pass_context
 def batch(
@@ -92,24 +100,23 @@ def batch(
     limit: int,
     yes: bool,
     dry_run: bool,
-    **way: Any,
+    **options: Any,
 ) -> None:
     """Run one workflow per row of a file, each row once.
 
     TEMPLATE is a workflow in JSON, or module:attribute, with placeholders in its texts:
-    {{column}} becomes the cell. A value that is only a placeholder takes the type that
-    its parameter needs, a list being split at ; and left out where its cell is empty.
-    {{column?}} may be empty inside of a text. All rows are filled and checked before
-    anything is sent.
+    {{column}} becomes the cell. A value that is a single placeholder takes the type of
+    its parameter: a list is split at ; and an empty cell omits the parameter. Inside a
+    text, only {{column?}} may be empty. All rows are checked before anything is sent.
 
-    Killed at any point and started again, it goes on where it was: nothing is started
-    twice, and each row comes into the results once. A row is known by its workflow (or
-    its --key), so the rows may be added to, removed and moved in between. A start that
-    nobody knows the fate of is not repeated; "linkedapi recover" decides on it. With
-    several --accounts, each takes the next row when it has room.
+    After a crash or a kill, run the same command again: it continues, starts nothing
+    twice, and writes each row to the results once. A row is identified by its workflow
+    (or its --key), so rows may be added, removed and moved in between. A start without
+    an answer is not repeated; decide on it with "linkedapi recover". With several
+    --accounts, each takes the next row when it has capacity.
 
-    The first Ctrl-C, or SIGTERM, starts nothing more and waits for what is in flight;
-    the second leaves at once. Neither loses anything.
+    The first Ctrl-C, or SIGTERM, starts nothing more and waits for the workflows in
+    flight; the second exits at once. Neither loses anything.
 
     \b
     Examples:
@@ -117,28 +124,28 @@ def batch(
       linkedapi batch visit.json --from people.csv --out visits.jsonl --key url
       linkedapi batch hello.json --from people.csv --out results.jsonl --yes
     """
-    way_in = credentials(**way)
-    with way_in.talk.warnings():
-        made = checked(
+    creds = credentials(**options)
+    with creds.console.warnings():
+        checked = check_rows(
             Template(_definition(template)),
             read_rows(source, delimiter=_character(delimiter)),
             source=source,
             key=key,
-            generation=way_in.generation,
+            generation=creds.generation,
         )
     if dry_run:
-        _show(made, way_in)
+        _show(checked, creds)
         return
-    again = shlex.join(["linkedapi", *context.meta["arguments"]])
-    place = BatchFiles(
+    command = shlex.join(["linkedapi", *context.meta["arguments"]])
+    files = BatchFiles(
         results=Path(out),
         journal=Path(journal or f"{out}.journal"),
         limit=limit,
-        again=again,
+        command=command,
     )
-    _confirm(made, way_in, yes=yes)
+    _confirm(checked, creds, yes=yes)
     try:
-        status = asyncio.run(_run(made, way_in, place))
+        status = asyncio.run(_run(checked, creds, files))
     except FileNotFoundError as error:
         message = f"{error.filename}: {error.strerror}"
         raise CommandError(message) from error
@@ -147,93 +154,97 @@ def batch(
 
 
 def _character(delimiter: str) -> str:
-    found = delimiter.replace("\\t", "\t")
-    if len(found) != 1:
-        message = f"--delimiter: one character, or \\t, is due, got {delimiter!r}"
+    character = delimiter.replace("\\t", "\t")
+    if len(character) != 1:
+        message = f"--delimiter must be one character or \\t, got {delimiter!r}"
         raise CommandError(message)
-    return found
+    return character
 
 
 def _definition(template: str) -> Any:
-    """Return the JSON of a template; a built workflow has placeholders in its texts."""
+    """Return the JSON of a template, which may be a built workflow."""
     found = read_definition(template)
     if isinstance(found, Action | tuple):
         return dump_workflow(found)
     return found
 
 
-def _show(made: Batch, way_in: Credentials) -> None:
-    """Print what would be sent, one line of JSON for each row."""
-    for item in made.items:
-        definition = dump_workflow(made.workflow(item))
-        line = {"key": item.key, "line": item.person.line, "workflow": definition}
+def _show(checked: Batch, creds: Credentials) -> None:
+    """Print the workflows, one line of JSON for each row."""
+    for item in checked.items:
+        definition = dump_workflow(checked.workflow(item))
+        line = {"key": item.key, "line": item.row.line, "workflow": definition}
         click.echo(as_json(line, indent=None))
-    way_in.talk.say(str(_cost(made, way_in)))
-    way_in.talk.say(f"{len(made.items)} would be sent to {way_in.base_url}")
-
-
-def _cost(made: Batch, way_in: Credentials) -> object:
-    return explain_batch(
-        made.workflows(),
-        generation=made.generation or "linked_api",
-        accounts=max(1, len(way_in.accounts)),
+    creds.console.info(str(_cost(checked, creds)))
+    creds.console.info(
+        f"a run would send {len(checked.items)} workflows to {creds.base_url}"
     )
 
 
-def _confirm(made: Batch, way_in: Credentials, *, yes: bool) -> None:
-    first = next(made.workflows())
+def _cost(checked: Batch, creds: Credentials) -> object:
+    return explain_batch(
+        checked.workflows(),
+        generation=checked.generation or "linked_api",
+        accounts=max(1, len(creds.accounts)),
+    )
+
+
+def _confirm(checked: Batch, creds: Credentials, *, yes: bool) -> None:
+    first = next(checked.workflows())
     writes = writing_actions(first)
     if writes:
         if not yes:
-            way_in.talk.say(str(_cost(made, way_in)))
+            creds.console.info(str(_cost(checked, creds)))
         lines = "\n  ".join(writes)
         question = (
-            f"This writes to LinkedIn, for {len(made.items)} rows:\n  {lines}\nSend"
+            f"This writes to LinkedIn for {len(checked.items)} rows:\n  {lines}\nSend"
         )
         ask(question, yes=yes)
 
 
-async def _run(made: Batch, way_in: Credentials, place: BatchFiles) -> int:
+async def _run(checked: Batch, creds: Credentials, files: BatchFiles) -> int:
     """Run a batch, and return the exit status."""
-    pace = Progress(total=len(made.items))
+    progress = Progress(total=len(checked.items))
 
     def first() -> str:
-        """Return what is said at the first signal."""
+        """Return the message for the first signal."""
         return (
-            f"nothing more is started, {pace.in_flight} in flight end first; "
-            "again to leave at once, nothing is lost"
+            f"no more starts; waiting for {progress.in_flight} in flight; "
+            "press Ctrl-C again to exit at once, nothing is lost"
         )
 
     def last() -> str:
-        """Return how to go on."""
-        return f"{pace.done} of {pace.total} done; go on with: {place.again}"
+        """Return how to continue."""
+        return (
+            f"{progress.done} of {progress.total} done; continue with: {files.command}"
+        )
 
-    with JsonlWriter(place.results, append=True, fsync=True) as results:
-        written = written_keys(place.results)
-        async with way_in.session(journal=place.journal) as session:
-            assert session.journal is not None  # noqa: S101  # it was given one
+    with JsonlWriter(files.results, append=True, fsync=True) as results:
+        written = written_keys(files.results)
+        async with creds.session(journal=files.journal) as session:
+            assert session.journal is not None  # noqa: S101  # the session was given one
             with (
-                SignalHandler(first, last) as stop,
-                progress_display(pace, way_in.talk) as changed,
+                SignalHandler(first, last) as signals,
+                progress_display(progress, creds.console) as changed,
             ):
-                run = BatchRunner(
-                    batch=made,
-                    accounts=way_in.all(session),
+                runner = BatchRunner(
+                    batch=checked,
+                    accounts=creds.all(session),
                     journal=session.journal,
                     results=results,
-                    limit=place.limit,
-                    stop=stop,
-                    pace=pace,
+                    limit=files.limit,
+                    signals=signals,
+                    progress=progress,
                     changed=changed,
                 )
-                await run.go(written)
-    if stop.heard:
-        raise stop.failure()
-    if run.unknown:
-        way_in.talk.say(
-            f"{run.unknown} may have been started: linkedapi recover "
-            f"{shlex.quote(str(place.journal))} tells how to decide"
+                await runner.run(written)
+    if signals.received:
+        raise signals.failure()
+    if runner.unknown:
+        creds.console.info(
+            f"{runner.unknown} may have been started; to decide on them, run: "
+            f"linkedapi recover {shlex.quote(str(files.journal))}"
         )
-    if run.left:
-        way_in.talk.say(last())
-    return run.status
+    if runner.remaining:
+        creds.console.info(last())
+    return runner.status

@@ -1,8 +1,8 @@
-"""One workflow per row of a file, once each, however often the run is interrupted.
+"""Run one workflow per row of a file, once each, also across interrupted runs.
 
-The journal says what was started, the results what came. A row is known by its key: by
-default a digest of its workflow, so that rows may be added, removed and moved between
-two runs, and nothing that was started is started again.
+The journal records the starts, the results file the ends. A row is identified by its
+key, by default a digest of its workflow: rows may be added, removed and moved between
+two runs, and nothing is started twice.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ from linkedapi_async.session._handle import WorkflowHandle
 
 
 MOST_PROBLEMS: Final = 50
-"""How many problems are listed at most."""
+"""The most problems that are listed."""
 
-_OF_THE_ROW: Final = (WorkflowError, RejectedError, StartUnknownError)
-"""Why a start may fail that says nothing of other rows."""
+_ROW_ERRORS: Final = (WorkflowError, RejectedError, StartUnknownError)
+"""Errors of a start that do not affect other rows."""
 
 
 @attrs.frozen(eq=False)
@@ -56,12 +56,12 @@ class Item:
     """A row with its key."""
 
     key: str
-    person: InputRow
+    row: InputRow
 
 
 @attrs.frozen
 class Batch:
-    """All rows of an input, checked: nothing was sent yet."""
+    """All rows of an input, checked."""
 
     template: Template
     items: tuple[Item, ...]
@@ -69,85 +69,85 @@ class Batch:
 
     def workflow(self, item: Item) -> Roots:
         """Return the workflow of a row."""
-        filled = self.template.fill(item.person.values, self.generation)
-        assert not isinstance(filled, list)  # noqa: S101  # it was checked
-        return filled
+        roots = self.template.render(item.row.values, self.generation)
+        assert not isinstance(roots, list)  # noqa: S101  # the row was checked
+        return roots
 
     def workflows(self) -> Iterator[Roots]:
-        """Make the workflows of all rows, one after the other."""
+        """Yield the workflows of all rows."""
         return (self.workflow(item) for item in self.items)
 
 
-def checked(
+def check_rows(
     template: Template,
-    people: Sequence[InputRow],
+    rows: Sequence[InputRow],
     *,
     source: str,
     key: str | None,
     generation: Generation | None,
 ) -> Batch:
-    """Return the batch of *people*, every row filled and checked.
+    """Return the batch of *rows*, every row rendered and checked.
 
     Args:
         template: A workflow with placeholders.
-        people: The rows.
-        source: What the input is called in messages.
-        key: The column that tells rows apart; None makes a digest of each workflow.
-        generation: The generation of the API that has to take them.
+        rows: The rows.
+        source: The name of the input in messages.
+        key: The column that identifies a row; None uses a digest of its workflow.
+        generation: The generation of the API to check against.
 
     Raises:
-        Failed: With all problems, each with its line, column and path.
+        CommandError: There are problems; each has its line, column and path.
     """
-    told = [f"the template: {p}" for p in template.problems]
-    told += [f"{source}: {p}" for p in template.missing(_columns(people))]
-    if told:
-        raise _refused(told)
+    problems = [f"the template: {p}" for p in template.problems]
+    problems += [f"{source}: {p}" for p in template.missing(_columns(rows))]
+    if problems:
+        raise _refused(problems)
     items: dict[str, Item] = {}
-    for person in people:
-        where = f"{source}:{person.line}"
-        filled = template.fill(person.values, generation)
-        if isinstance(filled, list):
-            told += [f"{where}: {problem}" for problem in filled]
+    for row in rows:
+        where = f"{source}:{row.line}"
+        roots = template.render(row.values, generation)
+        if isinstance(roots, list):
+            problems += [f"{where}: {problem}" for problem in roots]
             continue
-        name = _digest(filled) if key is None else person.values.get(key)
+        name = _digest(roots) if key is None else row.values.get(key)
         if not isinstance(name, str) or not name.strip():
-            what = "no such column" if key not in person.values else "a text is due"
-            told.append(f"{where}: {Problem(f'as a key {what}', '', (str(key),))}")
+            reason = "no such column" if key not in row.values else "the key is empty"
+            problems.append(f"{where}: {Problem(reason, '', (str(key),))}")
         elif name in items:
-            other = items[name].person.line
-            same = "is the workflow" if key is None else f"has the key {name!r}"
-            hint = "; remove it, or tell them apart with --key" if key is None else ""
-            told.append(f"{where}: {same} of line {other}{hint}")
+            other = items[name].row.line
+            same = "the workflow" if key is None else f"the key {name!r}"
+            hint = "; remove it, or identify rows with --key" if key is None else ""
+            problems.append(f"{where}: same as line {other}: {same}{hint}")
         else:
-            items[name] = Item(name, person)
-    if told:
-        raise _refused(told)
+            items[name] = Item(name, row)
+    if problems:
+        raise _refused(problems)
     return Batch(template, tuple(items.values()), generation)
 
 
-def _columns(people: Sequence[InputRow]) -> list[str]:
-    return [*dict.fromkeys(name for person in people for name in person.values)]
+def _columns(rows: Sequence[InputRow]) -> list[str]:
+    return [*dict.fromkeys(name for row in rows for name in row.values)]
 
 
 def _digest(roots: Roots) -> str:
-    # Sorted: the order of what a template says of one action does not matter.
+    # Sorted, because the order of parameters in a template does not matter.
     text = json.dumps(dump_workflow(roots), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def _refused(told: Sequence[str]) -> CommandError:
-    more = len(told) - MOST_PROBLEMS
-    lines = [*told[:MOST_PROBLEMS], *([f"and {more} more"] if more > 0 else [])]
-    plural = "" if len(told) == 1 else "s"
-    head = f"{len(told)} problem{plural}; nothing was sent"
+def _refused(problems: Sequence[str]) -> CommandError:
+    more = len(problems) - MOST_PROBLEMS
+    lines = [*problems[:MOST_PROBLEMS], *([f"and {more} more"] if more > 0 else [])]
+    plural = "" if len(problems) == 1 else "s"
+    head = f"{len(problems)} problem{plural}; nothing was sent"
     return CommandError("\n  ".join([head, *lines]), status_of(WorkflowError("")))
 
 
 def written_keys(path: Path) -> set[str]:
-    """Return the keys of the rows that a results file has.
+    """Return the keys of the rows in a results file.
 
     Raises:
-        Failed: It has a line that is of no batch.
+        CommandError: The file has a line that no batch wrote.
     """
     keys: set[str] = set()
     with path.open("rb") as file:
@@ -157,7 +157,7 @@ def written_keys(path: Path) -> set[str]:
                 keys.add(found["key"])
             except (ValueError, TypeError, KeyError):
                 message = (
-                    f"{path}:{number} is no result of a batch; choose another --out"
+                    f"{path}:{number}: not a result of a batch; pass another --out"
                 )
                 raise CommandError(message) from None
     return keys
@@ -165,17 +165,17 @@ def written_keys(path: Path) -> set[str]:
 
 @attrs.define(eq=False)
 class BatchRunner:
-    """One run of a batch, with what earlier ones have left.
+    """One run of a batch; it continues earlier runs.
 
     Args:
-        batch: What is to be done.
+        batch: The rows.
         accounts: The accounts of an entered session, by name.
-        journal: Its journal.
-        results: Where results are written.
-        limit: How many rows are in flight on each account at most.
-        stop: Hears when no more is to be started.
-        pace: Is told of what ends.
-        changed: Is called when *pace* has changed.
+        journal: The journal of the session.
+        results: The writer of the results.
+        limit: The most rows in flight on each account.
+        signals: After a signal, no more rows are started.
+        progress: The counts, updated by the run.
+        changed: Called after each change of *progress*.
     """
 
     batch: Batch
@@ -183,79 +183,79 @@ class BatchRunner:
     journal: Journal
     results: JsonlWriter
     limit: int
-    stop: SignalHandler
-    pace: Progress
+    signals: SignalHandler
+    progress: Progress
     changed: Callable[[], None]
     unknown: int = 0
-    """Rows of which nobody knows whether they were started."""
+    """Rows with an unknown start."""
     refused: int = 0
-    """Rows that the API would not start."""
-    trouble: Exception | None = None
-    """Why an account, or all of it, came to a halt first."""
-    _halted: bool = False
+    """Rows that the API refused to start."""
+    error: Exception | None = None
+    """The first error that stopped an account or the run."""
+    _aborted: bool = False
     _pool: deque[Item] = attrs.field(factory=deque)
     _own: dict[str, deque[Item]] = attrs.field(factory=dict)
     _items: dict[str, Item] = attrs.field(factory=dict)
     _new: set[str] = attrs.field(factory=set)
-    _resting: set[str] = attrs.field(factory=set)
+    _stopped: set[str] = attrs.field(factory=set)
     _statuses: set[int] = attrs.field(factory=set)
 
-    async def go(self, written: set[str]) -> None:
-        """Start what was not started, wait for all of it, write down what came.
+    async def run(self, written: set[str]) -> None:
+        """Start the new rows, wait for all rows, and write their results.
 
         Args:
-            written: The keys of the rows that the results have already.
+            written: The keys of the rows that have a result already.
         """
         self._items = {item.key: item for item in self.batch.items}
         self._own = {name: deque() for name in self.accounts}
-        await self._sort(written)
+        await self._load_state(written)
         while self._may_start():
             async with asyncio.TaskGroup() as workers:
-                for account in self._awake():
+                for account in self._running_accounts():
                     workers.create_task(self._work(account))
 
     def _may_start(self) -> bool:
-        """Return whether there is something to do, and somebody who may do it."""
-        if self.stop.heard or self._halted:
+        """Return whether a row and an account to start it are left."""
+        if self.signals.received or self._aborted:
             return False
-        return any(self._own[a.name] or self._pool for a in self._awake())
+        return any(self._own[a.name] or self._pool for a in self._running_accounts())
 
-    def _awake(self) -> list[Account]:
-        return [a for name, a in self.accounts.items() if name not in self._resting]
+    def _running_accounts(self) -> list[Account]:
+        return [a for name, a in self.accounts.items() if name not in self._stopped]
 
     @property
-    def left(self) -> int:
-        """How many rows are not in the results."""
-        return self.pace.total - self.pace.done
+    def remaining(self) -> int:
+        """The number of rows without a result."""
+        return self.progress.total - self.progress.done
 
     @property
     def status(self) -> int:
-        """The exit status, but for signals."""
-        if self.trouble is not None:
-            return status_of(self.trouble)
+        """The exit status, signals aside."""
+        if self.error is not None:
+            return status_of(self.error)
         if self.unknown:
             return status_of(StartUnknownError("", account=""))
         return min(self._statuses, default=0)
 
-    # What earlier runs have left
+    # Earlier runs
 
-    async def _sort(self, written: set[str]) -> None:
-        """Look each row up in the journal: done, under way, doubtful, or new."""
-        told: list[str] = []
+    async def _load_state(self, written: set[str]) -> None:
+        """Look up each row in the journal: done, in flight, unknown, or new."""
+        problems: list[str] = []
         for item in self.batch.items:
             row = await self.journal.row(item.key)
-            problem = row and self._misfit(item, row)
+            problem = row and self._conflict(item, row)
             if problem:
-                told.append(f"line {item.person.line}: {problem}")
+                problems.append(f"line {item.row.line}: {problem}")
             elif row is None:
                 if item.key in written:
-                    self.pace.done += 1
+                    self.progress.done += 1
                 else:
                     self._pool.append(item)
             elif row.state == "unknown":
-                self._doubt(item)
+                self._mark_unknown(item)
             elif item.key in written:
-                self.pace.done += 1
+                self.progress.done += 1
                 if row.state == "finished":
                     await self.journal.delivered(item.key)
             elif row.state == "delivered":
@@ -264,136 +264,136 @@ class BatchRunner:
                 )
             else:
                 self._own[row.account].append(item)
-        if told:
-            raise _refused(told)
+        if problems:
+            raise _refused(problems)
         self.changed()
 
-    def _misfit(self, item: Item, row: Row) -> str | None:
-        """Return why a row of the journal is not this row, if it is not."""
+    def _conflict(self, item: Item, row: Row) -> str | None:
+        """Return why a row of the journal does not match this row, if so."""
         definition = dump_workflow(self.batch.workflow(item))
         if decode_json(row.definition) != definition:
             return (
-                f"{item.key!r} was started with another workflow; give it another key, "
-                "or begin a batch of its own with another --out"
+                f"{item.key!r} was started with another workflow; use another key, "
+                "or start a new batch with another --out"
             )
         if row.state in {"accepted", "finished"} and row.account not in self.accounts:
-            return f"it was started on the account {row.account!r}, which is not here"
+            return f"started on the account {row.account!r}, which is not loaded"
         return None
 
     # One account
 
     async def _work(self, account: Account) -> None:
-        """Run rows on an account until there are none, or it cannot go on."""
+        """Run rows on an account until none are left or the account cannot continue."""
         self._count_accounts()
-        stream = account.as_completed(self._draw(account.name), limit=self.limit)
+        stream = account.as_completed(self._next_rows(account.name), limit=self.limit)
         async with stream as done:
             async for handle in done:
                 try:
                     await self._ended(account.name, handle)
                 except OSError as error:
-                    # Not acknowledged: the next run writes it down.
-                    self._halt(error)
+                    # Not acknowledged: the next run writes the result.
+                    self._abort(error)
                     break
 
-    def _draw(self, name: str) -> Iterator[tuple[str, Any]]:
-        """Yield rows for an account: its own of earlier runs, then from the pool."""
-        while not (self.stop.heard or self._halted or name in self._resting):
+    def _next_rows(self, name: str) -> Iterator[tuple[str, Any]]:
+        """Yield rows for an account: those it started earlier, then new ones."""
+        while not (self.signals.received or self._aborted or name in self._stopped):
             queue = self._own[name] or self._pool
             if not queue:
                 return
             item = queue.popleft()
             if queue is self._pool:
                 self._new.add(item.key)
-                self.pace.begin(asyncio.get_running_loop().time())
-            self.pace.in_flight += 1
+                self.progress.started(asyncio.get_running_loop().time())
+            self.progress.in_flight += 1
             self.changed()
-            # As JSON, which tells a list of one from one.
+            # JSON keeps a list of one root.
             yield item.key, dump_workflow(self.batch.workflow(item))
 
     async def _ended(self, name: str, handle: WorkflowHandle[Any]) -> None:
-        """Deal with the end of a row, or with a start that failed."""
+        """Handle the end of a row, or of its start."""
         item = self._items[str(handle.key)]
-        self.pace.in_flight -= 1
+        self.progress.in_flight -= 1
         failure = handle.failure
         if failure is None:
             completion = await handle.completion()
             self._write(item, name, handle.workflow_id, "completed", completion.raw)
         elif isinstance(failure, WorkflowFailedError):
-            facts = {"reason": failure.reason, "message": failure.explanation}
-            self._write(item, name, handle.workflow_id, "failed", facts)
+            detail = {"reason": failure.reason, "message": failure.explanation}
+            self._write(item, name, handle.workflow_id, "failed", detail)
         elif isinstance(failure, WorkflowCancelledError):
             self._write(item, name, handle.workflow_id, "cancelled", None)
         elif isinstance(failure, WorkflowNotFoundError):
             self._write(item, name, handle.workflow_id, "lost", None)
         else:
-            self._not_done(item, handle, failure)
+            self._without_result(item, handle, failure)
         self.changed()
 
-    def _not_done(
+    def _without_result(
         self, item: Item, handle: WorkflowHandle[Any], error: Exception
     ) -> None:
-        """Deal with a row that has no result, and will have none in this run."""
+        """Handle a row that gets no result in this run."""
         if isinstance(error, StartUnknownError):
-            self._doubt(item)
-        elif isinstance(error, _OF_THE_ROW):
+            self._mark_unknown(item)
+        elif isinstance(error, _ROW_ERRORS):
             self.refused += 1
             self._statuses.add(status_of(error))
-            print_error(f"line {item.person.line}: not started: {error}")
+            print_error(f"line {item.row.line}: not started: {error}")
         elif isinstance(error, JournalError):
-            self._halt(error)
+            self._abort(error)
         else:
-            # It speaks of the account: another one may start what this one did not.
+            # The account cannot continue; another one may start the row instead.
             if handle.workflow_id is None:
                 self._pool.appendleft(item)
-            self._rest(handle.account.name, error)
+            self._stop_account(handle.account.name, error)
 
-    def _doubt(self, item: Item) -> None:
+    def _mark_unknown(self, item: Item) -> None:
         self.unknown += 1
         print_error(
-            f"line {item.person.line}: nobody knows whether it was started, as "
-            f"{item.key!r}; the account's history shows it"
+            f"line {item.row.line}: it is unknown whether {item.key!r} was "
+            "started; check the history of the account"
         )
 
-    def _rest(self, name: str, error: Exception) -> None:
-        if name not in self._resting:
-            self._resting.add(name)
+    def _stop_account(self, name: str, error: Exception) -> None:
+        if name not in self._stopped:
+            self._stopped.add(name)
             self._count_accounts()
-            self.trouble = self.trouble or error
-            print_error(f"the account {name} starts nothing more: {error}")
+            self.error = self.error or error
+            print_error(f"account {name}: no more starts: {error}")
 
-    def _halt(self, error: Exception) -> None:
-        self._halted = True
-        self.trouble = error
-        print_error(f"nothing more is started: {error}")
+    def _abort(self, error: Exception) -> None:
+        self._aborted = True
+        self.error = error
+        print_error(f"no more starts: {error}")
 
     def _count_accounts(self) -> None:
-        self.pace.accounts = len(self.accounts) - len(self._resting)
+        self.progress.accounts = len(self.accounts) - len(self._stopped)
 
     def _write(
         self,
         item: Item,
         account: str,
         workflow_id: str | None,
-        how: EndStatus | None,
+        status: EndStatus | None,
         raw: Any,
     ) -> None:
-        """Write one line of results, on disk when this returns."""
+        """Write one line of results; it is on disk when this returns."""
         if isinstance(raw, bytes):
             raw = decode_json(raw)
         line = {
             "key": item.key,
-            "line": item.person.line,
+            "line": item.row.line,
             "account": account,
             "workflowId": workflow_id,
-            "status": how,
-            "input": item.person.values,
+            "status": status,
+            "input": item.row.values,
         }
         errors: Sequence[LinkedApiError] = ()
-        bad = how != "completed"
-        if how == "completed":
+        failed = status != "completed"
+        if status == "completed":
             completion = read_completion(raw, workflow_id=workflow_id)
             errors = completion.errors
-            bad = any(not root.success for root in completion.roots)
+            failed = any(not root.success for root in completion.roots)
             line["errors"] = [
                 {"actionType": e.action_type, "type": e.type, "message": e.message}
                 for e in completion.errors
@@ -402,11 +402,11 @@ class BatchRunner:
         elif raw is not None:
             line["failure"] = raw
         self.results.write(line)
-        self.pace.done += 1
+        self.progress.done += 1
         if item.key in self._new:
-            self.pace.ended(asyncio.get_running_loop().time())
-        if bad:
-            self.pace.failed += 1
+            self.progress.ended(asyncio.get_running_loop().time())
+        if failed:
+            self.progress.failed += 1
             self._statuses.add(FAILED)
-            why = next((str(error) for error in errors), how)
-            print_error(f"line {item.person.line}: {why}")
+            reason = next((str(error) for error in errors), status)
+            print_error(f"line {item.row.line}: {reason}")

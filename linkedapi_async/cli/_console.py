@@ -1,4 +1,4 @@
-"""What is said to people: on standard error, harmless, and not when it is quiet."""
+"""Messages on standard error: printable, and silent on request."""
 
 from __future__ import annotations
 
@@ -16,58 +16,64 @@ from linkedapi_async._utils.text import printable
 from linkedapi_async.cli._exit_codes import DECLINED, CommandError
 
 
-CallT = TypeVar("CallT", bound=Callable[..., Any])
+CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
 
 @attrs.frozen
 class Console:
-    """The voice of a command."""
+    """Standard error, as one command uses it."""
 
     quiet: bool = False
-    """Whether only errors and warnings are said."""
+    """Whether only errors and warnings are shown."""
 
-    def say(self, text: str) -> None:
-        """Say *text*, unless it is quiet."""
+    def info(self, text: str) -> None:
+        """Show *text*, unless the console is quiet."""
         if not self.quiet:
             print_error(text)
 
+    def error(self, text: str) -> None:
+        """Show *text*, quiet or not."""
+        print_error(text)
+
     @contextlib.contextmanager
     def warnings(self) -> Iterator[None]:
-        """Say the warnings of the body, each once."""
+        """Show the warnings of the body, each once."""
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             yield
         for text in dict.fromkeys(str(warning.message) for warning in caught):
-            print_error(f"warning: {text}")
+            self.error(f"warning: {text}")
 
 
 def print_error(text: str) -> None:
-    """Say *text* on standard error, quiet or not."""
+    """Print *text* on standard error."""
     click.echo(printable(text, lines=True), err=True)
 
 
-def quiet_option(command: CallT) -> CallT:
+def quiet_option(command: CommandT) -> CommandT:
     """Give *command* the option ``--quiet``."""
     return click.option(
-        "-q", "--quiet", is_flag=True, help="Say errors and warnings only."
+        "-q", "--quiet", is_flag=True, help="Show errors and warnings only."
     )(command)
 
 
 def at_terminal() -> bool:
-    """Return whether somebody can be asked."""
+    """Return whether a question can be asked and answered."""
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def ask(question: str, *, yes: bool) -> None:
-    """Ask before something is written to LinkedIn.
+    """Ask before anything is written to LinkedIn.
 
     Raises:
-        Failed: Nobody said yes.
+        CommandError: The answer was no, or there is no terminal to ask at.
     """
     if yes:
         return
     if not at_terminal():
-        message = "this writes to LinkedIn, and nobody is here to be asked; add --yes"
+        message = (
+            "this writes to LinkedIn and there is no terminal to ask at; add --yes"
+        )
         raise CommandError(message, DECLINED)
     if not click.confirm(printable(question, lines=True), err=True):
         message = "nothing was sent"
@@ -75,20 +81,18 @@ def ask(question: str, *, yes: bool) -> None:
 
 
 class _ConsoleHandler(logging.Handler):
-    """Says what the library logs."""
+    """Print what the library logs."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Say one record."""
+        """Print one record."""
         print_error(f"{record.levelname.lower()}: {record.getMessage()}")
 
 
 @contextlib.contextmanager
 def logged() -> Iterator[None]:
-    """Let warnings of the library be said while the body runs."""
-    log, handler = (
-        logging.getLogger("linkedapi_async"),
-        _ConsoleHandler(logging.WARNING),
-    )
+    """Print the library's warnings while the body runs."""
+    log = logging.getLogger("linkedapi_async")
+    handler = _ConsoleHandler(logging.WARNING)
     log.addHandler(handler)
     try:
         yield

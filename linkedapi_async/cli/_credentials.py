@@ -1,4 +1,4 @@
-"""How commands come to tokens: from the environment or private files, never arguments."""
+"""Credentials: tokens from the environment or private files, never from arguments."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from linkedapi_async.cli._exit_codes import CommandError
 from linkedapi_async.policies import Polling
 from linkedapi_async.session import Session
 from linkedapi_async.session._account import Account
-from linkedapi_async.session._session import ENVIRONMENT, _environment
+from linkedapi_async.session._session import ENVIRONMENT, environment_settings
 
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
@@ -30,20 +30,22 @@ _MAIN: Final = ("LINKED_API_TOKEN", "ACCOUNT_API_TOKEN")
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 _PRIVATE: Final = os.name == "posix"
-"""Whether the system tells who may read a file."""
+"""Whether files have POSIX permissions."""
 
 
 def private(path: str) -> str:
     """Return the text of a file that only its owner may read.
 
     Raises:
-        Failed: Others may read it too, or it cannot be read.
+        CommandError: Others may read the file, or it cannot be read.
     """
     try:
-        with open(path, "rb") as file:  # noqa: PTH123  # looked at when it is open
+        with open(path, "rb") as file:  # noqa: PTH123  # its mode is checked while it is open
             mode = os.fstat(file.fileno()).st_mode
             if _PRIVATE and mode & _OTHERS:
-                message = f"{path} holds tokens, and others may read it: chmod 600 it"
+                message = (
+                    f"{path} holds tokens and others may read it; run: chmod 600 {path}"
+                )
                 raise CommandError(message)
             return file.read().decode("utf-8-sig")
     except OSError as error:
@@ -57,33 +59,33 @@ def private(path: str) -> str:
 def variables(
     path: str | None, names: Collection[str] = ENVIRONMENT.keys()
 ) -> dict[str, str]:
-    """Return the variables called *names*: by default what sessions are made of.
+    """Return the variables called *names*; the default names make a session.
 
     Args:
-        path: A private file with lines such as ``LINKED_API_TOKEN=…``; what it says
-            goes before the environment.
-        names: The variables that are looked for.
+        path: A private file with lines such as ``LINKED_API_TOKEN=…``; its values
+            take precedence over the environment.
+        names: The names of the variables.
 
     Raises:
-        Failed: The file cannot be used.
+        CommandError: The file cannot be used.
     """
     found = {name: os.environ[name] for name in names if name in os.environ}
     if path is None:
         return found
-    told: dict[str, str] = {}
+    values: dict[str, str] = {}
     for number, line in enumerate(private(path).splitlines(), 1):
         text = line.strip().removeprefix("export ").strip()
         name, sign, value = text.partition("=")
         if not text or text.startswith("#"):
             continue
         if not sign:
-            message = f"{path}:{number}: NAME=value is due"
+            message = f"{path}:{number}: expected NAME=value"
             raise CommandError(message)
-        told[name.strip()] = _unquoted(value.strip())
-    if any(told.get(name) for name in _MAIN):
-        # The file says whose session it is: a token of the shell does not mix in.
+        values[name.strip()] = _unquoted(value.strip())
+    if any(values.get(name) for name in _MAIN):
+        # A main token of the file replaces that of the environment, of either generation.
         found = {name: value for name, value in found.items() if name not in _MAIN}
-    return {**found, **{n: v for n, v in told.items() if n in names}}
+    return {**found, **{n: v for n, v in values.items() if n in names}}
 
 
 def _unquoted(value: str) -> str:
@@ -93,13 +95,13 @@ def _unquoted(value: str) -> str:
 
 
 def named_accounts(path: str | None) -> dict[str, str]:
-    """Return the identification tokens of a private file, by their names.
+    """Return the identification tokens of a private file by account name.
 
     Args:
         path: TOML or JSON, ``name = "token"`` for each account.
 
     Raises:
-        Failed: The file cannot be used.
+        CommandError: The file cannot be used.
     """
     if path is None:
         return {}
@@ -107,12 +109,12 @@ def named_accounts(path: str | None) -> dict[str, str]:
     try:
         found = tomllib.loads(text) if path.endswith(".toml") else _json(text)
     except ValueError as error:
-        # What is wrong with it may quote a token.
+        # The message of the parser may quote a token.
         kind = "TOML" if path.endswith(".toml") else "JSON"
         message = f"{path} is not {kind}"
         raise CommandError(message) from error.with_traceback(None)
     if not isinstance(found, dict) or not found:
-        message = f'{path}: "name": "identification token" is due for each account'
+        message = f'{path}: expected "name": "identification token" for each account'
         raise CommandError(message)
     return {name: _checked(f"{path}: {name}", token) for name, token in found.items()}
 
@@ -130,57 +132,60 @@ def _checked(name: str, token: object) -> str:
 
 @attrs.frozen(kw_only=True)
 class Credentials:
-    """What a command needs to talk to the API."""
+    """Everything that a command needs to open a session."""
 
     variables: Mapping[str, str] = attrs.field(repr=False)
     accounts: Mapping[str, str] = attrs.field(repr=False)
-    """Identification tokens by name; none means the default account."""
+    """Identification tokens by name; empty means the default account."""
     account: str | None
-    """The name of the account that the command is for."""
+    """The name of the account to use."""
     poll: float | None
-    talk: Console
+    console: Console
     arguments: tuple[str, ...] = ()
-    """The options that bring another command to the same tokens."""
+    """The options that give another command the same tokens."""
 
     @property
     def generation(self) -> Generation | None:
-        """The generation that the tokens speak; None without a main token."""
+        """The generation that the main token decides; None without a main token."""
         if self.variables.get("LINKED_API_TOKEN"):
             return "linked_api"
         return "account_api" if self.variables.get("ACCOUNT_API_TOKEN") else None
 
     @property
     def base_url(self) -> str:
-        """Where the API is."""
+        """The URL of the API."""
         return self.variables.get("LINKED_API_BASE_URL") or DEFAULT_URL
 
     def command(self, *words: str) -> str:
-        """Return a command line that comes to the same tokens."""
+        """Return a command line with the same tokens."""
         return shlex.join(["linkedapi", *words, *self.arguments])
 
     def session(self, **settings: Any) -> Session:
-        """Return a session, to be entered.
+        """Return a session that was not entered yet.
 
         Raises:
-            Failed: A token is missing, or none.
+            CommandError: A token is missing or invalid.
         """
         if self.poll is not None:
-            # What waits behind is asked less often, as by default.
-            tail = max(self.poll, min(Polling().queued_interval, 10 * self.poll))
+            # Workflows behind the head are polled less often, as by default.
+            queued = max(self.poll, min(Polling().queued_interval, 10 * self.poll))
             settings["polling"] = attrs.evolve(
-                Polling.fixed(self.poll), queued_interval=tail
+                Polling.fixed(self.poll), queued_interval=queued
             )
         try:
-            return Session(**{**_environment(self.variables), **settings})
+            return Session(**{**environment_settings(self.variables), **settings})
         except (TypeError, ValueError) as error:
             raise CommandError(str(error)) from error
 
     def all(self, session: Session) -> dict[str, Account]:
-        """Return the accounts of an entered session by name: all, or the one meant.
+        """Return the accounts of an entered session by name: all, or that of --account.
 
         Raises:
-            Failed: There is none, or none of that name.
+            CommandError: There is no account, or none of that name.
         """
+        if not self.accounts and not self.variables.get("IDENTIFICATION_TOKEN"):
+            message = "no account; set IDENTIFICATION_TOKEN, or pass --accounts"
+            raise CommandError(message)
         try:
             if self.accounts:
                 found = [
@@ -188,37 +193,35 @@ class Credentials:
                     for name, token in self.accounts.items()
                 ]
             else:
-                found = [session._on()]
+                found = [session.account(self.variables["IDENTIFICATION_TOKEN"])]
         except ValueError as error:
-            message = f"{error}; IDENTIFICATION_TOKEN or --accounts says which"
+            message = f"--accounts: {error}"
             raise CommandError(message) from error
         accounts = {account.name: account for account in found}
         if self.account is None:
             return accounts
         if self.account not in accounts:
             names = ", ".join(accounts)
-            message = f"no account is called {self.account!r}; there is: {names}"
+            message = f"--account: no account {self.account!r}; known accounts: {names}"
             raise CommandError(message)
         return {self.account: accounts[self.account]}
 
     def one(self, session: Session) -> Account:
-        """Return the account of an entered session that a command is for.
+        """Return the one account of an entered session that a command uses.
 
         Raises:
-            Failed: There are several and none was named.
+            CommandError: There are several accounts and --account is missing.
         """
         accounts = self.all(session)
         if len(accounts) > 1:
-            message = (
-                f"several accounts are there, add --account: {', '.join(accounts)}"
-            )
+            message = f"several accounts; add --account NAME: {', '.join(accounts)}"
             raise CommandError(message)
         (account,) = accounts.values()
         return account
 
 
 def credential_options(command: CommandT) -> CommandT:
-    """Give *command* the options that say how to come to the API."""
+    """Give *command* the options of `credentials`."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
@@ -236,16 +239,16 @@ _OPTIONS: Final = (
         help="Identification tokens by name, in TOML (.toml) or JSON; only you may "
         "read the file.",
     ),
-    click.option("--account", metavar="NAME", help="Which of the accounts to use."),
+    click.option("--account", metavar="NAME", help="The account to use."),
     click.option(
         "--poll",
         type=click.FloatRange(0, min_open=True),
         envvar="LINKED_API_POLL_INTERVAL",
         show_envvar=True,
         metavar="SECONDS",
-        help="Ask for what runs this often; by default less often the longer it takes.",
+        help="Poll at this interval; by default it grows with the age of a workflow.",
     ),
-    click.option("-q", "--quiet", is_flag=True, help="Say errors and warnings only."),
+    click.option("-q", "--quiet", is_flag=True, help="Show errors and warnings only."),
 )
 
 
@@ -257,14 +260,14 @@ def credentials(
     poll: float | None,
     quiet: bool,
 ) -> Credentials:
-    """Return what the options of `credential_options` say."""
+    """Return the credentials that the options of `credential_options` name."""
     given = {"--env-file": env_file, "--accounts": accounts, "--account": account}
     return Credentials(
         variables=variables(env_file),
         accounts=named_accounts(accounts),
         account=account,
         poll=poll,
-        talk=Console(quiet),
+        console=Console(quiet),
         arguments=tuple(
             word for name, value in given.items() if value for word in (name, value)
         ),

@@ -1,4 +1,4 @@
-"""How the command line ends: one exit status for each kind of error."""
+"""Exit statuses: one for each kind of error."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class ExitCode:
     status: int
     """What the process returns."""
     when: str
-    """When it does."""
+    """What happened."""
     errors: tuple[type[Exception], ...] = ()
-    """The errors that it stands for."""
+    """The errors that end with it."""
 
 
 USAGE: Final = 2
@@ -46,26 +46,24 @@ FAILED: Final = 9
 
 DECLINED: Final = 14
 
-# In this order: of a class and its base, the class comes first.
+# A class comes before its base: the first match decides.
 EXIT_CODES: Final = (
     ExitCode(0, "all is done"),
     ExitCode(USAGE, "the command line, a file or the tokens are wrong", (ExportError,)),
     ExitCode(3, "a workflow is wrong; nothing was sent", (WorkflowError,)),
     ExitCode(4, "a token is missing, wrong or expired", (AuthenticationError,)),
-    ExitCode(5, "the account cannot work at present", (AccountPausedError,)),
+    ExitCode(5, "the account cannot work at the moment", (AccountPausedError,)),
     ExitCode(6, "the API refused a request", (RejectedError,)),
-    ExitCode(
-        7, "the API was not reached, or its answer makes no sense", (RequestError,)
-    ),
-    ExitCode(8, "nobody knows whether a start was taken", (StartUnknownError,)),
+    ExitCode(7, "the API was not reached, or its answer was invalid", (RequestError,)),
+    ExitCode(8, "it is unknown whether a start was accepted", (StartUnknownError,)),
     ExitCode(
         FAILED, "a workflow or its root failed", (WorkflowFailedError, ActionError)
     ),
     ExitCode(10, "a workflow was cancelled", (WorkflowCancelledError,)),
     ExitCode(11, "the API does not know a workflow", (WorkflowNotFoundError,)),
-    ExitCode(12, "the time is up; the workflow goes on", (WaitTimeoutError,)),
+    ExitCode(12, "the timeout passed; the workflow goes on", (WaitTimeoutError,)),
     ExitCode(13, "the journal cannot be used", (JournalError,)),
-    ExitCode(DECLINED, "it would write, and nobody said yes"),
+    ExitCode(DECLINED, "the workflow writes and was not confirmed"),
     ExitCode(128 + signal.SIGINT, "Ctrl-C; what was started goes on"),
     ExitCode(128 + signal.SIGTERM, "SIGTERM; what was started goes on"),
     ExitCode(1, "anything else", (LinkedApiError,)),
@@ -73,7 +71,7 @@ EXIT_CODES: Final = (
 
 
 def status_of(error: BaseException) -> int:
-    """Return the exit status that *error* ends the process with."""
+    """Return the exit status for *error*."""
     if isinstance(error, CommandError):
         return error.exit_code
     for known in EXIT_CODES:
@@ -83,21 +81,21 @@ def status_of(error: BaseException) -> int:
 
 
 class CommandError(click.ClickException):
-    """The command cannot go on; what it says and the status it ends with."""
+    """A command failed: the message, and the exit status."""
 
     def __init__(self, message: str, status: int = USAGE) -> None:
         super().__init__(message)
-        # The base has it for the whole class.
+        # The base class keeps it on the class.
         vars(self)["exit_code"] = status
 
     def show(self, file: IO[Any] | None = None) -> None:
-        """Say it on standard error."""
+        """Print the message on standard error."""
         text = f"error: {printable(self.message, lines=True)}"
         click.echo(text, err=file is None, file=file)
 
 
 def command_error(error: Exception) -> CommandError:
-    """Return what *error* means for the command."""
+    """Return *error* as the failure of a command."""
     text = str(error)
     if isinstance(error, InvalidDefinitionError):
         # Without the advice for Python.

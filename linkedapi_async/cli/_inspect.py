@@ -1,4 +1,4 @@
-"""Commands that look at workflows and send nothing: check, draw, explain, actions."""
+"""Commands that inspect workflows and send nothing: check, draw, explain, actions."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 _GENERATION: Final = click.option(
     "--generation",
     type=click.Choice(BOTH),
-    help="The generation of the API that has to take it.",
+    help="The generation of the API to check against.",
 )
 
 _TEXT: Final = click.option(
@@ -40,15 +40,15 @@ _TEXT: Final = click.option(
     type=click.Choice(("text", "json")),
     default="text",
     show_default=True,
-    help="text is for people.",
+    help="The format of the output.",
 )
 
 
-def _tell(text: str) -> None:
+def _print(text: str) -> None:
     click.echo(printable(text, lines=True))
 
 
-@click.command(short_help="Say all that is wrong with workflows.")
+@click.command(short_help="List the problems of workflows.")
 @click.argument("files", metavar="FILE...", nargs=-1, required=True)
 @_GENERATION
 @_TEXT
@@ -63,10 +63,10 @@ def check(
     format_: str,
     quiet: bool,
 ) -> None:
-    """Say all that is wrong with workflows, each with its place; nothing is sent.
+    """List the problems of workflows, each with its path; nothing is sent.
 
     FILE is a workflow in JSON, - for standard input, or module:attribute. The exit
-    status is 3 if anything is wrong with any of them.
+    status is 3 if any workflow has a problem.
 
     \b
     Examples:
@@ -75,42 +75,42 @@ def check(
       cat company.json | linkedapi check -
       linkedapi check flows:company --generation account_api
     """
-    talk = Console(quiet)
-    wrong: list[dict[str, str]] = []
+    console = Console(quiet)
+    problems: list[dict[str, str]] = []
     statuses: set[int] = set()
     for name in files:
-        with talk.warnings():
-            problems = [*find_problems(name, generation)]
-        for problem in problems:
+        with console.warnings():
+            found = [*find_problems(name, generation)]
+        for problem in found:
             path = getattr(problem, "path", "")
             message = problem.message.removeprefix(f"{name}: ")
-            wrong.append({"file": name, "path": path, "message": message})
+            problems.append({"file": name, "path": path, "message": message})
             statuses.add(status_of(problem))
             if format_ == "text":
-                _tell(": ".join(filter(None, (name, path, message))))
-        if not problems:
-            talk.say(f"{name}: nothing is wrong")
+                _print(": ".join(filter(None, (name, path, message))))
+        if not found:
+            console.info(f"{name}: no problems")
     if format_ == "json":
-        show(wrong)
-    if wrong:
-        talk.say(f"{len(wrong)} problem{'' if len(wrong) == 1 else 's'}")
-        # A wrong workflow before a missing file: CI asks for the first.
+        show(problems)
+    if problems:
+        console.info(f"{len(problems)} problem{'' if len(problems) == 1 else 's'}")
+        # An invalid workflow counts before a missing file.
         context.exit(status_of(WorkflowError("")) if 3 in statuses else min(statuses))  # noqa: PLR2004  # as in the table
 
 
-@click.command(short_help="Draw a workflow, or what came of one.")
+@click.command(short_help="Draw a workflow, or its completion.")
 @click.argument("file", metavar="FILE")
-@click.option("--completion", is_flag=True, help="FILE is what a workflow brought.")
-@click.option("--mermaid", is_flag=True, help="As a Mermaid flowchart.")
-@click.option("--ascii", "plain", is_flag=True, help="With ASCII alone.")
+@click.option("--completion", is_flag=True, help="FILE is a completion.")
+@click.option("--mermaid", is_flag=True, help="Print a Mermaid flowchart.")
+@click.option("--ascii", "plain", is_flag=True, help="Draw with ASCII characters only.")
 @quiet_option
 def draw(
     *, file: str, completion: bool, mermaid: bool, plain: bool, quiet: bool
 ) -> None:
     """Draw a workflow as a tree; nothing is sent.
 
-    FILE is a workflow in JSON, - for standard input, or module:attribute. It need not
-    be right.
+    FILE is a workflow in JSON, - for standard input, or module:attribute. It may have
+    problems.
 
     \b
     Examples:
@@ -118,7 +118,7 @@ def draw(
       linkedapi draw company.json --mermaid
       linkedapi run company.json | linkedapi draw - --completion
     """
-    # Only here: what it draws with takes a while to import.
+    # Imported here: it takes a while.
     from linkedapi_async import draw as drawing  # noqa: PLC0415
 
     with Console(quiet).warnings():
@@ -130,11 +130,11 @@ def draw(
         else:
             color = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
             text = drawing.draw(what, ascii=plain, color=color)
-    # It is harmless already, and may have colours.
+    # The drawing is printable already, and may have colours.
     click.echo(text)
 
 
-@click.command(short_help="Say what a workflow will cost.")
+@click.command(short_help="Estimate what a workflow will use.")
 @click.argument("file", metavar="FILE")
 @_GENERATION
 @click.option(
@@ -143,7 +143,7 @@ def draw(
     nargs=2,
     type=(str, click.IntRange(0)),
     metavar="LIMIT NUMBER",
-    help="How many the account does in a day, such as stMessages 30.",
+    help="A daily limit of the account, such as stMessages 30.",
 )
 @_TEXT
 @quiet_option
@@ -155,11 +155,11 @@ def explain(
     format_: str,
     quiet: bool,
 ) -> None:
-    """Say what a workflow will do and cost at most, before it is sent.
+    """Estimate what a workflow will use at most, before it is sent.
 
-    How many actions of which kind, which daily limits they count against, which plan
-    is needed, how many minutes it takes, and which lines are responsible. For a whole
-    batch: linkedapi batch --dry-run.
+    Prints the number of actions of each kind, the daily limits that they count
+    against, the plan that they need, the minutes that they take, and the lines that
+    are responsible. For a whole batch, use linkedapi batch --dry-run.
 
     \b
     Examples:
@@ -170,25 +170,25 @@ def explain(
     from linkedapi_async import explain as explaining  # noqa: PLC0415  # as for draw
 
     with Console(quiet).warnings():
-        told = explaining.explain(
+        estimate = explaining.explain(
             read_workflow(file),
             generation=generation or "linked_api",
             limits=dict(per_day),
         )
     if format_ == "json":
-        show(told.to_dict())
+        show(estimate.to_dict())
     else:
-        _tell(str(told))
+        _print(str(estimate))
 
 
-@click.command(short_help="Look up actions: parameters, limits, places.")
+@click.command(short_help="Look up actions: parameters, limits, nesting.")
 @click.argument("words", metavar="[NAME]", nargs=-1)
 @_TEXT
 def actions(*, words: tuple[str, ...], format_: str) -> None:
-    """Look up actions: their parameters, limits, and where they may stand.
+    """Look up actions: their parameters, limits, and where they may be nested.
 
-    NAME is an action, as the API or Python spells it, or words to search for. Without
-    it, all are listed.
+    NAME is an action, in the spelling of the API or of Python, or words to search for.
+    Without NAME, all actions are listed.
 
     \b
     Examples:
@@ -198,18 +198,18 @@ def actions(*, words: tuple[str, ...], format_: str) -> None:
       linkedapi actions st.search_people --format json
     """
     text = " ".join(words)
-    some = search_actions(text)
-    if not some:
+    found = search_actions(text)
+    if not found:
         alike = nearest(text, ACTIONS)
         hint = f"; did you mean {alike}?" if alike else ""
-        message = f"no action has {text!r}{hint}"
+        message = f"no action matches {text!r}{hint}"
         raise CommandError(message)
     if format_ == "json":
-        show(some)
-    elif len(some) == 1:
-        _tell("\n".join(format_action(some[0])))
+        show(found)
+    elif len(found) == 1:
+        _print("\n".join(format_action(found[0])))
     else:
-        width = max(len(one["actionType"]) for one in some)
-        for one in some:
+        width = max(len(one["actionType"]) for one in found)
+        for one in found:
             writes = "write" if one["effect"] == "write" else "     "
-            _tell(f"{one['actionType']:<{width}}  {writes}  {one['summary']}")
+            _print(f"{one['actionType']:<{width}}  {writes}  {one['summary']}")

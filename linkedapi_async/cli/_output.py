@@ -14,7 +14,7 @@ import click
 from linkedapi_async._actions.action import Action
 from linkedapi_async._results.key import ACTIONS
 from linkedapi_async._utils.spelling import nearest
-from linkedapi_async._utils.text import _IN_LINES, printable
+from linkedapi_async._utils.text import ACTING, printable
 from linkedapi_async.cli._console import Console
 from linkedapi_async.cli._exit_codes import CommandError
 from linkedapi_async.export import write_csv
@@ -27,10 +27,10 @@ Format: TypeAlias = Literal["json", "jsonl", "csv", "table"]
 FORMATS: Final = ("json", "jsonl", "csv", "table")
 
 _NARROWEST: Final = 12
-"""How many characters a column of a table needs, with what is around it."""
+"""The width of the narrowest column of a table, with its margin."""
 
 _LONGEST: Final = 200
-"""How many characters of a cell a table shows."""
+"""The longest text of a cell in a table."""
 
 
 def format_options(command: CommandT) -> CommandT:
@@ -38,7 +38,7 @@ def format_options(command: CommandT) -> CommandT:
     command = click.option(
         "--action",
         metavar="TYPE",
-        help="Rows of this action only, such as st.retrieveCompanyEmployees.",
+        help="Print rows of this action only, such as st.retrieveCompanyEmployees.",
     )(command)
     return click.option(
         "--format",
@@ -46,32 +46,31 @@ def format_options(command: CommandT) -> CommandT:
         type=click.Choice(FORMATS),
         default="json",
         show_default=True,
-        help="json is all that came; the others have one row for each item.",
+        help="json is the whole completion; the others have one row for each item.",
     )(command)
 
 
 def action_of(name: str | None) -> type[Action[Any, Any, Any]] | None:
-    """Return the class of an action type, None for none.
+    """Return the class of an action type; None stays None.
 
     Raises:
-        Failed: It is not known.
+        CommandError: The action type is unknown.
     """
     if name is None:
         return None
     if name in ACTIONS:
         return ACTIONS[name]
     alike = nearest(name, ACTIONS)
-    message = (
-        f"--action: {name!r} is not known{f'; did you mean {alike}?' if alike else ''}"
-    )
+    hint = f"; did you mean {alike}?" if alike else ""
+    message = f"--action: unknown action type {name!r}{hint}"
     raise CommandError(message)
 
 
 def as_json(value: Any, *, indent: int | None = 2) -> str:
-    """Return *value* as JSON that acts on no terminal, and means the same."""
+    """Return *value* as JSON without characters that act on a terminal."""
     text = json.dumps(value, ensure_ascii=False, indent=indent)
-    # All that is escaped stands inside of strings.
-    return _IN_LINES.sub(_escaped, text)
+    # Such characters occur inside strings only.
+    return ACTING.sub(_escaped, text)
 
 
 def _escaped(found: re.Match[str]) -> str:
@@ -83,41 +82,41 @@ def show(value: Any) -> None:
     click.echo(as_json(value))
 
 
-def show_rows(rows: Iterable[dict[str, Any]], format_: str, talk: Console) -> None:
+def show_rows(rows: Iterable[dict[str, Any]], format_: str, console: Console) -> None:
     """Print *rows* as JSON Lines, CSV or a table."""
-    many = [*rows]
+    listed = [*rows]
     if format_ == "jsonl":
-        for row in many:
+        for row in listed:
             click.echo(as_json(row, indent=None))
     elif format_ == "csv":
-        _show_csv(many)
+        _show_csv(listed)
     else:
-        _show_table(many, talk)
+        _show_table(listed, console)
 
 
 def columns_of(rows: Iterable[dict[str, Any]]) -> list[str]:
-    """Return the names of all columns, in the order in which they come."""
+    """Return the names of all columns, in order of appearance."""
     return [*dict.fromkeys(name for row in rows for name in row)]
 
 
 def _show_csv(rows: Sequence[dict[str, Any]]) -> None:
     write_csv(
         sys.stdout,
-        [{_shown(name): _shown(row[name]) for name in row} for row in rows],
+        [{_csv_cell(name): _csv_cell(row[name]) for name in row} for row in rows],
     )
 
 
-def _shown(value: Any) -> Any:
-    """Return *value* for a cell that acts on no terminal; lists become JSON."""
+def _csv_cell(value: Any) -> Any:
+    """Return *value* without characters that act on a terminal; lists become JSON."""
     if isinstance(value, str):
         return printable(value, lines=True)
     return as_json(value, indent=None) if isinstance(value, list | dict) else value
 
 
-def _show_table(rows: Sequence[dict[str, Any]], talk: Console) -> None:
-    # Only here: importing rich takes longer than most commands.
+def _show_table(rows: Sequence[dict[str, Any]], console: Console) -> None:
+    # Imported here: importing rich takes longer than most commands.
     from rich.box import SIMPLE_HEAD  # noqa: PLC0415
-    from rich.console import Console  # noqa: PLC0415
+    from rich.console import Console as RichConsole  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
@@ -132,12 +131,14 @@ def _show_table(rows: Sequence[dict[str, Any]], talk: Console) -> None:
         table.add_column(Text(printable(name)), overflow="fold")
     for row in rows:
         table.add_row(*(Text(_table_cell(row.get(name))) for name in fitting))
-    # Without a terminal a line is as long as it needs to be.
-    console = Console(file=sys.stdout, width=width if terminal else 100_000)
-    console.print(table)
+    # Without a terminal a line has no maximum length.
+    output = RichConsole(file=sys.stdout, width=width if terminal else 100_000)
+    output.print(table)
     if len(fitting) < len(filled):
-        left = ", ".join(filled[len(fitting) :])
-        talk.say(f"too narrow for: {left}; --format csv has them")
+        missing = ", ".join(filled[len(fitting) :])
+        console.info(
+            f"columns that do not fit: {missing}; --format csv has all columns"
+        )
 
 
 def _table_cell(value: Any) -> str:

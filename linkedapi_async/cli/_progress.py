@@ -1,4 +1,4 @@
-"""How fast a batch is, when it will be done as far as anybody can know, and the bar."""
+"""The progress of a batch: its rate, the time left, and how both are displayed."""
 
 from __future__ import annotations
 
@@ -16,78 +16,78 @@ from linkedapi_async.cli._console import Console
 
 
 FEWEST: Final = 5
-"""How many must have ended in this run before anything is foretold."""
+"""The number of ends in this run before a rate is given."""
 
 WINDOW: Final = 200
-"""Of how many ends the rate is made."""
+"""The number of last ends that make the rate."""
 
 BETWEEN: Final = 10.0
-"""Seconds between two lines where there is no terminal."""
+"""The time between two lines without a terminal, in seconds."""
 
 
 @attrs.define
 class Progress:
-    """What is done and how fast; it is told the time, in seconds.
+    """The counts and the rate of a batch; the caller passes the time, in seconds.
 
-    Only what was started in this run counts for the rate: what earlier runs have left
-    may come at once, and says nothing of what is to come.
+    Only workflows that were started in this run count for the rate, because those of
+    earlier runs may end all at once.
     """
 
     total: int
     done: int = 0
-    """Rows that are in the results, earlier runs included."""
+    """Rows with a result, earlier runs included."""
     failed: int = 0
     """Rows of this run that failed."""
     in_flight: int = 0
-    """Rows that were started and have not ended."""
+    """Rows that were started and did not end yet."""
     accounts: int = 1
-    """Accounts that work."""
-    _began: float | None = None
+    """Accounts that can start workflows."""
+    _first_start: float | None = None
     _ends: deque[float] = attrs.field(factory=lambda: deque(maxlen=WINDOW))
 
-    def begin(self, now: float) -> None:
-        """Note that a start is about to be sent; the first one counts."""
-        if self._began is None:
-            self._began = now
+    def started(self, now: float) -> None:
+        """Note a start; the rate counts from the first one."""
+        if self._first_start is None:
+            self._first_start = now
 
     def ended(self, now: float) -> None:
-        """Note that a workflow ended."""
+        """Note the end of a workflow."""
         self._ends.append(now)
 
     def rate(self, now: float) -> float | None:
-        """Return how many end per minute; None as long as nobody can know."""
-        if self._began is None or len(self._ends) < FEWEST:
+        """Return the ends per minute; None while they are too few."""
+        if self._first_start is None or len(self._ends) < FEWEST:
             return None
         full = len(self._ends) == WINDOW
-        # Until now, so that a standstill shows.
-        since = self._ends[0] if full else self._began
+        # Up to now, so that a standstill lowers the rate.
+        since = self._ends[0] if full else self._first_start
         return 60 * (len(self._ends) - full) / max(now - since, 1e-9)
 
-    def left(self, now: float) -> float | None:
-        """Return how many seconds it will take; None as long as nobody can know."""
+    def eta(self, now: float) -> float | None:
+        """Return the time left in seconds; None while the rate is unknown."""
         rate = self.rate(now)
         if rate is None or not self.accounts:
             return None
         return 60 * (self.total - self.done) / rate
 
-    def words(self, now: float) -> str:
-        """Return all of it in words."""
-        rate, left = self.rate(now), self.left(now)
-        words = [f"{self.done} of {self.total} done"]
+    def summary(self, now: float) -> str:
+        """Return the counts, the rate and the time left as text."""
+        rate, eta = self.rate(now), self.eta(now)
+        parts = [f"{self.done} of {self.total} done"]
         if self.failed:
-            words.append(f"{self.failed} failed")
+            parts.append(f"{self.failed} failed")
         if self.done < self.total:
             if self.in_flight:
-                words.append(f"{self.in_flight} in flight")
-            words.append(f"{self.accounts} account{'' if self.accounts == 1 else 's'}")
-            words.append("rate unknown" if rate is None else f"{rate:.3g} a minute")
-            told = "unknown" if left is None else f"about {span(left)}"
-            words.append(f"time left {told}")
-        return ", ".join(words)
+                parts.append(f"{self.in_flight} in flight")
+            parts.append(f"{self.accounts} account{'' if self.accounts == 1 else 's'}")
+            parts.append("rate unknown" if rate is None else f"{rate:.3g} a minute")
+            left = "unknown" if eta is None else f"about {duration(eta)}"
+            parts.append(f"time left {left}")
+        return ", ".join(parts)
 
 
-def span(seconds: float) -> str:
-    """Return a time in the unit that people would use."""
+def duration(seconds: float) -> str:
+    """Return *seconds* in the largest unit that fits."""
     for unit, size in (("days", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
@@ -95,46 +95,48 @@ def span(seconds: float) -> str:
 
 
 @contextmanager
-def progress_display(pace: Progress, talk: Console) -> Iterator[Callable[[], None]]:
-    """Show *pace* while the body runs: a bar at a terminal, lines elsewhere.
+def progress_display(
+    progress: Progress, console: Console
+) -> Iterator[Callable[[], None]]:
+    """Show *progress* while the body runs: a bar at a terminal, lines elsewhere.
 
     Yields:
-        What is to be called when it has changed.
+        A function that the caller calls after each change.
     """
     now = asyncio.get_running_loop().time
-    if talk.quiet:
+    if console.quiet:
         yield lambda: None
     elif sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
-        with _bar(pace, now) as changed:
+        with _bar(progress, now) as changed:
             yield changed
     else:
-        said = now()
+        last = now()
 
         def changed() -> None:
-            """Say a line, but not too often."""
-            nonlocal said
-            if now() - said >= BETWEEN:
-                said = now()
-                talk.say(pace.words(said))
+            """Print a line, at most one in `BETWEEN` seconds."""
+            nonlocal last
+            if now() - last >= BETWEEN:
+                last = now()
+                console.info(progress.summary(last))
 
         yield changed
-        talk.say(pace.words(now()))
+        console.info(progress.summary(now()))
 
 
 @contextmanager
-def _bar(pace: Progress, now: Callable[[], float]) -> Iterator[Callable[[], None]]:
-    # Only here: importing rich takes longer than most commands.
+def _bar(progress: Progress, now: Callable[[], float]) -> Iterator[Callable[[], None]]:
+    # Imported here: importing rich takes longer than most commands.
+    from rich import progress as bars  # noqa: PLC0415
     from rich.console import Console  # noqa: PLC0415
-    from rich.progress import BarColumn, Progress, ProgressColumn  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    class Words(ProgressColumn):
-        """Says the pace as it is at each refresh."""
+    class Summary(bars.ProgressColumn):
+        """The summary at each refresh."""
 
         def render(self, task: Any) -> Text:  # noqa: ARG002
-            return Text(pace.words(now()))
+            return Text(progress.summary(now()))
 
     console = Console(file=sys.stderr, highlight=False)
-    with Progress(BarColumn(20), Words(), console=console) as progress:
-        task = progress.add_task("", total=pace.total, completed=pace.done)
-        yield lambda: progress.update(task, completed=pace.done)
+    with bars.Progress(bars.BarColumn(20), Summary(), console=console) as bar:
+        task = bar.add_task("", total=progress.total, completed=progress.done)
+        yield lambda: bar.update(task, completed=progress.done)

@@ -1,4 +1,4 @@
-"""The actions as a reference: all that the classes say of themselves, as data."""
+"""The reference of actions: the facts of their classes, as data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from linkedapi_async import nv, st
 from linkedapi_async._actions.parameters import Parameter, ParameterInfo, parameters_of
 from linkedapi_async._actions.scopes import Root
 from linkedapi_async._actions.validators import (
+    Boolean,
     Enum,
+    Integer,
     ListOf,
     Object,
     StringOrObject,
@@ -23,14 +25,14 @@ from linkedapi_async._results.key import ACTIONS
 
 
 CATALOGUE: Final = (st, nv)
-"""Imported for the classes that they declare."""
+"""The modules that declare the actions."""
 
 _ARGUMENT: Final = re.compile(r"    (\w+): (.*)")
 
 
 def reference(cls: Any) -> dict[str, Any]:
-    """Return what is known of an action, as JSON values."""
-    summary, url, told = _documented(cls)
+    """Return the facts of an action as JSON values."""
+    summary, url, descriptions = _arguments_doc(cls)
     parents = [name for name, other in ACTIONS.items() if other.opens in cls.where]
     return {
         "actionType": cls.action_type,
@@ -45,93 +47,93 @@ def reference(cls: Any) -> dict[str, Any]:
         "children": [
             name for name, other in ACTIONS.items() if cls.opens in other.where
         ],
-        "yields": _named(cls.result),
-        "parameters": [_parameter(row, told) for row in parameters_of(cls)],
+        "yields": _type_name(cls.result),
+        "parameters": [_parameter(row, descriptions) for row in parameters_of(cls)],
     }
 
 
-def _parameter(row: Parameter, told: Mapping[str, str]) -> dict[str, Any]:
+def _parameter(row: Parameter, descriptions: Mapping[str, str]) -> dict[str, Any]:
     known: ParameterInfo = row.info
     facts = {
         "name": row.json_name,
         "type": _type(row.validator),
         "required": row.required,
         "target": known.target or None,
-        "values": _words(row.validator),
+        "values": _values(row.validator),
         "fields": _fields(row.validator),
         "generations": list(known.generations),
         "default": _plain(known.default),
         "minimum": known.minimum,
         "maximum": _plain(known.maximum),
-        "about": told.get(row.name),
+        "about": descriptions.get(row.name),
     }
     return {name: value for name, value in facts.items() if value is not None}
 
 
-def _documented(cls: Any) -> tuple[str, str | None, dict[str, str]]:
-    """Return a docstring's summary, its address, and what it says of arguments."""
-    # Python -OO has none.
+def _arguments_doc(cls: Any) -> tuple[str, str | None, dict[str, str]]:
+    """Return a docstring's summary, its link, and its descriptions of arguments."""
+    # Python -OO removes docstrings.
     lines = inspect.cleandoc(cls.__doc__ or "").splitlines() or [""]
     url = next((line for line in lines if line.startswith("https://")), None)
-    told: dict[str, str] = {}
+    descriptions: dict[str, str] = {}
     name = ""
     for line in lines:
-        search_actions = _ARGUMENT.match(line)
-        if search_actions:
-            name = search_actions[1]
-            told[name] = search_actions[2]
+        found = _ARGUMENT.match(line)
+        if found:
+            name = found[1]
+            descriptions[name] = found[2]
         elif name and line.startswith("        "):
-            told[name] += f" {line.strip()}"
+            descriptions[name] += f" {line.strip()}"
         else:
             name = ""
-    return lines[0], url, told
+    return lines[0], url, descriptions
 
 
 def _plain(value: Any) -> Any:
     return dict(value) if isinstance(value, Mapping) else value
 
 
-def _type(spec: Validator) -> str:
-    if isinstance(spec, ListOf):
-        return f"list of {_type(spec.item)}"
-    if isinstance(spec, Object):
-        return spec.cls.__name__
-    if isinstance(spec, StringOrObject):
-        return f"string or {_type(spec.nested)}"
-    return {"a whole number": "integer", "True or False": "boolean"}.get(
-        spec.expected, "string"
-    )
+def _type(validator: Validator) -> str:
+    if isinstance(validator, ListOf):
+        return f"list of {_type(validator.item)}"
+    if isinstance(validator, Object):
+        return validator.cls.__name__
+    if isinstance(validator, StringOrObject):
+        return f"string or {_type(validator.nested)}"
+    if isinstance(validator, Integer):
+        return "integer"
+    return "boolean" if isinstance(validator, Boolean) else "string"
 
 
-def _words(spec: Validator) -> list[str] | None:
-    inner = spec.item if isinstance(spec, ListOf) else spec
+def _values(validator: Validator) -> list[str] | None:
+    inner = validator.item if isinstance(validator, ListOf) else validator
     return list(inner.known) if isinstance(inner, Enum) else None
 
 
-def _fields(spec: Validator) -> list[dict[str, Any]] | None:
-    """Return what an object as a parameter has inside."""
-    inner = spec.item if isinstance(spec, ListOf) else spec
+def _fields(validator: Validator) -> list[dict[str, Any]] | None:
+    """Return the fields of a parameter that is an object."""
+    inner = validator.item if isinstance(validator, ListOf) else validator
     nested = inner.nested if isinstance(inner, StringOrObject) else inner
     if not isinstance(nested, Object):
         return None
     return [_parameter(row, {}) for row in parameters_of(nested.cls)]
 
 
-def _named(result: Any) -> str | None:
+def _type_name(result: Any) -> str | None:
     if result is types.NoneType:
         return None
     (item,) = typing.get_args(result) or (None,)
     return f"list of {item.__name__}" if item else str(result.__name__)
 
 
-def search_actions(words: str) -> list[dict[str, Any]]:
-    """Return the references of the actions that *words* mean.
+def search_actions(query: str) -> list[dict[str, Any]]:
+    """Return the references of the actions that match *query*.
 
-    The one of that name, in the API's spelling or Python's; otherwise all that have
-    every word somewhere: in names, descriptions, parameters or their values.
+    The action of that name, in the API's spelling or Python's; otherwise all actions
+    with every word somewhere: in names, descriptions, parameters or their values.
     """
     everything = [reference(cls) for cls in ACTIONS.values()]
-    wanted = words.casefold()
+    wanted = query.casefold()
     exact = [
         one
         for one in everything
@@ -145,7 +147,7 @@ def search_actions(words: str) -> list[dict[str, Any]]:
 
 
 def format_action(one: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the lines of a reference for people."""
+    """Yield the lines of a reference as text."""
     yield f"{one['actionType']}  ({one['builder']})"
     yield f"  {one['summary']}"
     if one["url"]:
@@ -153,22 +155,22 @@ def format_action(one: Mapping[str, Any]) -> Iterator[str]:
     writes = "writes to LinkedIn" if one["effect"] == "write" else "only reads"
     limit = f", counts against {one['limit']}" if one["limit"] else ""
     yield f"  {writes}{limit}; in {' and '.join(one['generations'])}"
-    places = [*(["at the root"] if one["atRoot"] else []), *one["under"]]
-    yield f"  may stand: {', '.join(places)}"
-    yield f"  may stand under it: {', '.join(one['children']) or 'nothing'}"
+    parents = [*(["root"] if one["atRoot"] else []), *one["under"]]
+    yield f"  parents: {', '.join(parents)}"
+    yield f"  children: {', '.join(one['children']) or 'none'}"
     yield f"  yields: {one['yields'] or 'nothing'}"
     for parameter in one["parameters"]:
-        yield from _described(parameter, "  ")
+        yield from _parameter_lines(parameter, "  ")
 
 
-def _described(parameter: Mapping[str, Any], indent: str) -> Iterator[str]:
+def _parameter_lines(parameter: Mapping[str, Any], indent: str) -> Iterator[str]:
     yield f"{indent}{parameter['name']}: {', '.join(_traits(parameter))}"
     if "about" in parameter:
         yield f"{indent}    {parameter['about']}"
     if "values" in parameter:
         yield f"{indent}    one of: {', '.join(parameter['values'])}"
     for inner in parameter.get("fields", ()):
-        yield from _described(inner, f"{indent}    ")
+        yield from _parameter_lines(inner, f"{indent}    ")
 
 
 def _traits(parameter: Mapping[str, Any]) -> Iterator[str]:

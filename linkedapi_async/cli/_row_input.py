@@ -1,4 +1,4 @@
-"""The rows that a batch is made of: CSV or JSON Lines, each with its line."""
+"""The rows of a batch: CSV or JSON Lines, each with its line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class InputRow:
     """One row of the input."""
 
     line: int
-    """Where it begins in the file, from 1 on."""
+    """The first line of the row in the file, from 1 on."""
     values: Mapping[str, Any]
     """Its cells by column."""
 
@@ -29,10 +29,10 @@ def read_rows(path: str, *, delimiter: str = ",") -> list[InputRow]:
 
     Args:
         path: A file in UTF-8, with or without a byte order mark.
-        delimiter: What stands between two cells of CSV.
+        delimiter: The character between two cells of CSV.
 
     Raises:
-        Failed: It cannot be read; the message says in which line.
+        CommandError: The file cannot be read; the message names the line.
     """
     try:
         text = Path(path).read_bytes().decode("utf-8-sig")
@@ -98,6 +98,6 @@ def _from_json(path: str, text: str) -> Iterator[InputRow]:
             message = f"{path}:{number}: not JSON: {error}"
             raise CommandError(message) from None
         if not isinstance(values, dict):
-            message = f"{path}:{number}: a JSON object is due"
+            message = f"{path}:{number}: expected a JSON object"
             raise CommandError(message)
         yield InputRow(number, values)

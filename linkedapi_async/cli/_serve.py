@@ -18,17 +18,17 @@ from linkedapi_async.webhooks import Event, WebhookReceiver
 
 
 SECRETS: Final = ("LINKED_API_WEBHOOK_SECRET", "LINKED_API_WEBHOOK_SECRET_OLD")
-"""The variables with the secrets of a webhook: its own, and the one before."""
+"""The variables with the secrets of a webhook: the current and the previous one."""
 
 _HOST: Final = click.option(
-    "--host", default="127.0.0.1", show_default=True, help="Where to listen."
+    "--host", default="127.0.0.1", show_default=True, help="The address to listen on."
 )
 _PORT: Final = click.option(
     "--port",
     type=click.IntRange(0, 65535),
     default=8080,
     show_default=True,
-    help="0 takes a free one.",
+    help="The port to listen on; 0 picks a free one.",
 )
 
 
@@ -40,16 +40,16 @@ _PORT: Final = click.option(
     type=click.FloatRange(0, min_open=True),
     default=1.0,
     show_default=True,
-    help="How many times faster it works.",
+    help="How many times faster than the API it works.",
 )
 @click.option(
-    "--seed", default=0, show_default=True, help="Another one makes up other people."
+    "--seed", default=0, show_default=True, help="The seed of the invented people."
 )
 @quiet_option
 def sandbox(*, host: str, port: int, speed: float, seed: int, quiet: bool) -> None:
-    """Run a local server that behaves like the Linked API, with people who do not exist.
+    """Run a local server that behaves like the Linked API, with invented people.
 
-    It takes any tokens, speaks both generations, prints its URL when it listens, and
+    It accepts any tokens, speaks both generations, prints its URL when it listens, and
     ends with Ctrl-C.
 
     \b
@@ -64,17 +64,17 @@ def sandbox(*, host: str, port: int, speed: float, seed: int, quiet: bool) -> No
         raise _cannot_listen(host, port, error) from error
 
 
-async def _serve(box: Sandbox, talk: Console) -> None:
+async def _serve(box: Sandbox, console: Console) -> None:
     async with box:
-        # Whoever reads the URL may send a signal at once.
-        with SignalHandler(lambda: "the sandbox ends", lambda: "") as stop:
+        # The reader of the URL may send a signal at once.
+        with SignalHandler(lambda: "the sandbox ends", lambda: "") as signals:
             click.echo(box.url)
-            talk.say(
-                "any tokens will do: LINKED_API_TOKEN=sandbox "
+            console.info(
+                "any tokens work: LINKED_API_TOKEN=sandbox "
                 "IDENTIFICATION_TOKEN=sandbox "
                 f"LINKED_API_BASE_URL={box.url} linkedapi run …"
             )
-            await stop.wait()
+            await signals.wait()
 
 
 def _cannot_listen(host: str, port: int, error: OSError) -> CommandError:
@@ -86,18 +86,20 @@ def webhook() -> None:
     """Receive webhooks."""
 
 
-@webhook.command(short_help="Print the events that come in.")
+@webhook.command(short_help="Print incoming events.")
 @_HOST
 @_PORT
-@click.option("--path", default="/", show_default=True, help="Where events are posted.")
+@click.option(
+    "--path", default="/", show_default=True, help="The path that events are posted to."
+)
 @click.option(
     "--count",
     type=click.IntRange(1),
     metavar="NUMBER",
-    help="End after so many events.",
+    help="End after this many events.",
 )
 @click.option(
-    "--allow-unsigned", is_flag=True, help="Take events that nobody has signed."
+    "--allow-unsigned", is_flag=True, help="Accept events without a signature."
 )
 @click.option(
     "--env-file",
@@ -115,11 +117,11 @@ def listen(
     env_file: str | None,
     quiet: bool,
 ) -> None:
-    """Print the events that come in, each as a line of JSON, each once.
+    """Print incoming events, each as a line of JSON, each once.
 
-    The secret of the webhook comes from LINKED_API_WEBHOOK_SECRET, during a rotation
-    the old one from LINKED_API_WEBHOOK_SECRET_OLD. The API posts to public https
-    addresses only: something has to bring its deliveries here.
+    The secret of the webhook comes from LINKED_API_WEBHOOK_SECRET; during a rotation,
+    the previous one comes from LINKED_API_WEBHOOK_SECRET_OLD. The API posts to public
+    https addresses only: a proxy or a tunnel has to forward its deliveries.
 
     \b
     Examples:
@@ -129,10 +131,10 @@ def listen(
     found = variables(env_file, SECRETS)
     secrets = [found[name] for name in SECRETS if found.get(name)]
     if not secrets and not allow_unsigned:
-        message = f"{SECRETS[0]} is not set; --allow-unsigned does without"
+        message = f"{SECRETS[0]} is not set; set it, or add --allow-unsigned"
         raise CommandError(message)
     if not path.startswith("/") or "{" in path:
-        message = f"--path: a path such as /hook is due, got {path!r}"
+        message = f"--path must be a path such as /hook, got {path!r}"
         raise CommandError(message)
     try:
         receiver = WebhookReceiver(
@@ -151,17 +153,17 @@ async def _listen(
     address: tuple[str, int],
     path: str,
     count: int | None,
-    talk: Console,
+    console: Console,
 ) -> None:
-    enough = asyncio.Event()
+    complete = asyncio.Event()
 
-    def print_it(event: Event) -> None:
+    def print_event(event: Event) -> None:
         """Print an event before its delivery is answered: none is lost."""
         click.echo(as_json(event.raw, indent=None))
         if count is not None and receiver.received + 1 >= count:
-            enough.set()
+            complete.set()
 
-    receiver.subscribe(print_it)
+    receiver.subscribe(print_event)
     app = web.Application()
     app.router.add_post(path, receiver.handle)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
@@ -170,16 +172,16 @@ async def _listen(
         site = web.TCPSite(runner, *address)
         await site.start()
         host, port = runner.addresses[0][:2]
-        with SignalHandler(lambda: "the receiver ends", lambda: "") as stop:
-            talk.say(f"listening at http://{host}:{port}{path}")
-            heard = asyncio.ensure_future(stop.wait())
-            done = asyncio.ensure_future(enough.wait())
-            await asyncio.wait({heard, done}, return_when=asyncio.FIRST_COMPLETED)
-            heard.cancel()
+        with SignalHandler(lambda: "the receiver ends", lambda: "") as signals:
+            console.info(f"listening at http://{host}:{port}{path}")
+            received = asyncio.ensure_future(signals.wait())
+            done = asyncio.ensure_future(complete.wait())
+            await asyncio.wait({received, done}, return_when=asyncio.FIRST_COMPLETED)
+            received.cancel()
             done.cancel()
     finally:
         await runner.cleanup()
-    talk.say(
+    console.info(
         f"{receiver.received} events, {receiver.duplicates} repeated, "
         f"{receiver.refused} refused"
     )

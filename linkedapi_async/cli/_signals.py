@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first ends the work in good order, the second at once."""
+"""Ctrl-C and SIGTERM: the first ends the work in order, the second at once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 def _show_cursor() -> None:
-    """Show the cursor, which a bar hides: nobody else will."""
+    """Show the cursor again: a progress bar hides it."""
     terminal = sys.__stderr__
     if terminal is not None and terminal.isatty():
         terminal.write("\x1b[?25h")
@@ -27,12 +27,12 @@ def _show_cursor() -> None:
 
 
 class SignalHandler:
-    """Hears signals while its body runs, in the event loop that enters it.
+    """Handle signals while the body runs, in the event loop that enters it.
 
     Args:
-        first: What is said at the first signal.
-        last: What is said before leaving: how to go on.
-        leave: Ends the process with a status, at the second signal.
+        first: Returns the message for the first signal.
+        last: Returns the message before the process ends: how to continue.
+        exit: Ends the process with a status, at the second signal.
     """
 
     def __init__(
@@ -40,26 +40,28 @@ class SignalHandler:
         first: Callable[[], str],
         last: Callable[[], str],
         *,
-        leave: Callable[[int], Any] = os._exit,
+        exit: Callable[[int], Any] = os._exit,
     ) -> None:
         self._first = first
         self._last = last
-        self._leave = leave
+        self._exit = exit
         self._event = asyncio.Event()
         self._before: dict[signal.Signals, Any] = {}
         self.status: int | None = None
-        """What the process is to end with, once a signal was heard."""
+        """The exit status for the signal that was received."""
 
     def __enter__(self) -> Self:
         loop = asyncio.get_running_loop()
         for number in _SIGNALS:
             try:
-                loop.add_signal_handler(number, self._hear, number)
+                loop.add_signal_handler(number, self._receive, number)
             except NotImplementedError:
-                # Windows: only the main thread hears, outside of the loop.
+                # Windows: signals reach the main thread, outside of the loop.
                 self._before[number] = signal.signal(
                     number,
-                    lambda heard, _: loop.call_soon_threadsafe(self._hear, heard),
+                    lambda received, _: loop.call_soon_threadsafe(
+                        self._receive, received
+                    ),
                 )
         return self
 
@@ -71,15 +73,15 @@ class SignalHandler:
                 asyncio.get_running_loop().remove_signal_handler(number)
 
     @property
-    def heard(self) -> bool:
-        """Whether a signal was heard."""
+    def received(self) -> bool:
+        """Whether a signal was received."""
         return self._event.is_set()
 
-    def _hear(self, number: int) -> None:
-        if self.heard:
+    def _receive(self, number: int) -> None:
+        if self.received:
             print_error(self._last())
             _show_cursor()
-            self._leave(128 + number)
+            self._exit(128 + number)
             return
         self.status = 128 + number
         self._event.set()
@@ -89,16 +91,16 @@ class SignalHandler:
         """Wait for the first signal."""
         await self._event.wait()
 
-    async def unless(self, work: Awaitable[T]) -> T:
-        """Return what *work* gives; at a signal, cancel it.
+    async def run_until_signal(self, work: Awaitable[T]) -> T:
+        """Return the result of *work*; cancel it at a signal.
 
         Raises:
-            Failed: A signal was heard; its message says how to go on.
+            CommandError: A signal was received; the message says how to continue.
         """
         task = asyncio.ensure_future(work)
-        heard = asyncio.ensure_future(self.wait())
-        await asyncio.wait({task, heard}, return_when=asyncio.FIRST_COMPLETED)
-        heard.cancel()
+        received = asyncio.ensure_future(self.wait())
+        await asyncio.wait({task, received}, return_when=asyncio.FIRST_COMPLETED)
+        received.cancel()
         if task.done():
             return task.result()
         task.cancel()
@@ -106,5 +108,5 @@ class SignalHandler:
         raise self.failure()
 
     def failure(self) -> CommandError:
-        """Return what the command ends with after a signal."""
+        """Return the error that ends the command after a signal."""
         return CommandError(self._last(), self.status or 1)

@@ -1,9 +1,8 @@
-"""A workflow with placeholders, filled from one row at a time and checked.
+"""A workflow with placeholders, rendered for one row at a time and checked.
 
-``{{column}}`` inside of a text becomes the cell. A value that is nothing but one
-placeholder takes the type that the parameter needs; where its cell is empty, the
-parameter is left out. ``{{column?}}`` may be empty inside of a text, all others may not.
-What a cell brings is never looked through for placeholders.
+``{{column}}`` inside a text becomes the cell. A value that is a single placeholder takes
+the type of its parameter; if its cell is empty, the parameter is omitted. Only
+``{{column?}}`` may be empty inside a text. Cells are never searched for placeholders.
 """
 
 from __future__ import annotations
@@ -46,13 +45,13 @@ _OMIT: Final[Any] = object()
 
 @attrs.frozen
 class Problem:
-    """What is wrong with one row, or with the template."""
+    """A problem of one row, or of the template."""
 
     reason: str
     path: str = ""
-    """Where in the tree."""
+    """The path in the tree."""
     columns: tuple[str, ...] = ()
-    """The columns that it comes from."""
+    """The columns that cause it."""
 
     def __str__(self) -> str:
         names = ", ".join(map(repr, self.columns))
@@ -61,8 +60,8 @@ class Problem:
         return ": ".join([*where, *filter(None, [self.path]), self.reason])
 
 
-class _RenderError(Exception):  # a value, like Refused
-    """A cell does not fit; *columns* says which."""
+class _RenderError(Exception):
+    """A cell of *columns* does not fit."""
 
     def __init__(self, reason: str, columns: Sequence[str]) -> None:
         super().__init__(reason)
@@ -78,38 +77,40 @@ class Template:
 
     def __init__(self, definition: Any) -> None:
         self._definition = definition
-        # Which columns a parameter is made of, by its action's path and its name.
+        # The columns of each parameter, by the path of its action and its name.
         self._columns: dict[tuple[str, str], tuple[str, ...]] = {}
         self.problems: tuple[Problem, ...] = tuple(self._survey())
 
     @property
     def columns(self) -> list[str]:
-        """The columns that it needs, in the order of the tree."""
+        """The columns that the template uses, in the order of the tree."""
         return [*dict.fromkeys(c for cs in self._columns.values() for c in cs)]
 
     def _survey(self) -> Iterator[Problem]:
-        """Note where columns go, and yield what no row could mend."""
+        """Note the columns of each parameter, and yield problems that no row can solve."""
         for path, node in _nodes(self._definition):
             for name, value in node.items():
                 if name == "then":
                     continue
                 texts = [*_texts(value)]
                 if name == "actionType" and any("{{" in text for text in texts):
-                    yield Problem("actionType: no placeholder may stand here", path)
+                    yield Problem("actionType must not have a placeholder", path)
                     continue
-                found = [
-                    hole[1] for text in texts for hole in _PLACEHOLDER.finditer(text)
+                columns = [
+                    found[1] for text in texts for found in _PLACEHOLDER.finditer(text)
                 ]
-                if found:
-                    self._columns[path, name] = tuple(dict.fromkeys(found))
+                if columns:
+                    self._columns[path, name] = tuple(dict.fromkeys(columns))
                 for text in texts:
                     rest = _PLACEHOLDER.sub("", text)
                     if "{{" in rest or "}}" in rest:
-                        reason = f"{name}: {short_repr(text)} has half a placeholder"
+                        reason = (
+                            f"{name}: {short_repr(text)} has an incomplete placeholder"
+                        )
                         yield Problem(reason, path)
 
     def missing(self, columns: Iterable[str]) -> Iterator[Problem]:
-        """Yield what the *columns* of an input lack."""
+        """Yield a problem for each used column that is not in *columns*."""
         known = [*columns]
         for (path, name), needed in self._columns.items():
             for column in needed:
@@ -118,34 +119,34 @@ class Template:
                     hint = (
                         f"did you mean {alike!r}?"
                         if alike
-                        else f"there is: {', '.join(known)}"
+                        else f"known columns: {', '.join(known)}"
                     )
                     yield Problem(f"{name}: no such column; {hint}", path, (column,))
 
-    def fill(
+    def render(
         self, values: Mapping[str, Any], generation: Generation | None = None
     ) -> Roots | list[Problem]:
-        """Return the checked workflow of one row, or all that is wrong with it.
+        """Return the checked workflow of one row, or the problems of the row.
 
         Args:
             values: Its cells by column.
-            generation: The generation of the API that has to take it.
+            generation: The generation of the API to check against.
         """
-        filling = _Renderer(values)
-        definition = filling.tree(self._definition)
-        if filling.problems:
-            return filling.problems
+        renderer = _Renderer(values)
+        definition = renderer.tree(self._definition)
+        if renderer.problems:
+            return renderer.problems
         try:
             roots: Roots = load_workflow(definition)
         except InvalidDefinitionError as error:
-            return [self._told(problem) for problem in error.problems]
-        unfit = find_unsupported(roots, generation) if generation else ()
-        return [self._told(problem) for problem in unfit] or roots
+            return [self._with_columns(problem) for problem in error.problems]
+        unsupported = find_unsupported(roots, generation) if generation else ()
+        return [self._with_columns(problem) for problem in unsupported] or roots
 
-    def _told(self, problem: WorkflowError) -> Problem:
+    def _with_columns(self, problem: WorkflowError) -> Problem:
         columns: tuple[str, ...] = ()
         if isinstance(problem, ParameterError):
-            # "st.searchPeople: filter" owns what is inside of the filter.
+            # "st.searchPeople: filter" is the owner of parameters inside the filter.
             inner = problem.owner.partition(": ")[2] or problem.parameter
             name = json_name(re.split(r"[\[. ]", inner)[0])
             columns = self._columns.get((problem.path, name), ())
@@ -177,14 +178,14 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 class _Renderer:
-    """One pass through a definition with the cells of one row."""
+    """Render a definition with the cells of one row."""
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         self._values = values
         self.problems: list[Problem] = []
 
     def tree(self, definition: Any) -> Any:
-        """Return a definition, or a list of them, filled."""
+        """Return a definition, or a list of them, with the placeholders replaced."""
         if isinstance(definition, list):
             return [
                 self._action(node, f"root[{n}]") for n, node in enumerate(definition)
@@ -194,8 +195,8 @@ class _Renderer:
     def _action(self, node: Any, path: str) -> Any:
         if not isinstance(node, dict):
             return node
-        specs = _specs(ACTIONS.get(node.get("actionType", "")))
-        made: dict[str, Any] = {}
+        validators = _validators(ACTIONS.get(node.get("actionType", "")))
+        rendered: dict[str, Any] = {}
         for name, value in node.items():
             if name == "then":
                 many = isinstance(value, list)
@@ -203,60 +204,65 @@ class _Renderer:
                     self._action(child, f"{path}.then[{n}]")
                     for n, child in enumerate(value if many else [value])
                 ]
-                made[name] = below if many else below[0]
+                rendered[name] = below if many else below[0]
                 continue
             try:
-                filled = self._value(value, specs.get(name))
-            except _RenderError as misfit:
-                reason = f"{name}: {misfit}"
-                self.problems.append(Problem(reason, path, misfit.columns))
+                filled = self._value(value, validators.get(name))
+            except _RenderError as error:
+                reason = f"{name}: {error}"
+                self.problems.append(Problem(reason, path, error.columns))
                 continue
             if filled is not _OMIT:
-                made[name] = filled
-        return made
+                rendered[name] = filled
+        return rendered
 
-    def _value(self, value: Any, spec: Validator | None) -> Any:
-        """Return *value* filled; *spec* says what is due, if that is known."""
+    def _value(self, value: Any, validator: Validator | None) -> Any:
+        """Return *value* rendered; *validator* is that of its parameter."""
         if isinstance(value, str):
-            hole = _PLACEHOLDER.fullmatch(value)
+            placeholder = _PLACEHOLDER.fullmatch(value)
             return (
-                self._typed(hole[1], spec)
-                if hole
+                self._typed(placeholder[1], validator)
+                if placeholder
                 else _PLACEHOLDER.sub(self._text, value)
             )
         if isinstance(value, list):
-            inner = spec.item if isinstance(spec, ListOf) else None
+            inner = validator.item if isinstance(validator, ListOf) else None
             items = [self._value(item, inner) for item in value]
             return [item for item in items if item is not _OMIT]
         if isinstance(value, dict):
-            nested = spec.nested if isinstance(spec, StringOrObject) else spec
-            specs = _specs(nested.cls if isinstance(nested, Object) else None)
-            pairs = {k: self._value(v, specs.get(k)) for k, v in value.items()}
+            nested = (
+                validator.nested if isinstance(validator, StringOrObject) else validator
+            )
+            validators = _validators(nested.cls if isinstance(nested, Object) else None)
+            pairs = {k: self._value(v, validators.get(k)) for k, v in value.items()}
             return {k: v for k, v in pairs.items() if v is not _OMIT}
         return value
 
-    def _text(self, hole: re.Match[str]) -> str:
-        """Return the cell that stands inside of a text."""
-        cell, optional = self._cell(hole[1]), hole[2]
+    def _text(self, placeholder: re.Match[str]) -> str:
+        """Return a cell as a part of a text."""
+        cell, optional = self._cell(placeholder[1]), placeholder[2]
         if isinstance(cell, str) and (cell.strip() or optional):
             return cell
         if cell is None and optional:
             return ""
         if isinstance(cell, int | float):
             return encode_json(cell).decode()
-        what = "is empty" if cell is None or isinstance(cell, str) else "is no text"
-        reason = f"the cell {what}; write {{{{{hole[1]}?}}}} where it may be empty"
-        raise _RenderError(reason, [hole[1]])
+        column = placeholder[1]
+        if cell is None or isinstance(cell, str):
+            reason = f"the cell is empty; write {{{{{column}?}}}} if it may be empty"
+        else:
+            reason = f"expected a text, got {short_repr(cell)}"
+        raise _RenderError(reason, [column])
 
-    def _typed(self, column: str, spec: Validator | None) -> Any:
-        """Return a cell that is all of a value, in the type that is due."""
+    def _typed(self, column: str, validator: Validator | None) -> Any:
+        """Return a cell that is a whole value, in the type of its parameter."""
         cell = self._cell(column)
         if cell is None or (isinstance(cell, str) and not cell.strip()):
             return _OMIT
         try:
-            return _converted(cell, spec)
+            return _converted(cell, validator)
         except ValueError:
-            reason = f"{_due(spec)} is due, got {short_repr(cell)}"
+            reason = f"expected {_expected(validator)}, got {short_repr(cell)}"
             raise _RenderError(reason, [column]) from None
 
     def _cell(self, column: str) -> Any:
@@ -266,7 +272,7 @@ class _Renderer:
         return self._values[column]
 
 
-def _specs(cls: type[Validated] | None) -> dict[str, Validator]:
+def _validators(cls: type[Validated] | None) -> dict[str, Validator]:
     return (
         {}
         if cls is None
@@ -274,41 +280,43 @@ def _specs(cls: type[Validated] | None) -> dict[str, Validator]:
     )
 
 
-def _due(spec: Validator | None) -> str:
-    if isinstance(spec, Boolean):
+def _expected(validator: Validator | None) -> str:
+    if isinstance(validator, Boolean):
         return "yes or no"
-    if isinstance(spec, Object):
+    if isinstance(validator, Object):
         return "a JSON object"
-    return "a value" if spec is None else spec.expected
+    return "a value" if validator is None else validator.expected
 
 
-def _converted(cell: Any, spec: Validator | None) -> Any:
-    """Return *cell* as what *spec* needs; what has a type already keeps it.
+def _converted(cell: Any, validator: Validator | None) -> Any:
+    """Return *cell* in the type of *validator*; values with a type keep it.
 
     Raises:
-        ValueError: It is none.
+        ValueError: The cell is no such value.
     """
-    if isinstance(spec, String | Enum):
+    if isinstance(validator, String | Enum):
         number = isinstance(cell, int | float) and not isinstance(cell, bool)
         return encode_json(cell).decode() if number else cell
     if not isinstance(cell, str):
         return cell
-    return _parsed(cell, cell.strip(), spec)
+    return _parsed(cell, cell.strip(), validator)
 
 
-def _parsed(cell: str, text: str, spec: Validator | None) -> Any:
-    """Return what *text*, the cell without its margins, says to *spec*."""
-    if isinstance(spec, Integer):
+def _parsed(cell: str, text: str, validator: Validator | None) -> Any:
+    """Return *text*, the cell without its margins, in the type of *validator*."""
+    if isinstance(validator, Integer):
         return int(text)
-    if isinstance(spec, Boolean):
+    if isinstance(validator, Boolean):
         if text.casefold() not in _WORDS:
             raise ValueError(text)
         return _WORDS[text.casefold()]
-    if isinstance(spec, ListOf):
+    if isinstance(validator, ListOf):
         listed = decode_json(text.encode()) if text[0] == "[" else text.split(";")
-        return [_converted(i, spec.item) for i in map(_stripped, listed) if i != ""]
-    if isinstance(spec, Object) or (
-        isinstance(spec, StringOrObject) and text[0] == "{"
+        return [
+            _converted(i, validator.item) for i in map(_stripped, listed) if i != ""
+        ]
+    if isinstance(validator, Object) or (
+        isinstance(validator, StringOrObject) and text[0] == "{"
     ):
         return decode_json(text.encode())
     return cell

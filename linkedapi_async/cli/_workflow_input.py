@@ -1,4 +1,4 @@
-"""Where workflows come from: files, standard input, and attributes of modules."""
+"""The sources of workflows: files, standard input, and attributes of modules."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _ATTRIBUTE: Final = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_][\w.]*)")
 
 
 def read_source(name: str) -> bytes | None:
-    """Return what is in the file *name*, ``-`` being standard input.
+    """Return the content of the file *name*; ``-`` is standard input.
 
     Returns:
-        The content; None if there is no such file, but *name* is ``module:attribute``.
+        The content; None if no such file exists and *name* is ``module:attribute``.
 
     Raises:
-        Failed: It cannot be read.
+        CommandError: The file cannot be read.
     """
     if name == "-":
         return sys.stdin.buffer.read()
@@ -39,16 +39,16 @@ def read_source(name: str) -> bytes | None:
     try:
         return path.read_bytes()
     except OSError as error:
-        message = f"{name}: {error.strerror}; a file, - or module:attribute is due"
+        message = f"{name}: {error.strerror}; pass a file, - or module:attribute"
         raise CommandError(message) from error
 
 
 def read_definition(name: str) -> Any:
-    """Return what *name* holds, unchecked: a JSON value or a built workflow.
+    """Return the content of *name* unchecked: a JSON value or a built workflow.
 
     Raises:
-        Failed: It cannot be read.
-        InvalidDefinitionError: It is not JSON.
+        CommandError: The source cannot be read.
+        InvalidDefinitionError: The content is not JSON.
     """
     body = read_source(name)
     if body is None:
@@ -61,28 +61,28 @@ def read_definition(name: str) -> Any:
 
 
 def read_workflow(name: str, *, check: bool = True) -> Roots:
-    """Return the workflow that *name* holds.
+    """Return the workflow in *name*.
 
     Args:
         name: A file, ``-`` for standard input, or ``module:attribute``.
-        check: False keeps what does not fit, as `load_workflow` does.
+        check: False keeps parts that do not fit, as `load_workflow` does.
 
     Raises:
-        Failed: It cannot be read, or is no workflow.
-        WorkflowError: The workflow is wrong.
+        CommandError: The source cannot be read or has no workflow.
+        WorkflowError: The workflow is invalid.
     """
     return as_workflow(name, read_definition(name), check=check)
 
 
 def as_workflow(name: str, found: Any, *, check: bool = True) -> Roots:
-    """Return the workflow that was *found* in *name*."""
+    """Return *found*, the content of *name*, as a workflow."""
     if isinstance(found, list) and found and all(_is_built(item) for item in found):
         found = tuple(found)
     if isinstance(found, Action | tuple):
-        dump_workflow(found)  # raises if it may not start
+        dump_workflow(found)  # raises if the workflow may not start
         return found
     if not isinstance(found, dict | list):
-        message = f"{name} holds {type(found).__name__}, a workflow is due"
+        message = f"{name}: expected a workflow, got {type(found).__name__}"
         raise CommandError(message)
     loaded: Roots = load_workflow(found, check=check)
     return loaded
@@ -91,7 +91,7 @@ def as_workflow(name: str, found: Any, *, check: bool = True) -> Roots:
 def find_problems(
     name: str, generation: Generation | None, *, check: bool = True
 ) -> Iterator[LinkedApiError | CommandError]:
-    """Yield all that is wrong with the workflow that *name* holds."""
+    """Yield the problems of the workflow in *name*."""
     try:
         roots = read_workflow(name, check=check)
     except InvalidDefinitionError as error:
@@ -104,7 +104,7 @@ def find_problems(
 
 
 def find_unsupported(roots: Roots, generation: Generation) -> Iterator[WorkflowError]:
-    """Yield what *generation* of the API does not take of a workflow."""
+    """Yield the parts of a workflow that *generation* of the API does not support."""
     for path, root in named_roots(roots):
         yield from unsupported_in(root, generation, path)
 
@@ -124,7 +124,7 @@ def _is_built(value: Any) -> bool:
 
 
 def _attribute(name: str) -> Any:
-    """Return the attribute of a module, found from the current folder."""
+    """Return the attribute of a module, imported from the current folder."""
     module, _, attribute = name.partition(":")
     here = str(Path.cwd())
     if here not in sys.path:

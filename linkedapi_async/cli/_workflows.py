@@ -15,7 +15,7 @@ from linkedapi_async._actions.action import ActionClass, Roots
 from linkedapi_async._http.requests import validate_workflow_id
 from linkedapi_async._results.completion import Completion
 from linkedapi_async._wire.dump import dump_workflow
-from linkedapi_async.cli._console import Console, ask, print_error
+from linkedapi_async.cli._console import Console, ask
 from linkedapi_async.cli._credentials import (
     Credentials,
     credential_options,
@@ -56,7 +56,7 @@ from linkedapi_async.session._handle import WorkflowHandle
 
 @attrs.frozen
 class WorkflowEnd:
-    """How a workflow ended, or that it did not."""
+    """The end of a workflow, or the error that ended the wait."""
 
     workflow_id: str
     key: str | None
@@ -65,62 +65,71 @@ class WorkflowEnd:
 
     @property
     def status(self) -> int:
-        """The exit status that it asks for."""
+        """The exit status for this end."""
         if self.completion is None:
             return status_of(self.error or AssertionError())
         return FAILED if any(not root.success for root in self.completion.roots) else 0
 
     @property
     def facts(self) -> dict[str, Any]:
-        """All of it as JSON values."""
-        told: dict[str, Any] = {"workflowId": self.workflow_id}
+        """The end as JSON values."""
+        facts: dict[str, Any] = {"workflowId": self.workflow_id}
         if self.key is not None:
-            told["key"] = self.key
+            facts["key"] = self.key
         if self.completion is not None:
-            return {**told, "status": "completed", "completion": self.completion.raw}
+            return {**facts, "status": "completed", "completion": self.completion.raw}
         if isinstance(self.error, WorkflowFailedError):
-            why = {"reason": self.error.reason, "message": self.error.explanation}
-            return {**told, "status": "failed", "failure": why}
-        return {**told, "status": None, "error": str(self.error)}
+            failure = {
+                "reason": self.error.reason,
+                "message": self.error.explanation,
+            }
+            return {**facts, "status": "failed", "failure": failure}
+        return {**facts, "status": None, "error": str(self.error)}
 
-    def say(self, talk: Console) -> None:
-        """Say what went wrong."""
+    def report(self, console: Console) -> None:
+        """Show the errors."""
         if self.error is not None:
-            print_error(f"error: {self.error}")
+            console.error(f"error: {self.error}")
         for error in self.completion.errors if self.completion else ():
-            talk.say(f"failed: {error}")
+            console.info(f"failed: {error}")
 
 
 async def _wait_for(handle: WorkflowHandle[Any], timeout: float | None) -> WorkflowEnd:
     completion, error = None, None
     try:
         completion = await handle.completion(timeout)
-    except LinkedApiError as found:
-        error = found
+    except LinkedApiError as raised:
+        error = raised
     return WorkflowEnd(str(handle.workflow_id), handle.key, completion, error)
 
 
 def _show_ends(
-    ends: Sequence[WorkflowEnd], format_: str, action: ActionClass | None, talk: Console
+    ends: Sequence[WorkflowEnd],
+    format_: str,
+    action: ActionClass | None,
+    console: Console,
 ) -> None:
     if format_ == "json":
         show([end.facts for end in ends])
     else:
-        _show_rows(ends, format_, action, talk)
+        _show_rows(ends, format_, action, console)
     for end in ends:
-        end.say(talk)
+        end.report(console)
 
 
 def _show_rows(
-    ends: Sequence[WorkflowEnd], format_: str, action: ActionClass | None, talk: Console
+    ends: Sequence[WorkflowEnd],
+    format_: str,
+    action: ActionClass | None,
+    console: Console,
 ) -> None:
     completions = [end.completion for end in ends if end.completion is not None]
     rows = [row for completion in completions for row in completion.rows(action)]
-    show_rows(rows, format_, talk)
+    show_rows(rows, format_, console)
 
 
 def _exit(context: click.Context, statuses: Iterable[int]) -> None:
-    """End with the first status that is not 0."""
+    """Exit with the first status that is not 0."""
     status = next(filter(None, statuses), 0)
     if status:
         context.exit(status)
@@ -130,18 +139,22 @@ _TIMEOUT = click.option(
     "--timeout",
     type=click.FloatRange(0),
     metavar="SECONDS",
-    help="How long to wait; by default a day.",
+    help="The longest time to wait; by default a day.",
 )
 
 
-@click.command(short_help="Run a workflow and print what it brings.")
+@click.command(short_help="Run a workflow and print its completion.")
 @click.argument("file", metavar="FILE")
-@click.option("--yes", is_flag=True, help="Do not ask before it writes.")
-@click.option("--dry-run", is_flag=True, help="Print what would be sent, send nothing.")
-@click.option("--no-wait", is_flag=True, help="Print its id as soon as it is started.")
-@click.option("--no-check", is_flag=True, help="Send a definition exactly as it is.")
+@click.option("--yes", is_flag=True, help="Write to LinkedIn without asking.")
+@click.option("--dry-run", is_flag=True, help="Print the request and send nothing.")
 @click.option(
-    "--journal", metavar="FILE", help="Where to note it, so that a crash loses nothing."
+    "--no-wait", is_flag=True, help="Print the workflow id as soon as it has one."
+)
+@click.option("--no-check", is_flag=True, help="Send the definition exactly as it is.")
+@click.option(
+    "--journal",
+    metavar="FILE",
+    help="Record the run here, so that a crash loses nothing.",
 )
 @_TIMEOUT
 @format_options
@@ -160,9 +173,9 @@ def run(
     timeout: float | None,
     format_: str,
     action: str | None,
-    **way: Any,
+    **options: Any,
 ) -> None:
-    """Run a workflow and print what it brings.
+    """Run a workflow and print its completion.
 
     FILE is a workflow in JSON, - for standard input, or module:attribute. Ctrl-C ends
     the wait, not the workflow.
@@ -176,19 +189,19 @@ def run(
       linkedapi run message.json --yes
       linkedapi run company.json --no-wait
     """
-    way_in, only = credentials(**way), action_of(action)
-    with way_in.talk.warnings():
+    creds, only = credentials(**options), action_of(action)
+    with creds.console.warnings():
         roots = read_workflow(file, check=not no_check)
-        if way_in.generation is not None and not no_check:
-            unfit = [*find_unsupported(roots, way_in.generation)]
-            if unfit:
-                raise InvalidDefinitionError(unfit)
+        if creds.generation is not None and not no_check:
+            unsupported = [*find_unsupported(roots, creds.generation)]
+            if unsupported:
+                raise InvalidDefinitionError(unsupported)
     if dry_run:
-        _show_request(roots, way_in)
+        _show_request(roots, creds)
         return
-    _confirm(roots, way_in, yes=yes)
+    _confirm(roots, creds, yes=yes)
     work = _start_and_wait(
-        roots, way_in, journal, None if no_wait else [timeout], check=not no_check
+        roots, creds, journal, None if no_wait else [timeout], check=not no_check
     )
     end = asyncio.run(work)
     if isinstance(end, str):
@@ -196,87 +209,92 @@ def run(
         return
     if end.completion is None:
         if isinstance(end.error, WaitTimeoutError):
-            way_in.talk.say(f"wait on with: {way_in.command('wait', end.workflow_id)}")
+            creds.console.info(
+                f"continue the wait with: {creds.command('wait', end.workflow_id)}"
+            )
         raise command_error(end.error or AssertionError())
     if format_ == "json":
         show(end.completion.raw)
     else:
-        _show_rows([end], format_, only, way_in.talk)
-    end.say(way_in.talk)
+        _show_rows([end], format_, only, creds.console)
+    end.report(creds.console)
     _exit(context, [end.status])
 
 
-def _show_request(roots: Roots, way_in: Credentials) -> None:
-    prefix = "/account" if way_in.generation == "account_api" else ""
+def _show_request(roots: Roots, creds: Credentials) -> None:
+    prefix = "/account" if creds.generation == "account_api" else ""
     show(
         {
             "method": "POST",
-            "url": f"{way_in.base_url}{prefix}/workflows",
+            "url": f"{creds.base_url}{prefix}/workflows",
             "workflow": dump_workflow(roots),
         }
     )
-    way_in.talk.say(str(_cost(roots, way_in)))
-    way_in.talk.say("nothing was sent")
+    creds.console.info(str(_cost(roots, creds)))
+    creds.console.info("nothing was sent")
 
 
-def _cost(roots: Roots, way_in: Credentials) -> object:
+def _cost(roots: Roots, creds: Credentials) -> object:
     workflow = roots if isinstance(roots, tuple) else (roots,)
-    return explain(*workflow, generation=way_in.generation or "linked_api")
+    return explain(*workflow, generation=creds.generation or "linked_api")
 
 
-def _confirm(roots: Roots, way_in: Credentials, *, yes: bool) -> None:
+def _confirm(roots: Roots, creds: Credentials, *, yes: bool) -> None:
     writes = writing_actions(roots)
     if writes:
         if not yes:
-            way_in.talk.say(str(_cost(roots, way_in)))
+            creds.console.info(str(_cost(roots, creds)))
         lines = "\n  ".join(writes)
         ask(f"This writes to LinkedIn:\n  {lines}\nSend", yes=yes)
 
 
 async def _start_and_wait(
     roots: Roots,
-    way_in: Credentials,
+    creds: Credentials,
     journal: str | None,
     wait: Sequence[float | None] | None,
     *,
     check: bool,
 ) -> WorkflowEnd | str:
-    """Start a workflow; return how it ended, or its id if nobody is to wait."""
+    """Start a workflow; return its end, or its id where *wait* is None."""
     started: list[str] = []
 
     def last() -> str:
-        """Return how to go on."""
+        """Return how to continue."""
         if journal is not None:
-            return f"go on with: {way_in.command('recover', journal)}"
+            return f"continue with: {creds.command('recover', journal)}"
         if not started:
-            return "whether it was started is not known; the account's history shows it"
-        return f"it goes on; wait with: {way_in.command('wait', *started)}"
+            return (
+                "it is unknown whether it was started; check the history of the account"
+            )
+        return (
+            f"the workflow goes on; wait for it with: {creds.command('wait', *started)}"
+        )
 
     def first() -> str:
-        """Return what is said at the first signal."""
-        return "the wait ends" if started else "the wait ends when it is started"
+        """Return the message for the first signal."""
+        return "the wait ends" if started else "the wait ends after the start"
 
-    async with way_in.session(journal=journal) as session:
-        account = way_in.one(session)
-        with SignalHandler(first, last) as stop:
-            # As JSON, which tells a list of one from one. Never cut short: the answer
-            # brings the id.
+    async with creds.session(journal=journal) as session:
+        account = creds.one(session)
+        with SignalHandler(first, last) as signals:
+            # JSON keeps a list of one root. A signal does not interrupt the start,
+            # because its response has the id.
             definition: Any = dump_workflow(roots)
             handle = await account.start(definition, check=check)
             started.append(str(handle.workflow_id))
-            way_in.talk.say(f"started {handle.workflow_id}")
+            creds.console.info(f"started {handle.workflow_id}")
             if wait is None:
                 return started[0]
-            return await stop.unless(_wait_for(handle, *wait))
+            return await signals.run_until_signal(_wait_for(handle, *wait))
 
 
-def _about(
+def _for_each_id(
     ids: Sequence[str],
-    way_in: Credentials,
+    creds: Credentials,
     work: Callable[[Account, str], Awaitable[Any]],
 ) -> dict[str, Any]:
-    """Return what *work* gives for each id, or the error that it raised."""
-    # An id that is given twice is asked for once.
+    """Return the result of *work* for each id, or the error that it raised."""
     ids = [*dict.fromkeys(ids)]
     for each in ids:
         try:
@@ -284,24 +302,24 @@ def _about(
         except ValueError as error:
             raise CommandError(str(error)) from error
 
-    async def all_of_them() -> dict[str, Any]:
-        """Do it for all ids at once, until a signal."""
-        again = f"ask again with: {way_in.command('wait', *ids)}"
-        async with way_in.session() as session:
-            account = way_in.one(session)
+    async def for_all() -> dict[str, Any]:
+        """Call *work* for all ids at once, until a signal."""
+        again = f"continue with: {creds.command('wait', *ids)}"
+        async with creds.session() as session:
+            account = creds.one(session)
 
             async def one(each: str) -> Any:
-                """Do it for one id."""
+                """Call *work* for one id."""
                 try:
                     return await work(account, each)
                 except LinkedApiError as error:
                     return error
 
-            with SignalHandler(lambda: "the wait ends", lambda: again) as stop:
-                found = await stop.unless(asyncio.gather(*map(one, ids)))
+            with SignalHandler(lambda: "the wait ends", lambda: again) as signals:
+                found = await signals.run_until_signal(asyncio.gather(*map(one, ids)))
         return dict(zip(ids, found, strict=True))
 
-    return asyncio.run(all_of_them())
+    return asyncio.run(for_all())
 
 
 def _show_answers(
@@ -309,20 +327,20 @@ def _show_answers(
     answers: dict[str, Any],
     name: str,
     format_: str,
-    talk: Console,
+    console: Console,
 ) -> None:
     rows = []
     for each, answer in answers.items():
-        wrong = isinstance(answer, LinkedApiError)
-        rows.append({"workflowId": each, name: None if wrong else answer})
-        if wrong:
-            print_error(f"error: {answer}")
+        failed = isinstance(answer, LinkedApiError)
+        rows.append({"workflowId": each, name: None if failed else answer})
+        if failed:
+            console.error(f"error: {answer}")
     if format_ == "json":
         show(rows)
     else:
-        show_rows(rows, format_, talk)
-    wrongs = (a for a in answers.values() if isinstance(a, LinkedApiError))
-    _exit(context, map(status_of, wrongs))
+        show_rows(rows, format_, console)
+    errors = (a for a in answers.values() if isinstance(a, LinkedApiError))
+    _exit(context, map(status_of, errors))
 
 
 _ANSWERS = click.option(
@@ -332,27 +350,27 @@ _ANSWERS = click.option(
 _IDS = click.argument("ids", metavar="ID...", nargs=-1, required=True)
 
 
-@click.command(short_help="Say how workflows are.")
+@click.command(short_help="Print the status of workflows.")
 @_IDS
 @_ANSWERS
 @credential_options
 @click.pass_context
 def status(
-    context: click.Context, /, *, ids: tuple[str, ...], format_: str, **way: Any
+    context: click.Context, /, *, ids: tuple[str, ...], format_: str, **options: Any
 ) -> None:
-    """Say how workflows are: pending, running, completed, failed or cancelled.
+    """Print the status of workflows: pending, running, completed, failed, cancelled.
 
     \b
     Examples:
       linkedapi status wf-1f0c2a9e
       linkedapi status wf-1f0c2a9e wf-9b3d77e4 --format table
     """
-    way_in = credentials(**way)
-    found = _about(ids, way_in, lambda account, each: account.status(each))
-    _show_answers(context, found, "status", format_, way_in.talk)
+    creds = credentials(**options)
+    found = _for_each_id(ids, creds, lambda account, each: account.status(each))
+    _show_answers(context, found, "status", format_, creds.console)
 
 
-@click.command(short_help="Wait for workflows and print what they bring.")
+@click.command(short_help="Wait for workflows and print their completions.")
 @_IDS
 @_TIMEOUT
 @format_options
@@ -366,9 +384,9 @@ def wait(
     timeout: float | None,
     format_: str,
     action: str | None,
-    **way: Any,
+    **options: Any,
 ) -> None:
-    """Wait for workflows that were started earlier, and print what they bring.
+    """Wait for workflows that were started earlier, and print their completions.
 
     Ctrl-C ends the wait, not the workflows.
 
@@ -377,12 +395,12 @@ def wait(
       linkedapi wait wf-1f0c2a9e
       linkedapi wait wf-1f0c2a9e wf-9b3d77e4 --format jsonl
     """
-    way_in, only = credentials(**way), action_of(action)
-    found = _about(
-        ids, way_in, lambda account, each: _wait_for(account.attach(each), timeout)
+    creds, only = credentials(**options), action_of(action)
+    found = _for_each_id(
+        ids, creds, lambda account, each: _wait_for(account.attach(each), timeout)
     )
     ends = [*found.values()]
-    _show_ends(ends, format_, only, way_in.talk)
+    _show_ends(ends, format_, only, creds.console)
     _exit(context, (end.status for end in ends))
 
 
@@ -392,29 +410,31 @@ def wait(
 @credential_options
 @click.pass_context
 def cancel(
-    context: click.Context, /, *, ids: tuple[str, ...], format_: str, **way: Any
+    context: click.Context, /, *, ids: tuple[str, ...], format_: str, **options: Any
 ) -> None:
-    """Cancel workflows, and say for each whether it was: what has ended cannot be.
+    """Cancel workflows, and print for each whether it was cancelled.
+
+    A workflow that has ended cannot be cancelled.
 
     \b
     Examples:
       linkedapi cancel wf-1f0c2a9e
     """
-    way_in = credentials(**way)
-    found = _about(ids, way_in, lambda account, each: account.cancel(each))
-    _show_answers(context, found, "cancelled", format_, way_in.talk)
+    creds = credentials(**options)
+    found = _for_each_id(ids, creds, lambda account, each: account.cancel(each))
+    _show_answers(context, found, "cancelled", format_, creds.console)
 
 
 @attrs.frozen(kw_only=True)
 class Decisions:
-    """What somebody decided on starts that nobody knows the fate of."""
+    """The decisions of the user on unknown starts."""
 
     mark_started: tuple[tuple[str, str], ...]
     retry: tuple[str, ...]
     skip: tuple[str, ...]
 
-    async def take(self, journal: Journal) -> None:
-        """Note all of them."""
+    async def apply(self, journal: Journal) -> None:
+        """Record all of them."""
         for key, workflow_id in self.mark_started:
             await journal.adopt(key, workflow_id)
         for key in self.retry:
@@ -423,21 +443,22 @@ class Decisions:
             await journal.discard(key, again=False)
 
 
-@click.command(short_help="Pick up what earlier runs have left.")
+@click.command(short_help="Finish what earlier runs left open.")
 @click.argument("journal", metavar="JOURNAL")
 @click.option(
     "--mark-started",
     nargs=2,
     multiple=True,
     metavar="KEY ID",
-    help="It was started, and this is its id.",
+    help="Record that the start was accepted, with its workflow id.",
 )
 @click.option(
-    "--retry", multiple=True, metavar="KEY", help="It was not started; it may be."
+    "--retry",
+    multiple=True,
+    metavar="KEY",
+    help="Free the key: it may be started again.",
 )
-@click.option(
-    "--skip", multiple=True, metavar="KEY", help="It may have been; leave it alone."
-)
+@click.option("--skip", multiple=True, metavar="KEY", help="Never start the key again.")
 @_TIMEOUT
 @format_options
 @credential_options
@@ -453,63 +474,67 @@ def recover(
     timeout: float | None,
     format_: str,
     action: str | None,
-    **way: Any,
+    **options: Any,
 ) -> None:
-    """Wait for what earlier runs with a journal have left, and print what it brings.
+    """Wait for the unfinished workflows of a journal, and print their completions.
 
-    Nothing is started. Starts that were sent and never answered are listed: the
-    account's history shows whether they run, and --mark-started, --retry or --skip decides.
-    What a batch has left is printed too, and still comes into its results when the
-    batch is started again.
+    Nothing is started. Starts without an answer are listed: the history of the account
+    shows whether they run; decide with --mark-started, --retry or --skip. Rows of a
+    batch are printed too, and still go to its results when the batch runs again.
 
     \b
     Examples:
       linkedapi recover runs.journal
       linkedapi recover runs.journal --retry run-1-1
     """
-    way_in, only = credentials(**way), action_of(action)
+    creds, only = credentials(**options), action_of(action)
     if not Path(journal).is_file():
         message = f"{journal}: no such journal"
         raise CommandError(message)
-    decided = Decisions(mark_started=mark_started, retry=retry, skip=skip)
-    ends, left = asyncio.run(_resumed(journal, decided, way_in, timeout))
-    _show_ends(ends, format_, only, way_in.talk)
-    _say_left(journal, left, way_in)
-    doubt = status_of(StartUnknownError("", account="")) if left.unknown else 0
-    _exit(context, [doubt, *(end.status for end in ends)])
+    decisions = Decisions(mark_started=mark_started, retry=retry, skip=skip)
+    ends, recovered = asyncio.run(_recovered(journal, decisions, creds, timeout))
+    _show_ends(ends, format_, only, creds.console)
+    _report_open(journal, recovered, creds)
+    unknown = status_of(StartUnknownError("", account=""))
+    _exit(context, [unknown if recovered.unknown else 0, *(end.status for end in ends)])
 
 
-async def _resumed(
-    journal: str, decided: Decisions, way_in: Credentials, timeout: float | None
+async def _recovered(
+    journal: str, decisions: Decisions, creds: Credentials, timeout: float | None
 ) -> tuple[list[WorkflowEnd], Recovered]:
-    again = f"go on with: {way_in.command('recover', journal)}"
-    async with way_in.session(journal=journal) as session:
-        way_in.all(session)
-        assert session.journal is not None  # noqa: S101  # it was given one
+    again = f"continue with: {creds.command('recover', journal)}"
+    async with creds.session(journal=journal) as session:
+        creds.all(session)
+        assert session.journal is not None  # noqa: S101  # the session was given one
         try:
-            await decided.take(session.journal)
+            await decisions.apply(session.journal)
         except ValueError as error:
             raise CommandError(str(error)) from error
-        left = await session.recover()
-        if left.handles:
-            way_in.talk.say(f"waiting for {len(left.handles)}")
-        with SignalHandler(lambda: "the wait ends", lambda: again) as stop:
-            work = (_wait_for(handle, timeout) for handle in left.handles)
-            ends: list[WorkflowEnd] = await stop.unless(asyncio.gather(*work))
-    return ends, left
+        recovered = await session.recover()
+        if recovered.handles:
+            creds.console.info(f"waiting for {len(recovered.handles)}")
+        with SignalHandler(lambda: "the wait ends", lambda: again) as signals:
+            work = (_wait_for(handle, timeout) for handle in recovered.handles)
+            ends: list[WorkflowEnd] = await signals.run_until_signal(
+                asyncio.gather(*work)
+            )
+    return ends, recovered
 
 
-def _say_left(journal: str, left: Recovered, way_in: Credentials) -> None:
-    for row in left.unknown:
-        print_error(f"nobody knows whether {row.key!r} was started on {row.account}")
-    if left.unknown:
-        command = way_in.command("recover", journal)
-        key = shlex.quote(left.unknown[0].key)
-        way_in.talk.say(
-            f"decide: {command} --mark-started {key} ID, --retry {key} or --skip {key}"
+def _report_open(journal: str, recovered: Recovered, creds: Credentials) -> None:
+    for row in recovered.unknown:
+        creds.console.error(
+            f"it is unknown whether {row.key!r} was started on {row.account}"
         )
-    if left.other_accounts:
-        names = ", ".join(sorted({row.account for row in left.other_accounts}))
-        way_in.talk.say(
-            f"{len(left.other_accounts)} are of accounts that are not here: {names}"
+    if recovered.unknown:
+        command = creds.command("recover", journal)
+        key = shlex.quote(recovered.unknown[0].key)
+        creds.console.info(
+            f"decide with: {command} --mark-started {key} ID, --retry {key} or --skip {key}"
+        )
+    if recovered.other_accounts:
+        names = ", ".join(sorted({row.account for row in recovered.other_accounts}))
+        creds.console.info(
+            f"{len(recovered.other_accounts)} belong to accounts that are not loaded: "
+            f"{names}"
         )

@@ -228,7 +228,7 @@ class Session(WorkflowMethods):
         Raises:
             ValueError: A variable is missing or has a wrong value; the message names it.
         """
-        return cls(**{**_environment(os.environ), **settings})
+        return cls(**{**environment_settings(os.environ), **settings})
 
     async def __aenter__(self) -> Self:
         if self._loop is not None:
@@ -568,7 +568,8 @@ ENVIRONMENT = {
 POLL_INTERVAL = "LINKED_API_POLL_INTERVAL"
 
 
-def _environment(variables: Mapping[str, str]) -> dict[str, Any]:
+def environment_settings(variables: Mapping[str, str]) -> dict[str, Any]:
+    """Return the parameters of a session that *variables* hold."""
     found = {name: variables[name] for name in ENVIRONMENT if variables.get(name)}
     mains = found.keys() & {"LINKED_API_TOKEN", "ACCOUNT_API_TOKEN"}
     if len(mains) != 1:

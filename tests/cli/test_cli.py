@@ -108,7 +108,7 @@ def test_version(shell: Shell) -> None:
 
 
 def test_unknown_command(shell: Shell) -> None:
-    """A command that is none is the user's mistake."""
+    """An unknown command is a usage error."""
     done = shell("checks")
 
     assert 2 == done.status
@@ -153,7 +153,7 @@ def every_error() -> list[type[Exception]]:
 
 
 def test_exit_codes(shell: Shell) -> None:
-    """Every status is told once, and every error class has one."""
+    """Every status is listed once, and every error class has one."""
     done = shell("exit-codes")
     statuses = [int(line.split()[0]) for line in done.out.splitlines()]
 
@@ -184,8 +184,8 @@ def test_check_that_finds_nothing(shell: Shell) -> None:
     )
 
     assert (0, "") == (done.status, done.out)
-    assert "company.json: nothing is wrong\n" in done.err
-    assert "-: nothing is wrong\n" in done.err
+    assert "company.json: no problems\n" in done.err
+    assert "-: no problems\n" in done.err
     assert "" == shell("check", "company.json", "--quiet").err
 
 
@@ -198,9 +198,9 @@ def test_check_lists_all_problems(shell: Shell) -> None:
 
     assert 3 == done.status
     expected = [
-        "wrong.json: root: st.openCompanyPage: basicInfo: True or False is due, got 3",
-        "wrong.json: root.then[0]: st.searchPeople cannot stand under",
-        "missing.json: No such file or directory; a file, - or",
+        "wrong.json: root: st.openCompanyPage: basicInfo",
+        "wrong.json: root.then[0]: st.searchPeople cannot ",
+        "missing.json: No such file or directory; pass a file, - or",
         "torn.json: root: not JSON: ",
     ]
     for words, line in zip(expected, done.out.splitlines(), strict=True):
@@ -209,7 +209,7 @@ def test_check_lists_all_problems(shell: Shell) -> None:
 
 
 def test_check_as_json_and_for_a_generation(shell: Shell) -> None:
-    """What one generation lacks is told for that one, also as data."""
+    """A gap of one generation is a problem for that one only, also as JSON."""
     shell.write("inbox.json", '{"actionType": "st.syncInbox"}')
     done = shell(
         "check", "inbox.json", "--generation", "account_api", "--format", "json"
@@ -252,16 +252,16 @@ def wrong():
 @pytest.mark.parametrize(
     ("name", "status", "words"),
     [
-        ("company", 0, "nothing is wrong"),
-        ("two", 0, "nothing is wrong"),
-        ("made", 0, "nothing is wrong"),
-        ("inner.company", 0, "nothing is wrong"),
-        ("number", 2, "holds int, a workflow is due"),
+        ("company", 0, "no problems"),
+        ("two", 0, "no problems"),
+        ("made", 0, "no problems"),
+        ("inner.company", 0, "no problems"),
+        ("number", 2, "expected a workflow, got int"),
         ("absent", 2, "AttributeError: module"),
         ("broken", 2, "OSError: no \\x1b way"),
-        ("child", 3, "cannot stand at the root"),
+        ("child", 3, " at the root"),
         ("wrong", 3, "at most 1900 characters are allowed"),
-        ("inner", 2, "holds type, a workflow is due"),
+        ("inner", 2, "expected a workflow, got type"),
     ],
 )
 def test_attributes_of_modules(
@@ -309,7 +309,7 @@ def test_explain(shell: Shell) -> None:
 
 
 def test_actions(shell: Shell) -> None:
-    """Actions are listed, searched, and told in full."""
+    """Actions are listed, searched, and described in full."""
     assert len(ACTIONS) == len(shell("actions").out.splitlines())
     assert (
         "st.withdrawConnectionRequest  write"
@@ -317,9 +317,9 @@ def test_actions(shell: Shell) -> None:
     )
     (one,) = json.loads(shell("actions", "st.search_people", "--format", "json").out)
     assert "st.searchPeople" == one["actionType"]
-    told = shell("actions", "ST.openCOMPANYpage").out
-    assert "may stand: at the root, " in told
-    assert "companyUrl: string, needed at the root, refused below, minimum 1" in told
+    shown = shell("actions", "ST.openCOMPANYpage").out
+    assert "parents: root, " in shown
+    assert "companyUrl: string, needed at the root, refused below, minimum 1" in shown
     done = shell("actions", "st.serchPeople")
     assert 2 == done.status
     assert "did you mean st.searchPeople?" in done.err
@@ -432,20 +432,20 @@ def test_no_check_sends_it_as_it_is(online: Shell, box: Sandbox) -> None:
 
 
 def test_no_wait_then_status_then_wait(online: Shell) -> None:
-    """A workflow can be started now, and asked for later."""
+    """A workflow can be started now and polled later."""
     started = online("run", "company.json", "--no-wait").out.strip()
     waited = json.loads(online("wait", started, "--format", "json").out)
-    told = json.loads(online("status", started, started).out)
+    known = json.loads(online("status", started, started).out)
     parameters_of = online("wait", started, "--format", "csv").out.splitlines()
 
-    assert [{"workflowId": started, "status": "completed"}] == told
+    assert [{"workflowId": started, "status": "completed"}] == known
     assert [(started, "completed")] == [(w["workflowId"], w["status"]) for w in waited]
     assert 5 == len(parameters_of)
     assert started in online("status", started, "--format", "table").out
 
 
 def test_unknown_ids(online: Shell) -> None:
-    """Each id that is not known is told, and the status says so."""
+    """Each unknown id is reported, with an exit status."""
     started = online("run", "company.json", "--no-wait").out.strip()
     online("wait", started)
     done = online("status", "wf-1", started)
@@ -485,11 +485,11 @@ def test_time_is_up(shell: Shell) -> None:
         workflow_id = box.workflows[0].id
 
     assert (12, "") == (done.status, done.out)
-    assert f"wait on with: linkedapi wait {workflow_id}\n" in done.err
+    assert f"continue the wait with: linkedapi wait {workflow_id}\n" in done.err
 
 
 def test_failures(online: Shell, box: Sandbox) -> None:
-    """A failed root, a failed child and a failed workflow are told apart."""
+    """A failed root, a failed child and a failed workflow differ."""
     box.fail_action("st.retrieveCompanyEmployees", "retrievingNotAllowed")
     child = online("run", "company.json")
     box.fail_action("st.openCompanyPage", "companyNotFound")
@@ -528,8 +528,8 @@ def test_refusals(
     assert status == online("run", "company.json").status
 
 
-def test_nobody_listens(online: Shell) -> None:
-    """A server that is not there is told, not traced."""
+def test_unreachable_server(online: Shell) -> None:
+    """An unreachable server gives an error without a traceback."""
     online.set(LINKED_API_BASE_URL="http://127.0.0.1:9")
     done = online("status", "wf-1")
 
@@ -555,7 +555,7 @@ def test_dry_run_sends_nothing(online: Shell, box: Sandbox) -> None:
 
 
 def test_writing_needs_a_yes(online: Shell, box: Sandbox) -> None:
-    """Where nobody can be asked, --yes has to say it; reading needs none."""
+    """Without a terminal a write needs --yes; a read does not."""
     before = len(box.workflows)
     done = online("run", "message.json", typed=b"y\n")
 
@@ -569,7 +569,7 @@ def test_writing_needs_a_yes(online: Shell, box: Sandbox) -> None:
 def test_writing_asks_at_a_terminal(
     online: Shell, box: Sandbox, answer: str, status: int
 ) -> None:
-    """Somebody at a terminal is asked, and told what it is about."""
+    """At a terminal the question names the writing actions."""
     before = len(box.workflows)
     with Terminal() as terminal:
         terminal.press(answer)
@@ -638,7 +638,7 @@ def test_hostile_drawing(shell: Shell) -> None:
 def test_cells_are_no_formulas(
     shell: Shell, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A cell that begins like a formula is none in the CSV."""
+    """A cell that begins like a formula is escaped in CSV."""
     show_rows([{"=1": "=cmd()", "n": -1, "l": ["=x"]}], "csv", Console())
     header, row = csv.reader(io.StringIO(capsys.readouterr().out))
 
@@ -658,7 +658,7 @@ def test_table_at_a_narrow_terminal(
             patch.setattr(sys, "stderr", files["stderr"])
             show_rows(parameters_of, "table", Console())
             files["stdout"].flush()
-        terminal.expect("too narrow for: column3, ")
+        terminal.expect("columns that do not fit: column3, ")
         terminal.expect("[bold]x")
 
 
@@ -666,11 +666,11 @@ def test_table_at_a_narrow_terminal(
 
 
 def test_no_tokens(shell: Shell) -> None:
-    """Without tokens it says which variables are due."""
+    """Without tokens the error names the variables."""
     done = shell("status", "wf-1")
 
     assert 2 == done.status
-    assert "one of LINKED_API_TOKEN and ACCOUNT_API_TOKEN is due" in done.err
+    assert "LINKED_API_TOKEN" in done.err
 
 
 def test_tokens_from_a_private_file(online: Shell, box: Sandbox) -> None:
@@ -695,14 +695,14 @@ def test_tokens_from_a_private_file(online: Shell, box: Sandbox) -> None:
 
 
 def test_files_that_bring_no_tokens(online: Shell) -> None:
-    """A file that others may read, or that makes no sense, is refused without a token."""
+    """A file that others may read, or an invalid one, is refused without a token."""
     online.write("open", "LINKED_API_TOKEN=secret-1", mode=0o644)
     online.write("odd", "LINKED_API_TOKEN secret-1")
     online.write("latin", b"LINKED_API_TOKEN=\xff")
     online.write("space", "LINKED_API_TOKEN='secret-1 secret-2'")
     for name, words in {
-        "open": "others may read it: chmod 600 it",
-        "odd": "odd:1: NAME=value is due",
+        "open": "others may read it; run: chmod 600 open",
+        "odd": "odd:1: expected NAME=value",
         "latin": "latin is not UTF-8",
         "absent": "absent: No such file or directory",
         "space": "a token is one word of printable ASCII",
@@ -736,11 +736,13 @@ def test_accounts(online: Shell, box: Sandbox) -> None:
     assert hr != box.workflows[-1].account
     several = online(*run, "--accounts", "two.toml")
     assert 2 == several.status
-    assert "several accounts are there, add --account: sales, hr" in several.err
+    assert "several accounts; add --account NAME: sales, hr" in several.err
     absent = online(*run, "--accounts", "two.toml", "--account", "it")
-    assert "no account is called 'it'; there is: sales, hr" in absent.err
+    assert "no account 'it'; known accounts: sales, hr" in absent.err
     online.set(IDENTIFICATION_TOKEN=None)
-    assert "--accounts says which" in online(*run).err
+    assert (
+        "no account; set IDENTIFICATION_TOKEN, or pass --accounts" in online(*run).err
+    )
 
 
 @pytest.mark.parametrize(
@@ -748,16 +750,16 @@ def test_accounts(online: Shell, box: Sandbox) -> None:
     [
         ("a.toml", "sales = secret-1", "a.toml is not TOML"),
         ("a.json", '{"sales": "secret-1"', "a.json is not JSON"),
-        ("a.json", '["secret-1"]', 'a.json: "name": "identification token" is due'),
+        ("a.json", '["secret-1"]', 'a.json: expected "name": "identification token"'),
         ("a.json", '{"sales": "secret-1 2"}', "a.json: sales: a token is one word"),
-        ("a.json", '{"sales": 7}', "a.json: sales: a string is due"),
+        ("a.json", '{"sales": 7}', "a.json: sales: "),
         ("a.json", '{"a": "secret-1", "b": "secret-1"}', "the account is called 'a'"),
     ],
 )
 def test_accounts_that_are_none(
     online: Shell, name: str, text: str, words: str
 ) -> None:
-    """A file of accounts that makes no sense is refused without a token."""
+    """An invalid file of accounts is refused without printing a token."""
     online.write(name, text)
     done = online("status", "wf-1", "--accounts", name)
 
@@ -770,7 +772,7 @@ def test_accounts_that_are_none(
 
 
 async def left_behind(path: Path, url: str) -> None:
-    """Leave a journal with one that runs and one that nobody knows of."""
+    """Leave a journal with a running workflow and an unknown start."""
     async with SqliteJournal(path) as journal:
         account = "c0ffee"
         await journal.intend("mine", _name(), json.dumps(COMPANY).encode())
@@ -793,12 +795,12 @@ def test_resume(online: Shell, box: Sandbox) -> None:
     assert 8 == first.status
     assert (started, "run-1-1") == (facts["workflowId"], facts["key"])
     assert "waiting for 1" in first.err
-    assert f"nobody knows whether 'mine' was started on {_name()}" in first.err
+    assert f"it is unknown whether 'mine' was started on {_name()}" in first.err
     assert (
         "linkedapi recover j --mark-started mine ID, --retry mine or --skip mine"
         in first.err
     )
-    assert "1 are of accounts that are not here: c0ffee" in first.err
+    assert "1 belong to accounts that are not loaded: c0ffee" in first.err
     assert 2 == online("recover", "j", "--mark-started", "mine", "no id").status
     assert 13 == online("recover", "j", "--retry", "absent").status
     adopted = online(
@@ -830,7 +832,7 @@ def test_no_journal(online: Shell) -> None:
 
 
 def interrupted(box: Sandbox, number: int, times: int = 1) -> threading.Thread:
-    """Send a signal to this process as soon as the sandbox is asked for a workflow."""
+    """Send a signal to this process at the first poll of the sandbox."""
     seen = box.seen.polls
 
     def send() -> None:
@@ -863,9 +865,9 @@ def test_signal_ends_the_wait_only(shell: Shell, number: int) -> None:
     assert (128 + number, "") == (done.status, done.out)
     last = f"linkedapi wait {workflow.id} --accounts accounts.json --account 'a b'"
     assert "the wait ends\n" in done.err
-    assert done.err.endswith(f"error: it goes on; wait with: {last}\n")
+    assert done.err.endswith(f"error: the workflow goes on; wait for it with: {last}\n")
     assert "running" == state
-    assert "go on with: linkedapi recover 'my journal'\n" in noted.err
+    assert "continue with: linkedapi recover 'my journal'\n" in noted.err
 
 
 def test_signal_while_it_starts(shell: Shell) -> None:
@@ -885,15 +887,15 @@ def test_signal_while_it_starts(shell: Shell) -> None:
         sender.join()
 
     assert 130 == done.status
-    assert "the wait ends when it is started" in done.err
+    assert "the wait ends after the start" in done.err
 
 
 def test_second_signal_while_it_starts(
     shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever does not wait for the answer is told where to look."""
+    """A second signal during a start says where to look."""
     left: list[int] = []
-    defaults = {"leave": left.append}
+    defaults = {"exit": left.append}
     monkeypatch.setattr(SignalHandler.__init__, "__kwdefaults__", defaults)
     with sandbox_in_a_thread(duration=100.0) as box:
         shell.set(**TOKENS, **FAST, LINKED_API_BASE_URL=box.url)
@@ -912,7 +914,7 @@ def test_second_signal_while_it_starts(
         sender.join()
 
     assert [130] == left
-    assert "whether it was started is not known; the account's history" in done.err
+    assert "it is unknown whether it was started; check the history" in done.err
 
 
 def test_cursor_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -927,18 +929,18 @@ def test_cursor_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_second_signal_leaves_at_once(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The second signal says the last words and ends the process there and then."""
+    """The second signal prints the last message and ends the process."""
     left: list[int] = []
     monkeypatch.setattr(sys, "__stderr__", None)
-    with SignalHandler(lambda: "first", lambda: "last", leave=left.append) as stop:
+    with SignalHandler(lambda: "first", lambda: "last", exit=left.append) as signals:
         os.kill(os.getpid(), signal.SIGINT)
-        await stop.wait()
+        await signals.wait()
         os.kill(os.getpid(), signal.SIGTERM)
         while not left:
             await asyncio.sleep(0)
 
     assert [143] == left
-    assert 130 == stop.status
+    assert 130 == signals.status
     assert "first\nlast\n" == capsys.readouterr().err
 
 
@@ -956,10 +958,10 @@ def test_signals_without_help_of_the_loop(capsys: pytest.CaptureFixture[str]) ->
 
     async def body() -> int | None:
         """Hear a signal."""
-        with SignalHandler(lambda: "first", lambda: "last") as stop:
+        with SignalHandler(lambda: "first", lambda: "last") as signals:
             asyncio.get_running_loop().call_soon(os.kill, os.getpid(), signal.SIGTERM)
-            await stop.wait()
-        return stop.status
+            await signals.wait()
+        return signals.status
 
     with asyncio.Runner(loop_factory=Windows) as runner:
         assert 143 == runner.run(body())
@@ -983,7 +985,7 @@ SECRET = "whsec_" + "s" * 40
 
 
 def posted(url: str, *ids: str) -> threading.Thread:
-    """Post events to *url* as soon as somebody listens there."""
+    """Post events to *url* as soon as it accepts connections."""
 
     def post() -> None:
         for name in ids:
@@ -1004,7 +1006,7 @@ def posted(url: str, *ids: str) -> threading.Thread:
 
 
 def free_port() -> str:
-    """Return a port that nobody has."""
+    """Return a free port."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return str(server.getsockname()[1])
 
@@ -1040,7 +1042,7 @@ def test_receiver_ends_with_a_signal(shell: Shell) -> None:
     assert "the receiver ends\n1 events, 0 repeated, 0 refused" in done.err
 
 
-def test_receivers_that_make_no_sense(shell: Shell) -> None:
+def test_invalid_receivers(shell: Shell) -> None:
     """A receiver has a secret, a right one, and a path."""
     listen = ("webhook", "listen", "--port", "0")
     without = shell(*listen)
@@ -1053,7 +1055,7 @@ def test_receivers_that_make_no_sense(shell: Shell) -> None:
     assert [2] * 4 == [d.status for d in (without, empty, wrong, path)]
     assert "LINKED_API_WEBHOOK_SECRET is not set" in without.err
     assert "LINKED_API_WEBHOOK_SECRET is not set" in empty.err
-    assert "--path: a path such as /hook is due, got 'hook'" in path.err
+    assert "--path must be a path such as /hook, got 'hook'" in path.err
 
 
 def test_as_a_module(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -1070,7 +1072,7 @@ def test_as_a_module(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_port_that_is_taken(shell: Shell, box: Sandbox) -> None:
-    """A port that somebody else has is told in one line."""
+    """A port in use is reported in one line."""
     port = box.url.rpartition(":")[2]
     shell.set(LINKED_API_WEBHOOK_SECRET=SECRET)
 

@@ -23,7 +23,7 @@ from linkedapi_async import UnknownValueWarning, dump_workflow
 from linkedapi_async._polling import lane
 from linkedapi_async.cli._console import Console
 from linkedapi_async.cli._exit_codes import CommandError
-from linkedapi_async.cli._progress import WINDOW, Progress, progress_display, span
+from linkedapi_async.cli._progress import WINDOW, Progress, duration, progress_display
 from linkedapi_async.cli._row_input import read_rows
 from linkedapi_async.cli._template import Problem, Template
 from linkedapi_async.journal import SqliteJournal
@@ -71,7 +71,7 @@ count = iter(range(100_000))
 
 
 def people(number: int) -> str:
-    """Return a CSV of people nobody has written to."""
+    """Return a CSV of new people."""
     rows = [f"https://www.linkedin.com/in/p{next(count)},N{n}" for n in range(number)]
     return "\n".join(["url,name", *rows])
 
@@ -123,13 +123,13 @@ def test_rows_know_their_lines(tmp_path: Path) -> None:
         ("p.csv", 'a\n"1" 2\n', "p.csv:2: "),
         ("p.csv", b"a\n1\n\xff\n", "p.csv:3: not UTF-8"),
         ("p.jsonl", '{"a": 1}\n{"a"\n', "p.jsonl:2: not JSON"),
-        ("p.jsonl", "[1]\n", "p.jsonl:1: a JSON object is due"),
+        ("p.jsonl", "[1]\n", "p.jsonl:1: expected a JSON object"),
     ],
 )
 def test_files_that_are_no_rows(
     tmp_path: Path, name: str, text: str | bytes, words: str
 ) -> None:
-    """What is wrong with a file is told with its line."""
+    """A problem of a file is reported with its line."""
     with pytest.raises(CommandError) as caught:
         rows_of(tmp_path / name, text)
 
@@ -145,9 +145,9 @@ TEXT = some.text(some.characters(exclude_categories=["Cs"]), min_size=1, max_siz
 
 @given(TEXT.filter(str.strip), TEXT.filter(str.strip))
 def test_a_cell_is_never_looked_through(one: str, two: str) -> None:
-    """What a cell brings stands in the text as it is, placeholders and all."""
+    """A cell goes into the text unchanged, placeholders included."""
     template = Template({**HELLO, "personUrl": "u", "text": "a{{ x }}b{{y}}{{x}}c"})
-    filled: Any = template.fill({"x": one, "y": two + "{{x}}"})
+    filled: Any = template.render({"x": one, "y": two + "{{x}}"})
 
     assert f"a{one}b{two}{{{{x}}}}{one}c" == filled.text
 
@@ -155,7 +155,7 @@ def test_a_cell_is_never_looked_through(one: str, two: str) -> None:
 def typed(value: Any, cell: Any, **more: Any) -> Any:
     """Return what a search of jobs becomes when *cell* fills a placeholder in it."""
     definition = {"actionType": "st.searchJobs", **value, **more}
-    filled = Template(definition).fill({"x": cell})
+    filled = Template(definition).render({"x": cell})
     if isinstance(filled, list):
         return [str(problem) for problem in filled]
     return dump_workflow(filled)
@@ -175,11 +175,11 @@ def test_whole_numbers(cell: Any, limit: int | None) -> None:
 
 @pytest.mark.parametrize("cell", ["seven", "7.5", True, [7], {"a": 1}])
 def test_what_is_no_whole_number(cell: Any) -> None:
-    """What is no number is told with its column and its place."""
+    """A cell that is no number is reported with its column and path."""
     (found,) = typed({"term": "x", "limit": "{{x}}"}, cell)
 
     assert found.startswith("column 'x': root: ")
-    assert "a whole number is due, got" in found
+    assert f"got {cell!r}" in found
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_what_is_no_flag() -> None:
     """Other words do not."""
     (found,) = typed({"term": "x", "filter": {"easyApply": "{{x}}"}}, "maybe")
 
-    assert "column 'x': root: filter: yes or no is due, got 'maybe'" == found
+    assert "column 'x': root: filter: expected yes or no, got 'maybe'" == found
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,7 @@ def test_objects_and_items() -> None:
     assert ["a", "b", "ac"] == items["filter"]["companies"]
     assert ["b"] == less["filter"]["companies"]
     assert torn == [
-        "column 'x': root: filter: a JSON object is due, got '{\"easyApply\"'"
+        "column 'x': root: filter: expected a JSON object, got '{\"easyApply\"'"
     ]
     assert ["Ada"] == plain["filter"]["fromMembers"]
     assert [{"name": "Ada"}] == exact["filter"]["fromMembers"]
@@ -246,13 +246,12 @@ def test_objects_and_items() -> None:
 
 
 def test_texts_from_json() -> None:
-    """Numbers become text where text is due, and inside of texts; objects do not."""
+    """Numbers become text where a text is expected; objects do not."""
     assert "5" == typed({"term": "{{x}}"}, 5)["term"]
     assert "a5.5" == typed({"term": "a{{x}}"}, 5.5)["term"]
-    assert ["column 'x': root: st.searchJobs: term: a string is due, got [1]"] == typed(
-        {"term": "{{x}}"}, [1]
-    )
-    assert "the cell is no text" in typed({"term": "a{{x}}"}, [1])[0]
+    (listed,) = typed({"term": "{{x}}"}, [1])
+    assert listed.startswith("column 'x': root: st.searchJobs: term")
+    assert "expected a text, got [1]" in typed({"term": "a{{x}}"}, [1])[0]
     with pytest.warns(UnknownValueWarning):
         assert {"a": 5} == typed({"odd": "{{x}}"}, {"a": 5}, actionType="st.new")["odd"]
 
@@ -261,13 +260,13 @@ def test_empty_cells_inside_of_texts() -> None:
     """A text with a hole is not sent, unless the template allows for it."""
     for cell in ("", "  ", None):
         (found,) = typed({"term": "Dear {{x}}"}, cell)
-        assert "the cell is empty; write {{x?}} where it may be empty" in found
+        assert "the cell is empty; write {{x?}} if it may be empty" in found
         assert f"Dear {cell or ''}" == typed({"term": "Dear {{ x ? }}"}, cell)["term"]
-    assert "no such column in this row" in str(Template(VISIT).fill({}))
+    assert "no such column in this row" in str(Template(VISIT).render({}))
 
 
 def test_problems_know_their_columns() -> None:
-    """What is wrong deep in the tree is told with path, parameter and column."""
+    """A problem deep in the tree is reported with path, parameter and column."""
     tree = [
         VISIT,
         {**VISIT, "then": [{"actionType": "st.sendMessage", "text": "{{text}}"}, 7]},
@@ -281,17 +280,17 @@ def test_problems_know_their_columns() -> None:
         },
     ]
     template = Template(tree)
-    found: Any = template.fill({"url": "u", "text": "x" * 2000, "n": "0"})
-    told = [str(problem) for problem in found]
+    found: Any = template.render({"url": "u", "text": "x" * 2000, "n": "0"})
+    shown = [str(problem) for problem in found]
 
     assert ["url", "text", "n"] == template.columns
-    assert told[0].startswith(
+    assert shown[0].startswith(
         "column 'text': root[1].then[0]: st.sendMessage: text: at most 1900"
     )
-    assert "root[1].then[1]: an action is due" in told[1]
+    assert "root[1].then[1]: " in shown[1]
     assert any(
         t.startswith("column 'n': root[2].then[0]: st.retrievePersonPosts: limit")
-        for t in told
+        for t in shown
     )
     assert "columns 'a', 'b': x" == str(Problem("x", "", ("a", "b")))
 
@@ -299,14 +298,14 @@ def test_problems_know_their_columns() -> None:
 def test_problems_of_a_generation() -> None:
     """A row has to fit the generation that is spoken."""
     search = {"actionType": "st.searchPeople", "customSearchUrl": "{{url}}"}
-    found = Template(search).fill({"url": "u"}, "account_api")
+    found = Template(search).render({"url": "u"}, "account_api")
 
     assert isinstance(found, list)
     assert "root: st.searchPeople: custom_search_url does not exist in" in str(found[0])
-    assert not isinstance(Template(search).fill({"url": "u"}, "linked_api"), list)
+    assert not isinstance(Template(search).render({"url": "u"}, "linked_api"), list)
 
 
-def test_templates_that_no_row_could_mend() -> None:
+def test_invalid_templates() -> None:
     """Half a placeholder, or one for a type, is wrong before any row is looked at."""
     wrong = {
         "actionType": "{{type}}",
@@ -314,11 +313,11 @@ def test_templates_that_no_row_could_mend() -> None:
         "label": "a}}",
         "then": "{{x}}",
     }
-    told = [str(problem) for problem in Template(wrong).problems]
+    shown = [str(problem) for problem in Template(wrong).problems]
 
-    assert "root: actionType: no placeholder may stand here" == told[0]
-    assert "root: text: '{{name' has half a placeholder" == told[1]
-    assert 3 == len(told)
+    assert "root: actionType must not have a placeholder" == shown[0]
+    assert "root: text: '{{name' has an incomplete placeholder" == shown[1]
+    assert 3 == len(shown)
     assert () == Template(7).problems
 
 
@@ -328,12 +327,12 @@ def test_templates_that_no_row_could_mend() -> None:
 def test_pace() -> None:
     """Rate and time left are unknown until enough has ended, and then honest."""
     pace = Progress(total=1000, done=90, in_flight=3)
-    first = pace.words(0)
-    pace.begin(100)
-    pace.begin(300)
+    first = pace.summary(0)
+    pace.started(100)
+    pace.started(300)
     for number in range(1, 5):
         pace.ended(100 + 10 * number)
-    before = pace.left(140)
+    before = pace.eta(140)
     pace.ended(150)
     pace.done = 95
 
@@ -344,22 +343,22 @@ def test_pace() -> None:
     assert before is None
     assert 6 == pace.rate(150)
     assert 3 == pace.rate(200)
-    assert (1000 - 95) * 10 == pace.left(150)
+    assert (1000 - 95) * 10 == pace.eta(150)
     pace.accounts, pace.failed = 2, 1
     assert (
         "95 of 1000 done, 1 failed, 3 in flight, 2 accounts, 6 a minute, time left about 3 h"
-        == pace.words(150)
+        == pace.summary(150)
     )
     pace.accounts = 0
-    assert pace.left(150) is None
+    assert pace.eta(150) is None
     pace.done = 1000
-    assert "1000 of 1000 done, 1 failed" == pace.words(150)
+    assert "1000 of 1000 done, 1 failed" == pace.summary(150)
 
 
 def test_pace_forgets_what_was_long_ago() -> None:
     """Only the last ends count, and a standstill shows."""
     pace = Progress(total=10_000)
-    pace.begin(0)
+    pace.started(0)
     for number in range(WINDOW * 2):
         pace.ended(number if number < WINDOW else number * 2)
 
@@ -368,12 +367,12 @@ def test_pace_forgets_what_was_long_ago() -> None:
     assert math.isclose(15, pace.rate(now + (WINDOW - 1) * 2) or 0, rel_tol=0.01)
 
 
-def test_spans() -> None:
-    """A time is told in the unit that people would use."""
+def test_durations() -> None:
+    """A duration is shown in the largest unit that fits."""
     times = [0, 119, 120, 7199, 7200, 172_799, 172_800]
 
     assert ["0 s", "119 s", "2 min", "120 min", "2 h", "48 h", "2 days"] == [
-        *map(span, times)
+        *map(duration, times)
     ]
 
 
@@ -381,7 +380,7 @@ def test_lines_come_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
     """Without a terminal there is a line now and then, and one at the end."""
 
     class Loop(asyncio.SelectorEventLoop):
-        """A loop whose time is told."""
+        """A loop with a settable clock."""
 
         now = 0.0
 
@@ -453,7 +452,7 @@ def test_dry_run(shell: Shell, box: Sandbox) -> None:
         line["workflow"]["text"] for line in found
     ]
     assert "limit stMessages: at most 4, 50 a day for each account: 1 day" in done.err
-    assert "4 would be sent to http://127.0.0.1" in done.err
+    assert "a run would send 4 workflows to http://127.0.0.1" in done.err
     assert requests == box.requests
     assert not (shell.folder / "r.jsonl").exists()
 
@@ -472,7 +471,7 @@ def test_all_problems_before_anything_is_sent(shell: Shell, box: Sandbox) -> Non
         "people.csv:4: column 'name': root: st.sendMessage: text: at most 1900"
         in done.err
     )
-    assert "people.csv:6: is the workflow of line 5; remove it" in done.err
+    assert "people.csv:6: same as line 5: the workflow; remove it" in done.err
     assert requests == box.requests
 
 
@@ -486,7 +485,7 @@ def test_many_problems_are_cut(shell: Shell) -> None:
 
 
 def test_columns_that_are_not_there(shell: Shell) -> None:
-    """A placeholder without a column is told with the nearest one, or all."""
+    """A placeholder without a column is reported with the nearest one, or all."""
     shell.write("people.csv", "urls,x\nu,1\n")
     done = shell(*BATCH, "--yes")
     shell.write("half.json", json.dumps({**VISIT, "label": "{{"}))
@@ -496,7 +495,9 @@ def test_columns_that_are_not_there(shell: Shell) -> None:
         "column 'url': root: personUrl: no such column; did you mean 'urls'?"
         in done.err
     )
-    assert "column 'name': root: text: no such column; there is: urls, x" in done.err
+    assert (
+        "column 'name': root: text: no such column; known columns: urls, x" in done.err
+    )
     assert "the template: root: label" in shell("batch", "half.json", *BATCH[2:]).err
 
 
@@ -512,12 +513,9 @@ def test_keys(shell: Shell, box: Sandbox) -> None:
     assert {"a", "b"} == {line["key"] for line in lines(shell)}
     shell.write("people.csv", "url,name\nu,a\nv,\nw,a\n")
     done = shell(*VISITS, *both)
-    assert "people.csv:3: column 'name': as a key a text is due" in done.err
-    assert "people.csv:4: has the key 'a' of line 2\n" in done.err
-    assert (
-        "column 'names': as a key no such column"
-        in shell(*VISITS, "--key", "names").err
-    )
+    assert "people.csv:3: column 'name': the key is empty" in done.err
+    assert "people.csv:4: same as line 2: the key 'a'\n" in done.err
+    assert "column 'names': no such column" in shell(*VISITS, "--key", "names").err
     shell.write("people.csv", "url,name\nother,a\n")
     other = shell(*VISITS, *both)
     assert 3 == other.status
@@ -593,7 +591,7 @@ def test_rows_that_the_api_refuses(shell: Shell, box: Sandbox) -> None:
 
     assert 6 == first.status
     assert "line 2: not started: " in first.err
-    assert "3 of 4 done; go on with: linkedapi batch visit.json" in first.err
+    assert "3 of 4 done; continue with: linkedapi batch visit.json" in first.err
     assert 0 == second.status
     assert 4 == len(lines(shell))
 
@@ -611,15 +609,15 @@ def test_another_account_takes_over(shell: Shell, box: Sandbox) -> None:
     third = shell(*VISITS, *options)
 
     assert 5 == first.status
-    assert "the account a starts nothing more: " in first.err
+    assert "account a: no more starts: " in first.err
     assert {"b"} == {line["account"] for line in lines(shell)[:4]}
     assert 5 == second.status
-    assert "0 of 2 done; go on with: linkedapi batch" in second.err
+    assert "0 of 2 done; continue with: linkedapi batch" in second.err
     assert 0 == third.status
     assert {"a", "b"} == {line["account"] for line in lines(shell)[4:]}
 
 
-def test_starts_that_nobody_knows_of(shell: Shell, box: Sandbox) -> None:
+def test_unknown_starts(shell: Shell, box: Sandbox) -> None:
     """A start without an answer is not repeated: it waits for a decision."""
     box.fault("reset_after", on="start")
     first = shell(*BATCH, "--yes", "--limit", "1")
@@ -632,9 +630,10 @@ def test_starts_that_nobody_knows_of(shell: Shell, box: Sandbox) -> None:
     third = shell(*BATCH, "--yes")
 
     assert (8, 8, 0, 0) == (first.status, second.status, decided.status, third.status)
-    assert "line 2: nobody knows whether it was started" in first.err
+    assert "line 2: it is unknown whether" in first.err
     assert (
-        "1 may have been started: linkedapi recover r.jsonl.journal tells" in second.err
+        "1 may have been started; to decide on them, run: linkedapi recover r"
+        in second.err
     )
     assert [1, 1, 1, 1] == taken(box, shell)
     assert 4 == len(lines(shell))
@@ -670,7 +669,7 @@ def test_results_of_something_else(shell: Shell) -> None:
     done = shell(*VISITS)
 
     assert 2 == done.status
-    assert "r.jsonl:1 is no result of a batch; choose another --out" in done.err
+    assert "r.jsonl:1: not a result of a batch; pass another --out" in done.err
     assert 2 == shell(*VISITS[:-1], "absent/r.jsonl").status
 
 
@@ -768,7 +767,7 @@ def test_accounts_that_are_gone(shell: Shell, box: Sandbox) -> None:
     done = shell(*VISITS)
 
     assert 3 == done.status
-    assert "line 2: it was started on the account 'gone', which is not here" in done.err
+    assert "line 2: started on the account 'gone', which is not loaded" in done.err
     assert [0, 0, 0, 0] == taken(box, shell)
 
 
@@ -787,8 +786,8 @@ def test_revoked_tokens(
     second = shell(*VISITS, *options)
 
     assert (4, 0) == (first.status, second.status)
-    assert "the account c starts nothing more" in first.err
-    assert "the account d" not in first.err
+    assert "account c: no more starts" in first.err
+    assert "account d" not in first.err
     assert [1, 1, 1, 1] == taken(box, shell)
     assert 4 == len(lines(shell))
 
@@ -815,7 +814,7 @@ def test_full_disk(shell: Shell, box: Sandbox) -> None:
     second = shell(*VISITS)
 
     assert first.status in {1, 13}
-    assert "nothing more is started: " in first.err
+    assert "no more starts: " in first.err
     assert seen <= kept
     assert 0 == second.status
     assert 31 == len({line["key"] for line in lines(shell)}) == len(lines(shell))
@@ -828,7 +827,7 @@ def test_journal_that_fails(shell: Shell, box: Sandbox) -> None:
     shell.write("people.csv", people(5))
     refuse = (
         "CREATE TRIGGER refuse BEFORE INSERT ON workflows "
-        "BEGIN SELECT RAISE(ABORT, 'no room'); END"
+        "BEGIN SELECT RAISE(ABORT, 'full'); END"
     )
     for statement, status in ((refuse, 13), ("DROP TRIGGER refuse", 0)):
         with contextlib.closing(sqlite3.connect("r.jsonl.journal")) as connection:
@@ -838,7 +837,7 @@ def test_journal_that_fails(shell: Shell, box: Sandbox) -> None:
 
         assert [0] * 5 == counted
         assert status == done.status
-        assert ("nothing more is started: " in done.err) == (status == 13)
+        assert ("no more starts: " in done.err) == (status == 13)
     assert [1] * 5 == taken(box, shell)
 
 
@@ -864,10 +863,12 @@ def test_signal_drains(shell: Shell) -> None:
     assert 143 == first.status
     assert 3 <= started < 10
     assert (
-        "nothing more is started, 3 in flight end first; again to leave at once"
+        "no more starts; waiting for 3 in flight; press Ctrl-C again to exit"
         in first.err
     )
-    done = f"error: {started} of 20 done; go on with: linkedapi batch visit.json --from"
+    done = (
+        f"error: {started} of 20 done; continue with: linkedapi batch visit.json --from"
+    )
     assert done in first.err
     assert (0, "") == (second.status, second.err)
     assert [1] * 20 == counted

@@ -105,7 +105,7 @@ SERVERS = ("linkedapi sandbox", "linkedapi webhook listen")
 
 
 async def in_a_shell(example: str, folder: Path, env: dict[str, str]) -> Done:
-    """Run an example as somebody would type it."""
+    """Run an example in a shell."""
     command = example.replace("linkedapi ", f"{sys.executable} -m linkedapi_async ")
     made = await asyncio.create_subprocess_shell(
         command,
@@ -131,7 +131,7 @@ def test_examples_run(
     with sandbox_in_a_thread(speed=2000) as box:
         env = {**variables(box), "HOME": str(tmp_path)}
         shell.set(**env)
-        # What the ids and the journal of the examples stand for.
+        # The ids and the journal of the examples.
         run = ("run", "company.json", "--no-wait")
         ids = {
             "wf-1f0c2a9e": shell(*run).out.strip(),
@@ -289,7 +289,7 @@ async def ended(made: subprocess.Popen[bytes]) -> int:
 
 
 async def test_terminal(tmp_path: Path) -> None:
-    """At a terminal somebody is asked, sees a bar, and may interrupt twice."""
+    """At a terminal the batch asks, shows a bar, and handles two interrupts."""
     files(tmp_path, 30)
     batch = ("batch", "hello.json", "--from", "people.csv", "--out", "r.jsonl")
     with sandbox_in_a_thread(duration=60.0) as box, contextlib.ExitStack() as stack:
@@ -303,31 +303,33 @@ async def test_terminal(tmp_path: Path) -> None:
         first.press("y\n")
         await until(lambda: len(box.workflows) > 20)
         first.press("\x03")
-        await loop.run_in_executor(None, first.expect, "nothing more is started")
+        await loop.run_in_executor(None, first.expect, "no more starts")
         running = asked.poll()
         first.press("\x03")
         left = await ended(asked)
         await loop.run_in_executor(None, second.expect, "started wf-")
         second.press("\x03")
         alone = await ended(waits)
-        await loop.run_in_executor(None, second.expect, "wait with: linkedapi wait wf-")
+        await loop.run_in_executor(
+            None, second.expect, "wait for it with: linkedapi wait wf-"
+        )
         taken = len(box.workflows)
 
     assert running is None
     assert (130, 130) == (left, alone)
     assert 21 == taken
     assert "time left unknown" in first.text
-    last = first.text.rpartition("go on with: ")[2]
+    last = first.text.rpartition("continue with: ")[2]
     assert last.rstrip().endswith("\x1b[?25h")
     assert last.startswith("linkedapi batch hello.json --from people.csv --out r.jsonl")
 
 
-# What each command shows when it works; ID and JOURNAL stand for those of a run before.
+# The output of each command; ID and JOURNAL are those of an earlier run.
 EVERY = {
     "actions": ("actions employees", "st.retrieveCompanyEmployees"),
     "batch": ("batch visit.json --from people.csv --out OUT --yes", "done"),
     "cancel": ("cancel ID", "ID"),
-    "check": ("check company.json", "nothing is wrong"),
+    "check": ("check company.json", "no problems"),
     "completion": ("completion bash", "complete"),
     "draw": ("draw company.json", "st.retrieveCompanyEmployees"),
     "exit-codes": ("exit-codes", "130"),
