@@ -1,18 +1,19 @@
-"""Plays a page: runs its Python, its commands, and compares what it shows.
+"""Runs a page: its Python and its commands, and compares their output with the page.
 
-``python snippets.py PAGE FOLDER`` plays the blocks of a Markdown page from top to bottom
-in a folder. A comment before a block says what to do with it:
+``python run_docs_snippets.py PAGE FOLDER`` runs the blocks of a Markdown page from top to
+bottom in a folder. A comment before a block says what to do with it:
 
 - ``<!-- file: NAME -->``: write it to a file;
-- ``<!-- terminal -->``: run the command beside the rest, a server that tells its URL;
-- ``<!-- stop after: N -->``: press Ctrl-C when the command has printed N lines;
+- ``<!-- terminal -->``: run the command in the background, a server that prints its URL;
+- ``<!-- stop after: N -->``: send Ctrl-C when the command has printed N lines;
 - ``<!-- warns -->``: the block may write to standard error, which others may not;
 - ``<!-- raises -->``: the block ends in an error, whose last line is shown next;
 - ``<!-- shown: WHY -->``: run nothing.
 
-Other ``python`` blocks run one after another in one namespace, ``console`` blocks line by
-line where they begin with ``$``. A ``text`` block is what came last on standard output;
-``…`` stands for anything in a line, and alone in a line for any lines.
+Other ``python`` blocks run one after another in one namespace. In ``console`` blocks,
+the lines that begin with ``$`` are commands; a command that ends with ``&`` runs in the
+background. A ``text`` block is the last output; ``…`` matches anything in a line, and
+any lines if it is alone in its line.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import signal
 import subprocess
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,15 +38,6 @@ BLOCK = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 URL = re.compile(r"http://127\.0\.0\.1:\d+")
-
-# The waits of the default policy are for workflows that take minutes.
-HURRY = """
-from linkedapi_async import Polling, Session
-patient = Session.from_env.__func__
-def hurried(cls, **settings):
-    return patient(cls, **{"polling": Polling().faster(1000), **settings})
-Session.from_env = classmethod(hurried)
-"""
 
 
 @dataclass
@@ -66,7 +58,7 @@ def blocks(page: str) -> Iterator[Block]:
 
 
 def pattern(shown: str) -> re.Pattern[str]:
-    """Return what *shown* output matches: ``…`` stands for what changes."""
+    """Return the pattern of *shown* output, in which ``…`` matches anything."""
     lines = []
     for line in shown.strip("\n").split("\n"):
         parts = (re.escape(part) for part in line.split("…"))
@@ -75,59 +67,74 @@ def pattern(shown: str) -> re.Pattern[str]:
 
 
 class WrongPageError(Exception):
-    """A page does not do what it says."""
+    """A page does not do what it shows."""
 
 
 @dataclass
-class Player:
-    """Plays one page in one folder."""
+class PageRunner:
+    """Runs the blocks of one page in one folder."""
 
     folder: Path
-    said: str = ""
+    environ: MutableMapping[str, str] = field(default_factory=lambda: os.environ)
+    """The environment of the commands, which ``export`` changes."""
+    output: str = ""
     names: dict[str, Any] = field(default_factory=lambda: {"__name__": "__main__"})
-    beside: list[subprocess.Popen[str]] = field(default_factory=list)
+    background: list[subprocess.Popen[str]] = field(default_factory=list)
     urls: dict[str, str] = field(default_factory=dict)
+    """The URLs of the servers that run, by the URL that the page shows."""
 
-    def play(self, page: str) -> None:
-        """Play all blocks of a page."""
+    def run(self, page: str) -> None:
+        """Run all blocks of a page, then stop its servers."""
         try:
             for block in blocks(page):
-                self._play(block)
+                self.run_block(block)
         finally:
-            for process in self.beside:
-                process.terminate()
-                process.communicate()
+            self.stop()
 
-    def _play(self, block: Block) -> None:
+    def stop(self) -> None:
+        """Stop the servers of the page."""
+        for process in self.background:
+            process.terminate()
+            process.communicate()
+
+    def run_block(self, block: Block) -> None:
+        """Run one block, or compare it with the last output.
+
+        Raises:
+            WrongPageError: It does something else than the page shows.
+        """
         word, _, argument = block.mark.partition(": ")
         try:
             if word == "file":
                 self._write(argument, block)
             elif word == "terminal":
-                self._serve(block)
+                (command,) = re.findall(r"^\$ (.*)$", block.text, re.MULTILINE)
+                self._serve(command)
             elif word == "raises":
-                self._raises(block)
+                self._expect_error(block)
             elif block.language == "text" and word != "shown":
                 self._compare(block.text)
             elif block.language == "python" and word != "shown":
                 self._execute(block)
             elif block.language == "console" and word != "shown":
-                self._run(block, int(argument) if word == "stop after" else None)
+                self._run_commands(
+                    block, int(argument) if word == "stop after" else None
+                )
         except WrongPageError as wrong:
             raise WrongPageError(f"line {block.line}: {wrong}") from None
 
     def _write(self, name: str, block: Block) -> None:
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(self._placed(block.text), encoding="utf-8")
+        path.write_text(self._with_real_urls(block.text), encoding="utf-8")
 
-    def _placed(self, text: str) -> str:
+    def _with_real_urls(self, text: str) -> str:
         for shown, real in self.urls.items():
             text = text.replace(shown, real)
         return text
 
-    def _serve(self, block: Block) -> None:
-        (command,) = re.findall(r"^\$ (.*)$", block.text, re.MULTILINE)
+    def _serve(self, command: str) -> None:
+        # Port 0 is any free port: the one of the page may be in use.
         (shown,) = re.findall(r"--port (\d+)", command)
         process = subprocess.Popen(
             self._words(command.replace(shown, "0")),
@@ -135,15 +142,16 @@ class Player:
             stderr=subprocess.STDOUT,
             text=True,
             cwd=self.folder,
+            env=self.environ,
         )
-        self.beside.append(process)
+        self.background.append(process)
         assert process.stdout is not None
-        said = ""
-        while not (found := URL.search(said)):
+        printed = ""
+        while not (found := URL.search(printed)):
             line = process.stdout.readline()
             if not line:
-                raise WrongPageError(f"no URL came: {said}")
-            said += line
+                raise WrongPageError(f"the server printed no URL: {printed}")
+            printed += line
         self.urls[f"http://127.0.0.1:{shown}"] = found[0]
 
     def _words(self, command: str) -> list[str]:
@@ -161,29 +169,29 @@ class Player:
         try:
             with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
                 exec(code, self.names)
-        except Exception:  # noqa: BLE001  # whatever it is, it is told
+        except Exception:  # noqa: BLE001  # any error is reported
             raise WrongPageError(traceback.format_exc()) from None
         finally:
-            self.said = out.getvalue()
+            self.output = out.getvalue()
         if err.getvalue() and block.mark != "warns":
-            raise WrongPageError(f"on standard error:\n{err.getvalue()}")
+            raise WrongPageError(f"unexpected on standard error:\n{err.getvalue()}")
 
-    def _raises(self, block: Block) -> None:
+    def _expect_error(self, block: Block) -> None:
         try:
             exec(block.text, self.names)
-        except Exception as error:  # noqa: BLE001  # whatever it is, it is shown
-            self.said = f"{type(error).__name__}: {error}\n"
+        except Exception as error:  # noqa: BLE001  # any error is shown
+            self.output = f"{type(error).__name__}: {error}\n"
         else:
-            raise WrongPageError("no error came")
+            raise WrongPageError("the block raised no error")
 
-    def _run(self, block: Block, most: int | None) -> None:
+    def _run_commands(self, block: Block, most: int | None) -> None:
         shown: list[str] = []
         for line in block.text.splitlines():
             if not line.startswith("$ "):
                 shown.append(line)
                 continue
             self._check(shown)
-            self._command(self._placed(line[2:]), most)
+            self._run_command(self._with_real_urls(line[2:]), most)
         self._check(shown)
 
     def _check(self, shown: list[str]) -> None:
@@ -191,21 +199,25 @@ class Player:
             self._compare("\n".join(shown))
             shown.clear()
 
-    def _command(self, command: str, most: int | None) -> None:
-        if setting := re.fullmatch(r"export (\w+)=(\S+)", command):
-            os.environ[setting[1]] = setting[2]
+    def _run_command(self, command: str, most: int | None) -> None:
+        if command.startswith("export "):
+            assignments = (word.partition("=") for word in self._words(command)[1:])
+            self.environ.update({name: value for name, _, value in assignments})
+            return
+        if command.endswith(" &"):
+            self._serve(command.removesuffix(" &"))
             return
         if change := re.fullmatch(r"(.*?) > (\S+)", command):
-            done = self._finished(change[1])
+            done = self._run_to_end(change[1])
             (self.folder / change[2]).write_text(done.stdout, encoding="utf-8")
         elif most is not None:
-            self._interrupted(command, most)
+            self._interrupt(command, most)
             return
         else:
-            done = self._finished(command)
-        self.said = done.stdout + done.stderr
+            done = self._run_to_end(command)
+        self.output = done.stdout + done.stderr
 
-    def _finished(self, command: str) -> subprocess.CompletedProcess[str]:
+    def _run_to_end(self, command: str) -> subprocess.CompletedProcess[str]:
         command, _, status = command.partition("  # exit status ")
         done = subprocess.run(
             self._words(command),
@@ -215,6 +227,7 @@ class Player:
             encoding="utf-8",
             check=False,
             cwd=self.folder,
+            env=self.environ,
             timeout=100,
         )
         if done.returncode != int(status or 0):
@@ -223,16 +236,17 @@ class Player:
             )
         return done
 
-    def _interrupted(self, command: str, most: int) -> None:
+    def _interrupt(self, command: str, most: int) -> None:
         with subprocess.Popen(
             self._words(command),
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
             cwd=self.folder,
+            env=self.environ,
         ) as process:
             assert process.stdout is not None
-            self.said = "".join(process.stdout.readline() for _ in range(most))
+            self.output = "".join(process.stdout.readline() for _ in range(most))
             # Ctrl-C; Windows has no such signal for one process.
             process.send_signal(
                 signal.SIGTERM if sys.platform == "win32" else signal.SIGINT
@@ -240,15 +254,15 @@ class Player:
             process.communicate()
 
     def _compare(self, shown: str) -> None:
-        said = "".join(f"{line.rstrip()}\n" for line in self.said.splitlines())
-        if not pattern(self._placed(shown)).search(said):
-            raise WrongPageError(f"shown:\n{shown}\ncame:\n{said}")
+        output = "".join(f"{line.rstrip()}\n" for line in self.output.splitlines())
+        if not pattern(self._with_real_urls(shown)).search(output):
+            raise WrongPageError(f"the page shows:\n{shown}\nthe output is:\n{output}")
 
 
 @contextlib.contextmanager
 def sandbox_process() -> Iterator[str]:
     """Run a sandbox in a process of its own, as a user would; yield its URL."""
-    command = [sys.executable, "-m", "linkedapi_async.sandbox", "--speed", "2000"]
+    command = [sys.executable, "-m", "linkedapi_async.sandbox", "--speed", "1000"]
     with subprocess.Popen(
         [*command, "--port", "0"], stdout=subprocess.PIPE, text=True
     ) as process:
@@ -267,20 +281,20 @@ def environment(url: str, account: str = "account") -> dict[str, str]:
         "LINKED_API_TOKEN": "token",
         "IDENTIFICATION_TOKEN": account,
         "LINKED_API_BASE_URL": url,
+        "LINKED_API_POLL_INTERVAL": "0.02",
         "ACCOUNT_API_TOKEN": "",
     }
 
 
 def main() -> None:
-    """Play the page that the command line names."""
+    """Run the page that the command line names."""
     page, folder = (str(Path(path).resolve()) for path in sys.argv[1:])
     os.chdir(folder)
-    # As for a user, what is in the folder can be imported.
+    # A user can import the files of the folder.
     os.environ.pop("PYTHONSAFEPATH", None)
     sys.path.insert(0, folder)
-    exec(HURRY, {})
     try:
-        Player(Path(folder)).play(Path(page).read_text(encoding="utf-8"))
+        PageRunner(Path(folder)).run(Path(page).read_text(encoding="utf-8"))
     except WrongPageError as wrong:
         sys.exit(f"{page}: {wrong}")
 

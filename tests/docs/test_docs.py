@@ -1,4 +1,4 @@
-"""The pages of the docs do what they say, and lead where they say."""
+"""The snippets of the docs run as they are shown; every link has a target."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 from run_docs_snippets import (
-    Player,
+    PageRunner,
     WrongPageError,
     blocks,
     environment,
@@ -35,7 +35,7 @@ PAGES = sorted(
     for path in DOCS.rglob("*.md")
     if "_build" not in path.parts
 )
-PLAYED = [
+RUN = [
     page
     for page in PAGES
     if any(
@@ -47,69 +47,69 @@ HOSTS = {
     *("github.com", "ipython.readthedocs.io", "jsonlines.org", "linkedapi.io"),
     "mermaid.js.org",
 }
-"""Where links may lead."""
-ASIDE = {"linkedapi_async.cli", "linkedapi_async.sandbox.__main__"}
-"""Modules whose names are no part of the reference."""
+"""The hosts that links may have."""
+NOT_IN_REFERENCE = {"linkedapi_async.cli", "linkedapi_async.sandbox.__main__"}
+"""Modules whose names the reference leaves out."""
 
 
 # What the pages show
 
 
-class Players:
-    """Plays pages at the same time, each in a process and a folder of its own."""
+class PageProcesses:
+    """Runs pages at the same time, each in a process and a folder of its own."""
 
     def __init__(self, url: str, folders: pytest.TempPathFactory) -> None:
         self._url = url
         self._folders = folders
-        self.playing: dict[str, subprocess.Popen[str]] = {}
+        self.running: dict[str, subprocess.Popen[str]] = {}
 
     def _environment(self, page: str) -> dict[str, str]:
         made = environment(self._url, account=re.sub(r"\W", "-", page))
-        # It tells of slow callbacks on standard error, where snippets say nothing.
+        # The development mode reports slow callbacks on standard error.
         made.pop("PYTHONDEVMODE", None)
         return made
 
-    def play(self, page: str) -> subprocess.Popen[str]:
-        """Return the process that plays a page."""
-        if page not in self.playing:
-            player = Path(__file__).parents[1] / "run_docs_snippets.py"
+    def process(self, page: str) -> subprocess.Popen[str]:
+        """Return the process that runs a page; start it if needed."""
+        if page not in self.running:
+            script = Path(__file__).parents[1] / "run_docs_snippets.py"
             folder = self._folders.mktemp("page")
-            self.playing[page] = subprocess.Popen(
-                [sys.executable, str(player), str(DOCS / page), str(folder)],
+            self.running[page] = subprocess.Popen(
+                [sys.executable, str(script), str(DOCS / page), str(folder)],
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
                 encoding="utf-8",
                 env=self._environment(page),
             )
-        return self.playing[page]
+        return self.running[page]
 
 
 @pytest.fixture(scope="module")
-def players(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Players]:
-    """All pages begin at once; those of a worker of pytest-xdist as it comes to them."""
+def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageProcesses]:
+    """All pages start at once; a worker of pytest-xdist starts those that it tests."""
     with sandbox_process() as url:
-        players = Players(url, tmp_path_factory)
+        processes = PageProcesses(url, tmp_path_factory)
         if "PYTEST_XDIST_WORKER" not in os.environ:
-            for page in PLAYED:
-                players.play(page)
-        yield players
-        for process in players.playing.values():
+            for page in RUN:
+                processes.process(page)
+        yield processes
+        for process in processes.running.values():
             process.kill()
             process.communicate()
 
 
-@pytest.mark.parametrize("page", PLAYED)
-def test_snippets(page: str, players: Players) -> None:
-    """The snippets of a page run from top to bottom, and print what it shows."""
-    process = players.play(page)
-    said, _ = process.communicate(timeout=120)
+@pytest.mark.parametrize("page", RUN)
+def test_snippets(page: str, processes: PageProcesses) -> None:
+    """The snippets of a page run from top to bottom and print what the page shows."""
+    process = processes.process(page)
+    output, _ = process.communicate(timeout=300)
 
-    assert 0 == process.returncode, said
+    assert 0 == process.returncode, output
 
 
 def test_mistake_is_the_one_of_the_readme() -> None:
-    """What mypy says of the tutorial's mistake is tested with the README."""
+    """The tutorial shows the README's mistake, whose errors the README's tests check."""
     readme = {
         block.mark: block.text
         for block in blocks((ROOT / "README.md").read_text(encoding="utf-8"))
@@ -123,7 +123,7 @@ def test_mistake_is_the_one_of_the_readme() -> None:
     assert readme["mypy"] == tutorial["shown: mypy"]
 
 
-# The player
+# The runner of pages
 
 
 @pytest.mark.parametrize(
@@ -131,39 +131,43 @@ def test_mistake_is_the_one_of_the_readme() -> None:
     [
         pytest.param("```python\n1 / 0\n```\n", "ZeroDivisionError", id="error"),
         pytest.param(
-            "```python\nprint(1)\n```\n\n```text\n2\n```\n", "came:\n1", id="output"
+            "```python\nprint(1)\n```\n\n```text\n2\n```\n",
+            "the output is:\n1",
+            id="output",
         ),
         pytest.param(
             "```python\nimport sys\nprint(1, file=sys.stderr)\n```\n",
-            "standard error",
+            "unexpected on standard error",
             id="stderr",
         ),
         pytest.param(
-            "<!-- raises -->\n```python\n1\n```\n", "no error came", id="no-error"
+            "<!-- raises -->\n```python\n1\n```\n", "raised no error", id="no-error"
         ),
         pytest.param(
             "```console\n$ python -c 'exit(3)'\n```\n", "exit status 3", id="status"
         ),
         pytest.param(
-            "```console\n$ python -c 'print(1)'\n2\n```\n", "came:\n1", id="command"
+            "```console\n$ python -c 'print(1)'\n2\n```\n",
+            "the output is:\n1",
+            id="command",
         ),
         pytest.param(
             "<!-- terminal -->\n```console\n$ python -c 1 --port 80\n```\n",
-            "no URL came",
+            "printed no URL",
             id="no-server",
         ),
     ],
 )
-def test_what_is_wrong_is_found(page: str, why: str, tmp_path: Path) -> None:
-    """A page that does not do what it says is told with the line."""
+def test_wrong_pages_are_found(page: str, why: str, tmp_path: Path) -> None:
+    """A page that does not do what it shows is an error that names the line."""
     with pytest.raises(WrongPageError, match=r"^line \d+: ") as caught:
-        Player(tmp_path).play(page)
+        PageRunner(tmp_path).run(page)
 
     assert why in str(caught.value)
 
 
-def test_what_is_right_passes(tmp_path: Path) -> None:
-    """Files, commands, statuses, errors and what changes from run to run."""
+def test_right_pages_pass(tmp_path: Path) -> None:
+    """Files, commands, statuses, errors and output that changes are all compared."""
     page = """
 <!-- file: hello.py -->
 ```python
@@ -171,6 +175,9 @@ for n in range(3): print("hello", n)
 ```
 
 ```console
+$ export GREETING=hello OTHER="two words"
+$ python -c 'import os; print(os.environ["GREETING"], os.environ["OTHER"])'
+hello two words
 $ python hello.py
 hello 0
 …
@@ -191,7 +198,7 @@ hello …
 ZeroDivisionError: …
 ```
 """
-    Player(tmp_path).play(page)
+    PageRunner(tmp_path, dict(os.environ)).run(page)
 
     assert (tmp_path / "hello.py").exists()
 
@@ -200,7 +207,7 @@ ZeroDivisionError: …
 
 
 class Page(HTMLParser):
-    """What a page leads to, and what can be led to in it."""
+    """The links of a page, and the ids that links can have as targets."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -210,7 +217,7 @@ class Page(HTMLParser):
         self.feed(path.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note the id and the links of a tag."""
+        """Collect the id and the links of a tag."""
         given = dict(attrs)
         if found := given.get("id"):
             self.ids.add(found)
@@ -221,7 +228,7 @@ class Page(HTMLParser):
 
 
 def broken(site: dict[Path, Page]) -> list[str]:
-    """Return the links of a site that lead nowhere, or where none may lead."""
+    """Return the links of a site without a target, or to a host that is not allowed."""
     wrong = []
     for path, page in site.items():
         for link in [*page.links, *page.parts]:
@@ -259,14 +266,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Page]:
     return {path: Page(path) for path in Path(folder).resolve().rglob("*.html")}
 
 
-def test_links_lead_somewhere(site: dict[Path, Page]) -> None:
-    """Every link has a page and a place; nothing is fetched from elsewhere."""
+def test_links_have_targets(site: dict[Path, Page]) -> None:
+    """Every link has a page and an id; nothing is fetched from other hosts."""
     assert len(PAGES) <= len(site)
     assert [] == broken(site)
 
 
 def test_broken_links_are_found(tmp_path: Path) -> None:
-    """A page that is not there, a place, a host, and a part of another host."""
+    """Missing pages, missing ids, other hosts, and parts from other hosts are found."""
     links = {
         "a": '<a id="x" href="#x"></a><a href="b.html#y"></a>',
         "b": (
@@ -292,15 +299,12 @@ def test_broken_links_are_found(tmp_path: Path) -> None:
 
 
 def public() -> dict[str, str]:
-    """Return all that is public, by its name in the module that exports it.
-
-    The value is what it is called where it is made.
-    """
+    """Return the public names by module, with the names where they are defined."""
     found: dict[str, str] = {}
     modules = [linkedapi_async]
     for info in pkgutil.walk_packages(linkedapi_async.__path__, "linkedapi_async."):
         hidden = any(part.startswith("_") for part in info.name.split(".")[1:])
-        if not hidden and not any(info.name.startswith(aside) for aside in ASIDE):
+        if not hidden and not info.name.startswith(tuple(NOT_IN_REFERENCE)):
             modules.append(importlib.import_module(info.name))
     for module in modules:
         for name in getattr(module, "__all__", ()):
@@ -311,7 +315,7 @@ def public() -> dict[str, str]:
 
 
 def test_everything_is_in_the_reference(site: dict[Path, Page]) -> None:
-    """What is public has a place in the reference, each action and error too."""
+    """Every public name, action and error has an entry in the reference."""
     names: dict[str, set[str]] = defaultdict(set)
     for page in site.values():
         for name in page.ids:

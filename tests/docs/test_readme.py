@@ -1,4 +1,4 @@
-"""The README and the examples do what they say."""
+"""The blocks of the README and the examples run as they are shown."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from run_docs_snippets import HURRY, blocks, environment, sandbox_process
+from run_docs_snippets import Block, PageRunner, blocks
 
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = [(block.mark, block.language, block.text) for block in blocks(README)]
+BLOCKS = list(blocks(README))
 
 
-def block(mark: str) -> str:
+def marked(mark: str) -> Block:
     """Return the block behind a comment with *mark*."""
-    (text,) = (text for name, _, text in BLOCKS if name == mark)
-    return str(text)
+    (found,) = (block for block in BLOCKS if block.mark == mark)
+    return found
 
 
 def run(
@@ -45,13 +45,26 @@ SNIPPETS = {
     "A campaign that survives a crash": r"(wrote to https://www\.linkedin\.com/in/.+\n){2}",
 }
 """What the runnable block of each section prints."""
+READ_BY_SESSION = (
+    *("LINKED_API_TOKEN", "ACCOUNT_API_TOKEN", "IDENTIFICATION_TOKEN"),
+    *("LINKED_API_BASE_URL", "LINKED_API_POLL_INTERVAL"),
+)
 
 
 @pytest.fixture(scope="module")
-def sandbox_url() -> Iterator[str]:
-    """A sandbox in a process of its own, as a user would run it."""
-    with sandbox_process() as url:
-        yield url
+def environ(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The environment of the README's own commands, with their sandbox running."""
+    clean = {k: v for k, v in os.environ.items() if k not in READ_BY_SESSION}
+    # The development mode reports slow callbacks on standard error.
+    clean.pop("PYTHONDEVMODE", None)
+    runner = PageRunner(
+        tmp_path_factory.mktemp("readme"), {**clean, "PYTHONIOENCODING": "utf-8"}
+    )
+    try:
+        runner.run_block(marked("environment"))
+        yield dict(runner.environ)
+    finally:
+        runner.stop()
 
 
 def section(title: str) -> str:
@@ -62,22 +75,22 @@ def section(title: str) -> str:
         for block in blocks(rest.partition("\n## ")[0])
         if block.language == "python" and not block.mark
     )
-    return str(code)
+    return code
 
 
 def test_every_runnable_block_has_an_expectation() -> None:
     """A new block of Python in the README is run by these tests, or this one fails."""
-    runnable = [
-        text for mark, language, text in BLOCKS if language == "python" and not mark
-    ]
+    runnable = [b.text for b in BLOCKS if b.language == "python" and not b.mark]
 
     assert [section(title) for title in SNIPPETS] == runnable
 
 
 @pytest.mark.parametrize("title", SNIPPETS)
-def test_each_block_runs_alone(title: str, sandbox_url: str, tmp_path: Path) -> None:
+def test_each_block_runs_alone(
+    title: str, environ: dict[str, str], tmp_path: Path
+) -> None:
     """A block runs on its own in an empty folder and prints what is expected."""
-    done = run(HURRY + section(title), tmp_path, environment(sandbox_url))
+    done = run(section(title), tmp_path, environ)
 
     assert "" == done.stderr
     assert re.search(f"^{SNIPPETS[title]}", done.stdout), done.stdout
@@ -97,7 +110,7 @@ def test_links_lead_to_files() -> None:
 
 def test_the_test_passes(tmp_path: Path) -> None:
     """The test that the README shows runs with the plugin alone."""
-    (tmp_path / "test_campaign.py").write_text(block("tests"), encoding="utf-8")
+    (tmp_path / "test_campaign.py").write_text(marked("tests").text, encoding="utf-8")
     options = ["-q", "-p", "no:asyncio", "-p", "no:cacheprovider"]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, "test_campaign.py"],
@@ -112,16 +125,16 @@ def test_the_test_passes(tmp_path: Path) -> None:
 
 
 def test_mistake_is_caught_at_run_time(tmp_path: Path) -> None:
-    """Python says what the README says that it says."""
-    done = run(block("mistake"), tmp_path)
+    """The README shows the error of Python as it is."""
+    done = run(marked("mistake").text, tmp_path)
 
-    assert f"linkedapi_async.errors.{block('python')}" in done.stderr
+    assert f"linkedapi_async.errors.{marked('python').text}" in done.stderr
 
 
 def test_mistake_is_caught_by_mypy(tmp_path: Path) -> None:
-    """So does mypy."""
+    """The README shows the error of mypy as it is."""
     path = tmp_path / "mistake.py"
-    path.write_text(block("mistake"), encoding="utf-8")
+    path.write_text(marked("mistake").text, encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-m", "mypy", "--strict", "--no-pretty", str(path)],
         capture_output=True,
@@ -130,7 +143,7 @@ def test_mistake_is_caught_by_mypy(tmp_path: Path) -> None:
         cwd=tmp_path,
     )
 
-    assert block("mypy").strip() in done.stdout
+    assert marked("mypy").text.strip() in done.stdout
 
 
 def test_both_commands_are_at_the_top() -> None:
@@ -142,7 +155,7 @@ def test_both_commands_are_at_the_top() -> None:
 
 
 def test_ci_runs_the_command_of_the_readme() -> None:
-    """What the README says is what is tested."""
+    """CI runs the command that the README shows."""
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 
     assert "python -m pip install nox && python -m nox -s tests" in script
