@@ -1,4 +1,4 @@
-"""How Sphinx builds these pages; nothing is fetched."""
+"""Settings of Sphinx; the build needs no network."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
-    "generated",  # what is generated from the classes
-    "crossrefs",  # what a name in a docstring leads to
+    "generated",  # tables and lists made from the classes
+    "crossrefs",  # links for the names in docstrings
 ]
 exclude_patterns = ["_build", "pictures/*.py"]
 
@@ -45,7 +45,7 @@ napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 napoleon_use_rtype = False
 add_module_names = False
-toc_object_entries = False
+toc_object_entries_show_parents = "hide"
 maximum_signature_line_length = 72
 
 html_theme = "furo"

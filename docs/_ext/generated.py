@@ -1,7 +1,7 @@
-"""What the pages take from the classes: tables, lists, help texts.
+"""Make tables, lists and help texts of the pages from the classes.
 
 A line ``<!-- build: name -->`` in a page becomes the Markdown that the function of that
-name returns, on each build; so no table is ever behind the code.
+name returns. That happens on each build, so no table is out of date.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import functools
 import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args, get_type_hints
 
 import click
 
@@ -43,12 +43,12 @@ def table(head: Cells, rows: Iterable[Cells]) -> str:
 
 
 def directive(text: str) -> str:
-    """Return a piece of reStructuredText for Markdown."""
+    """Return reStructuredText embedded in Markdown."""
     return f"```{{eval-rst}}\n{text}\n```\n"
 
 
 def documented(kind: str, names: Iterable[str], *options: str) -> str:
-    """Return the directives that document things, one after another."""
+    """Return directives that document *names*, one after another."""
     lines = [f"   :{option}:" for option in options]
     return directive(
         "\n\n".join("\n".join([f".. {kind}:: {name}", *lines]) for name in names)
@@ -59,7 +59,7 @@ def documented(kind: str, names: Iterable[str], *options: str) -> str:
 
 
 def builder(cls: Any) -> str:
-    """Return how Python calls an action: ``st.open_company_page``."""
+    """Return the Python name of an action: ``st.open_company_page``."""
     return f"{cls.__module__.rpartition('.')[2]}.{cls.__name__}"
 
 
@@ -80,7 +80,7 @@ def code(words: Iterable[str]) -> str:
 
 
 def scope(cls: Any) -> str:
-    """Return what a scope is, in words."""
+    """Return the name of a scope in words."""
     if cls is Nowhere:
         return "–"
     text = inspect.getdoc(cls) or ""
@@ -88,12 +88,12 @@ def scope(cls: Any) -> str:
 
 
 def yielded(facts: Mapping[str, Any]) -> str:
-    """Return what an action yields."""
+    """Return the type that an action yields."""
     return f"`{facts['yields']}`" if facts["yields"] else "–"
 
 
 def ordered() -> list[Any]:
-    """Return all actions: those of LinkedIn itself, then those of Sales Navigator."""
+    """Return all actions: the standard ones, then those of Sales Navigator."""
     return sorted(ACTIONS.values(), key=lambda cls: cls.__module__, reverse=True)
 
 
@@ -102,7 +102,7 @@ def actions() -> str:
     rows = []
     for cls in ordered():
         facts = reference(cls)
-        places = ["the root"] if facts["atRoot"] else []
+        places = ["(root)"] if facts["atRoot"] else []
         places += [link(ACTIONS[parent]) for parent in facts["under"]]
         rows.append(
             [
@@ -116,7 +116,7 @@ def actions() -> str:
                 f"`{facts['limit']}`" if facts["limit"] else "–",
             ]
         )
-    head = ("action", "effect", "may stand at or under", "opens", "yields")
+    head = ("action", "effect", "nested under", "opens", "yields")
     return table([*head, "parameters", "generation", "counts against"], rows)
 
 
@@ -128,12 +128,12 @@ def bounded(parameter: Mapping[str, Any]) -> str:
 
 
 def count_of_actions() -> str:
-    """How many there are."""
+    """The number of actions."""
     return f"There are {len(ACTIONS)} actions."
 
 
 def generations(names: Iterable[str]) -> str:
-    """Return which generations of the API know something."""
+    """Return the generations of the API in words."""
     known = list(names)
     return "both" if len(known) > 1 else f"`{known[0]}`"
 
@@ -150,31 +150,31 @@ def per_generation(parameter: Mapping[str, Any], fact: str) -> str:
 
 
 def parameters(facts: Iterable[Mapping[str, Any]]) -> str:
-    """Return the table of parameters, with their limits."""
+    """Return a table of parameters with their limits."""
     rows = []
     for one in facts:
-        needed = "yes" if one.get("required") else NONE
+        required = "yes" if one.get("required") else NONE
         rows.append(
             {
                 "in JSON": f"`{one['name']}`",
                 "type": one["type"],
-                "needed": "at the root" if one.get("target") else needed,
+                "required": "at the root" if one.get("target") else required,
                 "default": per_generation(one, "default"),
-                "least": per_generation(one, "minimum"),
-                "most": per_generation(one, "maximum"),
+                "minimum": per_generation(one, "minimum"),
+                "maximum": per_generation(one, "maximum"),
                 "generation": generations(one["generations"]),
             }
         )
-    # What is said of none of them needs no column.
-    dull = {NONE, "both"}
-    head = [name for name in rows[0] if not {row[name] for row in rows} <= dull]
+    # A column without information is left out.
+    empty = {NONE, "both"}
+    head = [name for name in rows[0] if not {row[name] for row in rows} <= empty]
     return table(head, [[row[name] for name in head] for row in rows])
 
 
 def described(cls: Any) -> Iterator[str]:
     """Yield the section of an action."""
     facts = reference(cls)
-    places = ["at the root"] if facts["atRoot"] else []
+    places = ["the root"] if facts["atRoot"] else []
     places += [link(ACTIONS[name]) for name in facts["under"]]
     inside = [link(ACTIONS[name]) for name in facts["children"]]
     limit = f", counts against `{facts['limit']}`" if facts["limit"] else ""
@@ -183,85 +183,111 @@ def described(cls: Any) -> Iterator[str]:
     yield documented("autoclass", [f"linkedapi_async.{builder(cls)}"])
     yield f"- **In JSON**: `{facts['actionType']}`"
     yield f"- **Effect**: {writes}{limit}"
-    yield f"- **May stand**: {', '.join(places)}"
+    yield f"- **May be nested under**: {', '.join(places)}"
     yield f"- **Opens**: {scope(cls.opens)}"
-    yield f"- **May stand under it**: {', '.join(inside) or 'nothing'}"
+    yield f"- **Children**: {', '.join(inside) or 'none'}"
     yield f"- **Yields**: {yielded(facts)}"
     yield f"- **Generation**: {generations(facts['generations'])}\n"
     if facts["parameters"]:
         yield parameters(facts["parameters"]) + "\n"
 
 
-def of_room(room: Any) -> str:
-    """Return the sections of all actions of a room."""
-    mine = [cls for cls in ACTIONS.values() if cls.__module__ == room.__name__]
-    return "\n".join(line for cls in mine for line in described(cls))
+def action_sections(module: Any) -> str:
+    """Return the sections of all actions of a *module*."""
+    own = [cls for cls in ACTIONS.values() if cls.__module__ == module.__name__]
+    return "\n".join(line for cls in own for line in described(cls))
 
 
 def st_actions() -> str:
-    """The actions of LinkedIn itself."""
-    return of_room(st)
+    """The standard actions."""
+    return action_sections(st)
 
 
 def nv_actions() -> str:
     """The actions of Sales Navigator."""
-    return of_room(nv)
+    return action_sections(nv)
 
 
 def scopes() -> str:
-    """What the scopes are, and what opens them."""
+    """The scopes, and the actions that open them."""
     rows = []
     for cls in sorted({c.opens for c in ACTIONS.values()}, key=lambda c: c.__name__):
         if cls not in (Nowhere, Anywhere, Root):
             openers = [link(c) for c in ACTIONS.values() if c.opens is cls]
-            standing = [link(c) for c in ACTIONS.values() if cls in c.where]
-            rows.append([scope(cls), ", ".join(openers), ", ".join(standing)])
-    return table(["scope", "opened by", "may stand there"], rows)
+            nested = [link(c) for c in ACTIONS.values() if cls in c.where]
+            rows.append([scope(cls), ", ".join(openers), ", ".join(nested)])
+    return table(["scope", "opened by", "may be nested there"], rows)
 
 
 # Results, parameters, errors
 
 
-def classes(room: Any, base: type) -> list[str]:
-    """Return the full names of the public classes that a room declares."""
+def classes(module: Any, base: type) -> list[str]:
+    """Return the full names of the public classes that a *module* defines."""
     return [
-        f"{room.__name__}.{name}"
-        for name, value in vars(room).items()
+        f"{module.__name__}.{name}"
+        for name, value in vars(module).items()
         if inspect.isclass(value)
         and issubclass(value, base)
-        and value.__module__ == room.__name__
+        and value.__module__ == module.__name__
         and not name.startswith("_")
     ]
 
 
+@functools.cache
+def yielded_classes() -> frozenset[type]:
+    """Return the classes of results that actions yield, with those inside of them."""
+    found: set[type] = set()
+
+    def visit(value: Any) -> None:
+        if not inspect.isclass(value):
+            for part in get_args(value):
+                visit(part)
+        elif issubclass(value, Result) and value not in found:
+            found.update(value.__mro__)
+            for annotation in get_type_hints(value).values():
+                visit(annotation)
+
+    for cls in ACTIONS.values():
+        visit(cls.result)
+    return frozenset(found)
+
+
+def result_names(*, yielded: bool) -> list[str]:
+    """Return the classes of `results` that actions yield, or the others."""
+    return [
+        name
+        for name in classes(results, Result)
+        if (getattr(results, name.rpartition(".")[2]) in yielded_classes()) is yielded
+    ]
+
+
 def result_classes() -> str:
-    """All classes of results."""
-    return documented("autoclass", classes(results, Result), "members", "undoc-members")
+    """The classes of the results of actions."""
+    names = result_names(yielded=True)
+    return documented("autoclass", names, "members", "undoc-members")
+
+
+def endpoint_classes() -> str:
+    """The classes of the answers of endpoints."""
+    names = result_names(yielded=False)
+    return documented("autoclass", names, "members", "undoc-members")
 
 
 def admin_classes() -> str:
-    """What the Admin API answers."""
-    return _answers(admin)
+    """The classes of the answers of the Admin API."""
+    names = [
+        f"{admin.__name__}.{name}"
+        for name, value in vars(admin).items()
+        if inspect.isclass(value) and issubclass(value, Result) and value is not Result
+    ]
+    return documented("autoclass", names, "members", "undoc-members")
 
 
 def event_classes() -> str:
     """All events of a session."""
-    names = classes(events, events.SessionEvent)
+    names = [f"{events.__name__}.{name}" for name in events.__all__]
     return documented("autoclass", names, "members", "inherited-members")
-
-
-def endpoint_classes() -> str:
-    """What the direct endpoints answer."""
-    return _answers(results)
-
-
-def _answers(room: Any) -> str:
-    names = [
-        f"{room.__name__}.{name}"
-        for name, value in vars(room).items()
-        if inspect.isclass(value) and issubclass(value, Result) and value is not Result
-    ]
-    return documented("autoclass", names, "members", "undoc-members")
 
 
 def fixtures() -> str:
@@ -306,15 +332,15 @@ def _fields_of(name: str) -> list[Mapping[str, Any]]:
     return _nested().get(name.rpartition(".")[2], [])
 
 
-def words() -> str:
-    """The words that parameters take."""
+def enums() -> str:
+    """The known values of enum parameters."""
     rows = []
     for name in params.__all__:
         value = getattr(params, name)
-        known = [w for w in _literals(value) if isinstance(w, str)]
+        known = [word for word in _literals(value) if isinstance(word, str)]
         if known:
             rows.append([f"`{name}`", code(known)])
-    return table(["alias", "known words"], rows)
+    return table(["alias", "known values"], rows)
 
 
 def _literals(value: Any) -> Iterator[Any]:
@@ -350,14 +376,14 @@ def composed_operations() -> str:
     return "\n".join(
         [
             documented("autofunction", functions),
-            "## What they yield\n",
+            "## Results\n",
             documented("autoclass", made, "members", "undoc-members"),
         ]
     )
 
 
-def moving() -> str:
-    """Operation by operation: the official SDK's call, and the one here."""
+def migration() -> str:
+    """Operation by operation: the call of the official SDK, and the one here."""
     rows = []
     for name in operation_names():
         here = getattr(operations, name)
@@ -393,27 +419,27 @@ def _returns(call: Any) -> str:
 
 
 FAILURES: Final = {
-    "unsent": "no connection was made: nobody has seen the request",
-    "lost": "it was sent, and the connection broke or time ran out",
-    "throttled": "429: the server says that it did not take it",
-    "garbled": "the answer is not the API's: 5xx, HTML, a cut body, a redirect",
-    "definite": "an error in the API's own words",
+    "unsent": "no connection was made, so the request was not sent",
+    "lost": "it was sent, and the connection broke or the time ran out",
+    "throttled": "429: the server says that it did not accept it",
+    "garbled": "an invalid response: 5xx, HTML, a truncated body, a redirect",
+    "definite": "an error of the API",
 }
 VERDICTS: Final = {
     "raise": "its error is raised",
-    "retry": "sent again",
-    "retry_once": "sent again, once",
-    "unknown": "never sent again: `StartUnknownError`",
+    "retry": "retried",
+    "retry_once": "retried once",
+    "unknown": "not retried: `StartUnknownError`",
 }
 
 
 def failure_rules() -> str:
-    """What becomes of a request that failed."""
+    """What the session does after a failed request."""
     rows = [
         [FAILURES[failure], *(VERDICTS[rules[kind]] for kind in rules)]
         for failure, rules in FAILURE_RULES.items()
     ]
-    head = ("what happened", "a question", "a start that only reads")
+    head = ("what happened", "a read, such as a poll", "a start that only reads")
     return table([*head, "a start that writes"], rows)
 
 
@@ -458,24 +484,24 @@ BUILT: Final[dict[str, Callable[[], str]]] = {
         composed_operations,
         count_of_actions,
         endpoint_classes,
+        enums,
         error_classes,
         event_classes,
         exit_statuses,
         failure_rules,
         fixtures,
-        moving,
+        migration,
         nv_actions,
         parameter_classes,
         result_classes,
         scopes,
         st_actions,
-        words,
     )
 }
 
 
 def filled(text: str) -> str:
-    """Return a page with all that is generated in its place."""
+    """Return a page with its generated parts filled in."""
     return MARK.sub(lambda mark: BUILT[mark[1]](), text)
 
 
@@ -485,6 +511,6 @@ def read(app: Sphinx, name: str, source: list[str]) -> None:  # noqa: ARG001
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Let Sphinx know."""
+    """Register the handler with Sphinx."""
     app.connect("source-read", read)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

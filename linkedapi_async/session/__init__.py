@@ -3,7 +3,16 @@
 from linkedapi_async.session._account import Account
 from linkedapi_async.session._as_completed import AsCompleted
 from linkedapi_async.session._handle import WorkflowHandle
+from linkedapi_async.session._inbox import ItemStream
 from linkedapi_async.session._session import Recovered, Session, Stats
 
 
-__all__ = ["Account", "AsCompleted", "Recovered", "Session", "Stats", "WorkflowHandle"]
+__all__ = [
+    "Account",
+    "AsCompleted",
+    "ItemStream",
+    "Recovered",
+    "Session",
+    "Stats",
+    "WorkflowHandle",
+]
