@@ -145,7 +145,7 @@ class Polling:
     deadline: float = field(
         default=86400, validator=_Range(0, above=True, infinite=True)
     )
-    """Time in seconds after which a wait without `timeout=` gives up.
+    """Time in seconds after which a wait without ``timeout=`` gives up.
 
     The default is 24 hours; `math.inf` waits for ever.
     """
