@@ -37,7 +37,7 @@ All of them pickle and copy.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 
 if TYPE_CHECKING:
@@ -196,7 +196,10 @@ class RequestError(LinkedApiError):
     Attributes:
         type: The API's error type, where it gave one.
         http_status: The HTTP status, where there was an answer.
+        sent: Whether the request may have reached the server.
     """
+
+    sent: bool = True
 
     def __init__(
         self,
@@ -238,8 +241,11 @@ class RateLimitedError(RequestError):
     """Too many requests.
 
     Attributes:
-        retry_after: How long the API asks to wait, in seconds, if it says so.
+        retry_after: The API's ``Retry-After`` in seconds, if it sent one.
     """
+
+    MAX_PAUSE: ClassVar[float] = 3600.0
+    """The longest pause that a ``Retry-After`` causes, in seconds."""
 
     def __init__(
         self,
@@ -255,6 +261,13 @@ class RateLimitedError(RequestError):
         )
         self.retry_after = retry_after
 
+    @property
+    def pause(self) -> float | None:
+        """How long this library waits because of `retry_after`, in seconds."""
+        if self.retry_after is None:
+            return None
+        return min(self.retry_after, self.MAX_PAUSE)
+
 
 class ProtocolError(RequestError):
     """The answer is not one that the API gives."""
@@ -263,12 +276,13 @@ class ProtocolError(RequestError):
 class ConnectionFailedError(RequestError, ConnectionError):
     """No answer: no connection, a broken one, or time ran out.
 
-    Attributes:
-        sent: Whether the request may have reached the server.
+    ``http_status`` is the status of a proxy that refused to connect.
     """
 
-    def __init__(self, message: str, *, sent: bool) -> None:
-        super().__init__(message)
+    def __init__(
+        self, message: str, *, sent: bool, http_status: int | None = None
+    ) -> None:
+        super().__init__(message, http_status=http_status)
         self.sent = sent
 
 

@@ -419,11 +419,12 @@ def _returns(call: Any) -> str:
 
 
 FAILURES: Final = {
-    "unsent": "no connection was made, so the request was not sent",
+    "unsent": "it was not sent: no connection, or a proxy that is down",
+    "proxy_refused": "it was not sent: the proxy refused it with 401, 403, 405 or 407",
     "lost": "it was sent, and the connection broke or the time ran out",
     "throttled": "429: the server says that it did not accept it",
-    "garbled": "an invalid response: 5xx, HTML, a truncated body, a redirect",
-    "definite": "an error of the API",
+    "invalid_response": "an invalid response: 5xx, HTML, a truncated body, a redirect",
+    "api_error": "an error of the API",
 }
 VERDICTS: Final = {
     "raise": "its error is raised",

@@ -1,4 +1,4 @@
-"""One call from request to value: sent again where that is safe, and nowhere else."""
+"""One call from request to value, retried where that is safe."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from linkedapi_async._http.failure_rules import (
     retry_decision,
 )
 from linkedapi_async._http.requests import Headers, Request
-from linkedapi_async._http.responses import Response, read_result
+from linkedapi_async._http.responses import Response, read_result, unreadable
 from linkedapi_async.errors import LinkedApiError, RateLimitedError, RequestError
 from linkedapi_async.policies import Retries, RetryBudget
 
@@ -25,51 +25,46 @@ T = TypeVar("T")
 
 
 class Transport(Protocol):
-    """Carries one request to the host, once."""
+    """Sends requests to the host."""
 
     async def send(
-        self, request: Request, headers: Headers, *, fresh: bool = False
+        self, request: Request, headers: Headers, *, write: bool = False
     ) -> Response:
         """Send *request* once and return the answer, whatever its status."""
         ...
 
 
 class RateLimiter(Protocol):
-    """Knows when the host takes one more request."""
+    """Decides when the host may get one more request."""
 
     async def admit(self) -> None:
         """Wait until the host may get one more request."""
         ...
 
     def pause(self, seconds: float | None) -> None:
-        """Leave the host alone for *seconds*, if any are given."""
+        """Send nothing for *seconds*; None changes nothing."""
         ...
 
 
-class RetryCounter(Protocol):
-    """Where retries are counted."""
-
-    retries: int
-
-
 def _ignore_error(error: RequestError) -> None:
-    """Do nothing about *error*."""
+    """Ignore *error*."""
 
 
 def _ignore_retry(error: RequestError, attempt: int, wait: float) -> None:
-    """Tell nobody that a request is sent again."""
+    """Ignore a retry."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True, eq=False)
 class RetryingCaller:
-    """Sends requests to one host, and again what failed, by the rules for failures."""
+    """Sends requests to one host and retries them by the failure rules."""
 
-    http: Transport
-    gate: RateLimiter
+    transport: Transport
+    limiter: RateLimiter
     retries: Retries
     budget: RetryBudget
     rng: random.Random
-    counts: RetryCounter
+    retried: int = attrs.field(default=0, init=False)
+    """How many retries it has sent."""
 
     async def call(
         self,
@@ -82,58 +77,68 @@ class RetryingCaller:
         unwrap: Callable[..., Any] = read_result,
         admitted: bool = False,
         lost: list[RequestError] | None = None,
-        note: Callable[[RequestError], None] = _ignore_error,
-        retried: Callable[[RequestError, int, float], None] = _ignore_retry,
+        on_error: Callable[[RequestError], None] = _ignore_error,
+        on_retry: Callable[[RequestError, int, float], None] = _ignore_retry,
     ) -> T:
-        """Send *request*, again where the failure rules say so, and read the answer.
+        """Send *request*, retry it where the failure rules say so, and read the answer.
 
         Args:
-            request: What to send.
+            request: The request.
             headers: The headers, tokens included.
-            kind: What the failure rules go by.
-            read: Makes the value of the answer's result.
-            unknown: Makes the error for a failure after which nobody knows whether
-                the work was done; it may be that failure itself.
+            kind: What the failure rules decide by.
+            read: Makes the value from the answer's result.
+            unknown: Makes the error for a failure after which it is unknown whether the
+                server did the work; it may return that failure itself.
             unwrap: Takes the result out of the answer.
-            admitted: Whether the host's pause and rate were heeded already.
-            lost: Gets the failures after which the work may have been done.
-            note: Is told of each failure.
-            retried: Is told of each failure after which the request is sent again, with
-                the number of the next attempt and the seconds until then.
+            admitted: Whether the limiter has admitted the first attempt already.
+            lost: Collects the failures after which the work may have been done.
+            on_error: Called with each failure.
+            on_retry: Called before each retry with the failure, the number of the next
+                attempt and the seconds until then.
+
+        Raises:
+            RequestError: The request failed for good.
+            LinkedApiError: The error that *unknown* made.
         """
         self.budget.earn()
-        attempt, maybe_taken = 0, False
+        attempt, maybe_accepted = 0, False
         while True:
             attempt += 1
+            if not admitted:
+                await self.limiter.admit()
+            admitted = False
             try:
-                if not admitted:
-                    await self.gate.admit()
-                admitted = False
-                reply = await self.http.send(
-                    request, headers, fresh=kind == "start_write"
+                response = await self.transport.send(
+                    request, headers, write=kind == "start_write"
                 )
-                return read(unwrap(reply, now=time.time()))
+                return read(unwrap(response, now=time.time()))
             except RequestError as error:
                 failed = error
-            note(failed)
-            if lost is not None and classify_failure(failed) in {"lost", "garbled"}:
+            except Exception as error:  # noqa: BLE001  # it was sent: never a bare error
+                failed = unreadable(error)
+            on_error(failed)
+            if lost is not None and classify_failure(failed) in {
+                "lost",
+                "invalid_response",
+            }:
                 lost.append(failed)
-            what = retry_decision(failed, kind)
-            if what == "retry_once":
-                what, maybe_taken = ("unknown" if maybe_taken else "retry"), True
+            decision = retry_decision(failed, kind)
+            if decision == "retry_once":
+                decision = "unknown" if maybe_accepted else "retry"
+                maybe_accepted = True
             if (
-                what == "retry"
+                decision == "retry"
                 and attempt < self.retries.attempts
                 and self.budget.spend()
             ):
-                self.counts.retries += 1
+                self.retried += 1
                 wait = self.retries.wait(attempt + 1, self.rng)
                 if isinstance(failed, RateLimitedError):
-                    self.gate.pause(failed.retry_after)
-                retried(failed, attempt + 1, wait)
+                    self.limiter.pause(failed.pause)
+                on_retry(failed, attempt + 1, wait)
                 await asyncio.sleep(wait)
                 continue
-            if what == "unknown" or (maybe_taken and what == "retry"):
-                ending = unknown(failed)
-                raise ending from (None if ending is failed else failed)
+            if decision == "unknown" or (maybe_accepted and decision == "retry"):
+                final = unknown(failed)
+                raise final from (None if final is failed else failed)
             raise failed

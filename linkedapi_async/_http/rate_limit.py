@@ -1,4 +1,4 @@
-"""At most so many requests in any span of time, first come, first served."""
+"""A sliding window: at most so many requests in any span, first come, first served."""
 
 from __future__ import annotations
 
@@ -12,59 +12,59 @@ from linkedapi_async._http.responses import Response
 
 
 class SlidingWindow:
-    """Carries requests as fast as the host allows.
+    """Sends requests as fast as the host allows.
 
-    A request takes a place before it is sent, and the place is free again a span after
-    its answer: nobody knows when on its way the server counted it.
+    A request takes a slot before it is sent, and the slot is free again one span after
+    its answer, because the server may count it at any moment in between.
 
     Args:
-        sender: What carries a request.
-        places: How many requests go in any span at most.
+        transport: Sends the requests.
+        slots: How many requests are sent at most in any span.
         span: The length of the span, in seconds.
     """
 
-    def __init__(self, sender: Transport, places: int, span: float) -> None:
-        self._sender = sender
+    def __init__(self, transport: Transport, slots: int, span: float) -> None:
+        self._transport = transport
         self._span = span
-        self._places = asyncio.Semaphore(places)
+        self._slots = asyncio.Semaphore(slots)
         self._turn = asyncio.Lock()
         self._closed = asyncio.Event()
         self._until = -math.inf
         self._loop = asyncio.get_running_loop()
 
     async def admit(self) -> None:
-        """Take a place, and wait until the end of a pause; `send` gives it back.
+        """Wait for the end of a pause and take a slot; `send` frees it.
 
         Raises:
             RuntimeError: It was closed meanwhile.
         """
-        # Who waits for the end of a pause keeps those behind it in order.
+        # One caller waits for the end of a pause, so that those behind it keep order.
         async with self._turn:
-            await self._places.acquire()
+            await self._slots.acquire()
             try:
                 while (wait := self._until - self._loop.time()) > 0:
-                    await self.nap(wait)
+                    await self.sleep(wait)
                 self._check_open()
             except BaseException:
-                self._places.release()
+                self._slots.release()
                 raise
 
     async def send(
-        self, request: Request, headers: Headers, *, fresh: bool = False
+        self, request: Request, headers: Headers, *, write: bool = False
     ) -> Response:
         """Send *request* once and return the answer, whatever its status."""
         try:
-            return await self._sender.send(request, headers, fresh=fresh)
+            return await self._transport.send(request, headers, write=write)
         finally:
-            self._loop.call_later(self._span, self._places.release)
+            self._loop.call_later(self._span, self._slots.release)
 
     def pause(self, seconds: float | None) -> None:
-        """Let nothing go for *seconds*, nor before the end of an earlier pause."""
+        """Send nothing for *seconds*; an earlier, longer pause stays."""
         if seconds is not None:
             self._until = max(self._until, self._loop.time() + seconds)
 
-    async def nap(self, seconds: float) -> None:
-        """Let *seconds* pass.
+    async def sleep(self, seconds: float) -> None:
+        """Wait for *seconds*.
 
         Raises:
             RuntimeError: It was closed meanwhile.
@@ -74,10 +74,10 @@ class SlidingWindow:
         self._check_open()
 
     def close(self) -> None:
-        """Send off all who wait, with an error."""
+        """End all waits with an error."""
         self._closed.set()
-        # One place is enough: each who takes it finds out, and gives it on.
-        self._places.release()
+        # One slot is enough: each waiter that gets it fails and releases it again.
+        self._slots.release()
 
     def _check_open(self) -> None:
         if self._closed.is_set():

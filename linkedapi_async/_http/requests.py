@@ -1,4 +1,4 @@
-"""The request for each call; no socket in sight.
+"""The requests of the API, without any input or output.
 
 https://linkedapi.io/docs/executing-workflows
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import ipaddress
 import re
-from collections.abc import Awaitable
+from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
@@ -17,6 +17,7 @@ from multidict import CIMultiDict
 
 from linkedapi_async._types import Generation
 from linkedapi_async._utils.json import encode_json
+from linkedapi_async._utils.secret import Secret
 from linkedapi_async._version import __version__
 
 
@@ -36,36 +37,52 @@ _ID = re.compile(r"[A-Za-z0-9_-]{1,200}")
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 
 
+SHORTEST_REDACTED = 8
+"""The length from which a token is removed from answers; shorter ones are words."""
+
+REDACTED = b"[redacted]"
+
+
 @attrs.define
 class Request:
     """One HTTP request, without the tokens."""
 
     method: Method
     url: str
-    body: bytes | None = None
-    after: Awaitable[None] | None = attrs.field(default=None, eq=False)
-    """What must have happened before it is sent; it may be built before."""
+    body: bytes | None = attrs.field(default=None, repr=False)
 
 
-def validate_token(name: str, token: object) -> str:
-    """Return *token* if it can be sent in a header; errors do not show it."""
-    if not isinstance(token, str):
-        message = f"{name}: a string is due, got {type(token).__name__}"
+def validate_token(name: str, token: Secret[Any]) -> Secret[str]:
+    """Return *token* if a header can carry it; errors do not show it.
+
+    Raises:
+        TypeError: It is not a string.
+        ValueError: It is empty, or has white space or anything outside printable ASCII.
+    """
+    if not isinstance(token.reveal(), str):
+        message = f"{name} must be a string, got {type(token.reveal()).__name__}"
         raise TypeError(message)
-    if not _TOKEN.fullmatch(token):
+    if not token.reveal():
+        message = f"{name} is empty; pass the token from the platform"
+        raise ValueError(message)
+    if not _TOKEN.fullmatch(token.reveal()):
         message = (
-            f"{name}: a token is one word of printable ASCII without white space; this "
-            f"one is {'empty' if not token else 'not'}"
+            f"{name} must be printable ASCII without white space; look for a line "
+            "break or a quote copied with it"
         )
         raise ValueError(message)
     return token
 
 
 def validate_workflow_id(workflow_id: object) -> str:
-    """Return *workflow_id* if it is one path segment."""
+    """Return *workflow_id* if it is one path segment.
+
+    Raises:
+        ValueError: It is not.
+    """
     if not isinstance(workflow_id, str) or not _ID.fullmatch(workflow_id):
         message = (
-            "a workflow id is 1 to 200 letters, digits, - or _, got "
+            "a workflow id must be 1 to 200 letters, digits, - or _, got "
             f"{str(workflow_id)[:60]!r}"
         )
         raise ValueError(message)
@@ -73,19 +90,23 @@ def validate_workflow_id(workflow_id: object) -> str:
 
 
 def validate_base_url(base_url: str, *, allow_insecure_http: bool) -> str:
-    """Return *base_url* without a trailing slash, if tokens may be sent there."""
+    """Return *base_url* without a trailing slash, if tokens may be sent there.
+
+    Raises:
+        ValueError: It is not such an address.
+    """
     parts = urlsplit(base_url)
     host = parts.hostname
-    if parts.scheme not in {"http", "https"} or not host or parts.port == 0:
-        message = f"base_url: https://host is due, got {base_url!r}"
+    if "@" in parts.netloc or re.search(r"[?#\s]", base_url):
+        message = "base_url must have only a scheme, host, port and path"
         raise ValueError(message)
-    if re.search(r"[?#\s]", base_url) or "@" in parts.netloc:
-        message = "base_url: only scheme, host, port and path are allowed"
+    if parts.scheme not in {"http", "https"} or not host or parts.port == 0:
+        message = f"base_url must be like https://host, got {base_url!r}"
         raise ValueError(message)
     insecure = parts.scheme == "http" and not _is_loopback(host)
     if insecure and not allow_insecure_http:
         message = (
-            f"base_url: {base_url!r} would send the tokens unencrypted; use https, or "
+            f"base_url {base_url!r} would send the tokens unencrypted; use https, or "
             "pass allow_insecure_http=True"
         )
         raise ValueError(message)
@@ -99,20 +120,33 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-class Headers(CIMultiDict[str]):
-    """Headers with tokens in them, which debuggers and trackers do not get to see."""
+@attrs.frozen
+class Headers:
+    """The headers of a request; the tokens among them are opaque."""
 
-    def __repr__(self) -> str:
-        return f"<Headers {', '.join(self)}>"
+    tokens: Mapping[str, Secret[str]] = attrs.field(factory=dict)
+
+    def reveal(self) -> CIMultiDict[str]:
+        """Return all headers with their values; do not bind them to a name."""
+        shown = {name: token.reveal() for name, token in self.tokens.items()}
+        return CIMultiDict({**shown, **COMMON_HEADERS})
+
+    def redact(self, content: bytes) -> bytes:
+        """Return *content* without the tokens, in case a server echoes them."""
+        for token in self.tokens.values():
+            if len(token.reveal()) >= SHORTEST_REDACTED:
+                content = content.replace(token.reveal().encode(), REDACTED)
+                content = content.replace(encode_json(token.reveal())[1:-1], REDACTED)
+        return content
 
 
-@attrs.frozen(repr=False)
+@attrs.frozen
 class ApiRequests:
     """The requests of one generation of the API, for one main token."""
 
     generation: Generation
     base_url: str
-    token: str
+    token: Secret[str]
 
     @property
     def _older(self) -> bool:
@@ -122,20 +156,14 @@ class ApiRequests:
     def _workflows(self) -> str:
         return self.base_url + ("/account/workflows" if self._older else "/workflows")
 
-    def headers(self, identification_token: str) -> Headers:
+    def headers(self, identification_token: Secret[str]) -> Headers:
         """Return the headers of every request for one account."""
         main = "account-api-token" if self._older else "linked-api-token"
-        return Headers(
-            {
-                main: self.token,
-                "identification-token": identification_token,
-                **COMMON_HEADERS,
-            }
-        )
+        return Headers({main: self.token, "identification-token": identification_token})
 
     def admin_headers(self) -> Headers:
-        """Return the headers of every request that is for no account."""
-        return Headers({"linked-api-token": self.token, **COMMON_HEADERS})
+        """Return the headers of every request to the Admin API."""
+        return Headers({"linked-api-token": self.token})
 
     def admin(self, call: str, parameters: Any = None) -> Request:
         """Return the request for a call of the Admin API."""
@@ -145,15 +173,15 @@ class ApiRequests:
 
     def direct(self, method: Method, path: str, body: Any = None) -> Request:
         """Return the request to an endpoint that needs no workflow."""
-        home = self.base_url + ("/account" if self._older else "")
-        return Request(method, home + path, None if body is None else encode_json(body))
+        root = self.base_url + ("/account" if self._older else "")
+        return Request(method, root + path, None if body is None else encode_json(body))
 
     def start(self, definition: Any) -> Request:
         """Return the request that starts a workflow."""
         return Request("POST", self._workflows, encode_json(definition))
 
     def status(self, workflow_id: str) -> Request:
-        """Return the request that asks for a workflow."""
+        """Return the request that polls a workflow."""
         return Request("GET", f"{self._workflows}/{workflow_id}")
 
     def cancel(self, workflow_id: str) -> Request:

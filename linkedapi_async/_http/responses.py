@@ -1,10 +1,11 @@
-"""What a response means; no socket in sight.
+"""What the responses of the API mean, without any input or output.
 
 https://linkedapi.io/docs/executing-workflows
 """
 
 from __future__ import annotations
 
+import builtins
 import datetime as dt
 import email.utils
 import functools
@@ -32,9 +33,6 @@ from linkedapi_async.errors import (
 
 
 _log = logging.getLogger("linkedapi_async")
-
-MAX_RETRY_AFTER = 3600.0
-"""The longest ``Retry-After`` that is believed, in seconds."""
 
 Status: TypeAlias = Literal["pending", "running", "completed", "failed", "cancelled"]
 
@@ -72,13 +70,13 @@ class Response:
     """One HTTP answer."""
 
     status: int
-    headers: Mapping[str, str]
-    body: bytes
+    headers: Mapping[str, str] = attrs.field(repr=False)
+    body: bytes = attrs.field(repr=False)
 
 
 @attrs.frozen
 class Accepted:
-    """The server took a workflow."""
+    """A workflow that the server accepted."""
 
     workflow_id: str
     status: str
@@ -86,7 +84,7 @@ class Accepted:
 
 @attrs.frozen
 class CompletedWorkflow:
-    """How a workflow ended that ran through."""
+    """The completion of a workflow, as received."""
 
     raw: Any
 
@@ -102,113 +100,116 @@ Ending: TypeAlias = (
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Return what ``Retry-After`` asks for, in seconds, if it is believable.
+    """Return the value of ``Retry-After`` in seconds; None without a usable one.
 
     Args:
-        headers: Those of the answer.
+        headers: The headers of the answer.
         now: The present Unix time, in seconds.
     """
     value = headers.get("Retry-After", "").strip()
-    if re.fullmatch(r"[0-9]{1,9}", value):
-        seconds = float(value)
-    else:
-        try:
-            when = email.utils.parsedate_to_datetime(value)
-        except (ValueError, OverflowError):
-            return None
+    if re.fullmatch(r"[0-9]+", value):
+        return float(value)
+    try:
+        when = email.utils.parsedate_to_datetime(value)
         if when.tzinfo is None:
             when = when.replace(tzinfo=dt.UTC)
-        seconds = max(0.0, when.timestamp() - now)
-    return seconds if seconds <= MAX_RETRY_AFTER else None
+        return max(0.0, when.timestamp() - now)
+    except (ValueError, OverflowError):
+        return None
 
 
-def read_result(reply: Response, *, now: float) -> Any:
+def read_result(response: Response, *, now: float) -> Any:
     """Return the ``result`` of an answer.
 
     Raises:
-        RequestError: The answer is an error, or none that the API gives.
+        RequestError: The answer is an error, or not one of the API's.
     """
-    return _read_envelope(reply, now, needs_result=True)
+    return _read_envelope(response, now, needs_result=True)
 
 
-def read_empty_result(reply: Response, *, now: float) -> Any:
-    """Return the ``result`` of an answer that need not have one.
+def read_empty_result(response: Response, *, now: float) -> Any:
+    """Return the ``result`` of an answer that may lack it.
 
     Raises:
-        RequestError: The answer is an error, or none that the API gives.
+        RequestError: The answer is an error, or not one of the API's.
     """
-    return _read_envelope(reply, now, needs_result=False)
+    return _read_envelope(response, now, needs_result=False)
 
 
-def _read_envelope(reply: Response, now: float, *, needs_result: bool) -> Any:
-    try:
-        envelope = decode_json(reply.body)
-    except ValueError:
-        envelope = None
-    error = envelope.get("error") if isinstance(envelope, dict) else None
-    if isinstance(error, dict):
-        raise _error(reply, str(error.get("type") or ""), error.get("message"), now)
+def _read_envelope(response: Response, now: float, *, needs_result: bool) -> Any:
+    envelope = _read_object(response)
+    error = envelope.get("error")
     # The SDKs read an error from any status, also from 200, so the body comes first.
-    ok = 200 <= reply.status < 300  # noqa: PLR2004
-    if ok and isinstance(envelope, dict):
-        done = envelope.get("success") is True and not needs_result
-        if done or "result" in envelope:
-            return envelope.get("result")
-    raise _error(reply, "", None, now)
+    if isinstance(error, dict):
+        raise _error(response, error.get("type"), error.get("message"), now)
+    done = envelope.get("success") is True and not needs_result
+    if _is_success(response) and (done or "result" in envelope):
+        return envelope.get("result")
+    raise _error(response, None, None, now)
 
 
-def read_without_envelope(reply: Response, *, now: float) -> Any:
+def read_without_envelope(response: Response, *, now: float) -> Any:
     """Return an answer that is a JSON object without the API's envelope.
 
     Its errors are plain strings.
 
     Raises:
-        RequestError: The answer is an error, or none that the API gives.
+        RequestError: The answer is an error, or not one of the API's.
     """
+    fields = _read_object(response)
+    if fields and _is_success(response):
+        return fields
+    message, status = fields.get("error"), response.status
+    if 400 <= status < 500 and status != 429 and isinstance(message, str):  # noqa: PLR2004
+        raise RejectedError(message, http_status=status)
+    raise _error(response, None, message, now)
+
+
+def _read_object(response: Response) -> dict[str, Any]:
+    """Return the JSON object of an answer; an empty one if it is something else."""
     try:
-        value = decode_json(reply.body)
+        value = decode_json(response.body)
     except ValueError:
-        value = None
-    fields = value if isinstance(value, dict) else {}
-    message = fields.get("error")
-    if 400 <= reply.status < 500 and isinstance(message, str):  # noqa: PLR2004
-        if reply.status == 429:  # noqa: PLR2004
-            raise _error(reply, "", message, now)
-        raise RejectedError(message, http_status=reply.status)
-    if 200 <= reply.status < 300 and fields:  # noqa: PLR2004
-        return value
-    raise _error(reply, "", message, now)
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
-def _error(reply: Response, word: str, message: object, now: float) -> RequestError:
-    status = reply.status
-    text = message if isinstance(message, str) and message else _describe(reply)
+def _is_success(response: Response) -> bool:
+    return 200 <= response.status < 300  # noqa: PLR2004
+
+
+def _error(
+    response: Response, type: object, message: object, now: float
+) -> RequestError:
+    status = response.status
+    word = type if isinstance(type, str) and type else None
+    text = message if isinstance(message, str) and message else _describe(response)
     if word == "tooManyRequests" or status == 429:  # noqa: PLR2004
-        wait = retry_after(reply.headers, now)
-        return RateLimitedError(
-            text, retry_after=wait, type=word or None, http_status=status
-        )
-    cls: type[RequestError]
+        wait = retry_after(response.headers, now)
+        return RateLimitedError(text, retry_after=wait, type=word, http_status=status)
+    cls: builtins.type[RequestError]
     if word in TOKEN_ERRORS:
         cls = AuthenticationError
     elif word in PAUSING_ERRORS:
         cls = AccountPausedError
-    elif word:
+    elif word is not None:
         cls = ProtocolError if status >= 500 else RejectedError  # noqa: PLR2004
     else:
         cls = HTTP_ERROR_CLASSES.get(status, ProtocolError)
-    return cls(text, type=word or None, http_status=status)
+    return cls(text, type=word, http_status=status)
 
 
-def _describe(reply: Response) -> str:
-    if 300 <= reply.status < 400:  # noqa: PLR2004
+def _describe(response: Response) -> str:
+    if 300 <= response.status < 400:  # noqa: PLR2004
         return "the answer is a redirect, which is never followed"
-    content = reply.headers.get("Content-Type", "no content type")
-    return f"the answer is not the API's JSON: {len(reply.body)} bytes of {content}"
+    content = response.headers.get("Content-Type") or "no content type"
+    return (
+        f"the answer is not the API's JSON: {len(response.body)} bytes of {content:.60}"
+    )
 
 
 def read_started(result: Any) -> Accepted:
-    """Return the id of a workflow that the server took.
+    """Return the workflow that the server accepted.
 
     Raises:
         ProtocolError: The answer has no usable id.
@@ -217,7 +218,7 @@ def read_started(result: Any) -> Accepted:
     try:
         workflow_id = validate_workflow_id(fields.get("workflowId"))
     except ValueError as error:
-        message = f"the start was answered without a usable id: {error}"
+        message = f"the answer to the start has no usable id: {error}"
         raise ProtocolError(message) from None
     status = fields.get("workflowStatus")
     return Accepted(workflow_id, "running" if status == "running" else "pending")
@@ -237,8 +238,8 @@ def read_status(result: Any, workflow_id: str) -> Answer:
         facts = failure if isinstance(failure, dict) else {}
         return Ended(
             WorkflowFailedError(
-                reason=str(facts.get("reason") or "unknownError"),
-                message=str(facts.get("message") or "the API gave no reason"),
+                reason=_text(facts.get("reason"), "unknownError"),
+                message=_text(facts.get("message"), "the API gave no reason"),
                 raw=completion,
                 workflow_id=workflow_id,
             ),
@@ -253,10 +254,14 @@ def read_status(result: Any, workflow_id: str) -> Answer:
     return StillRunning(status)
 
 
+def _text(value: object, default: str) -> str:
+    return value if isinstance(value, str) and value else default
+
+
 def read_event_ending(
     workflow_id: str, status: str | None, completion: Any, failure: Any
 ) -> Ended | None:
-    """Return how a workflow ended, if a webhook event tells that in full."""
+    """Return how a workflow ended; None if a webhook event does not contain that."""
     if completion is None and failure is None:
         return None
     fields = {
@@ -270,9 +275,9 @@ def read_event_ending(
 
 @functools.lru_cache(maxsize=64)
 def _warn_of_status(status: str) -> None:
-    """Warn once of a state that this version does not know."""
+    """Warn once about a state that this version does not know."""
     _log.warning(
-        "The API reports the unknown workflow status %.60r; waiting on", status
+        "The API reports the unknown workflow status %.60r; the wait goes on", status
     )
 
 
@@ -282,19 +287,25 @@ def _is_usable(completion: Any) -> bool:
     return isinstance(completion, dict) and bool(completion)
 
 
-def read_poll(reply: Response, workflow_id: str, *, now: float) -> Answer:
+def read_poll(response: Response, workflow_id: str, *, now: float) -> Answer:
     """Return what the answer to a poll means for the wait."""
     try:
-        result = read_result(reply, now=now)
+        return read_status(read_result(response, now=now), workflow_id)
     except RequestError as error:
         return poll_failure(error, workflow_id)
-    return read_status(result, workflow_id)
+    except Exception as error:  # noqa: BLE001  # an odd answer is a failed poll
+        return poll_failure(unreadable(error), workflow_id)
+
+
+def unreadable(error: Exception) -> ProtocolError:
+    """Return the error for an answer whose reading raised *error*."""
+    return ProtocolError(f"the answer cannot be read: {type(error).__name__}")
 
 
 def poll_failure(error: RequestError, workflow_id: str) -> PollFailed:
-    """Return what an error in place of an answer means for a wait.
+    """Return what a failed poll means for the wait.
 
-    A definite word on a token or an id ends it when it is repeated; nothing else does.
+    Only an API error about a token or the id can end the wait, when it is repeated.
     """
     error.workflow_id = workflow_id
     if isinstance(error, AuthenticationError) and error.type is not None:
@@ -302,12 +313,12 @@ def poll_failure(error: RequestError, workflow_id: str) -> PollFailed:
     gone = error.http_status == 404 and error.type is not None  # noqa: PLR2004
     if error.type in UNKNOWN_ID_ERRORS or gone:
         return PollFailed(WorkflowNotFoundError(workflow_id=workflow_id), "unknown")
-    pause = error.retry_after if isinstance(error, RateLimitedError) else None
+    pause = error.pause if isinstance(error, RateLimitedError) else None
     return PollFailed(error, "failed", pause)
 
 
 def read_status_name(result: Any, workflow_id: str) -> Status:
-    """Return the state of a workflow in a word.
+    """Return the state of a workflow.
 
     Raises:
         ProtocolError: The answer has no state.
@@ -325,7 +336,7 @@ def read_cancelled(result: Any) -> bool:
     """Return whether the server cancelled the workflow.
 
     Raises:
-        ProtocolError: It did not say.
+        ProtocolError: The answer does not contain it.
     """
     cancelled = result.get("cancelled") if isinstance(result, dict) else None
     if not isinstance(cancelled, bool):

@@ -2,76 +2,98 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextvars
 import ssl as ssl_module
-from collections.abc import Awaitable, Sequence
-from typing import Any
+from types import SimpleNamespace
 
 import aiohttp
 import attrs
 
+from linkedapi_async._http.failures import connection_error
 from linkedapi_async._http.requests import Headers, Request
 from linkedapi_async._http.responses import Response
-from linkedapi_async.errors import ConnectionFailedError, ProtocolError
+from linkedapi_async._utils.secret import Secret
+from linkedapi_async.errors import (
+    ConnectionFailedError,
+    ProtocolError,
+    RequestError,
+)
 
 
 CHUNK = 65_536
 
-START_KEEPALIVE = 2.0
-"""How long a connection may have been idle to carry a start, in seconds.
-
-A stale one breaks after the request was sent, and then nobody knows.
-"""
-
-
-class _BrokenError(aiohttp.ClientError):
-    """The connection broke after the request was sent."""
-
-
-async def _no_transparent_retry(
-    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-) -> aiohttp.ClientResponse:
-    """Keep aiohttp from sending a request again by itself when the connection breaks.
-
-    A second cancellation would be answered with False, as if the first had failed.
-    """
-    try:
-        return await handler(request)
-    except aiohttp.ClientConnectorError:
-        raise
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        raise _BrokenError(type(error).__name__) from None
-
-
-NO_TRANSPARENT_RETRY: Sequence[aiohttp.ClientMiddlewareType] = (_no_transparent_retry,)
-
-
-class _HoldUntil:
-    """Keeps a request that is built already until it may be sent."""
-
-    def __init__(self, before: Awaitable[None]) -> None:
-        self._before = before
-        self.over = False
-
-    async def __call__(
-        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-    ) -> aiohttp.ClientResponse:
-        # A request that times out here may be sent again, and waits for the same.
-        await asyncio.shield(self._before)
-        self.over = True
-        return await handler(request)
+HEADERS_READ = ("Content-Type", "Retry-After")
 
 
 @attrs.frozen(kw_only=True)
 class HttpSettings:
-    """What is forced on every request, also with a `ClientSession` of the user's."""
+    """Settings that hold for every request, also with a user's `ClientSession`."""
 
     timeout: float
     max_response_bytes: int
     connections: int
     ssl: ssl_module.SSLContext | bool
-    proxy: str | None
+    proxy: Secret[str] | None
     trust_env: bool
+
+
+class _SentBeforeError(aiohttp.ClientError):
+    """The connection broke after the request was sent; it must not be sent again."""
+
+
+@attrs.define
+class _Attempt:
+    """What is observed of one request on its way out."""
+
+    once: bool
+    """Whether the request must not leave a second time."""
+    observed: bool = False
+    left: bool = False
+
+    @property
+    def sent(self) -> bool:
+        """Whether the request may have left; true where nothing was observed."""
+        return self.left or not self.observed
+
+
+_ATTEMPT: contextvars.ContextVar[_Attempt | None] = contextvars.ContextVar(
+    "linkedapi_async_attempt", default=None
+)
+# A user's client has tracing for its other requests too, which have no attempt.
+
+
+async def _on_start(
+    _client: aiohttp.ClientSession,
+    _context: SimpleNamespace,
+    _params: aiohttp.TraceRequestStartParams,
+) -> None:
+    attempt = _ATTEMPT.get()
+    if attempt is not None:
+        attempt.observed = True
+
+
+async def _on_headers(
+    _client: aiohttp.ClientSession,
+    _context: SimpleNamespace,
+    _params: aiohttp.TraceRequestHeadersSentParams,
+) -> None:
+    """Record that the request leaves; aiohttp calls it before it writes a byte."""
+    attempt = _ATTEMPT.get()
+    if attempt is None:
+        return
+    # aiohttp repeats a DELETE by itself when a reused connection breaks, and a user's
+    # middleware may repeat anything.
+    if attempt.left and attempt.once:
+        raise _SentBeforeError
+    attempt.left = True
+
+
+def _trace() -> aiohttp.TraceConfig:
+    trace = aiohttp.TraceConfig()
+    trace.on_request_start.append(_on_start)
+    trace.on_request_headers_sent.append(_on_headers)
+    trace.freeze()
+    return trace
 
 
 class AiohttpTransport:
@@ -81,87 +103,98 @@ class AiohttpTransport:
         self, settings: HttpSettings, borrowed: aiohttp.ClientSession | None
     ) -> None:
         self._settings = settings
-        self._client = borrowed or self._open(keepalive=15.0)
-        self._owned = [] if borrowed else [self._client]
-        self._starter = borrowed
-        # With a bound of its own, a wait for a connection is told from one for an answer.
-        # It costs a poll a twentieth, and a GET is sent again either way.
-        self._asking = aiohttp.ClientTimeout(total=settings.timeout)
-        self._timeout = aiohttp.ClientTimeout(
-            total=settings.timeout, connect=settings.timeout / 2
-        )
+        self._borrowed = borrowed
+        self._trace = _trace()
+        self._client = borrowed or self._open()
+        self._writer = borrowed
+        if borrowed is not None:
+            borrowed.trace_configs.append(self._trace)
+        self._timeout = aiohttp.ClientTimeout(total=settings.timeout)
 
-    def _open(self, *, keepalive: float) -> aiohttp.ClientSession:
+    def _open(self, *, reuse: bool = True) -> aiohttp.ClientSession:
+        limit = self._settings.connections
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=self._settings.connections, keepalive_timeout=keepalive
-            ),
+            connector=aiohttp.TCPConnector(limit=limit, force_close=not reuse),
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=self._settings.trust_env,
-            auto_decompress=True,
+            trace_configs=[self._trace],
         )
 
     async def send(
-        self, request: Request, headers: Headers, *, fresh: bool = False
+        self, request: Request, headers: Headers, *, write: bool = False
     ) -> Response:
         """Send *request* once and return the answer, whatever its status.
 
         Args:
-            request: What to send.
+            request: The request.
             headers: The headers, tokens included.
-            fresh: Whether to avoid connections that have been idle for long.
+            write: Whether the request writes: it leaves at most once, and over a new
+                connection, because a reused one may be closed while it is under way.
 
         Raises:
             ConnectionFailedError: There was no complete answer.
             ProtocolError: The answer is larger than allowed.
         """
-        if fresh and self._starter is None:
-            self._starter = self._open(keepalive=START_KEEPALIVE)
-            self._owned.append(self._starter)
-        client = self._starter if fresh and self._starter else self._client
-        held = None
-        middlewares = NO_TRANSPARENT_RETRY if request.method == "DELETE" else None
-        if request.after is not None:
-            if client in self._owned:
-                held = _HoldUntil(request.after)
-                middlewares = (held,)
-            else:
-                await request.after  # a middleware of ours would replace the user's
-        # aiohttp's errors can carry the request's headers, and so the tokens: what is
-        # raised is made anew, outside of the block that caught them.
+        if write and self._writer is None:
+            self._writer = self._open(reuse=False)
+        client = self._writer if write and self._writer else self._client
+        if client.closed:
+            message = "the HTTP client is closed; an http= client must outlive its user"
+            raise ConnectionFailedError(message, sent=False)
+        attempt = _Attempt(once=write or request.method == "DELETE")
+        reset = _ATTEMPT.set(attempt)
+        # aiohttp's errors and frames contain the request's headers, and so the tokens:
+        # what is raised is made anew, outside of the block that caught them.
         try:
-            async with client.request(
-                request.method,
-                request.url,
-                data=request.body,
-                headers=headers,
-                allow_redirects=False,
-                raise_for_status=False,
-                timeout=self._asking if request.method == "GET" else self._timeout,
-                ssl=self._settings.ssl,
-                proxy=self._settings.proxy,
-                middlewares=middlewares,
-            ) as response:
-                body = await self._read(response)
-                if body is not None:
-                    return Response(response.status, response.headers, body)
-                failed: Exception = ProtocolError(
-                    f"the answer is larger than {self._settings.max_response_bytes} bytes",
-                    http_status=response.status,
-                )
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            failed = _connection_error(error, sent=False)
-        except (aiohttp.ClientError, OSError) as error:
-            failed = _connection_error(error, sent=held is None or held.over)
+            return await self._exchange(client, request, headers)
+        except RequestError as error:
+            failed: RequestError = error.with_traceback(None)
+        except Exception as error:  # noqa: BLE001  # closed by default
+            failed = connection_error(error, request.url, headers, sent=attempt.sent)
+        except BaseException as error:
+            error.__context__ = error.__traceback__ = None
+            raise
+        finally:
+            _ATTEMPT.reset(reset)
         raise failed
 
+    async def _exchange(
+        self, client: aiohttp.ClientSession, request: Request, headers: Headers
+    ) -> Response:
+        proxy = self._settings.proxy
+        async with client.request(
+            request.method,
+            request.url,
+            data=request.body,
+            headers=headers.reveal(),
+            allow_redirects=False,
+            raise_for_status=False,
+            timeout=self._timeout,
+            ssl=self._settings.ssl,
+            proxy=None if proxy is None else proxy.reveal(),
+        ) as response:
+            body = await self._read(response)
+            if body is None:
+                message = (
+                    "the answer is larger than max_response_bytes="
+                    f"{self._settings.max_response_bytes}"
+                )
+                raise ProtocolError(message, http_status=response.status)
+            return Response(
+                response.status,
+                {name: response.headers.get(name, "") for name in HEADERS_READ},
+                headers.redact(body),
+            )
+
     async def _read(self, response: aiohttp.ClientResponse) -> bytes | None:
+        """Return the body of an answer; None if it is larger than allowed."""
         limit = self._settings.max_response_bytes
-        headers = response.headers
-        length = headers.get("Content-Length", "")
-        # The length of a compressed body says nothing about what it becomes.
-        if length.isdecimal() and "Content-Encoding" not in headers:
-            return await response.read() if int(length) <= limit else None
+        length = response.headers.get("Content-Length", "").lstrip("0")
+        # The length of a compressed body does not bound what it decompresses to.
+        if length.isdecimal() and "Content-Encoding" not in response.headers:
+            # A length of more digits than 18 is above every limit, and slow to convert.
+            fits = len(length) < 19 and int(length) <= limit  # noqa: PLR2004
+            return await response.read() if fits else None
         body = bytearray()
         async for chunk in response.content.iter_chunked(CHUNK):
             body += chunk
@@ -170,17 +203,10 @@ class AiohttpTransport:
         return bytes(body)
 
     async def aclose(self) -> None:
-        """Close the connections, but not those of the user's."""
-        for client in self._owned:
-            await client.close()
-
-
-def _connection_error(error: Exception, *, sent: bool) -> ConnectionFailedError:
-    where: Any = getattr(error, "host", None)
-    place = f" to {where}" if where else ""
-    kind = type(error).__name__
-    what = "timed out" if isinstance(error, TimeoutError) else "failed"
-    state = "after it was sent" if sent else "before it was sent"
-    return ConnectionFailedError(
-        f"the request{place} {what} {state}: {kind}", sent=sent
-    )
+        """Close the connections, but not the user's client."""
+        if self._borrowed is not None:
+            self._borrowed.trace_configs.remove(self._trace)
+            return
+        await self._client.close()
+        if self._writer is not None:
+            await self._writer.close()

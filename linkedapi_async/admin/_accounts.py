@@ -9,6 +9,7 @@ import anyio
 import attrs
 
 from linkedapi_async._http.failure_rules import classify_failure
+from linkedapi_async.admin._connection import AdminConnection
 from linkedapi_async.admin._parameters import body
 from linkedapi_async.admin._resources import (
     Calls,
@@ -169,12 +170,13 @@ class AccountsCalls(Calls):
         account = await wait.ask(all_new=late)
         if account is not None:
             return account
-        seconds = self._admin.polling.deadline if timeout is None else timeout
+        deadline = self._connection.polling.deadline
+        seconds = deadline if timeout is None else timeout
         with anyio.move_on_after(seconds):
-            return await wait.until_connected()
+            return await wait.until_connected(self._connection)
         message = (
-            f"nobody has connected the account after {seconds:g} s; the session "
-            f"{shortened(session_id)} is {wait.status or 'not known'} and goes on"
+            f"the account was not connected within {seconds:g} s; the session "
+            f"{shortened(session_id)} is {wait.status or 'unknown'} and goes on"
         )
         raise ConnectionPendingError(message, session_id=session_id, status=wait.status)
 
@@ -250,22 +252,22 @@ class _Wait:
         self._unseen = 0
         self.status: str | None = None
 
-    async def until_connected(self) -> AdminAccount:
-        admin, asked = self._calls._admin, 1
+    async def until_connected(self, connection: AdminConnection) -> AdminAccount:
+        number = 1
         while True:
-            asked += 1
+            number += 1
             # The first poll was the call itself, so the policy's first wait is over.
-            await admin._window.nap(admin.polling.wait(asked, admin._rng))
+            await connection.sleep_before_poll(number)
             account = await self.ask()
             if account is not None:
                 return account
 
     async def ask(self, *, all_new: bool = False) -> AdminAccount | None:
-        """Ask once; return the account if there is one by now.
+        """Poll once; return the account if it is connected by now.
 
         Args:
-            all_new: Whether the account is among the known ones if it is there by
-                now, as they were asked for too late.
+            all_new: Whether the known accounts were read too late, so that the account
+                may be among them.
         """
         try:
             progress = await self._calls.get_connection_session(self._session_id)
@@ -279,7 +281,7 @@ class _Wait:
                 await self._calls.get_all(), {} if all_new else self._known
             )
         except RequestError as error:
-            if classify_failure(error) == "definite":
+            if classify_failure(error) == "api_error":
                 raise
             return None
 

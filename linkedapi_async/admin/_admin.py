@@ -1,36 +1,25 @@
-"""The `Admin` itself: one client, its connections and its calls."""
+"""The `Admin` itself: its settings, its life and its resources."""
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
 import logging
-import os
-import random
 import ssl as ssl_module
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Self, TypeVar
-from urllib.parse import urlencode
+from typing import TYPE_CHECKING, Any, Self
 
-from linkedapi_async._http.caller import RetryingCaller
-from linkedapi_async._http.failure_rules import RequestKind
-from linkedapi_async._http.rate_limit import SlidingWindow
-from linkedapi_async._http.requests import (
-    COMMON_HEADERS,
-    DEFAULT_URL,
-    ApiRequests,
-    Headers,
-    Request,
-    validate_base_url,
-    validate_token,
+from linkedapi_async._http.connection import (
+    MAX_RESPONSE_BYTES,
+    Connection,
+    api_requests,
+    check_count,
+    check_type,
+    read_environment,
 )
-from linkedapi_async._http.responses import (
-    read_empty_result,
-    read_result,
-    read_without_envelope,
-)
-from linkedapi_async._http.transport import AiohttpTransport, HttpSettings
+from linkedapi_async._http.requests import DEFAULT_URL, validate_base_url
+from linkedapi_async._utils.log import error_reason, log_extra
+from linkedapi_async._utils.secret import Secret
 from linkedapi_async.admin._accounts import AccountsCalls
+from linkedapi_async.admin._connection import AdminConnection
 from linkedapi_async.admin._parameters import instant
 from linkedapi_async.admin._resources import (
     LimitsCalls,
@@ -38,12 +27,9 @@ from linkedapi_async.admin._resources import (
     WebhookCalls,
     object_reader,
 )
-from linkedapi_async.admin._results import (
-    Changelog,
-)
+from linkedapi_async.admin._results import Changelog
 from linkedapi_async.errors import RequestError, UnsupportedError
-from linkedapi_async.policies import Polling, Retries, RetryBudget
-from linkedapi_async.session._session import MAX_RESPONSE_BYTES, Counters
+from linkedapi_async.policies import Polling, Retries
 
 
 if TYPE_CHECKING:
@@ -55,12 +41,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("linkedapi_async")
 
-T = TypeVar("T")
-
 CHANGELOG_URL = "https://linkedapi.io/api/changelog"
-
-SPAN = 60.0
-"""The span in which requests are counted, in seconds."""
 
 ENVIRONMENT = {
     "LINKED_API_TOKEN": "linked_api_token",
@@ -68,46 +49,39 @@ ENVIRONMENT = {
 }
 
 
-def _undecided(error: RequestError) -> RequestError:
-    error.add_note(
-        "The change was sent and not answered: look whether it was made before you "
-        "make it again."
-    )
-    return error
-
-
 class Admin:
     """Administers the subscription, the accounts, the limits and the webhook of a client.
 
-    An async context manager, bound to the event loop that enters it. The calls stand in
-    groups, by the API's names: ``await admin.accounts.get_all()``.
+    An async context manager, bound to the event loop that enters it. The calls are
+    grouped by the API's names: ``await admin.accounts.get_all()``.
 
-    A call that fails is sent again where that is safe: one that only asks, or that never
-    reached the API. A change that was sent and not answered is not: the error is a
-    `ConnectionFailedError` whose ``sent`` is True, or a `ProtocolError`, and a note on
-    it says that nobody knows.
+    A failed call is retried where that is safe: if it only reads, or never reached the
+    API. A change that was sent and not answered is not retried: the error is a
+    `ConnectionFailedError` whose ``sent`` is True, or a `ProtocolError`, and has a note
+    that it is unknown whether the change was made.
 
     Args:
         linked_api_token: The main token of the current API; the older one has no
             administration.
-        base_url: Where the API is; https, or http on loopback.
-        changelog_url: Where the changelog is, which needs no token; by default that of
-            the API, or ``/api/changelog`` below another *base_url*.
-        polling: When to ask for a connection session.
-        retries: When to repeat a request that failed.
+        base_url: The address of the API; https, or http on loopback.
+        changelog_url: The address of the changelog, which needs no token; by default
+            that of the API, or ``/api/changelog`` below another *base_url*.
+        polling: When connection sessions are polled.
+        retries: When a failed request is retried.
         http: An `aiohttp.ClientSession` of your own; it is never closed here.
         trust_env: Whether proxies come from the environment.
         ssl: As aiohttp takes it; False switches the check of certificates off.
         proxy: The URL of a proxy.
-        request_timeout: The longest that one request may take, in seconds.
-        max_response_bytes: The largest answer that is read, in bytes.
+        request_timeout: The longest time for one request, in seconds.
+        max_response_bytes: The size of the largest answer that is read, in bytes.
         connections: How many connections are open at most.
-        per_minute: How many requests are sent at most in any 60 seconds; the API takes
-            100. Further ones wait, first come, first served.
+        per_minute: How many requests are sent at most in any 60 seconds; the API
+            accepts 100. Further ones wait, first come, first served.
         allow_insecure_http: Whether *base_url* may be plain http off loopback.
 
     Raises:
-        ValueError: A token that no header can carry, or an address that is none.
+        TypeError: A setting has the wrong type.
+        ValueError: A setting has a value that is not allowed.
     """
 
     def __init__(
@@ -128,41 +102,43 @@ class Admin:
         per_minute: int = 100,
         allow_insecure_http: bool = False,
     ) -> None:
-        url = validate_base_url(base_url, allow_insecure_http=allow_insecure_http)
-        token = validate_token("linked_api_token", linked_api_token)
-        if isinstance(per_minute, bool) or not isinstance(per_minute, int):
-            message = f"per_minute: a whole number is due, got {per_minute!r}"
-            raise TypeError(message)
-        if per_minute < 1:
-            message = f"per_minute: at least 1 is due, got {per_minute}"
-            raise ValueError(message)
+        main, way = Secret(linked_api_token), Secret.optional(proxy)
+        del linked_api_token, proxy  # so that no frame shows them
+        check_type("polling", polling, Polling, None)
+        check_type("changelog_url", changelog_url, str, None)
+        check_count("per_minute", per_minute)
+        requests = api_requests(
+            linked_api_token=main,
+            base_url=base_url,
+            allow_insecure_http=allow_insecure_http,
+        )
         if changelog_url is None:
-            own = url != DEFAULT_URL
-            changelog_url = f"{url}/api/changelog" if own else CHANGELOG_URL
+            below = requests.base_url != DEFAULT_URL
+            changelog_url = (
+                f"{requests.base_url}/api/changelog" if below else CHANGELOG_URL
+            )
         self._changelog_url = validate_base_url(
             changelog_url, allow_insecure_http=allow_insecure_http
         )
-        self._api = ApiRequests("linked_api", url, token)
-        self._headers = self._api.admin_headers()
-        self.polling: Polling = polling or Polling()
-        self.retries: Retries = retries or Retries()
-        self.subscription: SubscriptionCalls = SubscriptionCalls(self)
-        self.accounts: AccountsCalls = AccountsCalls(self)
-        self.limits: LimitsCalls = LimitsCalls(self)
-        self.webhook: WebhookCalls = WebhookCalls(self)
-        self._rng = random.Random()  # noqa: S311  # spreads waits, guards nothing
-        self._settings = HttpSettings(
-            timeout=request_timeout,
+        self._host = Connection(
+            "Admin",
+            requests,
+            retries=retries,
+            http=http,
+            trust_env=trust_env,
+            ssl=ssl,
+            proxy=way,
+            request_timeout=request_timeout,
             max_response_bytes=max_response_bytes,
             connections=connections,
-            ssl=ssl,
-            proxy=proxy,
-            trust_env=trust_env,
         )
-        self._borrowed = http
-        self._per_minute = per_minute
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._closed = False
+        self.retries: Retries = self._host.retries
+        self.polling: Polling = polling or Polling()
+        self._connection = AdminConnection(self._host, self.polling, per_minute)
+        self.subscription: SubscriptionCalls = SubscriptionCalls(self._connection)
+        self.accounts: AccountsCalls = AccountsCalls(self._connection)
+        self.limits: LimitsCalls = LimitsCalls(self._connection)
+        self.webhook: WebhookCalls = WebhookCalls(self._connection)
 
     @classmethod
     def from_env(cls, **settings: Any) -> Self:
@@ -175,142 +151,97 @@ class Admin:
             settings: Everything else, as for `Admin`.
 
         Raises:
-            ValueError: The token is missing, or a variable holds none; its name is in
-                the message.
+            ValueError: The token is missing, or a variable has a value that is not
+                allowed; the message names the variable.
         """
-        found = {name: os.environ[name] for name in ENVIRONMENT if os.environ.get(name)}
-        for name, value in found.items():
-            validate_token(name, value)
-        named = {ENVIRONMENT[name]: value for name, value in found.items()}
-        given: dict[str, Any] = {**named, **settings}
-        if "linked_api_token" not in given:
-            message = "LINKED_API_TOKEN is due, it is not set"
+        found = read_environment(ENVIRONMENT)
+        given = Secret({**found.reveal(), **settings})
+        settings.clear()  # so that no frame shows a token
+        if "linked_api_token" not in given.reveal():
+            message = "set LINKED_API_TOKEN, or pass linked_api_token="
             raise ValueError(message)
-        return cls(**given)
+        return cls(**given.reveal())
 
     @property
     def base_url(self) -> str:
-        """Where the API is."""
-        return self._api.base_url
+        """The address of the API."""
+        return self._host.requests.base_url
 
     async def __aenter__(self) -> Self:
-        if self._loop is not None:
-            message = "an Admin is entered once: make another one"
-            raise RuntimeError(message)
-        self._loop = asyncio.get_running_loop()
-        self._http = AiohttpTransport(self._settings, self._borrowed)
-        self._window = SlidingWindow(self._http, self._per_minute, SPAN)
-        self._caller = RetryingCaller(
-            http=self._window,
-            gate=self._window,
-            retries=self.retries,
-            budget=RetryBudget(self.retries.budget),
-            rng=self._rng,
-            counts=Counters(),
-        )
+        self._connection.open()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._check_open()
-        self._closed = True
-        self._window.close()
-        await self._http.aclose()
-
-    def _check_open(self) -> None:
-        if self._loop is None or self._closed:
-            message = "use it as: async with Admin(…) as admin"
-            raise RuntimeError(message)
-        if self._loop is not asyncio.get_running_loop():
-            message = "an Admin works in the event loop that entered it only"
-            raise RuntimeError(message)
-
-    async def _call(
-        self,
-        call: str,
-        kind: RequestKind,
-        read: Callable[[Any], T],
-        values: Any = None,
-        *,
-        void: bool = False,
-    ) -> T:
-        self._check_open()
-        return await self._caller.call(
-            self._api.admin(call, values),
-            self._headers,
-            kind,
-            read,
-            unknown=_undecided,
-            unwrap=read_empty_result if void else read_result,
-        )
+        await self._connection.aclose()
 
     async def changelog(self, since: str | dt.date | None = None) -> Changelog:
-        """Return the public list of what changed in the API; no token is sent.
+        """Return the public list of changes of the API; no token is sent.
 
         Args:
             since: A date, or a datetime with a time zone, as such or in ISO 8601. A
-                release counts as shipped at the end of its week, so the same one may
-                come again: its date tells.
+                release is dated at the end of its week, so the same one may come again.
         """
-        self._check_open()
-        url = self._changelog_url
+        query = {}
         if since is not None:
-            url += "?" + urlencode({"since": instant("changelog", "since", since)})
-        return await self._caller.call(
-            Request("GET", url),
-            Headers(COMMON_HEADERS),
-            "ask",
-            object_reader(Changelog),
-            unknown=_undecided,
-            unwrap=read_without_envelope,
+            query["since"] = str(instant("changelog", "since", since))
+        return await self._connection.get_public(
+            self._changelog_url, query, object_reader(Changelog)
         )
 
     async def identify(self, session: Session) -> tuple[Account, ...]:
         """Set the ``account_id`` of a session's accounts, by which webhooks name them.
 
-        They are matched by their identification tokens. Where the API does not tell a
-        token, the account is asked for its profile, and matched by the address of it.
+        They are matched by their identification tokens. Where the API withholds a
+        token, the profile of the account is requested and matched by its address.
 
         Args:
             session: An entered session; name its accounts with `Session.account` first.
 
         Returns:
-            The accounts that fit none of the API's; their ``account_id`` stays as it is.
+            The accounts without a match; their ``account_id`` is unchanged.
         """
         if session._identification_token is not None:
             session._on()
         found = await self.accounts.get_all()
         records = [r for r in found.accounts or () if r.id is not None]
         by_token = {r.identification_token: r.id for r in records}
-        untold = [r for r in records if r.identification_token is None and r.url]
-        strangers = []
+        withheld = [r for r in records if r.identification_token is None and r.url]
+        unmatched = []
         for token, account in session._accounts.items():
             id = by_token.get(token)
-            if id is None and untold:
-                url = await _profile(account)
-                ids = [r.id for r in untold if url and _address(r.url or "") == url]
-                # Two records of one profile: which of them it is, nobody can tell.
+            if id is None and withheld:
+                address = await _profile_address(account)
+                ids = [r.id for r in withheld if address and _address(r.url) == address]
+                # With two records of one profile, no guess is safe.
                 id = ids[0] if len(ids) == 1 else None
             if id is None:
-                strangers.append(account)
+                unmatched.append(account)
             else:
                 account.account_id = id
-        return tuple(strangers)
+        return tuple(unmatched)
 
     def __repr__(self) -> str:
-        state = "closed" if self._closed else "open" if self._loop else "not entered"
-        return f"<Admin at {self._api.base_url}, {state}>"
+        host = vars(self).get("_host")
+        if host is None:  # its constructor raised
+            return "<Admin, not made>"
+        return f"<Admin at {host.requests.base_url}, {host.state}>"
 
 
-async def _profile(account: Account) -> str | None:
-    """Return the address of the profile of an account, if the API tells it."""
+async def _profile_address(account: Account) -> str:
+    """Return the address of the profile of an account; empty if it is unknown."""
     try:
         info = await account.info()
     except (RequestError, UnsupportedError) as error:
-        _log.warning("Account %s could not be asked who it is: %s", account.name, error)
-        return None
-    return _address(info.url or "")
+        _log.warning(
+            "Could not read the profile of account %s: %s",
+            account.name,
+            error,
+            extra=log_extra(account=account.name, reason=error_reason(error)),
+        )
+        return ""
+    return _address(info.url)
 
 
-def _address(url: str) -> str:
+def _address(url: str | None) -> str:
     """Return the address of a profile without what differs and does not matter."""
-    return url.partition("?")[0].rstrip("/").casefold()
+    return (url or "").partition("?")[0].rstrip("/").casefold()

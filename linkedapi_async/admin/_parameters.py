@@ -1,4 +1,4 @@
-"""What the calls of the Admin API take: one table, whatever the call.
+"""The parameters of the calls of the Admin API, in one table.
 
 https://linkedapi.io/docs/admin-overview
 """
@@ -38,10 +38,10 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 class Pattern(Validator):
-    """A string of a certain form; what does not fit is shown only if it may be."""
+    """A string of a certain form; errors do not show it if it may be secret."""
 
-    def __init__(self, pattern: str, due: str, *, secret: bool = False) -> None:
-        self.due = due
+    def __init__(self, pattern: str, expected: str, *, secret: bool = False) -> None:
+        self.expected = expected
         self._pattern = re.compile(pattern)
         self._secret = secret
 
@@ -49,19 +49,19 @@ class Pattern(Validator):
         if isinstance(value, str) and self._pattern.fullmatch(value):
             return value
         if self._secret:
-            raise InvalidValue(f"{self.due} is due, this is none")
+            raise InvalidValue(f"expected {self.expected}")
         raise self._wrong(value)
 
 
 class WebAddress(Validator):
-    """An address of the web; whether it may be reached is for the API to say."""
+    """An address of the web; the API decides whether it may be reached."""
 
-    due = "https://host/path"
+    expected = "https://host/path"
 
     def check(self, value: Any) -> Any:
         if not isinstance(value, str) or not _is_web_address(value):
             # An address may carry a key in its query.
-            raise InvalidValue(f"{self.due} is due, this is none")
+            raise InvalidValue(f"expected {self.expected}")
         return value
 
 
@@ -75,13 +75,13 @@ def _is_web_address(text: str) -> bool:
 
 
 class HeaderMap(Validator):
-    """Headers by their names, which differ in more than their case."""
+    """Headers by their names; names that differ only in case are the same."""
 
-    due = "a dict of header names and values"
+    expected = "a dict of header names and values"
 
     def check(self, value: Any) -> Any:
         if not isinstance(value, Mapping):
-            raise InvalidValue(f"{self.due} is due, got {type(value).__name__}")
+            raise InvalidValue(f"expected {self.expected}, got {type(value).__name__}")
         names: set[str] = set()
         for name, text in value.items():
             place = f"[{short_repr(name)}]"
@@ -91,16 +91,16 @@ class HeaderMap(Validator):
             except InvalidValue as refused:
                 raise InvalidValue(refused.reason, place) from None
             if name.lower() in names:
-                reason = "the name stands there twice: case does not matter"
+                reason = "the name is there twice; case does not matter"
                 raise InvalidValue(reason, place)
             names.add(name.lower())
         return dict(value)
 
 
 class LimitEntry(Validator):
-    """A `Limit`, as the JSON of those of its attributes that a call takes."""
+    """A `Limit`, as the JSON of the attributes that a call accepts."""
 
-    due = "an admin.Limit"
+    expected = "an admin.Limit"
 
     def __init__(self, needed: tuple[str, ...], optional: tuple[str, ...]) -> None:
         self._needed = needed
@@ -117,59 +117,59 @@ class LimitEntry(Validator):
             if given is None:
                 raise InvalidValue("is required", f".{name}")
             try:
-                made[json_name(name)] = LIMIT_FACTS[name].check(given)
+                made[json_name(name)] = LIMIT_PARAMETERS[name].check(given)
             except InvalidValue as refused:
                 raise InvalidValue(refused.reason, f".{name}{refused.place}") from None
         return made
 
     def warn(self, value: Any) -> None:
-        LIMIT_FACTS["category"].warn(value["category"])
-        LIMIT_FACTS["period"].warn(value["period"])
+        LIMIT_PARAMETERS["category"].warn(value["category"])
+        LIMIT_PARAMETERS["period"].warn(value["period"])
 
 
-def words(alias: Any) -> Enum:
-    """Return the spec of an alias of known words."""
+def values_of(alias: Any) -> Enum:
+    """Return the validator of an alias of known values."""
     return Enum(typing.get_args(typing.get_args(alias)[0]))
 
 
-# Wider than a UUID: what ids look like is the API's business.
+# Wider than a UUID, because the API does not document what ids look like.
 ID = Pattern(r"[\x21-\x7e]{1,200}", "an id, one word of printable ASCII,")
 
 HEADER_NAME = Pattern(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}", "the name of a header")
 
-# With a control character in it, it would begin another header.
+# A control character could begin another header.
 HEADER_VALUE = Pattern(
     r"[\x20-\x7e\x80-\ud7ff\ue000-\U0010ffff]*",
     "a line of text without control characters",
     secret=True,
 )
 
-LIMIT_FACTS: dict[str, Validator] = {
-    "category": words(LimitCategory),
-    "period": words(LimitPeriod),
+LIMIT_PARAMETERS: dict[str, Validator] = {
+    "category": values_of(LimitCategory),
+    "period": values_of(LimitPeriod),
     "max_value": Integer(0),
     "is_enabled": Boolean(),
 }
 
-TAKES: dict[str, Validator] = {
+VALIDATORS: dict[str, Validator] = {
     "account_id": ID,
-    "billing_period": words(BillingPeriod),
+    "billing_period": values_of(BillingPeriod),
     "delivery_id": ID,
-    "events": ListOf(words(EventSelector)),
+    "events": ListOf(values_of(EventSelector)),
     "headers": HeaderMap(),
     "id": ID,
     "limit_refs": ListOf(LimitEntry(("category", "period"), ())),
     "limits": ListOf(LimitEntry(("category", "period", "max_value"), ("is_enabled",))),
     "name": HEADER_NAME,
-    "payload_mode": words(PayloadMode),
+    "payload_mode": values_of(PayloadMode),
     "quantity": Integer(0),
-    "seat_type": words(SeatType),
+    "seat_type": values_of(SeatType),
     "session_id": ID,
     "signing_enabled": Boolean(),
     "url": WebAddress(),
     "value": HEADER_VALUE,
 }
-"""What a parameter takes; a name means the same in all calls."""
+"""The validator of each parameter; a name means the same in all calls."""
 
 
 def body(call: str, **values: Any) -> dict[str, Any]:
@@ -191,16 +191,16 @@ def checked(call: str, name: str, value: Any) -> Any:
     Raises:
         ParameterError: It does not fit.
     """
-    spec = TAKES[name]
+    validator = VALIDATORS[name]
     try:
-        fit = spec.check(value)
+        fit = validator.check(value)
     except InvalidValue as refused:
         parameter = name.replace("limit_refs", "limits") + refused.place
         raise ParameterError(
             owner=f"admin.{call}", parameter=parameter, reason=refused.reason
         ) from None
-    for item in fit if isinstance(spec, ListOf) else (fit,):
-        (spec.item if isinstance(spec, ListOf) else spec).warn(item)
+    for item in fit if isinstance(validator, ListOf) else (fit,):
+        (validator.item if isinstance(validator, ListOf) else validator).warn(item)
     return fit
 
 
@@ -216,7 +216,7 @@ def instant(call: str, name: str, value: object) -> str:
         return value.isoformat()
     if isinstance(value, str) and _is_instant(value):
         return value
-    reason = f"a date, or a datetime with a time zone, is due, got {short_repr(value)}"
+    reason = f"expected a date, or a datetime with a time zone, got {short_repr(value)}"
     raise ParameterError(owner=f"admin.{call}", parameter=name, reason=reason)
 
 

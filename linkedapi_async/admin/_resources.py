@@ -6,9 +6,10 @@ https://linkedapi.io/docs/admin-overview
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from linkedapi_async._wire.read import structure
+from linkedapi_async.admin._connection import AdminConnection
 from linkedapi_async.admin._parameters import body
 from linkedapi_async.admin._results import (
     BillingPeriod,
@@ -25,10 +26,6 @@ from linkedapi_async.admin._results import (
     Webhook,
 )
 from linkedapi_async.errors import ProtocolError
-
-
-if TYPE_CHECKING:
-    from linkedapi_async.admin._admin import Admin
 
 
 T = TypeVar("T")
@@ -68,25 +65,27 @@ def list_reader(name: str, cls: type[T]) -> Callable[[Any], list[T]]:
 
 
 def _ignore_answer(_: Any) -> None:
-    """Read an answer that says no more than that it is done."""
+    """Return None for an answer without a value."""
 
 
 class Calls:
     """A group of calls of an `Admin`."""
 
-    def __init__(self, admin: Admin) -> None:
-        self._admin = admin
+    def __init__(self, connection: AdminConnection) -> None:
+        self._connection = connection
 
     async def _ask(self, call: str, read: Callable[[Any], T], values: Any = None) -> T:
-        return await self._admin._call(call, "ask", read, values)
+        return await self._connection.call(call, "ask", read, values)
 
     async def _change(
         self, call: str, read: Callable[[Any], T], values: Any = None
     ) -> T:
-        return await self._admin._call(call, "start_write", read, values)
+        return await self._connection.call(call, "start_write", read, values)
 
     async def _do(self, call: str, values: Any = None) -> None:
-        await self._admin._call(call, "start_write", _ignore_answer, values, void=True)
+        await self._connection.call(
+            call, "start_write", _ignore_answer, values, void=True
+        )
 
 
 class SubscriptionCalls(Calls):

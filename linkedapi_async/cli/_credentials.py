@@ -15,6 +15,7 @@ import click
 from linkedapi_async._http.requests import DEFAULT_URL, validate_token
 from linkedapi_async._types import Generation
 from linkedapi_async._utils.json import decode_json
+from linkedapi_async._utils.secret import Secret
 from linkedapi_async.cli._console import Console
 from linkedapi_async.cli._exit_codes import CommandError
 from linkedapi_async.policies import Polling
@@ -125,7 +126,7 @@ def _json(text: str) -> Any:
 
 def _checked(name: str, token: object) -> str:
     try:
-        return validate_token(name, token)
+        return validate_token(name, Secret(token)).reveal()
     except (TypeError, ValueError) as error:
         raise CommandError(str(error)) from None
 

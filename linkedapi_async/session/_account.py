@@ -34,6 +34,7 @@ from linkedapi_async._http.responses import (
 from linkedapi_async._polling.answers import Answer, Ended, PollFailed, StillRunning
 from linkedapi_async._polling.lane import PendingWorkflow
 from linkedapi_async._utils.log import error_reason, log_extra
+from linkedapi_async._utils.secret import Secret
 from linkedapi_async._wire.dump import dump_workflow
 from linkedapi_async._wire.load import load_workflow
 from linkedapi_async.errors import (
@@ -102,7 +103,7 @@ class Account(WorkflowMethods):
         self.session = session
         self.name = name
         self.account_id = account_id
-        self._headers = session._api.headers(identification_token)
+        self._headers = session._api.headers(Secret(identification_token))
         self._turn = asyncio.Lock()
         self._handles: dict[str, WorkflowHandle[Any]] = {}
         self._pause: AccountPausedError | None = None
@@ -410,9 +411,9 @@ class Account(WorkflowMethods):
             read,
             admitted=admitted,
             lost=lost,
-            note=self._note,
+            on_error=self._note,
             unknown=self._unknown,
-            retried=lambda error, attempt, wait: self.session._facts.retried(
+            on_retry=lambda error, attempt, wait: self.session._facts.retried(
                 self.name, kind, error, attempt, wait
             ),
         )
@@ -591,9 +592,8 @@ class _Start:
     async def _noted_post(self, request: Request, entry: JournalRecorder) -> Accepted:
         """Send the start between the two notes that make a crash harmless."""
         begun, noted = entry.record_intent(self._account.name, request.body or b"")
-        # The request is built while the disk is waited for, and sent after.
         await begun
-        request.after = noted
+        await noted
         try:
             return await self._post(request)
         except StartUnknownError as error:

@@ -16,12 +16,8 @@ import aiohttp
 import attrs
 
 from linkedapi_async._http.caller import RetryingCaller
-from linkedapi_async._http.requests import (
-    DEFAULT_URL,
-    ApiRequests,
-    validate_base_url,
-    validate_token,
-)
+from linkedapi_async._http.connection import MAX_RESPONSE_BYTES, api_requests
+from linkedapi_async._http.requests import DEFAULT_URL, validate_token
 from linkedapi_async._http.transport import AiohttpTransport, HttpSettings
 from linkedapi_async._polling.answers import Answer
 from linkedapi_async._polling.lane import PendingWorkflow
@@ -29,6 +25,7 @@ from linkedapi_async._polling.poller import Poller
 from linkedapi_async._polling.scheduler import LaneState
 from linkedapi_async._types import Generation
 from linkedapi_async._utils.log import error_reason, log_extra
+from linkedapi_async._utils.secret import Secret
 from linkedapi_async.errors import LinkedApiError, SessionClosedError
 from linkedapi_async.policies import Polling, Retries, RetryBudget
 from linkedapi_async.session._account import Account, default_name, drain
@@ -48,8 +45,6 @@ _log = logging.getLogger("linkedapi_async")
 
 EventT = TypeVar("EventT", bound="SessionEvent")
 
-MAX_RESPONSE_BYTES = 32 * 1024 * 1024
-
 
 @attrs.define
 class Counters:
@@ -58,7 +53,6 @@ class Counters:
     started: int = 0
     completed: int = 0
     failed: int = 0
-    retries: int = 0
 
 
 @attrs.frozen(kw_only=True)
@@ -169,8 +163,11 @@ class Session(WorkflowMethods):
         account_id: str | None = None,
         allow_insecure_http: bool = False,
     ) -> None:
-        self._api = _api(
-            linked_api_token, account_api_token, base_url, allow_insecure_http
+        self._api = api_requests(
+            linked_api_token=Secret.optional(linked_api_token),
+            account_api_token=Secret.optional(account_api_token),
+            base_url=base_url,
+            allow_insecure_http=allow_insecure_http,
         )
         self.polling: Polling = polling or Polling()
         self.retries: Retries = retries or Retries()
@@ -183,7 +180,7 @@ class Session(WorkflowMethods):
             max_response_bytes=max_response_bytes,
             connections=connections,
             ssl=ssl,
-            proxy=proxy,
+            proxy=Secret.optional(proxy),
             trust_env=trust_env,
         )
         self._borrowed = http
@@ -201,7 +198,7 @@ class Session(WorkflowMethods):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
         if identification_token is not None:
-            validate_token("identification_token", identification_token)
+            validate_token("identification_token", Secret(identification_token))
 
     @property
     def generation(self) -> Generation:
@@ -250,12 +247,11 @@ class Session(WorkflowMethods):
             rng=self._rng,
         )
         self._caller = RetryingCaller(
-            http=self._http,
-            gate=self._hub,
+            transport=self._http,
+            limiter=self._hub,
             retries=self.retries,
             budget=self._budget,
             rng=self._rng,
-            counts=self._counters,
         )
         self._hub.start()
         return self
@@ -342,7 +338,9 @@ class Session(WorkflowMethods):
         Raises:
             ValueError: The token is none, or has or shares a name already.
         """
-        token = validate_token("identification_token", identification_token)
+        token = validate_token(
+            "identification_token", Secret(identification_token)
+        ).reveal()
         if token == self._identification_token:
             account_id = account_id or self._account_id
         known = self._accounts.get(token)
@@ -500,7 +498,7 @@ class Session(WorkflowMethods):
             completed=self._counters.completed,
             failed=self._counters.failed,
             polls=self._hub.polls,
-            retries=self._counters.retries,
+            retries=self._caller.retried,
             out_of_order=self._hub.out_of_order,
             detection_delay_p50=late[len(late) // 2] if late else None,
             detection_delay_p99=late[len(late) * 99 // 100] if late else None,
@@ -544,19 +542,6 @@ def _opened(journal: str | os.PathLike[str] | Journal) -> Journal:
     return open_journal(journal)
 
 
-def _api(
-    linked: str | None, account: str | None, base_url: str, allow_insecure_http: bool
-) -> ApiRequests:
-    url = validate_base_url(base_url, allow_insecure_http=allow_insecure_http)
-    if (linked is None) == (account is None):
-        message = "exactly one of linked_api_token= and account_api_token= is due"
-        raise ValueError(message)
-    if linked is not None:
-        token = validate_token("linked_api_token", linked)
-        return ApiRequests("linked_api", url, token)
-    return ApiRequests("account_api", url, validate_token("account_api_token", account))
-
-
 ENVIRONMENT = {
     "LINKED_API_TOKEN": "linked_api_token",
     "ACCOUNT_API_TOKEN": "account_api_token",
@@ -577,7 +562,7 @@ def environment_settings(variables: Mapping[str, str]) -> dict[str, Any]:
         message = f"one of LINKED_API_TOKEN and ACCOUNT_API_TOKEN is due, {which} set"
         raise ValueError(message)
     for name, value in found.items():
-        validate_token(name, value)
+        validate_token(name, Secret(value))
     settings: dict[str, Any] = {ENVIRONMENT[name]: found[name] for name in found}
     if seconds := variables.get(POLL_INTERVAL):
         settings["polling"] = _polling(seconds)

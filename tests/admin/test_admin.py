@@ -62,7 +62,6 @@ from linkedapi_async.errors import (
     UnknownValueWarning,
 )
 from linkedapi_async.policies import Polling, Retries, RetryBudget
-from linkedapi_async.session._session import Counters
 
 
 pytestmark = pytest.mark.anyio
@@ -502,11 +501,11 @@ WRONG: list[tuple[Call, str, str]] = [
     (lambda a: a.limits.set("a1", [{}]), "limits[0]", "an admin.Limit"),  # type: ignore[list-item]
     (lambda a: a.limits.set("a1", MESSAGES), "limits", "a list"),  # type: ignore[arg-type]
     (lambda a: a.limits.delete("a1", [Limit(category="x")]), "limits[0].period", "is"),
-    (lambda a: a.webhook.set("receiver.test"), "url", "https://host/path is due"),
-    (lambda a: a.webhook.set("https://[bad"), "url", "https://host/path is due"),
-    (lambda a: a.webhook.set("https:///x"), "url", "https://host/path is due"),
-    (lambda a: a.webhook.set("https://a.test/ b"), "url", "https://host/path is due"),
-    (lambda a: a.webhook.set(5), "url", "https://host/path is due"),  # type: ignore[arg-type]
+    (lambda a: a.webhook.set("receiver.test"), "url", "expected https://host/path"),
+    (lambda a: a.webhook.set("https://[bad"), "url", "expected https://host/path"),
+    (lambda a: a.webhook.set("https:///x"), "url", "expected https://host/path"),
+    (lambda a: a.webhook.set("https://a.test/ b"), "url", "expected https://host/path"),
+    (lambda a: a.webhook.set(5), "url", "expected https://host/path"),  # type: ignore[arg-type]
     (lambda a: a.webhook.set_signing("w1", 1), "signing_enabled", "True or False"),  # type: ignore[arg-type]
     (lambda a: a.webhook.set_events("w1", "inbox.*"), "events", "a list is due"),
     (lambda a: a.webhook.set_header("w1", "a:b", "c"), "name", "the name of a header"),
@@ -518,7 +517,7 @@ WRONG: list[tuple[Call, str, str]] = [
     (
         lambda a: a.webhook.set_headers("w1", {"key": "1", "KEY": "2"}),
         "headers['KEY']",
-        "the name stands there twice",
+        "the name is there twice",
     ),
     (lambda a: a.changelog("yesterday"), "since", "a date"),
     (lambda a: a.changelog("2026-07-01T00:00:00"), "since", "a date"),
@@ -535,7 +534,7 @@ async def test_wrong_parameters(
         await work(admin)
 
     assert parameter == caught.value.parameter
-    assert caught.value.reason.startswith(reason)
+    assert reason in caught.value.reason
     assert caught.value.owner.startswith("admin.")
     assert [] == server.seen
 
@@ -839,7 +838,7 @@ async def test_changes_are_not_repeated(
         await admin.accounts.regenerate_identification_token("a1")
 
     assert 1 == len(server.seen)
-    assert ["The change was sent"] == [n[:19] for n in caught.value.__notes__]
+    assert ["It is unknown"] == [note[:13] for note in caught.value.__notes__]
     assert caught.value.__cause__ is None
 
 
@@ -850,7 +849,7 @@ async def test_changes_that_never_left_are_repeated(server: Scripted) -> None:
         with pytest.raises(ConnectionFailedError) as caught:
             await admin.webhook.send_test()
 
-        assert 3 == admin._caller.counts.retries
+        assert 3 == admin._connection._caller.retried
 
     assert not caught.value.sent
 
@@ -904,7 +903,7 @@ class Failing:
     """Loses every answer."""
 
     async def send(
-        self, request: Request, headers: Headers, *, fresh: bool = False
+        self, request: Request, headers: Headers, *, write: bool = False
     ) -> Response:
         """Lose the answer."""
         raise ConnectionFailedError("lost", sent=True)
@@ -918,15 +917,14 @@ class Failing:
 
 async def test_what_may_be_done_twice_is_done_twice() -> None:
     """A start that only reads is sent once more; each failure is told and kept."""
-    failing, counts = Failing(), Counters()
+    failing = Failing()
     retries = Retries(initial_delay=0.001)
     caller = RetryingCaller(
-        http=failing,
-        gate=failing,
+        transport=failing,
+        limiter=failing,
         retries=retries,
         budget=RetryBudget(retries.budget),
         rng=random.Random(0),
-        counts=counts,
     )
     told: list[RequestError] = []
     lost: list[RequestError] = []
@@ -938,11 +936,11 @@ async def test_what_may_be_done_twice_is_done_twice() -> None:
             "start_read",
             str,
             unknown=lambda error: StartUnknownError(str(error), account="a"),
-            note=told.append,
+            on_error=told.append,
             lost=lost,
         )
 
-    assert 1 == counts.retries
+    assert 1 == caller.retried
     assert told == lost == [told[0], caught.value.__cause__]
     assert 2 == len(told)
 
@@ -959,7 +957,7 @@ class Sender:
         self.counted: list[float] = []
 
     async def send(
-        self, request: Request, headers: Headers, *, fresh: bool = False
+        self, request: Request, headers: Headers, *, write: bool = False
     ) -> Response:
         """Carry a request."""
         there, back = self.delays[len(self.went) % len(self.delays)]
@@ -1064,7 +1062,7 @@ def test_closing_sends_all_off() -> None:
         loop = asyncio.get_running_loop()
         window, began = SlidingWindow(sender, 1, 60.0), loop.time()
         await through(window, 0)
-        works = [*(through(window, n) for n in range(1, 4)), window.nap(9.0)]
+        works = [*(through(window, n) for n in range(1, 4)), window.sleep(9.0)]
         tasks = [asyncio.create_task(work) for work in works]
         await asyncio.sleep(1)
         window.close()
@@ -1118,7 +1116,7 @@ async def test_an_admin_has_one_loop(admin: Admin) -> None:
         """Use it in another loop."""
         asyncio.run(admin.subscription.get_status())
 
-    with pytest.raises(RuntimeError, match="event loop that entered it"):
+    with pytest.raises(RuntimeError, match="another event loop"):
         await asyncio.to_thread(elsewhere)
 
 
@@ -1158,7 +1156,7 @@ async def test_answers_have_a_limit(server: Scripted) -> None:
     """A larger answer than allowed is not read."""
     server.script("POST", ok({"status": "x" * 2000}))
     async with admin_for(server, max_response_bytes=1000) as admin:
-        with pytest.raises(ProtocolError, match="larger than 1000 bytes"):
+        with pytest.raises(ProtocolError, match="larger than max_response_bytes=1000"):
             await admin.subscription.get_status()
 
 
@@ -1170,8 +1168,8 @@ async def test_answers_have_a_limit(server: Scripted) -> None:
         ({"base_url": "http://api.example"}, ValueError, "unencrypted"),
         ({"changelog_url": "ftp://x"}, ValueError, "base_url"),
         ({"per_minute": 0}, ValueError, "at least 1"),
-        ({"per_minute": 1.5}, TypeError, "a whole number"),
-        ({"per_minute": True}, TypeError, "a whole number"),
+        ({"per_minute": 1.5}, TypeError, "an integer"),
+        ({"per_minute": True}, TypeError, "an integer"),
     ],
 )
 def test_wrong_settings(settings: Any, expected: type[Exception], message: str) -> None:
@@ -1188,11 +1186,11 @@ def test_from_env(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert "http://127.0.0.1:1" == Admin.from_env().base_url
     assert "https://x.test" == Admin.from_env(base_url="https://x.test").base_url
-    assert TOKEN == Admin.from_env()._api.token
+    assert TOKEN == Admin.from_env()._host.requests.token.reveal()
 
 
 @pytest.mark.parametrize(
-    ("value", "message"), [("", "LINKED_API_TOKEN is due"), ("a\n", "LINKED_API_TOKEN")]
+    ("value", "message"), [("", "set LINKED_API_TOKEN"), ("a\n", "LINKED_API_TOKEN")]
 )
 def test_from_a_wrong_env(
     value: str, message: str, monkeypatch: pytest.MonkeyPatch
@@ -1406,7 +1404,7 @@ async def test_the_time_is_up(server: Scripted) -> None:
     async with admin_for(server, polling=Polling(jitter=0)) as admin:
         session = await admin.accounts.create_connection_session()
         began = loop.time()
-        with pytest.raises(TimeoutError, match=r"after 20 s.*serving") as caught:
+        with pytest.raises(TimeoutError, match=r"within 20 s.*serving") as caught:
             await session.wait(timeout=20)
         took = loop.time() - began
 
@@ -1432,7 +1430,7 @@ async def test_asking_once(server: Scripted, admin: Admin) -> None:
 async def test_nothing_is_known_in_time(server: Scripted) -> None:
     """Where not a single question was answered, the error says so."""
     async with admin_for(server, retries=Retries(attempts=1)) as admin:
-        with pytest.raises(ConnectionPendingError, match="is not known") as caught:
+        with pytest.raises(ConnectionPendingError, match="is unknown") as caught:
             await connecting(server, admin, dropped(), timeout=0)
 
     assert caught.value.status is None

@@ -333,7 +333,7 @@ async def test_adopting_a_wrong_id(journal: Journal) -> None:
     await lead(journal, "a", "unknown")
     with pytest.raises(ValueError, match="wf-b is the workflow of 'b' already"):
         await journal.adopt("a", "wf-b")
-    with pytest.raises(ValueError, match="a workflow id is"):
+    with pytest.raises(ValueError, match="a workflow id must be"):
         await journal.adopt("a", "https://app.linkedapi.io/wf-1")
 
     assert ["a"] == [row.key for row in await journal.unknown()]
@@ -379,7 +379,7 @@ async def test_invalid_candidates(journal: Journal) -> None:
     ):
         await journal.suggest("a", "wf-7")
     await lead(journal, "b", "unknown")
-    with pytest.raises(ValueError, match="a workflow id is"):
+    with pytest.raises(ValueError, match="a workflow id must be"):
         await journal.suggest("b", "../wf-7")
 
 

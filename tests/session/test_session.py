@@ -507,7 +507,7 @@ async def test_cancel_that_is_not_answered_properly_is_an_error(
         (refused("subscriptionRequired", status=402), AccountPausedError),
         (refused("linkedinAccountSignedOut", status=200), AccountPausedError),
         (refused("invalidIdentificationToken", status=401), AuthenticationError),
-        (raw("no", status=403, content_type="text/plain"), AuthenticationError),
+        (raw("no", status=403, content_type="text/plain"), StartUnknownError),
     ],
 )
 async def test_definite_answer_to_a_start_is_raised_at_once(

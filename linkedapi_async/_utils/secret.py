@@ -1,0 +1,46 @@
+"""A holder for values that must not be shown."""
+
+from __future__ import annotations
+
+from typing import Generic, NoReturn, TypeVar, final
+
+
+T = TypeVar("T")
+
+
+@final
+class Secret(Generic[T]):
+    """Holds a token, a webhook secret, or what contains one.
+
+    Error trackers serialise the variables of every frame: strings, mappings and lists
+    by their content, attributes by ``vars()``, all else by ``repr()``. None of these
+    shows what a `Secret` holds, so variables and attributes hold the `Secret`, and
+    `reveal` is called within the expression that needs the value.
+    """
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: T) -> None:
+        self._value = value
+
+    @classmethod
+    def optional(cls, value: T | None) -> Secret[T] | None:
+        """Return a `Secret` of *value*, or None without one."""
+        return None if value is None else cls(value)
+
+    def reveal(self) -> T:
+        """Return the value; do not bind it to a name."""
+        return self._value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and bool(self._value == other._value)
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    def __repr__(self) -> str:
+        return "<secret>"
+
+    def __reduce__(self) -> NoReturn:
+        message = "a secret cannot be pickled"
+        raise TypeError(message)
