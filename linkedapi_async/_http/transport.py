@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextvars
 import ssl as ssl_module
 from types import SimpleNamespace
+from typing import Any
 
 import aiohttp
 import attrs
@@ -41,14 +41,19 @@ class _SentBeforeError(aiohttp.ClientError):
     """The connection broke after the request was sent; it must not be sent again."""
 
 
-@attrs.define
-class _Attempt:
-    """What is observed of one request on its way out."""
+class _Attempt(dict[str, Any]):
+    """What is observed of one request on its way out.
 
-    once: bool
-    """Whether the request must not leave a second time."""
-    observed: bool = False
-    left: bool = False
+    It is a dict, because a user's client may have tracing of its own, which gets this
+    object too and may expect one.
+    """
+
+    def __init__(self, *, once: bool) -> None:
+        super().__init__()
+        self.once = once
+        """Whether the request must not leave a second time."""
+        self.observed = False
+        self.left = False
 
     @property
     def sent(self) -> bool:
@@ -56,36 +61,29 @@ class _Attempt:
         return self.left or not self.observed
 
 
-_ATTEMPT: contextvars.ContextVar[_Attempt | None] = contextvars.ContextVar(
-    "linkedapi_async_attempt", default=None
-)
-# A user's client has tracing for its other requests too, which have no attempt.
-
-
 async def _on_start(
     _client: aiohttp.ClientSession,
-    _context: SimpleNamespace,
+    context: SimpleNamespace,
     _params: aiohttp.TraceRequestStartParams,
 ) -> None:
-    attempt = _ATTEMPT.get()
-    if attempt is not None:
+    attempt = context.trace_request_ctx
+    if isinstance(attempt, _Attempt):
         attempt.observed = True
 
 
 async def _on_headers(
     _client: aiohttp.ClientSession,
-    _context: SimpleNamespace,
+    context: SimpleNamespace,
     _params: aiohttp.TraceRequestHeadersSentParams,
 ) -> None:
     """Record that the request leaves; aiohttp calls it before it writes a byte."""
-    attempt = _ATTEMPT.get()
-    if attempt is None:
-        return
-    # aiohttp repeats a DELETE by itself when a reused connection breaks, and a user's
-    # middleware may repeat anything.
-    if attempt.left and attempt.once:
-        raise _SentBeforeError
-    attempt.left = True
+    attempt = context.trace_request_ctx
+    if isinstance(attempt, _Attempt):
+        # aiohttp repeats a DELETE by itself when a reused connection breaks, and a
+        # user's middleware may repeat anything.
+        if attempt.left and attempt.once:
+            raise _SentBeforeError
+        attempt.left = True
 
 
 def _trace() -> aiohttp.TraceConfig:
@@ -142,11 +140,10 @@ class AiohttpTransport:
             message = "the HTTP client is closed; an http= client must outlive its user"
             raise ConnectionFailedError(message, sent=False)
         attempt = _Attempt(once=write or request.method == "DELETE")
-        reset = _ATTEMPT.set(attempt)
         # aiohttp's errors and frames contain the request's headers, and so the tokens:
         # what is raised is made anew, outside of the block that caught them.
         try:
-            return await self._exchange(client, request, headers)
+            return await self._exchange(client, request, headers, attempt)
         except RequestError as error:
             failed: RequestError = error.with_traceback(None)
         except Exception as error:  # noqa: BLE001  # closed by default
@@ -154,12 +151,14 @@ class AiohttpTransport:
         except BaseException as error:
             error.__context__ = error.__traceback__ = None
             raise
-        finally:
-            _ATTEMPT.reset(reset)
         raise failed
 
     async def _exchange(
-        self, client: aiohttp.ClientSession, request: Request, headers: Headers
+        self,
+        client: aiohttp.ClientSession,
+        request: Request,
+        headers: Headers,
+        attempt: _Attempt,
     ) -> Response:
         proxy = self._settings.proxy
         async with client.request(
@@ -172,6 +171,7 @@ class AiohttpTransport:
             timeout=self._timeout,
             ssl=self._settings.ssl,
             proxy=None if proxy is None else proxy.reveal(),
+            trace_request_ctx=attempt,
         ) as response:
             body = await self._read(response)
             if body is None:

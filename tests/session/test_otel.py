@@ -7,6 +7,7 @@ import gc
 import importlib
 import json
 import sys
+import types
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -304,7 +305,7 @@ async def test_errors_that_are_not_ours_keep_their_words(
             """Fail as nothing should."""
             raise OSError(TOKEN)
 
-        monkeypatch.setattr(session._http, "send", crash)
+        monkeypatch.setattr(session, "_caller", types.SimpleNamespace(call=crash))
         with pytest.raises(OSError, match=TOKEN):
             await session.start(CHECK)
     (span,) = telemetry.spans.values()

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import anyio
 import pytest
 from aiohttp import web
 from scripted_server import (
@@ -32,7 +31,6 @@ from scripted_server import (
 
 from linkedapi_async import (
     JournalError,
-    Retries,
     Session,
     SessionClosedError,
     StartUnknownError,
@@ -468,33 +466,6 @@ async def test_nothing_is_sent_that_cannot_be_noted(
         with pytest.raises(JournalError, match=r"runs failed \(disk I/O error\)"):
             await start
         handle = await session.start(SEND)
-        assert session.journal is not None
-        rows = await session.journal.rows()
-
-    assert 1 == server.count("POST")
-    assert [("accepted", handle.workflow_id)] == [
-        (r.state, r.workflow_id) for r in rows
-    ]
-
-
-async def test_a_request_that_the_disk_holds_up_too_long_was_not_sent(
-    server: Scripted, disk: type[Disk], tmp_path: Path
-) -> None:
-    """It is no unknown start: it is tried again, and waits for the same intent."""
-    async with server.session(
-        journal=tmp_path / "runs",
-        request_timeout=0.02,
-        retries=Retries(attempts=100, initial_delay=0.001, max_delay=0.001),
-    ) as session:
-        async with writing(disk, session.start(SEND)) as start:
-            with anyio.fail_after(10):
-                while not session.stats.retries:
-                    await asyncio.sleep(0)
-
-            assert not start.done()
-
-        with anyio.fail_after(10):
-            handle = await start
         assert session.journal is not None
         rows = await session.journal.rows()
 
