@@ -39,6 +39,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
+from linkedapi_async._utils.text import printable
+
 
 if TYPE_CHECKING:
     from linkedapi_async._results.completion import Completion
@@ -70,9 +72,11 @@ class LinkedApiError(Exception):
         self.workflow_id = workflow_id
 
     def __str__(self) -> str:
+        # Text of a server must not forge lines in a log or act on a terminal.
+        message = printable(self.message)
         if self.workflow_id is None:
-            return self.message
-        return f"{self.message} [workflow {self.workflow_id}]"
+            return message
+        return f"{message} [workflow {self.workflow_id}]"
 
     def __copy__(self) -> Self:
         error = _rebuild(type(self), self.args)
@@ -97,7 +101,8 @@ class WorkflowError(LinkedApiError, ValueError):
         self.path = path
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.message}" if self.path else self.message
+        text = super().__str__()
+        return f"{self.path}: {text}" if self.path else text
 
 
 class NestingError(WorkflowError):
@@ -214,7 +219,7 @@ class RequestError(LinkedApiError):
         self.http_status = http_status
 
     def __str__(self) -> str:
-        facts = [self.type] if self.type else []
+        facts = [printable(self.type)] if self.type else []
         if self.http_status is not None:
             facts.append(f"HTTP {self.http_status}")
         return super().__str__() + (f" ({', '.join(facts)})" if facts else "")
