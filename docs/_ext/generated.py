@@ -153,11 +153,14 @@ def parameters(facts: Iterable[Mapping[str, Any]]) -> str:
     rows = []
     for one in facts:
         required = "yes" if one.get("required") else NONE
+        if one.get("target"):
+            others = " or ".join(f"`{name}`" for name in one.get("alternatives", ()))
+            required = f"at the root, or {others}" if others else "at the root"
         rows.append(
             {
                 "in JSON": f"`{one['name']}`",
                 "type": one["type"],
-                "required": "at the root" if one.get("target") else required,
+                "required": required,
                 "default": per_generation(one, "default"),
                 "minimum": per_generation(one, "minimum"),
                 "maximum": per_generation(one, "maximum"),

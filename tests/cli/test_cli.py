@@ -320,6 +320,10 @@ def test_actions(shell: Shell) -> None:
     shown = shell("actions", "ST.openCOMPANYpage").out
     assert "parents: root, " in shown
     assert "companyUrl: string, needed at the root, refused below, minimum 1" in shown
+    shown = shell("actions", "st.sendMessage").out
+    assert "personUrl: string, needed at the root unless threadId is given" in shown
+    shown = shell("actions", "st.endorsePersonSkill").out
+    assert "skillName: string, needed at the root, refused below" in shown
     done = shell("actions", "st.serchPeople")
     assert 2 == done.status
     assert "did you mean st.searchPeople?" in done.err
