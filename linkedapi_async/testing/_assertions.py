@@ -52,10 +52,10 @@ def assert_started(
     found = [a for a in alike if isinstance(action, type) or _fits(action, a)]
     if len(found) == times or (found and times is None):
         return found
-    what = cls.action_type if isinstance(action, type) else action._line()
+    what = cls.action_type if isinstance(action, type) else _first_line(action)
     due = "at least once" if times is None else _times(times)
     instead = alike or started(Action, account)
-    text = "\n".join(_listed([each._line() for each in instead]))
+    text = "\n".join(_listed([_first_line(each) for each in instead]))
     message = f"{what} was started {_times(len(found))}, not {due}; {text}"
     raise AssertionError(message)
 
@@ -65,6 +65,11 @@ def _fits(action: Any, found: Any) -> bool:
     names = ["label", *(row.name for row in parameters_of(type(action)))]
     set_ = [name for name in names if getattr(action, name) is not None]
     return all(getattr(action, name) == getattr(found, name) for name in set_)
+
+
+def _first_line(action: Any) -> str:
+    """Return *action* as text, without its children."""
+    return str(action).partition("\n")[0]
 
 
 def _times(number: int) -> str:

@@ -441,7 +441,7 @@ def assert_typed(result: Any, came: Any) -> None:
     elif isinstance(result, Result):
         assert came == result.raw
         assert {} == result.extra
-        for name, wires in result._wires().items():
+        for name, wires in result._json_names().items():
             value = getattr(result, name)
             if isinstance(value, list):
                 assert_typed(value, came[wires[0]])
@@ -601,7 +601,7 @@ CLASSES = [
 def test_strange_answers_destroy_nothing(data: hs.DataObject) -> None:
     """Values of another type give None, and stand in `extra`; the rest is there."""
     cls = data.draw(hs.sampled_from(CLASSES))
-    names = [name for wires in cls._wires().values() for name in wires]
+    names = [name for wires in cls._json_names().values() for name in wires]
     came = data.draw(hs.dictionaries(hs.sampled_from([*names, "news"]), JSON) | JSON)
 
     made = object_reader(cls)(came)
@@ -698,9 +698,11 @@ def test_secrets_are_not_in_reprs() -> None:
     links = {"connection_link", "payment_link", "reconnection_link", "url"}
     assert tokens | links | {"reconnection_session_id", "session_id"} == {*MASKS}
     for cls in CLASSES:
-        names = [name for name in cls._wires() if name in MASKS]
+        names = [name for name in cls._json_names() if name in MASKS]
         came = dict.fromkeys(names, f"https://a.test/?{SECRET}")
-        made = object_reader(cls)({cls._wires()[name][0]: came[name] for name in came})
+        made = object_reader(cls)(
+            {cls._json_names()[name][0]: came[name] for name in came}
+        )
 
         assert SECRET not in repr(made)
         assert all(f"{name}=" in repr(made) for name in names)
