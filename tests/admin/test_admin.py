@@ -501,13 +501,13 @@ WRONG: list[tuple[Call, str, str]] = [
     (lambda a: a.limits.set("a1", [{}]), "limits[0]", "an admin.Limit"),  # type: ignore[list-item]
     (lambda a: a.limits.set("a1", MESSAGES), "limits", "a list"),  # type: ignore[arg-type]
     (lambda a: a.limits.delete("a1", [Limit(category="x")]), "limits[0].period", "is"),
-    (lambda a: a.webhook.set("receiver.test"), "url", "expected https://host/path"),
-    (lambda a: a.webhook.set("https://[bad"), "url", "expected https://host/path"),
-    (lambda a: a.webhook.set("https:///x"), "url", "expected https://host/path"),
-    (lambda a: a.webhook.set("https://a.test/ b"), "url", "expected https://host/path"),
-    (lambda a: a.webhook.set(5), "url", "expected https://host/path"),  # type: ignore[arg-type]
+    (lambda a: a.webhook.set("receiver.test"), "url", "must be https://host/path"),
+    (lambda a: a.webhook.set("https://[bad"), "url", "must be https://host/path"),
+    (lambda a: a.webhook.set("https:///x"), "url", "must be https://host/path"),
+    (lambda a: a.webhook.set("https://a.test/ b"), "url", "must be https://host/path"),
+    (lambda a: a.webhook.set(5), "url", "must be https://host/path"),  # type: ignore[arg-type]
     (lambda a: a.webhook.set_signing("w1", 1), "signing_enabled", "True or False"),  # type: ignore[arg-type]
-    (lambda a: a.webhook.set_events("w1", "inbox.*"), "events", "a list is due"),
+    (lambda a: a.webhook.set_events("w1", "inbox.*"), "events", "must be a list"),
     (lambda a: a.webhook.set_header("w1", "a:b", "c"), "name", "the name of a header"),
     (lambda a: a.webhook.set_header("w1", "a", "b\r\nc: d"), "value", "a line of text"),
     (lambda a: a.webhook.set_header("w1", "a", "\ud83d"), "value", "a line of text"),
@@ -517,7 +517,7 @@ WRONG: list[tuple[Call, str, str]] = [
     (
         lambda a: a.webhook.set_headers("w1", {"key": "1", "KEY": "2"}),
         "headers['KEY']",
-        "the name is there twice",
+        "must not repeat a name",
     ),
     (lambda a: a.changelog("yesterday"), "since", "a date"),
     (lambda a: a.changelog("2026-07-01T00:00:00"), "since", "a date"),
