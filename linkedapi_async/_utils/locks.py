@@ -56,9 +56,10 @@ class FileLock:
         _held.add(self)
 
     def release(self) -> None:
-        """End the lock."""
-        _held.discard(self)
-        os.close(self._file)
+        """End the lock; twice is harmless, also in a forked child."""
+        if self in _held:
+            _held.discard(self)
+            os.close(self._file)
 
 
 _held: weakref.WeakSet[FileLock] = weakref.WeakSet()
