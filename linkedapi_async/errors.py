@@ -1,37 +1,37 @@
-"""The errors of this library, as one tree.
+"""What can go wrong, as one tree.
 
 ::
 
     LinkedApiError
-    ├─ WorkflowError (ValueError)          the workflow is wrong; nothing was sent
-    │  ├─ NestingError                     an action is nested where it cannot be
+    ├─ WorkflowError (ValueError)          nothing was sent
+    │  ├─ NestingError                     an action stands where it may not
     │  ├─ ParameterError                   a parameter is wrong, unknown or missing
-    │  ├─ InvalidDefinitionError           a JSON definition has problems
-    │  └─ UnsupportedError                 this API generation does not have it
-    ├─ RequestError                        a request failed
+    │  ├─ InvalidDefinitionError           all problems of a JSON definition
+    │  └─ UnsupportedError                 the API generation in use lacks it
+    ├─ RequestError                        the API or the way to it refused
     │  ├─ AuthenticationError              a token is missing, wrong or expired
     │  ├─ AccountPausedError               the account cannot work at present
-    │  ├─ RejectedError                    the API refused the request
-    │  ├─ RateLimitedError                 there were too many requests
-    │  ├─ ProtocolError                    the answer is not one of the API
+    │  ├─ RejectedError                    this request was refused
+    │  ├─ RateLimitedError                 too many requests
+    │  ├─ ProtocolError                    the answer makes no sense
     │  └─ ConnectionFailedError (ConnectionError)
-    ├─ StartUnknownError                   it is unknown whether a start was accepted
+    ├─ StartUnknownError                   sent, but nobody knows whether it was taken
     ├─ WorkflowFailedError                 the workflow as a whole failed
-    ├─ WorkflowCancelledError              the workflow was cancelled
+    ├─ WorkflowCancelledError
     ├─ WorkflowNotFoundError (LookupError)
     ├─ WaitTimeoutError (TimeoutError)     the wait ended, the workflow goes on
-    ├─ SessionClosedError                  the session was closed during a wait
-    ├─ JournalError                        the journal could not be written or read
-    │  └─ JournalLockedError               another session has the journal open
-    ├─ NotConnectedError                   no LinkedIn account was connected
+    ├─ SessionClosedError
+    ├─ JournalError                        what was started could not be noted or read
+    │  └─ JournalLockedError               somebody else has the journal open
+    ├─ NotConnectedError                   nobody connected the LinkedIn account
     │  └─ ConnectionPendingError (TimeoutError)
-    ├─ WebhookError (ValueError)           a delivery was refused
+    ├─ WebhookError (ValueError)           a delivery that cannot be taken
     │  └─ SignatureError                   its signature is missing, wrong or old
     ├─ ActionError                         one action of a finished workflow failed
-    ├─ AmbiguousKeyError (KeyError)        several outcomes match a key
-    └─ ResultMissingError (KeyError)       no outcome matches a key
+    ├─ AmbiguousKeyError (KeyError)
+    └─ ResultMissingError (KeyError)
 
-All of them can be pickled and copied.
+All of them pickle and copy.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ ErrorT = TypeVar("ErrorT", bound="LinkedApiError")
 
 
 class UnknownValueWarning(UserWarning):
-    """A value or action type that this version does not know; it is sent as it is."""
+    """A value or action type that this version does not know is sent as it is."""
 
 
 def _rebuild(cls: type[ErrorT], args: tuple[Any, ...]) -> ErrorT:
@@ -59,11 +59,11 @@ def _rebuild(cls: type[ErrorT], args: tuple[Any, ...]) -> ErrorT:
 
 
 class LinkedApiError(Exception):
-    """Base of all errors that this library defines.
+    """Base of everything that this library raises on purpose.
 
     Attributes:
         message: What happened, in words.
-        workflow_id: The workflow it happened to, if it is known.
+        workflow_id: The workflow it happened to, where one is known.
     """
 
     def __init__(self, message: str, *, workflow_id: str | None = None) -> None:
@@ -84,7 +84,7 @@ class LinkedApiError(Exception):
         return error
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # The state comes third, because it may refer to the error itself.
+        # The state comes third, for it may lead back to the error.
         return (_rebuild, (type(self), self.args), self.__dict__)
 
 
@@ -92,8 +92,8 @@ class WorkflowError(LinkedApiError, ValueError):
     """The workflow is wrong; nothing was sent.
 
     Attributes:
-        path: Where in the tree, such as ``root.then[1].then[0]``; empty if the action
-            was built on its own.
+        path: Where in the tree, such as ``root.then[1].then[0]``; empty where the
+            offender was built on its own.
     """
 
     def __init__(self, message: str, *, path: str = "") -> None:
@@ -106,13 +106,13 @@ class WorkflowError(LinkedApiError, ValueError):
 
 
 class NestingError(WorkflowError):
-    """An action is nested where it cannot be.
+    """An action stands where it may not.
 
     Attributes:
-        offender: The action type that cannot be nested there.
+        offender: The action type that may not stand there.
         parent: The action type above it, or None at the root.
-        allowed: The action types that can be nested there.
-        nearest: The allowed one with the nearest spelling, if one is near.
+        allowed: The action types that may stand there.
+        nearest: The allowed one that is spelt most alike, if any is.
     """
 
     def __init__(
@@ -124,13 +124,13 @@ class NestingError(WorkflowError):
         allowed: Sequence[str],
         nearest: str | None,
     ) -> None:
-        place = "be a root" if parent is None else f"be nested under {parent}"
+        place = "at the root" if parent is None else f"under {parent}"
         hint = f"; did you mean {nearest}?" if nearest else ""
-        # A list of the 40 action types that can be a root would not help.
+        # 40 action types may stand at the root: a list of them helps nobody.
         many = parent is None
-        names = "a search, an open page, …" if many else ", ".join(allowed) or "nothing"
+        names = "a search, an open page, …" if many else ", ".join(allowed) or "none"
         super().__init__(
-            f"{offender} cannot {place}; allowed there: {names}{hint}",
+            f"{offender} cannot stand {place}; allowed there: {names}{hint}",
             path=path,
         )
         self.offender = offender
@@ -144,14 +144,14 @@ class ParameterError(WorkflowError):
 
     Attributes:
         owner: The action type or the parameter class it belongs to.
-        parameter: Its name, with the place inside it if it has several values.
-        reason: What is wrong, as a predicate: ``must be at least 1, got 0``.
+        parameter: Its name, with the place inside it where that matters.
+        reason: What is wrong with it, and what would be right.
     """
 
     def __init__(
         self, *, owner: str, parameter: str, reason: str, path: str = ""
     ) -> None:
-        super().__init__(f"{owner}: {parameter} {reason}", path=path)
+        super().__init__(f"{owner}: {parameter}: {reason}", path=path)
         self.owner = owner
         self.parameter = parameter
         self.reason = reason
@@ -184,7 +184,7 @@ class InvalidDefinitionError(WorkflowError):
 
 
 class UnsupportedError(WorkflowError):
-    """The API generation in use does not have an action, parameter or endpoint.
+    """The API generation in use does not have what was asked of it.
 
     Attributes:
         generation: ``account_api`` or ``linked_api``.
@@ -196,11 +196,11 @@ class UnsupportedError(WorkflowError):
 
 
 class RequestError(LinkedApiError):
-    """A request failed: the API refused it, or it did not get there and back.
+    """The API, or the way to it, refused a request.
 
     Attributes:
-        type: The API's error type, if it sent one.
-        http_status: The HTTP status, if there was an answer.
+        type: The API's error type, where it gave one.
+        http_status: The HTTP status, where there was an answer.
         sent: Whether the request may have reached the server.
     """
 
@@ -234,16 +234,16 @@ class AccountPausedError(RequestError):
 
     @property
     def reason(self) -> str | None:
-        """The API's reason, same as ``type``."""
+        """The API's word for what has to be mended, same as ``type``."""
         return self.type
 
 
 class RejectedError(RequestError):
-    """The API refused this request; a repeated request gets the same answer."""
+    """The API refused this request; asking again gives the same answer."""
 
 
 class RateLimitedError(RequestError):
-    """There were too many requests.
+    """Too many requests.
 
     Attributes:
         retry_after: The API's ``Retry-After`` in seconds, if it sent one.
@@ -275,11 +275,11 @@ class RateLimitedError(RequestError):
 
 
 class ProtocolError(RequestError):
-    """The answer is not one of the API."""
+    """The answer is not one that the API gives."""
 
 
 class ConnectionFailedError(RequestError, ConnectionError):
-    """There was no answer: no connection, a broken one, or a timeout.
+    """No answer: no connection, a broken one, or time ran out.
 
     ``http_status`` is the status of a proxy that refused to connect.
     """
@@ -292,15 +292,14 @@ class ConnectionFailedError(RequestError, ConnectionError):
 
 
 class StartUnknownError(LinkedApiError):
-    """A start was sent, and it is unknown whether the server accepted it.
+    """The start was sent, and nobody knows whether it was taken.
 
-    A second start may do everything twice. The account's history in the platform shows
-    whether the workflow runs.
+    Starting again may do everything twice. The account's history in the platform
+    shows whether the workflow runs.
 
     Attributes:
         account: The ``name`` of the account it was sent for.
-        candidates: The ids of workflows that this start may have created, according to
-            webhook events.
+        candidates: The ids of workflows that it may have become, by webhook events.
     """
 
     def __init__(
@@ -315,9 +314,9 @@ class WorkflowFailedError(LinkedApiError):
     """The workflow as a whole failed.
 
     Attributes:
-        reason: The API's reason, such as ``linkedinAccountSignedOut``.
-        explanation: The API's message.
-        raw: The completion in JSON, if the API sent one; else None.
+        reason: The API's word for it, such as ``linkedinAccountSignedOut``.
+        explanation: The API's words on it.
+        raw: The completion in JSON, if one came all the same; else None.
     """
 
     def __init__(
@@ -345,19 +344,19 @@ class WorkflowNotFoundError(LinkedApiError, LookupError):
     """The API does not know this workflow id."""
 
     def __init__(self, *, workflow_id: str) -> None:
-        super().__init__("the API does not know the id", workflow_id=workflow_id)
+        super().__init__("the API knows no such workflow", workflow_id=workflow_id)
 
 
 class WaitTimeoutError(LinkedApiError, TimeoutError):
     """The wait ended; the workflow goes on.
 
     Attributes:
-        handle: The handle to go on waiting with; None after pickling.
+        handle: Wait on with it; None after pickling.
     """
 
     def __init__(self, *, seconds: float, handle: Any, workflow_id: str) -> None:
         super().__init__(
-            f"not finished after {seconds:g} s; the workflow goes on: wait again with "
+            f"not finished after {seconds:g} s; the workflow goes on, wait on with "
             "handle.result() or session.attach()",
             workflow_id=workflow_id,
         )
@@ -368,23 +367,23 @@ class WaitTimeoutError(LinkedApiError, TimeoutError):
 
 
 class SessionClosedError(LinkedApiError):
-    """The session was closed during a wait; the workflow goes on."""
+    """The session was closed while this was open; the workflow goes on."""
 
     def __init__(self, *, workflow_id: str | None = None) -> None:
-        advice = "; wait again with session.attach(id)" if workflow_id else ""
+        advice = "; session.attach() with its id waits on" if workflow_id else ""
         super().__init__(f"the session was closed{advice}", workflow_id=workflow_id)
 
 
 class JournalError(LinkedApiError):
-    """The journal could not be written or read.
+    """The journal could not note or read what was started.
 
-    The change is not on disk: the file is damaged, the disk is full, the journal is
-    closed, or the change is not possible in the state of the row.
+    What was asked of it is not on disk: the file is damaged, the disk is full, the
+    journal is closed, or the step does not follow from the one before it.
     """
 
 
 class JournalLockedError(JournalError):
-    """Another session or process has the journal open.
+    """Somebody else has the journal open.
 
     Attributes:
         path: The file of the journal.
@@ -393,18 +392,18 @@ class JournalLockedError(JournalError):
     def __init__(self, *, path: str) -> None:
         super().__init__(
             f"the journal {path} is open in another session or process; end that one, "
-            "or use one file for each"
+            "or give each its own file"
         )
         self.path = path
 
 
 class NotConnectedError(LinkedApiError):
-    """A session for connecting a LinkedIn account ended without an account.
+    """A session in which somebody connects a LinkedIn account brought no account.
 
     Attributes:
-        session_id: The connection session; anyone who has the id can open its page.
-        status: Its last status, such as ``expired`` or ``cancelled``; ``success`` if it
-            is unknown which account was connected.
+        session_id: The connection session; whoever has it can open its page.
+        status: The API's last word on it, such as ``expired`` or ``cancelled``;
+            ``success`` if it is not known which account was connected.
         candidates: The accounts that may have been connected, if there are several.
     """
 
@@ -423,17 +422,17 @@ class NotConnectedError(LinkedApiError):
 
 
 class ConnectionPendingError(NotConnectedError, TimeoutError):
-    """The account was not connected in time; the connection session goes on."""
+    """Nobody has finished connecting the account in time; the session goes on."""
 
 
 class WebhookError(LinkedApiError, ValueError):
-    """A delivery to a webhook was refused.
+    """What came to a webhook cannot be taken.
 
-    The message is for the operator of the receiver; the sender gets only the status.
+    Its words are for the one who runs the receiver; the sender gets the status only.
 
     Attributes:
-        status: The HTTP status to answer with: 400 not an event, 401 not signed
-            correctly, 408 too slow, 413 too large, 503 too many at once.
+        status: The HTTP status to answer with: 400 no event, 401 not signed as it must
+            be, 408 too slow, 413 too large, 503 later, when there is room again.
     """
 
     def __init__(self, message: str, *, status: int = 400) -> None:
@@ -455,7 +454,7 @@ class ActionError(LinkedApiError):
         type: The API's error type, such as ``personNotFound``.
         action_type: The action that failed.
         label: Its label, if it has one.
-        completion: Everything that the workflow yielded.
+        completion: Everything the workflow brought, so nothing is lost.
     """
 
     def __init__(
@@ -479,8 +478,8 @@ class ActionError(LinkedApiError):
 
 
 class AmbiguousKeyError(LinkedApiError, KeyError):
-    """Several outcomes match the key."""
+    """Several outcomes fit the key."""
 
 
 class ResultMissingError(LinkedApiError, KeyError):
-    """No outcome matches the key."""
+    """No outcome fits the key."""

@@ -16,7 +16,7 @@ from linkedapi_async.testing._broken_workflows import (
     arguments_of,
     broken_workflow,
     plain,
-    spots,
+    positions,
 )
 from linkedapi_async.testing._parameter_values import (
     LARGE,
@@ -50,8 +50,8 @@ __all__ = [
     "least",
     "odd_definitions",
     "plain",
+    "positions",
     "sample",
-    "spots",
     "texts",
     "trees",
     "workflows",
@@ -62,7 +62,7 @@ Json = dict[str, Any]
 
 ANYTHING = StrategySettings(largest=LARGE, customs=True)
 
-actions = functools.partial(action_trees, plan=ANYTHING)
+actions = functools.partial(action_trees, settings=ANYTHING)
 broken = functools.partial(broken_workflow, ANYTHING)
 trees = functools.partial(workflow_trees, ANYTHING)
 

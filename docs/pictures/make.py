@@ -91,7 +91,7 @@ async def company() -> Completion:
             "retrievingNotAllowed",
             "LinkedIn does not show them.",
         )
-        sandbox.fault("mangle", on="status", count=None, change=lost)
+        sandbox.inject_fault("mangle", on="status", count=None, change=lost)
         handle = await session.start(workflow)
         return await handle.completion()
 

@@ -1,1 +1,1 @@
-"""Results: keys, outcomes, completions and their rows."""
+"""The result tree of a finished workflow."""

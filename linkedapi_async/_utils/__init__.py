@@ -1,1 +1,1 @@
-"""Helpers that do not depend on Linked API."""
+"""Helpers that know nothing of Linked API."""

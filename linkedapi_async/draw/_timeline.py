@@ -145,8 +145,8 @@ class Timed(Protocol):
         ...
 
     @property
-    def noticed(self) -> float | None:
-        """When somebody first asked for it after it had ended, if anybody did."""
+    def first_polled_after_end(self) -> float | None:
+        """When it was first polled after its end, if it was."""
         ...
 
     @property
@@ -182,7 +182,7 @@ def spans_of(
             queued_at=seen.accepted * speed,
             started_at=scaled(seen.started),
             finished_at=scaled(seen.finished),
-            noticed_at=scaled(seen.noticed),
+            noticed_at=scaled(seen.first_polled_after_end),
             outcome=cast("Outcome", seen.state) if seen.finished is not None else None,
         )
         for seen in workflows

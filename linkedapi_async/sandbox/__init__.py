@@ -1,11 +1,11 @@
-"""A local server that behaves like the Linked API, with people who do not exist.
+"""A local server that behaves like the Linked API, with made-up people.
 
 ::
 
     async with Sandbox(speed=100) as sandbox, sandbox.session() as session:
         company = await session.run(workflow)
 
-``python -m linkedapi_async.sandbox --port 8080`` runs one for other programs.
+``python -m linkedapi_async.sandbox --port 8080`` runs one as a program.
 """
 
 from linkedapi_async.sandbox._faults import Fault, FaultHit
@@ -13,14 +13,13 @@ from linkedapi_async.sandbox._lane import RecordedWorkflow, RequestLog
 from linkedapi_async.sandbox._script import Script
 from linkedapi_async.sandbox._server import Sandbox
 from linkedapi_async.sandbox._webhook_delivery import (
-    ConsumedEvent,
     Delivery,
+    WebhookFaultHit,
     WebhookFaults,
 )
 
 
 __all__ = [
-    "ConsumedEvent",
     "Delivery",
     "Fault",
     "FaultHit",
@@ -28,5 +27,6 @@ __all__ = [
     "RequestLog",
     "Sandbox",
     "Script",
+    "WebhookFaultHit",
     "WebhookFaults",
 ]

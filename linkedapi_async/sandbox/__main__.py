@@ -16,18 +16,26 @@ def _options() -> argparse.Namespace:
         prog="python -m linkedapi_async.sandbox",
         description="Run a local server that behaves like the Linked API.",
     )
-    parser.add_argument("--host", default="127.0.0.1", help="where to listen")
-    parser.add_argument("--port", type=int, default=8080, help="0 takes a free one")
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on")
     parser.add_argument(
-        "--speed", type=float, default=1.0, help="how many times faster it works"
+        "--port",
+        type=int,
+        default=8080,
+        help="the port to listen on; 0 takes a free one",
     )
     parser.add_argument(
-        "--seed", type=int, default=0, help="another one makes up other people"
+        "--speed",
+        type=float,
+        default=1.0,
+        help="how many times faster than the API it works",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="the seed of the made-up people"
     )
     parser.add_argument(
         "--token",
         action="append",
-        help="a main token that is valid, by default any; may be repeated",
+        help="a valid main token; may be repeated; by default any is valid",
     )
     return parser.parse_args()
 
@@ -36,7 +44,7 @@ async def _serve(options: argparse.Namespace) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        # Windows has no such handlers; Ctrl-C raises KeyboardInterrupt there.
+        # Windows has no signal handlers; Ctrl-C raises KeyboardInterrupt there.
         with contextlib.suppress(NotImplementedError):
             loop.add_signal_handler(number, stop.set)
     sandbox = Sandbox(
@@ -47,7 +55,7 @@ async def _serve(options: argparse.Namespace) -> None:
         port=options.port,
     )
     async with sandbox:
-        tokens = "its own tokens" if options.token else "any tokens"
+        tokens = "the given tokens" if options.token else "any token"
         line = (
             f"Linked API sandbox at {sandbox.url}, with {tokens}: "
             f"LINKED_API_BASE_URL={sandbox.url} points Session.from_env() at it\n"

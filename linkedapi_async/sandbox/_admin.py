@@ -1,4 +1,4 @@
-"""The Admin API of the sandbox: a subscription, accounts with ids, limits.
+"""The Admin API of the sandbox: subscription, accounts, limits.
 
 https://linkedapi.io/docs/admin-overview
 """
@@ -24,91 +24,92 @@ from linkedapi_async.admin._results import (
     SeatType,
 )
 from linkedapi_async.sandbox._clock import Clock
+from linkedapi_async.sandbox._definitions import loaded
 from linkedapi_async.sandbox._lane import RequestLog
-from linkedapi_async.sandbox._responses import ApiError, account_id, loaded
-from linkedapi_async.sandbox._tokens import TokenStore
+from linkedapi_async.sandbox._responses import ApiError, invalid_payload
+from linkedapi_async.sandbox._tokens import TokenStore, account_id
 from linkedapi_async.sandbox._world import NOW, Facts, World
 
 
 Parameters: TypeAlias = Mapping[str, Any]
 Calls: TypeAlias = Mapping[str, Callable[[Parameters], Any]]
-"""From the name of a call to what answers it, or raises a `ApiError`."""
+"""The functions that answer the calls, by name; they may raise an `ApiError`."""
 
 OPEN = frozenset({"pending", "preparing", "serving", "streaming"})
-"""What a connection session is while somebody may finish it."""
+"""The states of a connection session that is not finished."""
 DEFAULT_LIMITS = {("stMessages", "daily"): 50, ("stConnectionRequests", "daily"): 10}
-"""Those that the documentation shows; https://linkedapi.io/docs/admin-limits"""
+"""The limits that the documentation shows; https://linkedapi.io/docs/admin-limits"""
 PERIODS = {"daily": 86_400.0, "weekly": 7 * 86_400.0, "monthly": 30 * 86_400.0}
-"""How long the periods of limits are, in seconds."""
+"""The lengths of the limits' periods, in seconds."""
 PRICES = {
     ("core", "month"): 6900,
     ("core", "year"): 58_800,
     ("plus", "month"): 9900,
     ("plus", "year"): 88_800,
 }
-"""Made up but for two; in hundredths of a dollar."""
+"""In US cents; all but two are made up."""
 RELEASES = (
-    ("2026-07-20", "A word for used-up trials"),
+    ("2026-07-20", "An error for used-up trials"),
     ("2026-07-06", "Inbox events"),
     ("2026-06-29", "Webhooks"),
     ("2026-04-06", "Administration"),
 )
 """The dates and titles of the changelog, newest first."""
-MOST_SEATS = 1000
+MAX_SEATS = 1000
 
 
 @attrs.define
 class Connection:
-    """A session in which somebody connects an account, for the first time or again."""
+    """A session in which a user connects or reconnects an account."""
 
     id: str
     account: str | None
-    """The name of the account that is connected again, if one is."""
+    """The name of the account that is reconnected; None for a new one."""
     status: str = "pending"
 
     @property
     def link(self) -> str:
-        """The page that a person would open."""
+        """The page that a user would open."""
         return f"https://app.linkedapi.example/connection/{self.id}"
 
 
 class Administration:
-    """What the Admin API knows and does.
+    """The state of the Admin API, and the functions that answer its calls.
 
     Args:
-        keys: The tokens; accounts are those whose tokens are valid or were seen.
-        seen: The workflows, of which the usage is counted.
-        signed_out: The names of the accounts that have to be connected again.
-        world: Makes up who owns an account.
-        clock: Tells the time.
+        tokens: The tokens; its accounts are those with a valid or used token.
+        log: The workflows, from which the usage is counted.
+        signed_out: The names of the accounts that need a reconnection.
+        world: Makes up the owners of the accounts.
+        clock: The sandbox's clock.
         speed: How many times faster than the API the sandbox works.
-        seat_type: What seats there are at first.
+        seat_type: The type of the seats at the start.
     """
 
     def __init__(
         self,
         *,
-        keys: TokenStore,
-        seen: RequestLog,
+        tokens: TokenStore,
+        log: RequestLog,
         signed_out: set[str],
         world: World,
         clock: Clock,
         speed: float,
         seat_type: str,
     ) -> None:
-        self._keys = keys
-        self._seen = seen
+        self._tokens = tokens
+        self._log = log
         self._signed_out = signed_out
         self._world = world
         self._clock = clock
         self._speed = speed
-        self.on_event: Callable[[str, Facts], object] = _unheard
-        """Is told of accounts that are connected, or gone: an event type and its data."""
+        self.on_event: Callable[[str, Facts], object] = _ignore_event
+        """Called with the type and data of an event when an account changes."""
         self._made = 0
         self._connections: dict[str, Connection] = {}
         self._connected: dict[str, str] = {}
         self._limits: dict[str, dict[tuple[str, str], Facts]] = {}
-        self._seats: dict[str, Facts] = {seat_type: _seat(seat_type, MOST_SEATS)}
+        self._seats: dict[str, Facts] = {seat_type: _seat(seat_type, MAX_SEATS)}
         self.subscription: Facts = {
             "status": "active",
             "eligibleForTrial": False,
@@ -138,36 +139,36 @@ class Administration:
         }
 
     def finish(self, session_id: str, status: str) -> str | None:
-        """Let a connection session go on or end; return the token of its account.
+        """Set the state of a connection session; return the token of its account.
 
         Raises:
-            ValueError: There is no such session, or it has ended.
+            ValueError: The session does not exist or is finished.
         """
         connection = self._connections.get(session_id)
         if connection is None or connection.status not in OPEN:
-            message = f"no connection session {session_id!r} is open"
+            message = f"there is no open connection session {session_id!r}"
             raise ValueError(message)
         connection.status = status
         if status != "success":
             return None
         if connection.account is None:
             token = f"id_{self._new_id('token')}"
-            name = self._keys.add(token)
+            name = self._tokens.add(token)
         else:
             name = connection.account
-            token = self._keys.live[name]
+            token = self._tokens.live[name]
             self._signed_out.discard(name)
         self._connected[name] = _moment(NOW + timedelta(seconds=self._clock.now()))
-        self._tell(name, "active")
+        self._emit(name, "active")
         return token
 
     def is_frozen(self, account: str) -> bool:
-        """Return whether there is no seat for an account, which the first ones have."""
+        """Return whether an account has no seat; the oldest accounts have them."""
         seats = self._seat_count()
-        names = self._keys.live
+        names = self._tokens.live
         return len(names) > seats and account in [*names][seats:]
 
-    def _tell(self, name: str, state: str) -> None:
+    def _emit(self, name: str, state: str) -> None:
         self.on_event(
             f"account.{state}", {"accountId": account_id(name), "status": state}
         )
@@ -178,9 +179,9 @@ class Administration:
         return sum(seat["quantity"] for seat in self._seats.values())
 
     def _set_seats(self, params: Parameters) -> Facts:
-        quantity = _whole(params, "quantity", 1, MOST_SEATS)
-        seat_type = _word(params, "seatType", SeatType)
-        period = _word(params, "billingPeriod", BillingPeriod)
+        quantity = _integer(params, "quantity", 1, MAX_SEATS)
+        seat_type = _choice(params, "seatType", SeatType)
+        period = _choice(params, "billingPeriod", BillingPeriod)
         if self.subscription.get("status") is None:
             link = f"https://pay.linkedapi.example/{self._new_id('payment')}"
             return {"status": "processing", "paymentLink": link}
@@ -190,12 +191,12 @@ class Administration:
     # Accounts
 
     def _account(self, params: Parameters) -> str:
-        """Return the name of the account that a call is about."""
+        """Return the name of the account of a call."""
         given = params.get("accountId")
         if not isinstance(given, str) or not given:
             message = "'accountId' is missing in the request or is malformed."
             raise ApiError("accountIdRequired", message, 401)
-        for name in self._keys.live:
+        for name in self._tokens.live:
             if account_id(name) == given:
                 return name
         raise ApiError("accountNotFound", "There is no such account.", 401)
@@ -205,7 +206,7 @@ class Administration:
         return {
             "accounts": [
                 self._record(name, token, frozen=place >= seats)
-                for place, (name, token) in enumerate(self._keys.live.items())
+                for place, (name, token) in enumerate(self._tokens.live.items())
             ],
             "pendingConnectionSessions": [
                 {"sessionId": connection.id, "status": connection.status}
@@ -216,8 +217,8 @@ class Administration:
 
     def _record(self, name: str, token: str, *, frozen: bool) -> Facts:
         facts = owner(self._world, name)
-        days = self._world.dice(f"account/{name}").between("connected", 1, 300)
-        made_up = _moment(NOW - timedelta(days=days))
+        days = self._world.random(f"account/{name}").between("connected", 1, 300)
+        default = _moment(NOW - timedelta(days=days))
         record = {
             "id": account_id(name),
             "name": facts["name"],
@@ -227,19 +228,19 @@ class Administration:
             "countryCode": facts["country_code"],
             "identificationToken": token,
             "status": "frozen" if frozen else "active",
-            "connectedAt": self._connected.get(name, made_up),
+            "connectedAt": self._connected.get(name, default),
         }
         if name in self._signed_out and not frozen:
-            again = self._again(name)
+            reconnection = self._reconnection(name)
             record["status"] = "reconnection_required"
-            record["reconnectionSessionId"] = again.id
-            record["reconnectionLink"] = again.link
+            record["reconnectionSessionId"] = reconnection.id
+            record["reconnectionLink"] = reconnection.link
         return record
 
     def _disconnect(self, params: Parameters) -> Facts:
         name = self._account(params)
-        self._keys.end(name, gone=True)
-        self._tell(name, "deleted")
+        self._tokens.remove(name)
+        self._emit(name, "deleted")
         return {}
 
     def _reparse(self, params: Parameters) -> Facts:
@@ -248,20 +249,20 @@ class Administration:
 
     def _regenerate(self, params: Parameters) -> Facts:
         name = self._account(params)
-        self._keys.end(name)
+        self._tokens.revoke(name)
         token = f"id_{self._new_id('token')}"
-        self._keys.add(token, name)
+        self._tokens.add(token, name)
         return {"token": token}
 
     def _connect(self, _: Parameters) -> Facts:
-        if len(self._keys.live) >= self._seat_count():
+        if len(self._tokens.live) >= self._seat_count():
             message = "There is no free seat for another account."
             raise ApiError("noAvailableSeats", message, 402)
         made = self._open(None)
         return {"sessionId": made.id, "connectionLink": made.link}
 
     def _reconnect(self, params: Parameters) -> Facts:
-        made = self._again(self._account(params))
+        made = self._reconnection(self._account(params))
         return {"reconnectionSessionId": made.id, "reconnectionLink": made.link}
 
     def _open(self, account: str | None) -> Connection:
@@ -269,8 +270,8 @@ class Administration:
         self._connections[made.id] = made
         return made
 
-    def _again(self, name: str) -> Connection:
-        """Return the open session in which an account is connected again."""
+    def _reconnection(self, name: str) -> Connection:
+        """Return the open session that reconnects an account."""
         for connection in self._connections.values():
             if connection.account == name and connection.status in OPEN:
                 return connection
@@ -312,11 +313,11 @@ class Administration:
         return {"usage": usage}
 
     def _used(self, name: str, seconds: float) -> Counter[str | None]:
-        """Count what began in the last *seconds*, each action of a definition once."""
+        """Count the actions that started in the last *seconds*, by category."""
         since = self._clock.now() - seconds / self._speed
         return Counter(
             node.category
-            for workflow in self._seen.workflows
+            for workflow in self._log.workflows
             if workflow.account == name
             and (workflow.started or -1.0) >= max(since, 0.0)
             for _, root in named_roots(loaded(workflow.definition))
@@ -328,7 +329,7 @@ class Administration:
         entries = {}
         for fields in _objects(params, "limits"):
             entries[_limit_key(fields)] = {
-                "maxValue": _whole(fields, "maxValue", 0, None),
+                "maxValue": _integer(fields, "maxValue", 0, None),
                 "isEnabled": _flag(fields, "isEnabled"),
             }
         self._limits.setdefault(name, {}).update(entries)
@@ -348,28 +349,29 @@ class Administration:
         return str(uuid.UUID(bytes=digest, version=4))
 
 
-def _unheard(type: str, data: Facts) -> None:
-    """Tell nobody."""
+def _ignore_event(type: str, data: Facts) -> None:
+    """Send no event."""
 
 
 class AdminMixin:
-    """What users of a sandbox do about its accounts and its subscription."""
+    """The methods of a sandbox that change its accounts and its subscription."""
 
     _administration: Administration
 
     def finish_connection(self, session_id: str, status: str = "success") -> str | None:
-        """Do what a person does in a connection session.
+        """Set the state of a connection session, as its user would.
 
         Args:
             session_id: The session, of a new account or of one that is signed out.
-            status: What comes of it: ``success`` connects the account, ``expired``,
-                ``error`` and ``cancelled`` end it, ``streaming`` and the like do not.
+            status: Its new state: ``success`` connects the account; ``expired``,
+                ``error`` and ``cancelled`` end the session; ``streaming`` and other
+                states leave it open.
 
         Returns:
-            The identification token of the account that was connected, if one was.
+            The identification token of the account after ``success``, else None.
 
         Raises:
-            ValueError: There is no such session, or it has ended.
+            ValueError: The session does not exist or is finished.
         """
         return self._administration.finish(session_id, status)
 
@@ -380,7 +382,7 @@ class AdminMixin:
         eligible_for_trial: bool = False,
         cancel_at_period_end: bool = False,
     ) -> None:
-        """Let the subscription be in another state; None means that there is none."""
+        """Set the state of the subscription; a *status* of None removes it."""
         state = {"status": status} if status is not None else {}
         self._administration.subscription = {
             **state,
@@ -393,7 +395,7 @@ def answer(calls: Calls, call: str, body: bytes) -> Any:
     """Return the result of a call of the Admin API.
 
     Raises:
-        Refusal: There is no such call, or it refuses its parameters.
+        ApiError: The call does not exist, or a parameter is wrong.
     """
     work = calls.get(call)
     if work is None:
@@ -403,15 +405,15 @@ def answer(calls: Calls, call: str, body: bytes) -> Any:
     except ValueError:
         params = None
     if not isinstance(params, dict):
-        raise _wrong("a JSON object is due")
+        raise invalid_payload("the body must be a JSON object")
     return work(params)
 
 
 def changelog(since: str | None) -> Facts:
-    """Return the changelog, from the weeks that ended after *since* on.
+    """Return the entries of the weeks that ended after *since*.
 
     Raises:
-        ValueError: *since* is no date, and no moment with a time zone.
+        ValueError: *since* is neither a date nor a time with a time zone.
     """
     after = datetime.min.replace(tzinfo=UTC) if since is None else _instant(since)
     entries = [
@@ -439,7 +441,7 @@ def _week_end(date: str) -> datetime:
 
 
 def owner(world: World, name: str) -> Facts:
-    """Return who owns the account called *name*."""
+    """Return the facts of the owner of the account called *name*."""
     return world.member("sandbox", 1, {}, key=f"account/{name}").facts
 
 
@@ -480,46 +482,41 @@ def _entries(limits: Mapping[tuple[str, str], Facts]) -> list[Facts]:
     ]
 
 
-def _wrong(detail: str) -> ApiError:
-    message = f"Invalid request body/parameters: {detail}."
-    return ApiError("invalidRequestPayload", message, 400)
-
-
 def _known(alias: Any) -> Collection[str]:
     return typing.get_args(typing.get_args(alias)[0])
 
 
-def _word(fields: Parameters, name: str, alias: Any) -> str:
+def _choice(fields: Parameters, name: str, alias: Any) -> str:
     value = fields.get(name)
     if not isinstance(value, str) or value not in _known(alias):
-        raise _wrong(f"{name} is one of {', '.join(_known(alias))}")
+        raise invalid_payload(f"{name} must be one of {', '.join(_known(alias))}")
     return value
 
 
-def _whole(fields: Parameters, name: str, low: int, high: int | None) -> int:
+def _integer(fields: Parameters, name: str, low: int, high: int | None) -> int:
     value = fields.get(name)
     if type(value) is not int or value < low or (high is not None and value > high):
-        bounds = f"from {low} on" if high is None else f"from {low} to {high}"
-        raise _wrong(f"{name} is a whole number {bounds}")
+        bounds = f"of at least {low}" if high is None else f"from {low} to {high}"
+        raise invalid_payload(f"{name} must be an integer {bounds}")
     return value
 
 
 def _flag(fields: Parameters, name: str) -> bool:
     value = fields.get(name, True)
     if not isinstance(value, bool):
-        raise _wrong(f"{name} is a boolean")
+        raise invalid_payload(f"{name} must be true or false")
     return value
 
 
 def _objects(params: Parameters, name: str) -> Iterator[Parameters]:
     value = params.get(name)
     if not isinstance(value, list) or not all(isinstance(v, dict) for v in value):
-        raise _wrong(f"{name} is an array of objects")
+        raise invalid_payload(f"{name} must be an array of objects")
     yield from value
 
 
 def _limit_key(fields: Parameters) -> tuple[str, str]:
     return (
-        _word(fields, "category", LimitCategory),
-        _word(fields, "period", LimitPeriod),
+        _choice(fields, "category", LimitCategory),
+        _choice(fields, "period", LimitPeriod),
     )

@@ -1,7 +1,7 @@
-"""Completions, made from the classes that the client reads them with.
+"""Completions, derived from the result classes of the client.
 
-What the world knows fills the attributes of a result class; what it does not know is
-made up by the attribute's type, so a new result class needs nothing here.
+The facts of the made-up world fill the attributes of a result class. Other attributes are
+made up by their type, so that a new result class needs no code here.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeAlias
 import attrs
 
 from linkedapi_async import results
-from linkedapi_async._actions.action import Action, given_targets
+from linkedapi_async._actions.action import Action
 from linkedapi_async._actions.parameters import parameters_of
 from linkedapi_async._results.outcome import Result, json_names_of
 from linkedapi_async._types import Generation
@@ -35,12 +35,12 @@ from linkedapi_async.sandbox._world import (
 AnyAction: TypeAlias = Action[Any, Any, Any]
 
 ActionFailure: TypeAlias = tuple[str, str]
-"""Why an action fails: the API's word and a message."""
+"""The API's error type of a failed action, and its message."""
 
 ABSENT: Any = object()
-"""Stands for an attribute that is left out, not null."""
+"""Marks an attribute that is left out instead of null."""
 
-# What only linked_api sends, by the class that brings the attribute.
+# Attributes that only linked_api sends, by the class that declares them.
 LINKED_ONLY: dict[type[Result], frozenset[str]] = {
     results.ConversationSync: frozenset({"sync_until"}),
     results.PendingRequest: frozenset({"sent_time", "urn"}),
@@ -82,7 +82,7 @@ FILTER_FACTS = {
     "easy_apply": "easy_apply",
     "under_10_applicants": "few",
 }
-"""What a filter's field settles of the things that are found."""
+"""The facts of found entities that a filter's fields decide."""
 
 CONTENT_KINDS = {"videos": "video", "images": "images", "documents": "documents"}
 
@@ -90,17 +90,17 @@ PERIODS = {"past24Hours": 1, "pastWeek": 7, "pastMonth": 30}
 """In days."""
 
 FORM_AS_LIST = frozenset({"st.doForSkills"})
-"""Where items carry a list also for one child: the official SDK reads nothing else."""
+"""The loops whose items have a list also for one child, as the official SDK needs."""
 
 
 class CompletionFactory:
     """Makes the completion of one workflow.
 
     Args:
-        world: Where its people and companies live.
-        generation: The API generation that it was started with.
-        account: The name of the account: its own lists depend on it.
-        broken: The action types that fail, with the reason.
+        world: Its people and companies.
+        generation: The API generation of its start.
+        account: The name of the account, on which its own lists depend.
+        failing_actions: The action types that fail, and their errors.
     """
 
     def __init__(
@@ -108,17 +108,17 @@ class CompletionFactory:
         world: World,
         generation: Generation,
         account: str,
-        broken: Mapping[str, ActionFailure],
+        failing_actions: Mapping[str, ActionFailure],
     ) -> None:
         self._world = world
         self._generation: Generation = generation
         self._account = account
-        self._broken = broken
+        self._failing_actions = failing_actions
 
     def completion(
         self, workflow: AnyAction | tuple[AnyAction, ...], definition: Any
     ) -> Any:
-        """Return the completion of *workflow*, which *definition* was loaded to."""
+        """Return the completion of *workflow*, which was loaded from *definition*."""
         if isinstance(workflow, Action):
             return self._node(workflow, definition, None)
         return [
@@ -130,10 +130,10 @@ class CompletionFactory:
         node: dict[str, Any] = {"actionType": action.action_type}
         if action.label is not None:
             node["label"] = action.label
-        broken = self._broken.get(action.action_type)
-        node["success"] = broken is None
-        if broken is not None:
-            node["error"] = {"type": broken[0], "message": broken[1]}
+        failure = self._failing_actions.get(action.action_type)
+        node["success"] = failure is None
+        if failure is not None:
+            node["error"] = dict(zip(("type", "message"), failure, strict=True))
             return node
         data = self._data(action, raw, self._target(action) or on)
         return node if data is None else {**node, "data": data}
@@ -148,15 +148,15 @@ class CompletionFactory:
             "post_urn": self._world.post,
             "job_url": self._world.job,
         }
-        names = [name for name in given_targets(action) if name in find]
+        names = [name for name in action.given() if name in find]
         return find[names[0]](getattr(action, names[0])) if names else None
 
     def _data(self, action: AnyAction, raw: Any, on: Entity | None) -> Any:
         if typing.get_origin(action.result) is list:
             (cls,) = typing.get_args(action.result)
             return [
-                self._item(cls, thing, action, raw)
-                for thing in self._list(action, cls, on)
+                self._item(cls, entity, action, raw)
+                for entity in self._list(action, cls, on)
             ]
         data: dict[str, Any] = {}
         shown = getattr(action, "basic_info", True) is True
@@ -168,7 +168,7 @@ class CompletionFactory:
         return data or None
 
     def _page(self, action: AnyAction, on: Entity | None) -> Entity:
-        """Return what a page shows, or what an action that made something tells."""
+        """Return the entity that a page shows, or that an action has created."""
         if on is None or action.result is results.CreatedComment:
             on = Entity(_inputs(action, self._account), {})
         if action.result is results.ConnectionStatus and "viewer_state" in on.facts:
@@ -177,7 +177,7 @@ class CompletionFactory:
                 on.key, {"connection_status": "connected" if near else "notConnected"}
             )
         if action.result is results.CreatedPost:
-            number = self._world.dice(on.key).between("post", 10**18, 10**19)
+            number = self._world.random(on.key).between("post", 10**18, 10**19)
             urn = f"urn:li:activity:{number}"
             return Entity(
                 on.key,
@@ -188,14 +188,14 @@ class CompletionFactory:
     # Nested actions
 
     def _item(
-        self, cls: type[Result], thing: Entity, action: AnyAction, raw: Any
+        self, cls: type[Result], entity: Entity, action: AnyAction, raw: Any
     ) -> Any:
-        item = self._filled(cls, thing)
-        then = self._then(action, raw, thing)
+        item = self._filled(cls, entity)
+        then = self._then(action, raw, entity)
         return item if then is None else {**item, "then": then}
 
     def _then(self, action: AnyAction, raw: Any, on: Entity | None) -> Any:
-        """Return the nodes of the children in the form that they were asked in."""
+        """Return the nodes of the children, as an object or a list like the definition."""
         nodes, as_list = self._nodes(action, raw, on)
         if not nodes:
             return None
@@ -211,8 +211,8 @@ class CompletionFactory:
         for child, below in zip(action.children, raws, strict=True):
             if child.has_outcome:
                 nodes.append(self._node(child, below, on))
-            elif _takes(child, on):
-                # A loop leaves no node: what stands in it takes its place.
+            elif _visits(child, on):
+                # A loop has no node of its own; its children take its place.
                 inner, inner_list = self._nodes(child, below, on)
                 nodes += inner
                 as_list = as_list or inner_list
@@ -229,7 +229,7 @@ class CompletionFactory:
             action=action,
             on=on,
             limit=_limit(action, self._generation),
-            dice=self._world.dice(
+            random=self._world.random(
                 on.key if on is not None else _inputs(action, self._account)
             ),
         )
@@ -237,13 +237,13 @@ class CompletionFactory:
 
     # Objects
 
-    def _filled(self, cls: type[Result], thing: Entity) -> dict[str, Any]:
-        """Return *thing* as a JSON object of *cls*."""
-        dice = self._world.dice(f"{cls.__name__}/{thing.key}")
-        return self._object(cls, thing.facts, dice)
+    def _filled(self, cls: type[Result], entity: Entity) -> dict[str, Any]:
+        """Return *entity* as a JSON object of *cls*."""
+        random = self._world.random(f"{cls.__name__}/{entity.key}")
+        return self._object(cls, entity.facts, random)
 
     def _object(
-        self, cls: Any, facts: Mapping[str, Any], dice: SeededRandom
+        self, cls: Any, facts: Mapping[str, Any], random: SeededRandom
     ) -> dict[str, Any]:
         made: dict[str, Any] = {}
         hidden = () if self._generation == "linked_api" else _linked_only(cls)
@@ -251,12 +251,12 @@ class CompletionFactory:
             if name in hidden:
                 continue
             kind = _hints(cls)[name]
-            value = facts[name] if name in facts else _made_up(name, kind, dice)
+            value = facts[name] if name in facts else _made_up(name, kind, random)
             if value is ABSENT:
                 continue
             if isinstance(value, Mapping):
-                value = self._object(kind, value, dice)
-            # Names are given newest first.
+                value = self._object(kind, value, random)
+            # The newest name comes first.
             made[names[0] if self._generation == "linked_api" else names[-1]] = value
         return made
 
@@ -280,23 +280,23 @@ def _without_none(hint: Any) -> Any:
     return next(iter([*words, *options]), hint)
 
 
-def _made_up(name: str, kind: Any, dice: SeededRandom) -> Any:
-    """Return a value of a type that nobody knows anything about."""
+def _made_up(name: str, kind: Any, random: SeededRandom) -> Any:
+    """Return a made-up value of a type."""
     if typing.get_origin(kind) is Literal:
-        return dice.pick(name, typing.get_args(kind))
+        return random.pick(name, typing.get_args(kind))
     if typing.get_origin(kind) is list:
         return []
     if kind is bool:
-        return dice.number(name, 2) == 1
+        return random.number(name, 2) == 1
     if kind in {int, float}:
-        return kind(dice.between(name, 1, 100))
+        return kind(random.between(name, 1, 100))
     if kind is str:
-        return _made_up_text(name, dice)
+        return _made_up_text(name, random)
     return {}
 
 
-def _made_up_text(name: str, dice: SeededRandom) -> str:
-    number = dice.number(name, 10**12)
+def _made_up_text(name: str, random: SeededRandom) -> str:
+    number = random.number(name, 10**12)
     if name.endswith("url"):
         return f"{_world.SITE}/{name.removesuffix('_url')}/{number}"
     if name.endswith("urn"):
@@ -306,35 +306,35 @@ def _made_up_text(name: str, dice: SeededRandom) -> str:
     return f"{name.replace('_', ' ').capitalize()} {number % 1000}"
 
 
-# What stands in the lists
+# The items of lists
 
 
 @attrs.frozen(kw_only=True)
 class Query:
-    """What a list is asked for."""
+    """What a list action requests."""
 
     world: World
     action: AnyAction
     on: Entity | None
-    """The page that it stands under."""
+    """The page under which it is nested."""
     limit: int | None
-    """How many things at most."""
-    dice: SeededRandom
+    """The maximum number of items."""
+    random: SeededRandom
 
     def __getitem__(self, name: str) -> Any:
-        """Return a parameter of the action; None where it has none of the name."""
+        """Return a parameter of the action, or None if it has no such parameter."""
         return getattr(self.action, name, None)
 
-    def most(self, low: int, high: int) -> int:
-        """Return how many things there are, where nature sets a bound."""
-        there = self.dice.between(f"{self.action.action_type}/there", low, high)
-        return there if self.limit is None else min(there, self.limit)
+    def count(self, low: int, high: int) -> int:
+        """Return the number of items, from *low* to *high* or the limit."""
+        existing = self.random.between(f"{self.action.action_type}/there", low, high)
+        return existing if self.limit is None else min(existing, self.limit)
 
     def given(self, index: int) -> Facts:
-        """Return what the filter settles of thing *index*."""
+        """Return the facts of item *index* that the filter decides."""
         settled: Facts = {}
         for source in ("filter", "preferences"):
-            settled |= _settled(self[source], index)
+            settled |= _decided_facts(self[source], index)
         if self["location"] is not None:
             settled["location"] = self["location"]
         if getattr(self["preferences"], "remote", None):
@@ -342,13 +342,13 @@ class Query:
         return settled
 
 
-def _settled(owner: Any, index: int) -> Facts:
+def _decided_facts(owner: Any, index: int) -> Facts:
     settled: Facts = {}
     for row in parameters_of(type(owner)) if owner is not None else ():
         value, fact = getattr(owner, row.name), FILTER_FACTS.get(row.name)
         if value in {None, ()} or fact is None:
             continue
-        # Each of the values is met in turn.
+        # The items use the values in turn.
         settled[fact] = value[index % len(value)] if isinstance(value, tuple) else value
     if "size" in settled:
         settled["size"] = _range(settled["size"])
@@ -365,44 +365,45 @@ def _range(size: str) -> tuple[int, int] | None:
 
 
 def _inputs(action: AnyAction, account: str) -> str:
-    """Return all that an action asks for but how much; its list depends on it."""
-    asked = [
+    """Return the parameters that decide which items a list has, not how many."""
+    given = [
         f"{row.name}={getattr(action, row.name)!r}"
         for row in parameters_of(type(action))
         if row.name not in {"limit", "since"} and getattr(action, row.name) is not None
     ]
-    # A search finds the same for everybody; what asks nothing is the account's own.
-    return " ".join([action.action_type, *(asked or [account])])
+    # A search finds the same items for all accounts; a list without parameters is the
+    # account's own.
+    return " ".join([action.action_type, *(given or [account])])
 
 
 def _limit(action: AnyAction, generation: Generation) -> int | None:
-    asked: int | None = getattr(action, "limit", None)
+    limit: int | None = getattr(action, "limit", None)
     facts = [row.info for row in parameters_of(type(action)) if row.name == "limit"]
-    if asked is not None or not facts:
-        return asked
+    if limit is not None or not facts:
+        return limit
     default: Any = facts[0].default
-    limit: int | None = (
+    used: int | None = (
         default.get(generation) if isinstance(default, Mapping) else default
     )
-    return limit
+    return used
 
 
-def _takes(loop: AnyAction, thing: Entity | None) -> bool:
-    """Return whether a loop visits *thing*: one of skills may be choosy."""
+def _visits(loop: AnyAction, entity: Entity | None) -> bool:
+    """Return whether a loop visits *entity*, which patterns of skills may exclude."""
     patterns: Sequence[str] | None = getattr(loop, "skill_name_patterns", None)
-    if patterns is None or thing is None:
+    if patterns is None or entity is None:
         return True
-    name = thing.facts["name"].lower()
+    name = entity.facts["name"].lower()
     return any(fnmatch.fnmatch(name, f"*{pattern.lower()}*") for pattern in patterns)
 
 
 def _staff(query: Query) -> Iterator[Entity]:
-    """Yield the employees of a company, or the people that a search finds."""
+    """Yield the employees of a company, or the people whom a search finds."""
     if query.on is None:
         yield from _people(query, query.limit or 0)
         return
-    there = query.world.staff(query.on)
-    for index in range(min(there, query.limit or there)):
+    count = query.world.employee_count(query.on)
+    for index in range(min(count, query.limit or count)):
         yield query.world.member(query.on.key, index + 1, query.given(index))
 
 
@@ -411,27 +412,27 @@ def _people(query: Query, count: int, **settled: Any) -> Iterator[Entity]:
         given = {**query.given(index), **settled}
         if query["term"]:
             given["term"] = query["term"]
-        chance = query.world.dice(f"{query.dice.key}/{index}")
+        chance = query.world.random(f"{query.random.key}/{index}")
         company = given.pop("company", None)
         employer = (
             query.world.company_named(company)
             if company is not None
             else query.world.found_company(chance, 0, None, {})
         )
-        # Numbers that no list of employees reaches.
+        # Higher than the numbers of a company's listed employees.
         number = 101 + index
-        yield query.world.member(employer.key, number, given, key=query.dice.key)
+        yield query.world.member(employer.key, number, given, key=query.random.key)
 
 
 def _decision_makers(query: Query) -> Iterator[Entity]:
-    assert query.on is not None  # noqa: S101  # it stands under a company's page only
-    count = query.world.deciders(query.on)
+    assert query.on is not None  # noqa: S101  # nested under a company's page only
+    count = query.world.decision_maker_count(query.on)
     for index in range(min(count, query.limit or count)):
         yield query.world.member(query.on.key, index + 1, {})
 
 
 def _connections(query: Query) -> Iterator[Entity]:
-    for index, person in enumerate(_people(query, query.most(3, 60), degree="1st")):
+    for index, person in enumerate(_people(query, query.count(3, 60), degree="1st")):
         ms = NOW_MS - (index * 5 + 1) * DAY_MS
         if _is_since(ms, query["since"]):
             alone = query["filter"] is None
@@ -440,7 +441,7 @@ def _connections(query: Query) -> Iterator[Entity]:
 
 
 def _requested(query: Query) -> Iterator[Entity]:
-    for index, person in enumerate(_people(query, query.most(2, 12))):
+    for index, person in enumerate(_people(query, query.count(2, 12))):
         weeks = f"{index + 1} week{'s' if index else ''} ago"
         yield Entity(person.key, {**person.facts, "sent_time": weeks})
 
@@ -448,40 +449,40 @@ def _requested(query: Query) -> Iterator[Entity]:
 def _companies(query: Query) -> Iterator[Entity]:
     for index in range(query.limit or 0):
         given = query.given(index)
-        yield query.world.found_company(query.dice, index, query["term"], given)
+        yield query.world.found_company(query.random, index, query["term"], given)
 
 
 def _jobs(query: Query) -> Iterator[Entity]:
     for index in range(query.limit or 0):
         given = query.given(index)
-        yield query.world.found_job(query.dice, index, query["term"], given)
+        yield query.world.found_job(query.random, index, query["term"], given)
 
 
 def _posts(query: Query) -> Iterator[Entity]:
-    """Yield posts, the newest first: somebody's own, or what a search or feed shows."""
-    wish = query["filter"]
-    days = PERIODS.get(getattr(wish, "date_posted", None) or "", 90)
-    kind = CONTENT_KINDS.get(getattr(wish, "content_type", None) or "")
-    # As many as one may ask for fit into the period.
+    """Yield posts, newest first: of one author, or of a search or the feed."""
+    criteria = query["filter"]
+    days = PERIODS.get(getattr(criteria, "date_posted", None) or "", 90)
+    kind = CONTENT_KINDS.get(getattr(criteria, "content_type", None) or "")
+    # The maximum number of posts fits into the period.
     step = days * DAY_MS // 101
     count = query.limit or 0
     if query.on is not None:
-        step, count = 4 * DAY_MS, query.most(3, 20)
+        step, count = 4 * DAY_MS, query.count(3, 20)
     for index in range(count):
-        ms = NOW_MS - step * index - query.dice.number(f"{index}/age", step)
+        ms = NOW_MS - step * index - query.random.number(f"{index}/age", step)
         if not _is_since(ms, query["since"]):
             return
-        author = query.on or _poster(query, wish, index)
+        author = query.on or _poster(query, criteria, index)
         yield query.world.written(
-            author, ms=ms, dice=query.dice, topic=query["term"], kind=kind
+            author, ms=ms, random=query.random, topic=query["term"], kind=kind
         )
 
 
-def _poster(query: Query, wish: Any, index: int) -> Entity:
-    """Return who wrote post *index* of a search: one of those whom it names, if any."""
-    members: Any = getattr(wish, "from_members", None) or ()
-    companies: Any = getattr(wish, "from_companies", None) or ()
-    employers: Any = getattr(wish, "author_companies", None) or ()
+def _poster(query: Query, criteria: Any, index: int) -> Entity:
+    """Return the author of post *index* of a search, one of those named if any are."""
+    members: Any = getattr(criteria, "from_members", None) or ()
+    companies: Any = getattr(criteria, "from_companies", None) or ()
+    employers: Any = getattr(criteria, "author_companies", None) or ()
     named = [(True, who) for who in members] + [(False, who) for who in companies]
     if named:
         is_person, who = named[index % len(named)]
@@ -489,13 +490,13 @@ def _poster(query: Query, wish: Any, index: int) -> Entity:
     if employers:
         company = _named_company(query, employers[index % len(employers)])
         return query.world.member(company.key, 1 + index, {})
-    return query.world.stranger(query.dice, index)
+    return query.world.random_person(query.random, index)
 
 
 def _named_person(query: Query, who: Any) -> Entity:
     if isinstance(who, str):
         first, _, last = who.partition(" ")
-        employer = query.world.found_company(query.world.dice(who), 0, None, {})
+        employer = query.world.found_company(query.world.random(who), 0, None, {})
         named = {"first_name": first, "last_name": last}
         return query.world.member(employer.key, 100, named)
     url = who.id or who.person_hashed_url or who.urn
@@ -510,20 +511,20 @@ def _named_company(query: Query, who: Any) -> Entity:
 
 
 def _is_since(ms: int, since: str | None) -> bool:
-    """Return whether a moment is not before *since*; ISO 8601 sorts as text does."""
+    """Return whether a time is not before *since*; ISO 8601 texts sort by time."""
     return since is None or _world.moment(ms) >= since
 
 
-def _own_deeds(query: Query) -> Iterator[Entity]:
-    """Yield the comments or reactions of a person, the newest first."""
-    count = query.most(3, 20)
+def _own_activity(query: Query) -> Iterator[Entity]:
+    """Yield the comments or reactions of a person, newest first."""
+    count = query.count(3, 20)
     for index in range(count):
         ms = NOW_MS - (index + 1) * 4 * DAY_MS
         if not _is_since(ms, query["since"]):
             return
-        author = query.world.stranger(query.dice, index)
-        post = query.world.written(author, ms=ms - DAY_MS, dice=query.dice)
-        key = f"{query.dice.key}/{query.action.action_type}/{index}"
+        author = query.world.random_person(query.random, index)
+        post = query.world.written(author, ms=ms - DAY_MS, random=query.random)
+        key = f"{query.random.key}/{query.action.action_type}/{index}"
         yield Entity(
             key,
             {
@@ -536,9 +537,9 @@ def _own_deeds(query: Query) -> Iterator[Entity]:
 
 
 def _comments(query: Query) -> Iterator[Entity]:
-    for index in range(query.most(3, 40)):
-        author = _world.actor(query.world.stranger(query.dice, index))
-        number = query.dice.between(f"{index}/comment", 10**18, 10**19)
+    for index in range(query.count(3, 40)):
+        author = _world.actor(query.world.random_person(query.random, index))
+        number = query.random.between(f"{index}/comment", 10**18, 10**19)
         is_reply = bool(query["replies"]) and index % 3 == 2  # noqa: PLR2004
         urn = f"urn:li:comment:{number}"
         yield Entity(
@@ -558,10 +559,10 @@ def _comments(query: Query) -> Iterator[Entity]:
 
 
 def _reactions(query: Query) -> Iterator[Entity]:
-    for index in range(query.most(3, 60)):
-        actor = _world.actor(query.world.stranger(query.dice, index))
+    for index in range(query.count(3, 60)):
+        actor = _world.actor(query.world.random_person(query.random, index))
         facts = {"actor": actor, **_deprecated("engager", actor)}
-        yield Entity(f"{query.dice.key}/{index}", facts)
+        yield Entity(f"{query.random.key}/{index}", facts)
 
 
 def _deprecated(prefix: str, actor: Facts) -> Facts:
@@ -581,10 +582,10 @@ def _invitations(query: Query) -> Iterator[Entity]:
         ("newsletterSubscribe", ("newsletter_url", "newsletter_name")),
     )
     own = {name for _, names in kinds for name in names}
-    for index, person in enumerate(_people(query, query.most(3, 12))):
+    for index, person in enumerate(_people(query, query.count(3, 12))):
         kind, names = kinds[index % len(kinds)]
         company = query.world.company(person.facts["company_hashed_url"])
-        told = {
+        fields = {
             "headline": person.facts["headline"],
             "note": None,
             "company_url": company.facts["public_url"],
@@ -592,14 +593,16 @@ def _invitations(query: Query) -> Iterator[Entity]:
             "newsletter_url": f"{_world.SITE}/newsletters/{company.key}",
             "newsletter_name": f"{company.facts['name']} Weekly",
         }
-        told |= dict.fromkeys(own.difference(names), ABSENT)
-        facts = {**person.facts, **told, "invitation_type": kind}
+        fields |= dict.fromkeys(own.difference(names), ABSENT)
+        facts = {**person.facts, **fields, "invitation_type": kind}
         yield Entity(person.key, facts)
 
 
 def _viewers(query: Query) -> Iterator[Entity]:
-    told = ("name", "public_url", "urn", "headline", "avatar_url", "connection_degree")
-    for index, person in enumerate(_people(query, query.most(3, 60))):
+    identity = (
+        *("name", "public_url", "urn", "headline", "avatar_url", "connection_degree"),
+    )
+    for index, person in enumerate(_people(query, query.count(3, 60))):
         ms = NOW_MS - index * DAY_MS
         if not _is_since(ms, query["since"]):
             return
@@ -611,15 +614,15 @@ def _viewers(query: Query) -> Iterator[Entity]:
             "viewer_type": "anonymous" if anonymous else "identified",
             "viewed_at": _world.moment(ms),
             "viewed_ago": f"{index}d",
-            "description": f"Somebody at {person.facts['company_name']}",
+            "description": f"Someone at {person.facts['company_name']}",
             "search_url": f"{_world.SITE}/search/results/people/?viewer={index}",
         }
-        hidden = told if anonymous else ("description", "search_url")
+        hidden = identity if anonymous else ("description", "search_url")
         yield Entity(person.key, {**facts, **dict.fromkeys(hidden, ABSENT)})
 
 
 def _experience(query: Query) -> Iterator[Entity]:
-    assert query.on is not None  # noqa: S101  # it stands under a person's page only
+    assert query.on is not None  # noqa: S101  # nested under a person's page only
     person = query.on.facts
     names = ("position", "company_name", "company_hashed_url", "location")
     now = {name: person[name] for name in names}
@@ -627,17 +630,17 @@ def _experience(query: Query) -> Iterator[Entity]:
         f"{query.on.key}/0", {**now, "start_time": "2024-01", "end_time": None}
     )
     former = person["previous_companies"]
-    for index in range(1, 1 + max(len(former), query.most(0, 3))):
+    for index in range(1, 1 + max(len(former), query.count(0, 3))):
         year = 2024 - 2 * index
         company = (
             query.world.company_named(former[index - 1])
             if index <= len(former)
-            else query.world.found_company(query.dice, index, None, {})
+            else query.world.found_company(query.random, index, None, {})
         )
         yield Entity(
             f"{query.on.key}/{index}",
             {
-                "position": query.dice.pick(f"{index}/was", _world.POSITIONS),
+                "position": query.random.pick(f"{index}/was", _world.POSITIONS),
                 "company_name": company.facts["name"],
                 "company_hashed_url": company.facts["hashed_url"],
                 "location": company.facts["location"],
@@ -649,8 +652,8 @@ def _experience(query: Query) -> Iterator[Entity]:
 
 
 def _education(query: Query) -> Iterator[Entity]:
-    assert query.on is not None  # noqa: S101  # it stands under a person's page only
-    schools = query.on.facts["schools"] or [query.dice.pick("school", _world.SCHOOLS)]
+    assert query.on is not None  # noqa: S101  # nested under a person's page only
+    schools = query.on.facts["schools"] or [query.random.pick("school", _world.SCHOOLS)]
     for school in schools:
         details = "Bachelor's degree, 2010 - 2014"
         yield Entity(
@@ -660,20 +663,20 @@ def _education(query: Query) -> Iterator[Entity]:
 
 def _named(names: Sequence[str]) -> Callable[[Query], Iterator[Entity]]:
     def make(query: Query) -> Iterator[Entity]:
-        first = query.dice.number("first", len(names))
-        for index in range(query.most(2, 6)):
+        first = query.random.number("first", len(names))
+        for index in range(query.count(2, 6)):
             name = names[(first + index) % len(names)]
-            key = f"{query.dice.key}/{name}"
-            # The person stays at hand for what is nested under a skill.
+            key = f"{query.random.key}/{name}"
+            # The key contains the person, on whom the children of a skill depend.
             yield Entity(key, {"name": name})
 
     return make
 
 
 def _anything(query: Query) -> Iterator[Entity]:
-    """Yield things that the world knows nothing of."""
-    for index in range(query.most(2, 12)):
-        yield Entity(f"{query.dice.key}/{query.action.action_type}/{index}", {})
+    """Yield entities of which the world has no facts."""
+    for index in range(query.count(2, 12)):
+        yield Entity(f"{query.random.key}/{query.action.action_type}/{index}", {})
 
 
 _LISTS: dict[type[Result], Callable[[Query], Iterable[Entity]]] = {
@@ -688,8 +691,8 @@ _LISTS: dict[type[Result], Callable[[Query], Iterable[Entity]]] = {
     results.Job: _jobs,
     results.Post: _posts,
     results.FeedPost: _posts,
-    results.PersonComment: _own_deeds,
-    results.PersonReaction: _own_deeds,
+    results.PersonComment: _own_activity,
+    results.PersonReaction: _own_activity,
     results.PostComment: _comments,
     results.PostReaction: _reactions,
     results.Invitation: _invitations,

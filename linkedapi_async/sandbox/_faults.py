@@ -1,8 +1,8 @@
-"""Faults: what networks and servers do to a client, on demand and with accounting.
+"""Faults of networks and servers: injected on demand, and counted.
 
-A rule waits for requests that it is meant for; each time it strikes, one coroutine of
-`KINDS` answers in the place of the API. A fault is *consumed* when its bytes went out,
-or stayed away, as it says; a client that left before is not counted.
+A fault matches some requests. When it applies to one, a coroutine of `KINDS` answers
+instead of the API. A *hit* is recorded once the bytes are sent, or withheld, as the fault
+says: a client that disconnected before that is not counted.
 """
 
 from __future__ import annotations
@@ -47,41 +47,41 @@ Kind: TypeAlias = Literal[
     "truncated",
 ]
 Work: TypeAlias = Callable[[web.Request], Awaitable[web.Response]]
-"""What the API would do, and its answer."""
+"""Does what the API does, and returns its answer."""
 
 JSON = "application/json"
 HTML = "<!DOCTYPE html><title>Please wait</title><h1>Checking your browser</h1>"
 PIECE = 65_536
-"""How much of a large body is written at once, in bytes."""
+"""The size of the pieces in which a large body is written, in bytes."""
 
 
 class FaultHit(NamedTuple):
-    """One time that a fault was really met."""
+    """One time that a fault reached a client."""
 
     endpoint: Endpoint
     workflow_id: str | None
-    """Which workflow it was about: for a start, the one that was taken, if it was."""
+    """The workflow of the request; for a start the one that was accepted, if any."""
     when: float
-    """On the sandbox's clock, in seconds."""
+    """When, in seconds on the sandbox's clock."""
 
 
 @attrs.define(eq=False)
 class ClientConnection:
-    """The way back to one client, on which a fault does its harm."""
+    """The connection to one client, which a fault answers or breaks."""
 
     request: web.Request
     _work: Work
     workflow_id: str | None = None
     response: web.StreamResponse = attrs.field(factory=web.Response)
-    went: bool = False
-    """Whether the harm is done."""
+    done: bool = False
+    """Whether the fault has taken effect."""
 
     @property
     def transport(self) -> asyncio.Transport:
         """The connection.
 
         Raises:
-            ConnectionError: The client has left.
+            ConnectionError: The client has disconnected.
         """
         transport = self.request.transport
         if transport is None or transport.is_closing():
@@ -89,7 +89,7 @@ class ClientConnection:
         return transport
 
     async def work(self) -> web.Response:
-        """Do what the API would do and return its answer, unsent."""
+        """Do what the API does and return its answer without sending it."""
         response = await self._work(self.request)
         if self.workflow_id is None:
             result = decode_json(_body(response)).get("result")
@@ -98,50 +98,50 @@ class ClientConnection:
         return response
 
     async def send(self, response: web.Response) -> None:
-        """Send an answer in one piece."""
+        """Send a whole answer."""
         self.response = response
         await response.prepare(self.request)
         await response.write_eof()
-        self.went = True
+        self.done = True
 
     async def begin(self, response: web.StreamResponse) -> None:
-        """Begin an answer that is sent in pieces."""
+        """Send the headers of an answer whose body follows in pieces."""
         self.response = response
         await response.prepare(self.request)
 
     @contextlib.contextmanager
-    def piecemeal(self) -> Iterator[None]:
-        """Do what takes time; its harm is done too when the connection ends first."""
+    def streaming(self) -> Iterator[None]:
+        """Mark the fault as done after the body, also when the connection ends first."""
         try:
             yield
         finally:
-            self.went = True
+            self.done = True
 
     def reset(self) -> None:
-        """Break the connection: the client gets a reset, not a regular end."""
+        """Reset the connection instead of closing it."""
         transport = self.transport
-        # To linger for 0 seconds makes of closing a reset; Windows has it in shorts.
+        # Closing with a linger time of 0 sends a reset. Windows packs two shorts.
         linger = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
         sock = transport.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         transport.abort()
-        self.went = True
+        self.done = True
 
 
 def _body(response: web.Response) -> bytes:
     return cast("bytes", response.body)
 
 
-# What the faults do. Where *done* is a choice, it is whether the work is done all the
-# same: the workflow started, say, and only the answer lost.
+# What the faults do. *done* says whether the server does the work all the same, so that
+# a workflow is started, for example, and only the answer is lost.
 
 
 async def _status(
-    line: ClientConnection,
+    connection: ClientConnection,
     *,
     status: int = 500,
     type: str | None = None,
-    message: str = "The sandbox was told to say so.",
+    message: str = "The sandbox was scripted to answer this.",
     body: str | bytes = HTML,
     content_type: str = "text/html",
     headers: Mapping[str, str] | None = None,
@@ -149,23 +149,23 @@ async def _status(
 ) -> None:
     """Answer with an HTTP status; with an error of a *type*, or without an envelope."""
     if done:
-        await line.work()
+        await connection.work()
     if type is not None:
         error = {"type": type, "message": message}
         body, content_type = encode_json({"success": False, "error": error}), JSON
-    await line.send(_response(body, content_type, status, headers))
+    await connection.send(_response(body, content_type, status, headers))
 
 
 async def _throttle(
-    line: ClientConnection,
+    connection: ClientConnection,
     *,
     retry_after: float | str | dt.datetime | None = None,
     type: str | None = "tooManyRequests",
     done: bool = False,
 ) -> None:
-    """Answer with 429, and with when to come back: in seconds, or as a date."""
+    """Answer with 429 and a ``Retry-After`` in seconds or as a date."""
     headers = {} if retry_after is None else {"Retry-After": _when(retry_after)}
-    await _status(line, status=429, type=type, headers=headers, done=done)
+    await _status(connection, status=429, type=type, headers=headers, done=done)
 
 
 def _when(retry_after: float | str | dt.datetime) -> str:
@@ -174,90 +174,92 @@ def _when(retry_after: float | str | dt.datetime) -> str:
     return retry_after if isinstance(retry_after, str) else f"{math.ceil(retry_after)}"
 
 
-async def _reset_before(line: ClientConnection) -> None:
-    """Break the connection before anything was done."""
-    await line.request.read()
-    line.reset()
+async def _reset_before(connection: ClientConnection) -> None:
+    """Reset the connection before the request has any effect."""
+    await connection.request.read()
+    connection.reset()
 
 
-async def _reset_after(line: ClientConnection) -> None:
-    """Do the work, and break the connection instead of answering."""
-    await line.work()
-    line.reset()
+async def _reset_after(connection: ClientConnection) -> None:
+    """Do the work, then reset the connection instead of answering."""
+    await connection.work()
+    connection.reset()
 
 
 async def _stall(
-    line: ClientConnection, *, seconds: float = math.inf, done: bool = False
+    connection: ClientConnection, *, seconds: float = math.inf, done: bool = False
 ) -> None:
-    """Say nothing for *seconds*; answer then. The work is done before, or after."""
-    await line.request.read()
-    response = await line.work() if done else None
-    with line.piecemeal():
+    """Answer after *seconds*; *done* does the work before the wait, not after it."""
+    await connection.request.read()
+    response = await connection.work() if done else None
+    with connection.streaming():
         await _pass(seconds)
-    await line.send(response or await line.work())
+    await connection.send(response or await connection.work())
 
 
 async def _pass(seconds: float) -> None:
     if math.isinf(seconds):
-        # No timer: a clock that jumps from timer to timer must not see one.
+        # No timer, because a virtual clock would jump to it.
         await asyncio.get_running_loop().create_future()
     await asyncio.sleep(seconds)
 
 
-async def _drip(line: ClientConnection, *, pause: float = 0.1, size: int = 1) -> None:
+async def _drip(
+    connection: ClientConnection, *, pause: float = 0.1, size: int = 1
+) -> None:
     """Send the true answer *size* bytes at a time, each after a *pause* in seconds."""
-    true = await line.work()
-    body = _body(true)
-    response = web.StreamResponse(status=true.status)
+    answer = await connection.work()
+    body = _body(answer)
+    response = web.StreamResponse(status=answer.status)
     response.content_type, response.content_length = JSON, len(body)
-    await line.begin(response)
-    with line.piecemeal():
+    await connection.begin(response)
+    with connection.streaming():
         for at in range(0, len(body), size):
             await asyncio.sleep(pause)
             await response.write(body[at : at + size])
 
 
 async def _garbage(
-    line: ClientConnection,
+    connection: ClientConnection,
     *,
     body: str | bytes | None = HTML,
     content_type: str = "text/html",
     status: int = 200,
     done: bool = False,
 ) -> None:
-    """Answer with anything; a *body* of None is the true one under a false name."""
-    true = await line.work() if done or body is None else None
-    if true is not None and body is None:
-        body = _body(true)
-    await line.send(_response(body or b"", content_type, status))
+    """Answer with any bytes; a *body* of None is the true one with a wrong type."""
+    answer = await connection.work() if done or body is None else None
+    if answer is not None and body is None:
+        body = _body(answer)
+    await connection.send(_response(body or b"", content_type, status))
 
 
 async def _truncated(
-    line: ClientConnection, *, json: bool = False, keep: float = 0.5
+    connection: ClientConnection, *, json: bool = False, keep: float = 0.5
 ) -> None:
-    """Send a part of the true answer, and close; as *json*, as if it were all."""
-    body = _body(await line.work())
+    """Send a part of the true answer and close; *json* sends it as a whole answer."""
+    body = _body(await connection.work())
     part = body[: int(len(body) * keep)]
     if json:
-        await line.send(_response(part))
+        await connection.send(_response(part))
         return
     head = f"HTTP/1.1 200 OK\r\nContent-Type: {JSON}\r\nContent-Length: {len(body)}"
-    transport = line.transport
+    transport = connection.transport
     transport.write(f"{head}\r\n\r\n".encode() + part)
     transport.close()
-    line.went = True
+    connection.done = True
 
 
 async def _huge(
-    line: ClientConnection,
+    connection: ClientConnection,
     *,
     size: int = 100 * 1024 * 1024,
     form: Literal["length", "chunked", "gzip"] = "length",
     done: bool = False,
 ) -> None:
-    """Answer with *size* bytes of JSON; compressed, they are few on the wire."""
+    """Answer with *size* bytes of JSON, which ``gzip`` compresses to few."""
     if done:
-        await line.work()
+        await connection.work()
     response = web.StreamResponse()
     response.content_type = JSON
     if form == "length":
@@ -266,9 +268,9 @@ async def _huge(
         response.enable_chunked_encoding()
     if form == "gzip":
         response.headers["Content-Encoding"] = "gzip"
-    await line.begin(response)
+    await connection.begin(response)
     packer = zlib.compressobj(1, wbits=31)
-    with line.piecemeal():
+    with connection.streaming():
         for piece in _large(size):
             await response.write(packer.compress(piece) if form == "gzip" else piece)
         if form == "gzip":
@@ -286,43 +288,51 @@ def _large(size: int) -> Iterator[bytes]:
 
 
 async def _deep(
-    line: ClientConnection, *, levels: int = 100_000, done: bool = False
+    connection: ClientConnection, *, levels: int = 100_000, done: bool = False
 ) -> None:
     """Answer with a result of arrays within arrays."""
     if done:
-        await line.work()
+        await connection.work()
     nest = b"[" * levels + b"]" * levels
-    await line.send(_response(b'{"success":true,"result":' + nest + b"}"))
+    await connection.send(_response(b'{"success":true,"result":' + nest + b"}"))
 
 
 async def _headers(
-    line: ClientConnection, *, pause: float = 0.0, size: int = 1000, done: bool = False
+    connection: ClientConnection,
+    *,
+    pause: float = 0.0,
+    size: int = 1000,
+    done: bool = False,
 ) -> None:
-    """Send headers of *size* bytes, one after each *pause* in seconds, without end."""
-    await line.request.read()
+    """Send headers of *size* bytes without end, one after each *pause* in seconds."""
+    await connection.request.read()
     if done:
-        await line.work()
-    transport = line.transport
+        await connection.work()
+    transport = connection.transport
     transport.write(b"HTTP/1.1 200 OK\r\n")
     header = b"X-Endless: " + b"x" * size + b"\r\n"
-    with line.piecemeal():
+    with connection.streaming():
         while True:
-            room = transport.get_write_buffer_size() < PIECE
-            transport.write(header if room else b"")
-            await asyncio.sleep(pause if room else 0.01)
+            writable = transport.get_write_buffer_size() < PIECE
+            transport.write(header if writable else b"")
+            await asyncio.sleep(pause if writable else 0.01)
 
 
 async def _redirect(
-    line: ClientConnection, *, location: str, status: int = 307, done: bool = False
+    connection: ClientConnection,
+    *,
+    location: str,
+    status: int = 307,
+    done: bool = False,
 ) -> None:
-    """Send the client to another place."""
+    """Redirect the client to *location*."""
     headers = {"Location": location}
-    await _status(line, status=status, body=b"", headers=headers, done=done)
+    await _status(connection, status=status, body=b"", headers=headers, done=done)
 
 
-async def _bad_id(line: ClientConnection, *, id: Any = "../admin") -> None:
-    """Give the workflow an id that is none, where the true answer tells one."""
-    await _mangle(line, change=lambda answer: _renamed(answer, id))
+async def _bad_id(connection: ClientConnection, *, id: Any = "../admin") -> None:
+    """Replace the workflow id of the true answer by an invalid one."""
+    await _mangle(connection, change=lambda answer: _renamed(answer, id))
 
 
 def _renamed(answer: Any, id: Any) -> Any:
@@ -331,13 +341,15 @@ def _renamed(answer: Any, id: Any) -> Any:
     return answer
 
 
-async def _mangle(line: ClientConnection, *, change: Callable[[Any], Any]) -> None:
-    """Send what *change* makes of the true answer; bytes are sent as they are."""
-    true = await line.work()
-    changed = change(decode_json(_body(true)))
-    # Unlike the one of `_wire`, this encoder writes NaN and whatever else it is given.
+async def _mangle(
+    connection: ClientConnection, *, change: Callable[[Any], Any]
+) -> None:
+    """Send what *change* returns for the true answer; bytes are sent as they are."""
+    answer = await connection.work()
+    changed = change(decode_json(_body(answer)))
+    # This encoder writes NaN too, which the library's own refuses.
     body = changed if isinstance(changed, bytes) else json.dumps(changed).encode()
-    await line.send(_response(body, status=true.status))
+    await connection.send(_response(body, status=answer.status))
 
 
 def _response(
@@ -374,83 +386,97 @@ KINDS: dict[Kind, Callable[..., Coroutine[Any, Any, None]]] = {
 
 @attrs.define(eq=False, kw_only=True)
 class Fault:
-    """A rule for when something goes wrong, and the account of when it did."""
+    """A fault, the requests that it matches, and its hits."""
 
     kind: Kind
     on: Endpoint | None
-    """Which requests it is meant for; None for all three."""
+    """The requests that it matches; None matches all."""
     count: int | None
-    """How often it is consumed at most; None for any number."""
+    """The maximum number of hits; None sets no maximum."""
     probability: float | None
-    """In which fraction of the requests it strikes; None for all of them."""
+    """The fraction of the matching requests that it applies to; None means all."""
     after: int
-    """How many requests that it is meant for it lets pass first."""
+    """How many matching requests pass before the first hit."""
     account: str | None
-    """The name of the account that it is meant for; None for all."""
+    """The name of the account whose requests it matches; None matches all."""
     details: Mapping[str, Any] = attrs.field(repr=False)
     """The settings of its kind."""
     matched: int = 0
-    """How many requests came that it is meant for."""
-    consumed: list[FaultHit] = attrs.field(factory=list)
-    """Each time that it was really met."""
-    _dice: SeededRandom = attrs.field(alias="dice", repr=False)
-    _rules: list[Fault] = attrs.field(alias="rules", repr=False)
-    _under_way: int = attrs.field(default=0, init=False, repr=False)
+    """How many requests matched so far."""
+    hits: list[FaultHit] = attrs.field(factory=list)
+    """Each time that it reached a client."""
+    withdrawn: bool = False
+    """Whether `withdraw` was called, or *count* hits were recorded."""
 
     def withdraw(self) -> None:
-        """Strike no more; what was consumed stays known."""
-        if self in self._rules:
-            self._rules.remove(self)
+        """Stop applying; the recorded hits remain."""
+        self.withdrawn = True
 
-    def _strikes(self, endpoint: Endpoint, account: str) -> bool:
-        """Count a request that this is meant for; return whether it is its turn."""
-        if self.on not in {None, endpoint} or self.account not in {None, account}:
+
+@attrs.define(eq=False)
+class FaultRule:
+    """Decides to which requests a fault applies, and answers them."""
+
+    fault: Fault
+    _random: SeededRandom
+    _in_progress: int = 0
+
+    def applies(self, endpoint: Endpoint, account: str) -> bool:
+        """Count a matching request and return whether the fault applies to it."""
+        fault = self.fault
+        if fault.on not in {None, endpoint} or fault.account not in {None, account}:
             return False
-        self.matched += 1
-        if self.matched <= self.after:
+        fault.matched += 1
+        if fault.matched <= fault.after:
             return False
-        used = len(self.consumed) + self._under_way
-        if self.count is not None and used >= self.count:
+        used = len(fault.hits) + self._in_progress
+        if fault.count is not None and used >= fault.count:
             return False
         return (
-            self.probability is None
-            or self._dice.share(self.matched) < self.probability
+            fault.probability is None
+            or self._random.share(fault.matched) < fault.probability
         )
 
-    async def _play(
-        self, line: ClientConnection, endpoint: Endpoint, clock: Clock
+    async def play(
+        self, connection: ClientConnection, endpoint: Endpoint, clock: Clock
     ) -> None:
-        self._under_way += 1
+        """Answer a request, and record the hit once it has taken effect."""
+        fault = self.fault
+        self._in_progress += 1
         try:
-            # A client that left gets no answer, and that is no error here.
+            # A client that disconnected gets no answer, which is no error here.
             with contextlib.suppress(ConnectionError):
-                await KINDS[self.kind](line, **self.details)
+                await KINDS[fault.kind](connection, **fault.details)
         finally:
-            self._under_way -= 1
-            if line.went:
-                self.consumed.append(FaultHit(endpoint, line.workflow_id, clock.now()))
-                if len(self.consumed) == self.count:
-                    self.withdraw()
+            self._in_progress -= 1
+            if connection.done:
+                workflow_id = connection.workflow_id
+                fault.hits.append(FaultHit(endpoint, workflow_id, clock.now()))
+                if len(fault.hits) == fault.count:
+                    fault.withdraw()
 
 
 class Faults:
-    """The rules of a sandbox; empty, it is false.
+    """The faults of a sandbox; false while none can apply.
 
     Args:
-        dice: The chance that belongs to a key.
-        clock: Tells when a fault was consumed.
+        random: Returns the random numbers that belong to a key.
+        clock: Dates the hits.
     """
 
-    def __init__(self, dice: Callable[[str], SeededRandom], clock: Clock) -> None:
-        self._dice = dice
+    def __init__(self, random: Callable[[str], SeededRandom], clock: Clock) -> None:
+        self._random = random
         self._clock = clock
-        self.rules: list[Fault] = []
-        """Those that may strike, oldest first."""
-        self.made: list[Fault] = []
-        """All that there ever were."""
+        self._rules: list[FaultRule] = []
+        self.all: list[Fault] = []
+        """All faults that were ever injected, oldest first."""
 
     def __bool__(self) -> bool:
-        return bool(self.rules)
+        return bool(self._active())
+
+    def _active(self) -> list[FaultRule]:
+        self._rules = [rule for rule in self._rules if not rule.fault.withdrawn]
+        return self._rules
 
     def add(
         self,
@@ -463,19 +489,22 @@ class Faults:
         account: str | None,
         details: Mapping[str, Any],
     ) -> Fault:
-        """Add a rule; one of the same place and settings strikes at the same requests.
+        """Add a fault; the same position and settings give the same random choices.
 
         Raises:
-            ValueError: There is no such kind or endpoint, or a number makes no sense.
+            ValueError: The kind or endpoint is unknown, or a number is out of range.
             TypeError: The kind has no such setting, or lacks one.
         """
         _one_of("kind", kind, sorted(KINDS))
         _one_of("on", on, [None, *get_args(Endpoint)])
         if probability is not None and not 0 <= probability <= 1:
-            message = f"probability: 0 to 1 is due, got {probability!r}"
+            message = f"probability must be from 0 to 1, got {probability!r}"
             raise ValueError(message)
         if after < 0 or (count is not None and count < 1):
-            message = f"after and count: got {after!r} and {count!r}"
+            message = (
+                "after must be at least 0 and count at least 1, "
+                f"got {after!r} and {count!r}"
+            )
             raise ValueError(message)
         inspect.signature(KINDS[kind]).bind(None, **details)
         fault = Fault(
@@ -486,28 +515,34 @@ class Faults:
             after=after,
             account=account,
             details=dict(details),
-            dice=self._dice(f"fault/{len(self.made)}"),
-            rules=self.rules,
         )
-        self.rules.append(fault)
-        self.made.append(fault)
+        random = self._random(f"fault/{len(self.all)}")
+        self._rules.append(FaultRule(fault, random))
+        self.all.append(fault)
         return fault
 
-    def claim(self, endpoint: Endpoint, account: str) -> Fault | None:
-        """Return the fault that strikes a request; every rule gets to see it."""
-        due = [rule for rule in self.rules if rule._strikes(endpoint, account)]
-        return due[0] if due else None
+    def clear(self) -> None:
+        """Withdraw all faults."""
+        for rule in self._rules:
+            rule.fault.withdraw()
+
+    def claim(self, endpoint: Endpoint, account: str) -> FaultRule | None:
+        """Return the oldest fault that applies to a request."""
+        # All of them count the request, not only the first that applies.
+        applying = [r for r in self._active() if r.applies(endpoint, account)]
+        return applying[0] if applying else None
 
     async def play(
-        self, fault: Fault, endpoint: Endpoint, request: web.Request, work: Work
+        self, rule: FaultRule, endpoint: Endpoint, request: web.Request, work: Work
     ) -> web.StreamResponse:
-        """Let *fault* answer a request in the place of *work*."""
-        line = ClientConnection(request, work, request.match_info.get("id"))
-        await fault._play(line, endpoint, self._clock)
-        return line.response
+        """Let a fault answer a request instead of *work*."""
+        connection = ClientConnection(request, work, request.match_info.get("id"))
+        await rule.play(connection, endpoint, self._clock)
+        return connection.response
 
 
 def _one_of(name: str, value: object, allowed: list[Any]) -> None:
     if value not in allowed:
-        message = f"{name}: one of {', '.join(map(str, allowed))} is due, got {value!r}"
+        choices = ", ".join(map(str, allowed))
+        message = f"{name} must be one of {choices}, got {value!r}"
         raise ValueError(message)

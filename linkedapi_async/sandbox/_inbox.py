@@ -1,15 +1,15 @@
-"""The sandbox's inboxes and networks: what can be read without a workflow.
+"""The sandbox's inboxes and networks: the data that is read without a workflow.
 
-What workflows did comes to light when somebody asks. Time begins at the moment at which
-the made-up world stands still, and goes as fast as the sandbox works.
+The effects of workflows are worked out when the data is read. The time starts at the
+moment of the made-up world and runs as fast as the sandbox works.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, get_args
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import attrs
 
@@ -17,16 +17,12 @@ from linkedapi_async._actions.action import Action
 from linkedapi_async._types import Generation
 from linkedapi_async._utils.json import decode_json
 from linkedapi_async.sandbox._clock import Clock
-from linkedapi_async.sandbox._completions import ActionFailure, CompletionFactory
+from linkedapi_async.sandbox._completions import CompletionFactory
+from linkedapi_async.sandbox._definitions import loaded
 from linkedapi_async.sandbox._lane import RecordedWorkflow, RequestLog
-from linkedapi_async.sandbox._responses import (
-    ApiError,
-    account_id,
-    account_name,
-    loaded,
-    reply,
-)
-from linkedapi_async.sandbox._tokens import TokenStore
+from linkedapi_async.sandbox._outcomes import OutcomeSource
+from linkedapi_async.sandbox._responses import ApiError, invalid_payload, reply
+from linkedapi_async.sandbox._tokens import TokenStore, account_id, account_name
 from linkedapi_async.sandbox._world import NOW, NOW_MS, Entity, World
 
 
@@ -44,15 +40,15 @@ NetworkType: TypeAlias = Literal[
 
 Json: TypeAlias = dict[str, Any]
 
-Event: TypeAlias = Callable[[str, Json], None]
-"""Is called with the type of a webhook event and its data."""
+EventHandler: TypeAlias = Callable[[str, Json], None]
+"""Called with the type of a webhook event and its data."""
 
 HOUR_MS = 3_600_000
 
-LONGEST_PERIOD = dt.timedelta(days=30)
+MAX_PERIOD = dt.timedelta(days=30)
 
 RECENT = 3
-"""How many messages are there when an inbox is synced for the first time."""
+"""The number of messages that the first sync of an inbox finds."""
 
 TEXTS = (
     *("Thanks for connecting!", "Do you have time for a call?", "Sounds good."),
@@ -60,16 +56,8 @@ TEXTS = (
 )
 
 
-class OutcomeSource(Protocol):
-    """What is asked about a workflow that has ended."""
-
-    def _completion(self, workflow: RecordedWorkflow) -> Any: ...
-
-    def _broken_at(self, when: float) -> Mapping[str, ActionFailure]: ...
-
-
 class RecordingFactory(CompletionFactory):
-    """Makes a completion and notes which actions were done, and on whom."""
+    """Makes a completion and records its actions and their targets."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -78,40 +66,40 @@ class RecordingFactory(CompletionFactory):
     def _node(
         self, action: Action[Any, Any, Any], raw: Any, on: Entity | None
     ) -> dict[str, Any]:
-        if action.action_type not in self._broken:
+        if action.action_type not in self._failing_actions:
             self.done.append((action, self._target(action) or on))
         return super()._node(action, raw, on)
 
 
 @attrs.define
 class AccountMailbox:
-    """The inbox, the network and the past of one account."""
+    """The inbox, the network and the action statistics of one account."""
 
     messages: list[Json] = attrs.field(factory=list)
-    """What the inbox captured, in the order in which it came to light."""
+    """The messages of the inbox, in the order in which they were found."""
     history: dict[tuple[str, str], list[Json]] = attrs.field(factory=dict)
-    """What was loaded of the conversations that were synced, by person and type."""
+    """The history of the synced conversations, by person and type."""
     events: list[Json] = attrs.field(factory=list)
     uses: list[Json] = attrs.field(factory=list)
     synced: set[str] = attrs.field(factory=set)
-    """The types of inbox that were synced."""
-    unread: list[RecordedWorkflow] = attrs.field(factory=list)
-    """Workflows whose traces have not been found."""
+    """The inbox types that were synced."""
+    pending: list[RecordedWorkflow] = attrs.field(factory=list)
+    """Workflows whose effects are not worked out yet."""
 
 
-class Direct:
-    """The endpoints that answer at once, over the traces of workflows.
+class AccountData:
+    """The endpoints that read data without a workflow.
 
-    Inboxes and networks are regarded as synced from the beginning, for nobody knows
-    what the API says before; conversations are not.
+    Inboxes and networks count as synced from the start, because it is unknown what the
+    API answers before a sync. Conversations do not.
 
     Args:
-        world: Where its people live.
-        clock: The sandbox's.
-        speed: How many times faster than the API it works.
-        keys: The tokens that are valid.
-        seen: The workflows.
-        telling: Knows how they ended.
+        world: The people of the messages and events.
+        clock: The sandbox's clock.
+        speed: How many times faster than the API the sandbox works.
+        tokens: The valid tokens.
+        log: The workflows whose effects are worked out.
+        outcomes: Returns the completions of the workflows.
     """
 
     def __init__(
@@ -120,33 +108,33 @@ class Direct:
         world: World,
         clock: Clock,
         speed: float,
-        keys: TokenStore,
-        seen: RequestLog,
-        telling: OutcomeSource,
+        tokens: TokenStore,
+        log: RequestLog,
+        outcomes: OutcomeSource,
     ) -> None:
         self._world = world
         self._clock = clock
         self._speed = speed
-        self._keys = keys
-        self._seen = seen
-        self._telling = telling
-        self._boxes: dict[str, AccountMailbox] = {}
-        self._sorted = 0
+        self._tokens = tokens
+        self._log = log
+        self._outcomes = outcomes
+        self._mailboxes: dict[str, AccountMailbox] = {}
+        self._read = 0
         self.inclusive: bool = True
-        """Whether ``since`` includes the moment itself; nobody has published it."""
-        self.on_event: Event | None = None
-        """Is told of every new message and network event."""
+        """Whether ``since`` includes the time itself, which the API does not publish."""
+        self.on_event: EventHandler | None = None
+        """Called with every new message and network event."""
 
-    # For those who use it
+    # For users
 
     def now(self) -> dt.datetime:
-        """Return the moment it is in the made-up world."""
+        """Return the time in the made-up world."""
         return NOW + dt.timedelta(seconds=self._clock.now() * self._speed)
 
     def receive_message(
         self, token: str, person_url: str, text: str, *, type: InboxType = "st"
     ) -> str:
-        """Let a person write to an account; return the id of the message."""
+        """Receive a message from a person; return its id."""
         _one_of("type", type, get_args(InboxType))
         name = account_name(token)
         box = self._box(name)
@@ -160,7 +148,7 @@ class Direct:
     def change_network(
         self, token: str, person_url: str, type: NetworkType = "connectionAccepted"
     ) -> str:
-        """Let something happen in the network of an account; return its id."""
+        """Add an event to the network of an account; return its id."""
         _one_of("type", type, get_args(NetworkType))
         name = account_name(token)
         box = self._box(name)
@@ -173,45 +161,48 @@ class Direct:
             "detectedAt": _moment(self._now_ms()),
         }
         box.events.append(event)
-        self._tell(f"network.{type}", name, event, "id", "type")
+        self._emit(f"network.{type}", name, event, "id", "type")
         return str(event["id"])
 
-    def catch_up(self) -> None:
-        """Find the traces of all workflows that have ended by now."""
-        for workflow in self._seen.workflows[self._sorted :]:
-            self._boxes.setdefault(workflow.account, AccountMailbox()).unread.append(
-                workflow
-            )
-        self._sorted = len(self._seen.workflows)
-        for name, box in self._boxes.items():
-            unread, box.unread = box.unread, []
-            for workflow in unread:
+    def update(self) -> None:
+        """Work out the effects of all workflows that have ended."""
+        for workflow in self._log.workflows[self._read :]:
+            self._mailboxes.setdefault(
+                workflow.account, AccountMailbox()
+            ).pending.append(workflow)
+        self._read = len(self._log.workflows)
+        for name, box in self._mailboxes.items():
+            pending, box.pending = box.pending, []
+            for workflow in pending:
                 if workflow.finished is None:
-                    box.unread.append(workflow)
+                    box.pending.append(workflow)
                 elif workflow.state == "completed":
-                    self._trace(name, box, workflow)
+                    self._apply(name, box, workflow)
 
-    # Traces of workflows
+    # Effects of workflows
 
-    def _trace(
+    def _apply(
         self, name: str, box: AccountMailbox, workflow: RecordedWorkflow
     ) -> None:
         ended = workflow.finished or 0.0
         ms = NOW_MS + int(ended * self._speed * 1000)
-        done = list(_uses(self._telling._completion(workflow)))
+        done = list(_uses(self._outcomes.completion(workflow)))
         for action_type, success in done:
             use = {"actionType": action_type, "success": success, "time": _moment(ms)}
             box.uses.append(use)
-        watcher = RecordingFactory(
-            self._world, workflow.generation, name, self._telling._broken_at(ended)
+        recorder = RecordingFactory(
+            self._world,
+            workflow.generation,
+            name,
+            self._outcomes.failing_actions_at(ended),
         )
         definition = workflow.definition
-        watcher.completion(loaded(definition), definition)
-        for action, person in watcher.done:
+        recorder.completion(loaded(definition), definition)
+        for action, person in recorder.done:
             if (action.action_type, True) in done:
-                self._follow(name, box, action, person, ms)
+                self._apply_action(name, box, action, person, ms)
 
-    def _follow(
+    def _apply_action(
         self,
         name: str,
         box: AccountMailbox,
@@ -219,7 +210,7 @@ class Direct:
         person: Entity | None,
         ms: int,
     ) -> None:
-        """Let an action that was done leave its trace."""
+        """Apply the effect of an action that succeeded."""
         type, _, what = action.action_type.partition(".")
         if what == "syncInbox" and type not in box.synced:
             box.synced.add(type)
@@ -242,30 +233,30 @@ class Direct:
         return None if url is None else self._world.person(url)
 
     def _recent(self, name: str, type: str) -> Iterator[Json]:
-        dice = self._world.dice(f"inbox/{name}/{type}")
+        random = self._world.random(f"inbox/{name}/{type}")
         for number in range(RECENT):
             company = self._world.company_named("Northern Robotics").key
             person = self._world.member(company, number + 1, {}, key=f"inbox/{name}")
-            text = dice.pick(number, TEXTS)
+            text = random.pick(number, TEXTS)
             ms = NOW_MS - (RECENT - number) * HOUR_MS
             yield self._message(
                 name, person, type, sender="them", text=text, ms=ms, key="recent"
             )
 
     def _load(self, name: str, box: AccountMailbox, person: Entity, type: str) -> None:
-        dice = self._world.dice(f"history/{name}/{type}/{person.key}")
-        many = dice.between("many", 2, 4)
+        random = self._world.random(f"history/{name}/{type}/{person.key}")
+        count = random.between("many", 2, 4)
         box.history[person.key, type] = [
             self._message(
                 name,
                 person,
                 type,
-                sender=dice.pick(("sender", number), ("us", "them")),
-                text=dice.pick(("text", number), TEXTS),
-                ms=NOW_MS - 24 * (many - number) * HOUR_MS,
+                sender=random.pick(("sender", number), ("us", "them")),
+                text=random.pick(("text", number), TEXTS),
+                ms=NOW_MS - 24 * (count - number) * HOUR_MS,
                 key=f"history-{number}",
             )
-            for number in range(many)
+            for number in range(count)
         ]
 
     def _message(
@@ -296,21 +287,21 @@ class Direct:
 
     def _capture(self, name: str, box: AccountMailbox, message: Json) -> None:
         box.messages.append(message)
-        word = "Received" if message["sender"] == "them" else "Sent"
+        suffix = "Received" if message["sender"] == "them" else "Sent"
         data = {**message, "messageId": message["id"]}
-        self._tell(f"inbox.message{word}", name, data, "id")
+        self._emit(f"inbox.message{suffix}", name, data, "id")
 
-    def _tell(self, type: str, name: str, facts: Json, *but: str) -> None:
+    def _emit(self, type: str, name: str, facts: Json, *omitted: str) -> None:
         if self.on_event is not None:
-            data = {key: value for key, value in facts.items() if key not in but}
+            data = {key: value for key, value in facts.items() if key not in omitted}
             self.on_event(type, {"accountId": account_id(name), **data})
 
     def _box(self, name: str) -> AccountMailbox:
-        self.catch_up()
+        self.update()
         return self._box_of(name)
 
     def _box_of(self, name: str) -> AccountMailbox:
-        return self._boxes.setdefault(name, AccountMailbox())
+        return self._mailboxes.setdefault(name, AccountMailbox())
 
     def _now_ms(self) -> int:
         return NOW_MS + int(self._clock.now() * self._speed * 1000)
@@ -318,7 +309,7 @@ class Direct:
     # Requests
 
     def endpoints(self, generation: Generation) -> dict[tuple[str, str], Work]:
-        """Return what answers a method and a path of one generation."""
+        """Return the functions that answer the methods and paths of a generation."""
         answers: dict[tuple[str, str], Callable[[str, Any], Any]] = {
             ("POST", "/conversations/poll"): self._conversations(generation),
             ("GET", "/stats/actions"): self._stats,
@@ -336,18 +327,18 @@ class Direct:
         self, generation: Generation, method: str, answer: Callable[[str, Any], Any]
     ) -> Work:
         async def work(request: web.Request) -> web.Response:
-            name = self._keys.account(request, generation)
-            asked = request.query if method == "GET" else _body(await request.read())
-            return reply({"success": True, "result": answer(name, asked)})
+            name = self._tokens.account(request, generation)
+            params = request.query if method == "GET" else _body(await request.read())
+            return reply({"success": True, "result": answer(name, params)})
 
         return work
 
     def _conversations(self, generation: Generation) -> Callable[[str, Any], Any]:
-        def answer(name: str, asked: Any) -> list[Json]:
-            if not isinstance(asked, list):
-                raise _malformed("an array is due")
+        def answer(name: str, params: Any) -> list[Json]:
+            if not isinstance(params, list):
+                raise invalid_payload("the body must be an array")
             box = self._box(name)
-            return [self._conversation(generation, box, query) for query in asked]
+            return [self._conversation(generation, box, query) for query in params]
 
         return answer
 
@@ -355,10 +346,10 @@ class Direct:
         self, generation: Generation, box: AccountMailbox, query: Any
     ) -> Json:
         if not isinstance(query, dict) or not isinstance(query.get("personUrl"), str):
-            raise _malformed("personUrl is required")
+            raise invalid_payload("personUrl is required")
         type = str(query.get("type"))
         if type not in get_args(InboxType):
-            raise _malformed("type must be st or nv")
+            raise invalid_payload("type must be st or nv")
         person = self._world.person(query["personUrl"])
         history = box.history.get((person.key, type))
         if history is None:
@@ -377,8 +368,8 @@ class Direct:
         made["messages"] = [{key: m[key] for key in kept} for m in messages]
         return made
 
-    def _inbox(self, name: str, asked: Any) -> Json:
-        query = _object(asked)
+    def _inbox(self, name: str, params: Any) -> Json:
+        query = _object(params)
         box = self._box(name)
         url = query.get("personUrl")
         person = None if url is None else self._world.person(str(url))
@@ -393,7 +384,7 @@ class Direct:
         return answer
 
     def _known(self, box: AccountMailbox, person: Entity) -> list[Json]:
-        """Return the whole known conversation with a person, each message once."""
+        """Return the whole known conversation with a person, without repeated messages."""
         urn = person.facts["urn"]
         captured = [
             {**m, "inboxMessageId": m["id"]}
@@ -407,8 +398,8 @@ class Direct:
         ]
         return loaded + captured
 
-    def _network(self, name: str, asked: Any) -> Json:
-        query = _object(asked)
+    def _network(self, name: str, params: Any) -> Json:
+        query = _object(params)
         found = self._box(name).events
         if query.get("type") is not None:
             found = [event for event in found if event["type"] == query["type"]]
@@ -419,19 +410,19 @@ class Direct:
         return self.info(name)
 
     def info(self, name: str) -> Json:
-        """Return who the account called *name* is."""
+        """Return the name and URL of the owner of the account called *name*."""
         member = self._world.member("sandbox", 1, {}, key=f"account/{name}")
         return {"name": member.facts["name"], "url": member.facts["public_url"]}
 
-    def _stats(self, name: str, asked: Any) -> list[Json]:
-        start, end = (_time(key, asked.get(key)) for key in ("start", "end"))
-        if not start < end <= start + LONGEST_PERIOD:
-            raise _malformed("end must be after start, at most 30 days")
+    def _stats(self, name: str, params: Any) -> list[Json]:
+        start, end = (_time(key, params.get(key)) for key in ("start", "end"))
+        if not start < end <= start + MAX_PERIOD:
+            raise invalid_payload("end must be after start, at most 30 days")
         uses = self._box(name).uses
         return [use for use in uses if start <= _time("time", use["time"]) <= end]
 
     def _after(self, since: Any, items: list[Json], field: str) -> list[Json]:
-        """Return the *items* since a moment, oldest first."""
+        """Return the *items* since a time, oldest first."""
         items = sorted(items, key=lambda item: str(item[field]))
         if since is None:
             return items
@@ -462,7 +453,7 @@ def _threads(box: AccountMailbox, person: Entity, found: list[Json]) -> list[Jso
 
 
 def _uses(completion: Any) -> Iterator[tuple[str, bool]]:
-    """Visit all actions of a completion in order, with whether they succeeded."""
+    """Yield the type and success of all actions of a completion, in order."""
     stack = [completion]
     while stack:
         node = stack.pop()
@@ -487,59 +478,54 @@ def _id(kind: str, *parts: object) -> str:
 
 def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
-        message = f"{name}: one of {', '.join(allowed)} is due, got {value!r}"
+        message = f"{name} must be one of {', '.join(allowed)}, got {value!r}"
         raise ValueError(message)
-
-
-def _malformed(detail: str) -> ApiError:
-    message = f"Invalid request body/parameters: {detail}."
-    return ApiError("invalidRequestPayload", message, 400)
 
 
 def _body(body: bytes) -> Any:
     try:
         return decode_json(body)
     except ValueError:
-        raise _malformed("JSON is due") from None
+        raise invalid_payload("the body must be JSON") from None
 
 
-def _object(asked: Any) -> Json:
-    if not isinstance(asked, dict):
-        raise _malformed("an object is due")
-    return asked
+def _object(params: Any) -> Json:
+    if not isinstance(params, dict):
+        raise invalid_payload("the body must be an object")
+    return params
 
 
 def _time(name: str, text: Any) -> dt.datetime:
     try:
         when = dt.datetime.fromisoformat(str(text))
     except ValueError:
-        raise _malformed(f"{name} must be an ISO timestamp") from None
+        raise invalid_payload(f"{name} must be an ISO timestamp") from None
     return when if when.tzinfo is not None else when.replace(tzinfo=dt.UTC)
 
 
 class InboxMixin:
-    """What a test can do to the inboxes and networks of a sandbox."""
+    """The methods of a sandbox that change its inboxes and networks."""
 
-    direct: Direct
-    """The endpoints that answer at once, with their settings."""
+    account_data: AccountData
+    """The endpoints that read data without a workflow, and their settings."""
 
     @property
     def now(self) -> dt.datetime:
-        """The moment it is in the made-up world, from 2026-07-01 12:00 UTC on."""
-        return self.direct.now()
+        """The time in the made-up world, which starts at 2026-07-01 12:00 UTC."""
+        return self.account_data.now()
 
     def receive_message(
         self, account: str, person_url: str, text: str, *, type: InboxType = "st"
     ) -> str:
-        """Let a person write to an account; return the id of the message.
+        """Let a person send a message to an account; return the id of the message.
 
         Args:
-            account: Its identification token.
-            person_url: Who writes.
-            text: What they write.
+            account: The identification token of the account.
+            person_url: The sender.
+            text: The text of the message.
             type: The inbox, ``st`` or ``nv``.
         """
-        return self.direct.receive_message(account, person_url, text, type=type)
+        return self.account_data.receive_message(account, person_url, text, type=type)
 
     def accept_connection(
         self,
@@ -551,9 +537,9 @@ class InboxMixin:
         """Let a person accept the request of an account; return the event's id.
 
         Args:
-            account: Its identification token.
-            person_url: Who accepts.
-            type: Another thing that happens in the network, such as
+            account: The identification token of the account.
+            person_url: The person who accepts.
+            type: The type of the event; another one is, for example,
                 ``connectionRequestReceived``.
         """
-        return self.direct.change_network(account, person_url, type)
+        return self.account_data.change_network(account, person_url, type)

@@ -1,7 +1,7 @@
-"""One lane per account, and what the sandbox knows of each workflow in it.
+"""One queue per account, and the records of the workflows in it.
 
-Nothing runs: a lane works out what has happened by now whenever somebody asks, so that
-a hundred thousand queued workflows cost nothing but their definitions.
+Nothing runs in the background. A queue works out what has happened up to now whenever it
+is read, so that a hundred thousand queued workflows cost only their definitions.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from linkedapi_async._utils.json import decode_json
 from linkedapi_async.sandbox._clock import Clock
 
 
-Endpoint: TypeAlias = Literal["start", "status", "cancel", "admin", "direct"]
+Endpoint: TypeAlias = Literal["start", "status", "cancel", "admin", "account_data"]
 
 State: TypeAlias = Literal["pending", "running", "completed", "failed", "cancelled"]
 
@@ -33,26 +33,26 @@ class Failure:
 
 @attrs.define(eq=False, kw_only=True)
 class RecordedWorkflow:
-    """A workflow as the sandbox saw it; times are seconds on the sandbox's clock."""
+    """A workflow that the sandbox accepted; times are seconds on the sandbox's clock."""
 
     id: str
     account: str
     """The account's name: 12 hex digits of its token's SHA-256, as in a session."""
     generation: Generation
     body: bytes = attrs.field(repr=False)
-    """The definition as it came, in JSON."""
+    """The definition as it was sent, in JSON."""
     accepted: float
     """When its start was answered."""
     duration: float
-    """How long it runs, in seconds of the clock."""
+    """How long it runs, in seconds on the clock."""
     failure: Failure | None = None
     """Why it fails as a whole, if it does."""
     polls: int = 0
-    """How often it was asked for."""
-    noticed: float | None = None
-    """When somebody first asked for it after it had ended."""
+    """How often it was polled."""
+    first_polled_after_end: float | None = None
+    """When it was first polled after its end, if it was."""
     lane: AccountQueue = attrs.field(repr=False)
-    """Where it waits for its turn."""
+    """The queue of its account."""
     began: float | None = attrs.field(default=None, repr=False)
     ended: float | None = attrs.field(default=None, repr=False)
     cancelled: bool = False
@@ -65,26 +65,26 @@ class RecordedWorkflow:
 
     @property
     def started(self) -> float | None:
-        """When it began to run, if it did by now."""
+        """When it started to run, if it has."""
         self.lane.advance()
         return self.began
 
     @property
     def finished(self) -> float | None:
-        """When it ended, if it did by now."""
+        """When it ended, if it has."""
         self.lane.advance()
         return self.ended
 
     @property
-    def lateness(self) -> float | None:
-        """How long after its end somebody noticed, in seconds, if anybody did."""
-        if self.noticed is None or self.ended is None:
+    def detection_delay(self) -> float | None:
+        """How long after its end it was first polled, in seconds, if it was."""
+        if self.first_polled_after_end is None or self.ended is None:
             return None
-        return self.noticed - self.ended
+        return self.first_polled_after_end - self.ended
 
     @property
     def state(self) -> State:
-        """What it is doing now."""
+        """Its state now."""
         if self.finished is None:
             return "pending" if self.began is None else "running"
         if self.cancelled:
@@ -94,22 +94,22 @@ class RecordedWorkflow:
 
 @attrs.define
 class RequestLog:
-    """What a sandbox saw."""
+    """The requests and workflows that a sandbox received."""
 
     starts: int = 0
-    """Requests that start a workflow, refused ones included."""
+    """Requests that start a workflow, including refused ones."""
     polls: int = 0
-    """Requests that ask for a workflow."""
+    """Requests for the status of a workflow."""
     cancels: int = 0
-    """Requests that cancel one."""
+    """Requests that cancel a workflow."""
     others: int = 0
-    """Requests for anything else."""
+    """All other requests."""
     workflows: list[RecordedWorkflow] = attrs.field(factory=list, repr=False)
-    """The workflows that were taken, in order."""
+    """The workflows that were accepted, in order."""
 
     @property
     def requests(self) -> int:
-        """How many requests there were."""
+        """The number of requests."""
         return self.starts + self.polls + self.cancels + self.others
 
     def count(self, endpoint: Endpoint | None) -> None:
@@ -126,64 +126,66 @@ class RequestLog:
 
     def by_definition(self) -> dict[str, list[str]]:
         """Return the ids of the workflows by their definition in canonical JSON."""
-        taken: dict[str, list[str]] = {}
+        ids: dict[str, list[str]] = {}
         for workflow in self.workflows:
-            taken.setdefault(canonical(workflow.definition), []).append(workflow.id)
-        return taken
+            ids.setdefault(canonical(workflow.definition), []).append(workflow.id)
+        return ids
 
 
 def canonical(definition: Any) -> str:
-    """Return a definition in JSON, the same for all spellings of it."""
+    """Return a definition as JSON with sorted keys and without spaces."""
     return json.dumps(definition, sort_keys=True, separators=(",", ":"))
 
 
-Turn: TypeAlias = Literal["created", "started", "completed"]
-"""What happens to a workflow, in the words of webhooks; to be cancelled is none."""
+Change: TypeAlias = Literal["created", "started", "completed"]
+"""A change of a workflow's state, as webhooks name it; a cancellation has no event."""
 
 
 class AccountQueue:
-    """The workflows of one account, which run in turn.
+    """The workflows of one account, which run one after another.
 
     Args:
-        clock: Tells the time.
-        notice: Is called whenever something is found to have happened to a workflow,
-            with the time at which it did.
+        clock: The sandbox's clock.
+        on_change: Called with each change of a workflow and its time, when the queue
+            works it out.
     """
 
     def __init__(
         self,
         clock: Clock,
-        notice: Callable[[Turn, RecordedWorkflow, float], None] | None = None,
+        on_change: Callable[[Change, RecordedWorkflow, float], None] | None = None,
     ) -> None:
         self._clock = clock
-        self.notice: Callable[[Turn, RecordedWorkflow, float], None] | None = notice
-        # The first one runs; the others wait, but for those cancelled meanwhile.
+        self.on_change: Callable[[Change, RecordedWorkflow, float], None] | None = (
+            on_change
+        )
+        # The first one runs; the others wait, unless they were cancelled meanwhile.
         self._unfinished: deque[RecordedWorkflow] = deque()
 
     def add(self, workflow: RecordedWorkflow) -> None:
-        """Put *workflow* at the end."""
+        """Append *workflow*."""
         self.advance()
         self._unfinished.append(workflow)
-        self._tell("created", workflow, workflow.accepted)
+        self._changed("created", workflow, workflow.accepted)
         if self._unfinished[0] is workflow:
             self._begin(workflow, workflow.accepted)
 
     def advance(self) -> None:
-        """Let everything happen that has happened by now."""
+        """Work out all changes up to now."""
         now = self._clock.now()
         while (end := self.next_end) is not None and end <= now:
             self._end(self._unfinished[0], end)
 
     @property
     def next_end(self) -> float | None:
-        """When the workflow that runs ends, if one does."""
+        """When the running workflow ends, if one runs."""
         if not self._unfinished:
             return None
         head = self._unfinished[0]
         return (head.began or 0.0) + head.duration
 
     def cancel(self, workflow: RecordedWorkflow) -> bool:
-        """Take *workflow* out, and return whether there was anything to cancel."""
+        """Cancel *workflow* and return whether it had not ended yet."""
         self.advance()
         if workflow.ended is not None:
             return False
@@ -194,7 +196,7 @@ class AccountQueue:
     def _end(self, workflow: RecordedWorkflow, when: float) -> None:
         workflow.ended = when
         if not workflow.cancelled:
-            self._tell("completed", workflow, when)
+            self._changed("completed", workflow, when)
         if workflow is not self._unfinished[0]:
             return
         while self._unfinished and self._unfinished[0].ended is not None:
@@ -204,8 +206,8 @@ class AccountQueue:
 
     def _begin(self, workflow: RecordedWorkflow, when: float) -> None:
         workflow.began = when
-        self._tell("started", workflow, when)
+        self._changed("started", workflow, when)
 
-    def _tell(self, turn: Turn, workflow: RecordedWorkflow, when: float) -> None:
-        if self.notice is not None:
-            self.notice(turn, workflow, when)
+    def _changed(self, change: Change, workflow: RecordedWorkflow, when: float) -> None:
+        if self.on_change is not None:
+            self.on_change(change, workflow, when)

@@ -1,7 +1,7 @@
-"""Outcomes that a test prescribes, and the account of what was started.
+"""Outcomes that a test prescribes, and the actions that were started.
 
-What is prescribed is checked at once against the class that an action yields, so that
-a slip of the pen fails where it was made.
+A prescribed outcome is checked at once against the result class of its action, so that a
+mistake fails on the line that makes it.
 """
 
 from __future__ import annotations
@@ -26,8 +26,10 @@ from linkedapi_async.sandbox._completions import (
     AnyAction,
     CompletionFactory,
 )
+from linkedapi_async.sandbox._definitions import loaded
 from linkedapi_async.sandbox._lane import RecordedWorkflow, RequestLog
-from linkedapi_async.sandbox._responses import account_name, failure_of, loaded
+from linkedapi_async.sandbox._responses import failure_of
+from linkedapi_async.sandbox._tokens import account_name
 from linkedapi_async.sandbox._world import SITE, Entity, World
 
 
@@ -36,33 +38,33 @@ ActionT = TypeVar("ActionT", bound=Action[Any, Any, Any])
 
 @attrs.define(eq=False, kw_only=True)
 class Script:
-    """What some actions, or whole workflows, come to; `Sandbox.script` makes it."""
+    """A prescribed outcome of actions or workflows; `Sandbox.script` returns it."""
 
     what: str
-    """The action type that is meant; ``workflow`` where whole ones are."""
+    """The action type that it matches; ``workflow`` for whole workflows."""
     used: int = 0
-    """How often it was met."""
+    """How often it was applied."""
     times: int | None = None
-    """How often it is met at most; None for any number."""
+    """How often it is applied at most; None sets no maximum."""
     account: str | None = None
-    """The name of the account that is meant; None for any."""
+    """The name of the account that it matches; None matches all."""
     when: Callable[[Any], bool] | None = attrs.field(default=None, repr=False)
-    """What says of an action, or of a workflow, whether it is meant."""
+    """Returns whether it matches an action or a workflow."""
     result: Any = attrs.field(default=None, repr=False)
-    """What is yielded, and nothing else: result objects, or JSON."""
+    """The whole result: result objects or JSON."""
     fields: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
-    """What is yielded beside all that is made up."""
+    """The fields to replace in the made-up result."""
     error: ActionFailure | None = None
     """Why the action fails."""
     stopped: bool = False
     """Whether `stop` was called."""
 
     def stop(self) -> None:
-        """Let it be met no more; what has started keeps what it was given."""
+        """Stop applying; workflows that have started keep their outcomes."""
         self.stopped = True
 
     def fits(self, account: str, what: Any) -> bool:
-        """Return whether it is meant for *what*, an action or a workflow."""
+        """Return whether it applies to *what*, an action or a workflow."""
         if self.stopped or self.account not in {None, account}:
             return False
         if self.times is not None and self.used >= self.times:
@@ -71,23 +73,23 @@ class Script:
 
 
 class Scripts:
-    """All that was prescribed."""
+    """All prescribed outcomes."""
 
     def __init__(self) -> None:
         self._rules: list[Script] = []
 
     def add(self, script: Script) -> Script:
-        """Take one more script."""
+        """Add a script."""
         if script.times is not None and script.times < 1:
-            message = f"times: 1 or more is due, or None, got {script.times!r}"
+            message = f"times must be at least 1 or None, got {script.times!r}"
             raise ValueError(message)
         self._rules.append(script)
         return script
 
     def claim(self, name: str, account: str, what: Any) -> Script | None:
-        """Return the script that *what* meets, if any, and count it.
+        """Return the script that applies to *what*, if any, and count it.
 
-        Those for a number of times come first, in their order; then the newest one.
+        Scripts with *times* come first, in their order; then the newest other one.
         """
         rules = [rule for rule in self._rules if rule.what == name]
         limited = [rule for rule in rules if rule.times is not None]
@@ -98,18 +100,18 @@ class Scripts:
                 return rule
         return None
 
-    def settled(
+    def completion(
         self,
         world: World,
         generation: Generation,
         account: str,
-        broken: Mapping[str, ActionFailure],
+        failing_actions: Mapping[str, ActionFailure],
         definition: Any,
     ) -> Any:
-        """Return the completion of a workflow that meets any script, or None.
+        """Return the completion of a workflow to which a script applies, or None.
 
-        It is settled when the workflow starts: in the order of the starts, however
-        they are asked for later.
+        It is made when the workflow starts, so that the order of the starts decides and
+        not the order of the polls.
         """
         if not self._rules:
             return None
@@ -117,23 +119,23 @@ class Scripts:
         whole = self.claim("workflow", account, workflow)
         if whole is not None:
             return copy.deepcopy(whole.result)
-        maker = _ScriptedFactory(world, generation, account, broken)
-        maker.scripts = self
-        completion = maker.completion(workflow, definition)
-        return completion if maker.met else None
+        factory = _ScriptedFactory(world, generation, account, failing_actions)
+        factory.scripts = self
+        completion = factory.completion(workflow, definition)
+        return completion if factory.applied else None
 
 
 class _ScriptedFactory(CompletionFactory):
-    """Makes completions in which some outcomes are prescribed."""
+    """Makes completions with prescribed outcomes."""
 
     scripts: Scripts
-    met = False
+    applied = False
 
     def _node(self, action: AnyAction, raw: Any, on: Entity | None) -> dict[str, Any]:
         script = self.scripts.claim(action.action_type, self._account, action)
         if script is None:
             return super()._node(action, raw, on)
-        self.met = True
+        self.applied = True
         node: dict[str, Any] = {"actionType": action.action_type}
         if action.label is not None:
             node["label"] = action.label
@@ -147,7 +149,7 @@ class _ScriptedFactory(CompletionFactory):
     def _scripted(
         self, script: Script, action: AnyAction, raw: Any, on: Entity | None
     ) -> Any:
-        """Return what an action yields by *script*, with children that it leaves out."""
+        """Return the result by *script*, with the children that it does not prescribe."""
         item = _item_class(action.result)
         if item is not None and script.result is not None:
             given = _as_json(script.result, self._generation)
@@ -175,24 +177,24 @@ class _ScriptedFactory(CompletionFactory):
         return data if then is None else {**data, "then": then}
 
     def _visited(self, action: AnyAction, item: dict[str, Any], index: int) -> Entity:
-        """Return who or what a prescribed item of a list leads to, for its children."""
-        (told,) = _read(action.action_type, [item])
-        links = (getattr(told, name, None) for name in _LINKS)
+        """Return the entity that a prescribed list item refers to, for its children."""
+        (result,) = _read(action.action_type, [item])
+        links = (getattr(result, name, None) for name in _LINKS)
         url = next((link for link in links if link), f"{SITE}/in/scripted-{index + 1}")
         loops = [child.action_type.partition(".")[2] for child in action.children]
         find = _FINDERS.get(loops[0]) if loops else None
         thing = Entity(url, {"name": ""}) if find is None else find(self._world, url)
-        # What the item says of itself is what its page says.
+        # The page of the entity repeats the facts of the item.
         same = {
             name: value
             for name in thing.facts
-            if isinstance(value := getattr(told, name, None), str | int)
+            if isinstance(value := getattr(result, name, None), str | int)
         }
         return Entity(thing.key, {**thing.facts, **same})
 
 
 _LINKS = ("public_url", "hashed_url", "profile_url", "url", "job_url")
-"""Where items of lists say what they lead to."""
+"""The attributes of list items that refer to an entity, best first."""
 _FINDERS: dict[str, Callable[[World, str], Entity]] = {
     "doForPeople": World.person,
     "doForCompanies": World.company,
@@ -202,9 +204,9 @@ _FINDERS: dict[str, Callable[[World, str], Entity]] = {
 
 
 class ScriptingMixin:
-    """What a sandbox offers to tests: outcomes by script, and what was started."""
+    """The methods of a sandbox that prescribe outcomes and list what was started."""
 
-    seen: RequestLog
+    log: RequestLog
 
     def __init__(self) -> None:
         self._scripts = Scripts()
@@ -221,37 +223,37 @@ class ScriptingMixin:
         when: Callable[[ActionT], bool] | None = None,
         account: str | None = None,
     ) -> Script:
-        """Prescribe what actions of a class come to, in workflows started from now on.
+        """Prescribe the outcome of actions in workflows that start from now on.
 
-        What an action in a loop comes to is decided anew for each item. Nested actions
-        go on being made up, unless *result* has a ``then`` of its own. Of the scripts
-        that fit, those with *times* come first, in their order; then the newest one.
+        An action in a loop is decided anew for each item. The outcomes of nested
+        actions are made up, unless *result* has a ``then`` of its own. Of the scripts
+        that match, those with *times* apply first, in their order; then the newest one.
 
         Args:
-            action: The class, such as ``st.open_company_page``.
-            result: Exactly what it yields: a result object or a JSON object of the
-                API, for a list a list of these. Nothing else is made up.
-            fields: Instead of *result*: what to change in what is made up, by
-                attribute or JSON name; in each item, where a list is yielded.
-            error: The API's error type, such as ``personNotFound``: it fails.
-            message: The API's message to that.
-            times: How many actions are meant; by default all.
-            when: Says of an action, with its parameters, whether it is meant.
-            account: The identification token whose workflows are meant.
+            action: The class of the actions, such as ``st.open_company_page``.
+            result: The whole result: a result object or a JSON object of the API; for
+                an action that yields a list, a list of these.
+            fields: Instead of *result*: the fields to replace in the made-up result, by
+                attribute or JSON name; for a list in each item.
+            error: The API's error type, such as ``personNotFound``: the action fails.
+            message: The message of the error.
+            times: To how many actions it applies; by default to all.
+            when: Returns whether it applies to an action, given the action.
+            account: The identification token whose workflows it applies to.
 
         Returns:
             The script, which counts how often it was ``used``; ``stop()`` ends it.
 
         Raises:
-            TypeError: *action* is no class of an action that leaves an outcome.
-            ValueError: The action does not yield that.
+            TypeError: *action* is not the class of an action with an outcome.
+            ValueError: The action does not yield such a result.
         """
         _check_class(action)
         if error is not None and (fields is not None or result is not None):
-            text = f"{action.action_type}: an error comes without result= and fields="
+            text = f"{action.action_type}: pass error= without result= and fields="
             raise ValueError(text)
         if fields is not None and result is not None:
-            text = f"{action.action_type}: give result= or fields=, not both"
+            text = f"{action.action_type}: pass result= or fields=, not both"
             raise ValueError(text)
         if result is not None:
             _check(action, _as_json(result, "linked_api"))
@@ -280,14 +282,15 @@ class ScriptingMixin:
         when: Callable[[Any], bool] | None = None,
         account: str | None = None,
     ) -> Script:
-        """Prescribe the whole completion of workflows that are started from now on.
+        """Prescribe the whole completion of workflows that start from now on.
 
         Args:
-            completion: Its JSON, such as ``Completion.raw`` of one that was recorded;
-                nothing in it is checked.
-            times: How many workflows are meant; by default all.
-            when: Says of a workflow, an action or a tuple of them, whether it is meant.
-            account: The identification token whose workflows are meant.
+            completion: Its JSON, such as ``Completion.raw`` of a recorded one; it is
+                not checked.
+            times: To how many workflows it applies; by default to all.
+            when: Returns whether it applies to a workflow, given an action or a tuple
+                of actions.
+            account: The identification token whose workflows it applies to.
 
         Returns:
             The script, as `script` does.
@@ -296,7 +299,7 @@ class ScriptingMixin:
             TypeError: *completion* is neither an object nor a list.
         """
         if not isinstance(completion, dict | list):
-            text = f"a completion in JSON is due, got {short_repr(completion)}"
+            text = f"completion must be JSON, got {short_repr(completion)}"
             raise TypeError(text)
         return self._scripts.add(
             Script(
@@ -311,22 +314,23 @@ class ScriptingMixin:
     def started(
         self, action: type[ActionT], account: str | None = None
     ) -> list[ActionT]:
-        """Return the actions of a class that were started, nested ones too, in order.
+        """Return the started actions of a class in order, including nested ones.
 
         Args:
             action: The class, such as ``st.send_message``.
-            account: The identification token whose workflows are meant.
+            account: The identification token whose workflows are searched; by default
+                all workflows are.
         """
         return [
             node
-            for workflow in self._seen(account)
+            for workflow in self._recorded(account)
             for node in _nodes(workflow)
             if isinstance(node, action)
         ]
 
-    def _seen(self, account: str | None) -> Iterator[RecordedWorkflow]:
+    def _recorded(self, account: str | None) -> Iterator[RecordedWorkflow]:
         name = account and account_name(account)
-        return (w for w in self.seen.workflows if name in {None, w.account})
+        return (w for w in self.log.workflows if name in {None, w.account})
 
 
 def _nodes(workflow: RecordedWorkflow) -> Iterator[AnyAction]:
@@ -335,12 +339,12 @@ def _nodes(workflow: RecordedWorkflow) -> Iterator[AnyAction]:
 
 
 def _item_class(result: Any) -> Any:
-    """Return what a list consists of; None where no list is yielded."""
+    """Return the class of the items of a list result; None for other results."""
     return typing.get_args(result)[0] if typing.get_origin(result) is list else None
 
 
 def _as_json(value: Any, generation: Generation) -> Any:
-    """Return result objects as the JSON of a generation; all else as it is."""
+    """Return result objects as JSON of a generation, and other values unchanged."""
     if isinstance(value, Result):
         cls: Any = type(value)
         return {
@@ -356,23 +360,23 @@ def _as_json(value: Any, generation: Generation) -> Any:
 
 
 def _spelt(names: Sequence[str], generation: Generation) -> str:
-    # Names are given newest first.
+    # The newest name comes first.
     return names[0] if generation == "linked_api" else names[-1]
 
 
 def _named(
     result: Any, fields: Mapping[str, Any], generation: Generation, owner: str = ""
 ) -> dict[str, Any]:
-    """Return *fields* under the names that a generation has for them."""
+    """Return *fields* by the JSON names of a generation."""
     cls = _item_class(result) or result
     known = {} if cls is types.NoneType else json_names_of(cls)
-    wires = {wire for names in known.values() for wire in names}
+    json_names = {name for names in known.values() for name in names}
     named = {}
     for name, value in fields.items():
-        if name not in known and name not in wires:
-            raise _unknown(owner, name, [*known, *wires])
-        wire = _spelt(known[name], generation) if name in known else name
-        named[wire] = _as_json(value, generation)
+        if name not in known and name not in json_names:
+            raise _unknown(owner, name, [*known, *json_names])
+        key = _spelt(known[name], generation) if name in known else name
+        named[key] = _as_json(value, generation)
     return named
 
 
@@ -383,37 +387,33 @@ def _unknown(owner: str, name: str, known: Sequence[str]) -> ValueError:
 
 
 def _check_class(action: Any) -> None:
-    """Check that *action* is a class whose outcomes can be prescribed.
-
-    Raises:
-        TypeError: It is not.
-    """
+    """Raise a `TypeError` unless *action* is the class of an action with an outcome."""
     if isinstance(action, Action):
-        hint = f"; the class is {type(action).__name__}, when= tells them apart"
-        message = f"the class of an action is due, got one of its kind{hint}"
+        name = type(action).__name__
+        message = (
+            f"pass the class of an action, {name}, not an action; "
+            "when= selects single actions"
+        )
         raise TypeError(message)
     is_class = isinstance(action, type) and issubclass(action, Action)
     if not is_class or action in {Action, custom}:
-        message = f"the class of an action is due, got {short_repr(action)}"
+        message = f"pass the class of an action, got {short_repr(action)}"
         raise TypeError(message)
     if not action.has_outcome:
-        message = f"{action.action_type} has no outcome of its own; what it holds does"
+        message = f"{action.action_type} has no outcome of its own; script its children"
         raise TypeError(message)
 
 
 def _check(action: type[AnyAction], data: Any) -> None:
-    """Check that an action of this class may yield *data*.
-
-    Raises:
-        ValueError: It may not, with the place.
-    """
+    """Raise a `ValueError` with the place unless an action may yield *data*."""
     name = action.action_type
     listed = _item_class(action.result) is not None
     items = data if isinstance(data, list) else [data]
     if isinstance(data, list) != listed or not all(isinstance(i, dict) for i in items):
-        what = "a list of results" if listed else "a result"
+        what = "a list of results" if listed else "one result"
         message = (
-            f"{name}: {what} is due, an object or a dict each, got {short_repr(data)}"
+            f"{name}: result must be {what}, each an object or a dict, "
+            f"got {short_repr(data)}"
         )
         raise ValueError(message)
     read = _read(name, data)
@@ -427,24 +427,24 @@ def _check(action: type[AnyAction], data: Any) -> None:
 
 
 def _read(action_type: str, data: Any) -> Any:
-    """Return *data* as a client reads it."""
+    """Return *data* as a client parses it."""
     node = {"actionType": action_type, "success": True, "data": data}
     return read_completion(node).root.data
 
 
 def _check_shown(place: str, result: Result) -> None:
-    """Check that attributes show all there is, in *result* and inside of it."""
+    """Check that the attributes show all data of *result* and of nested results."""
     cls: Any = type(result)
-    wires = json_names_of(cls)
+    json_names = json_names_of(cls)
     for name, value in result.extra.items():
-        known = [wire for names in wires.values() for wire in names]
+        known = [each for names in json_names.values() for each in names]
         if name in known:
             message = (
-                f"{place}: {name}: not of a type that it may have: {short_repr(value)}"
+                f"{place}: {name} has a type that it cannot have: {short_repr(value)}"
             )
             raise ValueError(message)
         raise _unknown(place, name, known)
-    for name in wires:
+    for name in json_names:
         value = getattr(result, name)
         for inner in value if isinstance(value, list) else [value]:
             if isinstance(inner, Result):

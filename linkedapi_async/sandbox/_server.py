@@ -1,4 +1,4 @@
-"""The sandbox: the HTTP face of both API generations over lanes and a made-up world.
+"""The sandbox: an HTTP server for both API generations.
 
 https://linkedapi.io/docs/executing-workflows
 """
@@ -13,7 +13,6 @@ import os
 import socket
 import statistics
 import uuid
-from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeAlias
 
@@ -24,9 +23,10 @@ from yarl import URL
 from linkedapi_async._types import Generation
 from linkedapi_async.policies import Polling
 from linkedapi_async.sandbox._admin import Administration, AdminMixin, answer, changelog
-from linkedapi_async.sandbox._completions import ActionFailure, CompletionFactory
+from linkedapi_async.sandbox._clock import LoopClock
+from linkedapi_async.sandbox._definitions import checked, needs_plus, read
 from linkedapi_async.sandbox._faults import Fault, Faults, Kind, Work
-from linkedapi_async.sandbox._inbox import Direct, InboxMixin
+from linkedapi_async.sandbox._inbox import AccountData, InboxMixin
 from linkedapi_async.sandbox._lane import (
     AccountQueue,
     Endpoint,
@@ -34,21 +34,16 @@ from linkedapi_async.sandbox._lane import (
     RecordedWorkflow,
     RequestLog,
 )
+from linkedapi_async.sandbox._outcomes import OutcomeSource
 from linkedapi_async.sandbox._responses import (
     MESSAGES,
     ApiError,
-    LoopClock,
-    account_name,
-    checked,
     failure_of,
-    loaded,
-    needs_plus,
-    read,
     reply,
     state_fields,
 )
 from linkedapi_async.sandbox._script import ScriptingMixin
-from linkedapi_async.sandbox._tokens import TokenStore
+from linkedapi_async.sandbox._tokens import TokenStore, account_name
 from linkedapi_async.sandbox._webhook import WebhookEndpoint, WebhookMixin
 from linkedapi_async.sandbox._world import World
 
@@ -61,9 +56,9 @@ Duration: TypeAlias = float | Callable[[Any], float]
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 MEDIAN_DURATION = 25.0
-"""How long half of all workflows take at most, in seconds."""
+"""The median duration of workflows, in seconds."""
 DURATION_SIGMA = 0.6
-"""The standard deviation of the logarithm of how long workflows take."""
+"""The standard deviation of the logarithm of the duration."""
 
 PREFIXES: dict[Generation, str] = {"account_api": "/account", "linked_api": ""}
 ID_PREFIXES: dict[Generation, str] = {"account_api": "account", "linked_api": "wf"}
@@ -71,7 +66,7 @@ ID_PREFIXES: dict[Generation, str] = {"account_api": "account", "linked_api": "w
 
 @attrs.frozen
 class PlannedFailure:
-    """A workflow that is to fail: the next one, of any account or of one."""
+    """The failure of the next workflow, of one account or of any."""
 
     failure: Failure
     account: str | None
@@ -80,22 +75,22 @@ class PlannedFailure:
 class Sandbox(ScriptingMixin, AdminMixin, InboxMixin, WebhookMixin):
     """A local server that behaves like the Linked API; an async context manager.
 
-    It speaks both generations, keeps one lane per account in which workflows run in
-    turn, and makes its answers up: the same seed and the same URLs give the same
-    people, in whatever order they are asked for.
+    It serves both generations and runs the workflows of each account one after another.
+    Its people, companies and results are made up: the same seed and URL give the same
+    result, in whatever order the requests come.
 
     Args:
         speed: How many times faster than the API it works.
-        seed: Another one makes up other people and durations.
-        duration: How long a workflow takes, in seconds before they are divided by
-            *speed*: a number, or what gives it for a definition. By default
-            log-normal with a median of 25 seconds.
-        tokens: The main tokens that are valid; by default any.
-        identification_tokens: The account tokens that are valid; by default any.
+        seed: The seed of the made-up people and durations.
+        duration: The duration of a workflow, in seconds before they are divided by
+            *speed*: a number, or a function that returns it for a definition. By
+            default it is log-normal with a median of 25 seconds.
+        tokens: The valid main tokens; by default any.
+        identification_tokens: The valid account tokens; by default any.
         plus: Whether the plan includes the ``nv.*`` actions.
         fail: Action types that fail from the start, with the API's error type each.
-        host: Where to listen.
-        port: Where to listen; 0 takes a free one.
+        host: The address to listen on.
+        port: The port to listen on; 0 takes a free one.
     """
 
     def __init__(
@@ -112,13 +107,13 @@ class Sandbox(ScriptingMixin, AdminMixin, InboxMixin, WebhookMixin):
         port: int = 0,
     ) -> None:
         if not (math.isfinite(speed) and speed > 0):
-            message = f"speed: a positive number is due, got {speed!r}"
+            message = f"speed must be a positive number, got {speed!r}"
             raise ValueError(message)
         super().__init__()
-        self.seen: RequestLog = RequestLog()
+        self.log: RequestLog = RequestLog()
         self.speed = speed
         self._duration = duration
-        self._keys = TokenStore(tokens, identification_tokens)
+        self._tokens = TokenStore(tokens, identification_tokens)
         self._plus = plus
         self._address: tuple[str, int] = (host, port)
         self._url: str | None = None
@@ -126,60 +121,61 @@ class Sandbox(ScriptingMixin, AdminMixin, InboxMixin, WebhookMixin):
         self._runner: web.AppRunner | None = None
         self._clock = LoopClock()
         self._world = World(seed)
-        self._faults = Faults(self._world.dice, self._clock)
+        self._faults = Faults(self._world.random, self._clock)
         self._lanes: dict[str, AccountQueue] = {}
         self._by_id: dict[str, RecordedWorkflow] = {}
-        self._settled: dict[str, Any] = {}
-        self._orders: list[PlannedFailure] = []
+        self._planned_failures: list[PlannedFailure] = []
         self._signed_out: set[str] = set()
+        self._outcomes = OutcomeSource(self._world, self._scripts, self._clock)
         self._administration = Administration(
-            keys=self._keys,
-            seen=self.seen,
+            tokens=self._tokens,
+            log=self.log,
             signed_out=self._signed_out,
             world=self._world,
             clock=self._clock,
             speed=speed,
             seat_type="plus" if plus else "core",
         )
-        # Since when which actions fail: a completion tells of the time it was made.
-        self._broken: list[tuple[float, dict[str, ActionFailure]]] = [(-math.inf, {})]
-        self.direct: Direct = Direct(
+        self.account_data: AccountData = AccountData(
             world=self._world,
             clock=self._clock,
             speed=speed,
-            keys=self._keys,
-            seen=self.seen,
-            telling=self,
+            tokens=self._tokens,
+            log=self.log,
+            outcomes=self._outcomes,
         )
-        self._hooks = WebhookEndpoint(
+        self._webhook = WebhookEndpoint(
             clock=self._clock,
             speed=speed,
-            dice=self._world.dice,
+            random=self._world.random,
             lanes=self._lanes,
-            ended=self._ended,
+            ended=self._outcomes.ended,
         )
-        self._administration.calls.update(self._hooks.calls)
-        self.direct.on_event = self._hooks.emit
-        self._administration.on_event = self._hooks.emit
+        self._administration.calls.update(self._webhook.calls)
+        self.account_data.on_event = self._webhook.emit
+        self._administration.on_event = self._webhook.emit
         for action_type, reason in (fail or {}).items():
             self.fail_action(action_type, reason)
 
     async def __aenter__(self) -> Self:
         if self._runner is not None:
-            message = "a sandbox is entered once: make another one"
+            message = "a sandbox cannot be entered twice; create another one"
             raise RuntimeError(message)
-        # What has no limit cannot refuse a large workflow; the access log has headers.
+        # No size limit, because large workflows are valid; no access log, because it
+        # would show tokens.
         app = web.Application(client_max_size=0)
         for generation, prefix in PREFIXES.items():
             path = f"{prefix}/workflows"
-            start, tell = self._starter(generation), self._teller(generation)
+            start, status = self._starter(generation), self._status(generation)
             app.router.add_post(path, self._handler("start", start))
             app.router.add_get(
-                f"{path}/{{id}}", self._handler("status", tell), allow_head=False
+                f"{path}/{{id}}", self._handler("status", status), allow_head=False
             )
-            for (method, where), work in self.direct.endpoints(generation).items():
+            for (method, where), work in self.account_data.endpoints(
+                generation
+            ).items():
                 app.router.add_route(
-                    method, prefix + where, self._handler("direct", work)
+                    method, prefix + where, self._handler("account_data", work)
                 )
         app.router.add_delete("/workflows/{id}", self._handler("cancel", self._cancel))
         app.router.add_post("/admin/{call}", self._handler("admin", self._administer))
@@ -187,7 +183,7 @@ class Sandbox(ScriptingMixin, AdminMixin, InboxMixin, WebhookMixin):
             "/api/changelog", self._handler("admin", self._changelog), allow_head=False
         )
         app.router.add_route("*", "/{rest:.*}", self._handler(None, self._unknown))
-        # A fault that stalls must hear of it when its client hangs up.
+        # Cancellation stops a stalled fault when its client disconnects.
         self._runner = web.AppRunner(
             app, access_log=None, shutdown_timeout=1.0, handler_cancellation=True
         )
@@ -200,39 +196,39 @@ class Sandbox(ScriptingMixin, AdminMixin, InboxMixin, WebhookMixin):
         runner = self._running()
         self._url = None
         self._clock.stop()
-        await self._hooks.aclose()
+        await self._webhook.aclose()
         await runner.cleanup()
 
-    # For those who use it
+    # For users
 
     @property
     def url(self) -> str:
-        """Where it listens: the ``base_url`` of a session.
+        """The URL it listens at: the ``base_url`` of a session.
 
         Raises:
             RuntimeError: It is not running.
         """
         if self._url is None:
-            message = "use it as: async with Sandbox() as sandbox"
+            message = "the sandbox is not running; use: async with Sandbox() as sandbox"
             raise RuntimeError(message)
         return self._url
 
     def _running(self) -> web.AppRunner:
-        _ = self.url  # raises if it does not run
-        assert self._runner is not None  # noqa: S101  # it was entered
+        _ = self.url  # raises unless it is running
+        assert self._runner is not None  # noqa: S101  # set on entry
         return self._runner
 
     async def stop(self) -> None:
-        """Listen no more and drop all connections, as in an outage; `start` ends it.
+        """Stop listening and drop all connections, as in an outage; `start` ends it.
 
-        Workflows run on, and nothing is forgotten.
+        Workflows keep running, and all state is kept.
         """
         runner = self._running()
         for site in runner.sites:
             await site.stop()
         for _ in range(3):
-            # What was being accepted takes a few rounds to become a connection.
-            assert runner.server is not None  # noqa: S101  # until it is cleaned up
+            # A connection that is being accepted appears a few iterations later.
+            assert runner.server is not None  # noqa: S101  # until cleanup
             for connection in runner.server.connections:
                 if connection.transport is not None:
                     connection.transport.abort()
@@ -254,17 +250,17 @@ class Sandbox(ScriptingMixin, AdminMixin, InboxMixin, WebhookMixin):
         host, port = self._address = runner.addresses[0][:2]
         self._url = str(URL.build(scheme="http", host=host, port=port))
 
-    def _reserve(self) -> socket.socket:
-        """Take the address before it runs, so that `url` and `session` are there.
+    def reserve(self) -> socket.socket:
+        """Bind the address before entering, so that `url` and `session` work already.
 
         Returns:
-            The socket, to be closed if the sandbox is never entered.
+            The socket; close it if the sandbox is never entered.
         """
         host, _ = self._address
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         with contextlib.ExitStack() as stack:
             reserved = stack.enter_context(socket.socket(family))
-            # As asyncio has it: what lingers from before is no hindrance.
+            # As in asyncio: connections in TIME_WAIT do not block the port.
             reuse = os.name == "posix"
             reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuse)
             reserved.bind(self._address)
@@ -275,14 +271,14 @@ class Sandbox(ScriptingMixin, AdminMixin, InboxMixin, WebhookMixin):
         return reserved
 
     async def restart(self, *, forget: bool = False) -> None:
-        """Drop all connections and come back at once, on the same port.
+        """Drop all connections and listen again at once, on the same port.
 
         Args:
-            forget: Whether the workflows are unknown afterwards. What was seen stays.
+            forget: Whether the workflows are unknown afterwards; the log keeps them.
         """
         await self.stop()
         if forget:
-            self._hooks.forget()
+            self._webhook.forget()
             self._lanes.clear()
             self._by_id.clear()
         await self.start()
@@ -293,19 +289,20 @@ class Sandbox(ScriptingMixin, AdminMixin, InboxMixin, WebhookMixin):
         identification_token: str | None = None,
         **settings: Any,
     ) -> Session:
-        """Return a session that talks to it, to be entered.
+        """Return a session for this sandbox, to be entered.
 
         Args:
-            generation: The API generation that it speaks.
-            identification_token: Its default account; any name will do.
-            settings: Everything else, as for `Session`; by default *polling* is as
-                much faster than usual as the sandbox is.
+            generation: The API generation of the session.
+            identification_token: The token of its default account; by default the
+                first valid one.
+            settings: Further arguments of `Session`; by default *polling* is as much
+                faster than usual as the sandbox is.
         """
-        # The session stands a floor above, and only this convenience needs it.
+        # Imported here, because the command that runs a sandbox needs no session.
         from linkedapi_async.session import Session  # noqa: PLC0415
 
-        named = self._keys.accounts or ("sandbox-account",)
-        token = (self._keys.main or ("sandbox-token",))[0]
+        named = self._tokens.accounts or ("sandbox-account",)
+        token = (self._tokens.main or ("sandbox-token",))[0]
         linked = generation == "linked_api"
         return Session(
             **{
@@ -318,18 +315,18 @@ class Sandbox(ScriptingMixin, AdminMixin, InboxMixin, WebhookMixin):
         )
 
     def admin(self, **settings: Any) -> Admin:
-        """Return an `Admin` that talks to it, to be entered.
+        """Return an `Admin` for this sandbox, to be entered.
 
         Args:
-            settings: As for `Admin`; by default *polling* is as much faster than usual
-                as the sandbox is.
+            settings: Further arguments of `Admin`; by default *polling* is as much
+                faster than usual as the sandbox is.
         """
-        # A floor above too, and few need it.
+        # Imported here, because the command that runs a sandbox needs no Admin.
         from linkedapi_async.admin import Admin  # noqa: PLC0415
 
         return Admin(
             **{
-                "linked_api_token": (self._keys.main or ("sandbox-token",))[0],
+                "linked_api_token": (self._tokens.main or ("sandbox-token",))[0],
                 "base_url": self.url,
                 "polling": Polling().faster(self.speed),
                 **settings,
@@ -342,32 +339,32 @@ class Sandbox(ScriptingMixin, AdminMixin, InboxMixin, WebhookMixin):
         """Let the next workflow that is started fail as a whole.
 
         Args:
-            reason: The API's word, such as ``languageNotSupported``.
+            reason: The API's reason, such as ``languageNotSupported``.
             message: The API's message.
-            account: The identification token whose next workflow is meant; by default
-                the next of any.
+            account: The identification token of the account; by default the next
+                workflow of any account fails.
         """
         failure = failure_of(reason, message)
-        self._orders.append(PlannedFailure(failure, account and account_name(account)))
+        self._planned_failures.append(
+            PlannedFailure(failure, account and account_name(account))
+        )
 
     def fail_action(
         self, action_type: str, reason: str, message: str | None = None
     ) -> None:
-        """Let all actions of a type fail from now on, until `mend`.
+        """Let all actions of a type fail from now on, until `clear_faults`.
 
         Args:
-            action_type: The API's name of it, such as ``st.retrieveCompanyDMs``.
+            action_type: The API's name of the type, such as ``st.retrieveCompanyDMs``.
             reason: The API's error type, such as ``retrievingNotAllowed``.
             message: The API's message.
         """
-        failure = failure_of(reason, message)
-        broken = self._broken[-1][1] | {action_type: (failure.reason, failure.message)}
-        self._broken.append((self._clock.now(), broken))
+        self._outcomes.fail_action(action_type, reason, message)
 
     def sign_out(self, account: str) -> None:
-        """Sign a LinkedIn account out, until `mend`; the webhook hears of both.
+        """Sign a LinkedIn account out, until `clear_faults`; both send a webhook event.
 
-        Its starts are refused in linked_api; in account_api they are taken, and fail.
+        Its starts are refused in linked_api; in account_api they are accepted and fail.
 
         Args:
             account: Its identification token.
@@ -375,7 +372,7 @@ class Sandbox(ScriptingMixin, AdminMixin, InboxMixin, WebhookMixin):
         self._signed_out.add(account_name(account))
         self.emit("account.reconnectionRequired", account=account)
 
-    def fault(
+    def inject_fault(
         self,
         kind: Kind,
         *,
@@ -386,25 +383,25 @@ class Sandbox(ScriptingMixin, AdminMixin, InboxMixin, WebhookMixin):
         account: str | None = None,
         **details: Any,
     ) -> Fault:
-        """Let something go wrong on the way, until `mend`.
+        """Inject a fault of the network or the server, until `clear_faults`.
 
-        Of the rules that fit a request, the one that was made first strikes.
+        Of the faults that apply to a request, the oldest one answers it.
 
         Args:
-            kind: What goes wrong: ``status``, ``throttle``, ``reset_before``,
+            kind: The kind of fault: ``status``, ``throttle``, ``reset_before``,
                 ``reset_after``, ``stall``, ``drip``, ``garbage``, ``truncated``,
                 ``huge``, ``deep``, ``headers``, ``redirect``, ``bad_id``, ``mangle``.
-            on: Which requests: ``start``, ``status``, ``cancel``, ``admin`` or
-                ``direct``; by default any.
-            count: How often it is consumed at most; None for any number.
-            probability: In which fraction of the requests it strikes, at random by the
-                sandbox's seed; pass ``count=None`` too for more than one.
-            after: How many of these requests pass first.
-            account: The identification token whose requests are meant.
+            on: The requests that it matches: ``start``, ``status``, ``cancel``,
+                ``admin`` or ``account_data``; by default all.
+            count: The maximum number of hits; None sets no maximum.
+            probability: The fraction of the requests that it applies to, at random by
+                the sandbox's seed; pass ``count=None`` too for more than one hit.
+            after: How many matching requests pass before the first hit.
+            account: The identification token of the account whose requests it matches.
             details: The settings of the kind, such as ``status=503``.
 
         Returns:
-            The fault, with the account of when it was ``consumed``.
+            The fault, whose ``hits`` list when it reached a client.
         """
         return self._faults.add(
             kind,
@@ -416,82 +413,80 @@ class Sandbox(ScriptingMixin, AdminMixin, InboxMixin, WebhookMixin):
             details=details,
         )
 
-    def mend(self) -> None:
-        """Undo `fail_next`, `fail_action`, `sign_out` and all faults from now on."""
-        self._faults.rules.clear()
-        self._hooks.mend(self._signed_out)
-        self._orders.clear()
+    def clear_faults(self) -> None:
+        """Undo `fail_next`, `fail_action`, `sign_out` and all injected faults."""
+        self._faults.clear()
+        self._webhook.clear_faults(self._signed_out)
+        self._planned_failures.clear()
         self._signed_out.clear()
-        self._broken.append((self._clock.now(), {}))
+        self._outcomes.clear_failing_actions()
 
     @property
     def workflows(self) -> tuple[RecordedWorkflow, ...]:
-        """The workflows that were taken, in order."""
-        return tuple(self.seen.workflows)
+        """The workflows that were accepted, in order."""
+        return tuple(self.log.workflows)
 
     @property
     def faults(self) -> tuple[Fault, ...]:
-        """All faults that were ever made, in order."""
-        return tuple(self._faults.made)
+        """All faults that were ever injected, in order."""
+        return tuple(self._faults.all)
 
     @property
     def fault_hits(self) -> int:
-        """How often any fault was really met."""
-        return sum(len(fault.consumed) for fault in self._faults.made)
+        """How often any fault reached a client."""
+        return sum(len(fault.hits) for fault in self._faults.all)
 
     @property
-    def taken_by_definition(self) -> dict[str, list[str]]:
-        """The ids of the workflows taken, in order, by their definition.
+    def accepted_by_definition(self) -> dict[str, list[str]]:
+        """The ids of the accepted workflows, in order, by their definition.
 
-        The key is the definition in JSON with sorted keys and without spaces. With
-        unique definitions, a list of two is something that was done twice.
+        The key is the definition as JSON with sorted keys and without spaces. When all
+        definitions are unique, a list of two ids is a workflow that was started twice.
         """
-        return self.seen.by_definition()
+        return self.log.by_definition()
 
     @property
     def requests(self) -> int:
-        """How many requests there were."""
-        return self.seen.requests
+        """The number of requests."""
+        return self.log.requests
 
     @property
     def polls_per_workflow(self) -> float:
-        """How often a workflow was asked for, on average."""
-        workflows = self.seen.workflows
+        """The average number of polls of a workflow."""
+        workflows = self.log.workflows
         return sum(w.polls for w in workflows) / max(1, len(workflows))
 
     def __repr__(self) -> str:
         running = self._runner is not None and self._runner.addresses
         where = f"at {self.url}" if running else "not running"
-        return f"<Sandbox {where}, {len(self.seen.workflows)} workflows>"
+        return f"<Sandbox {where}, {len(self.log.workflows)} workflows>"
 
     # Requests
 
     def _handler(self, endpoint: Endpoint | None, work: Work) -> Handler:
-        """Return what answers requests to an endpoint, unless a fault does."""
+        """Return the handler of an endpoint; an injected fault may answer instead."""
 
         async def in_envelope(request: web.Request) -> web.Response:
             try:
                 return await work(request)
-            except ApiError as refusal:
-                error = {"type": refusal.type, "message": refusal.message}
-                return reply({"success": False, "error": error}, refusal.status)
+            except ApiError as refused:
+                error = {"type": refused.type, "message": refused.message}
+                return reply({"success": False, "error": error}, refused.status)
 
         async def answer(request: web.Request) -> web.StreamResponse:
-            self.seen.count(endpoint)
+            self.log.count(endpoint)
             if self._faults and endpoint is not None:
                 token = request.headers.get("identification-token", "")
-                fault = self._faults.claim(endpoint, account_name(token))
-                if fault is not None:
-                    return await self._faults.play(
-                        fault, endpoint, request, in_envelope
-                    )
+                rule = self._faults.claim(endpoint, account_name(token))
+                if rule is not None:
+                    return await self._faults.play(rule, endpoint, request, in_envelope)
             return await in_envelope(request)
 
         return answer
 
     def _starter(self, generation: Generation) -> Work:
         async def start(request: web.Request) -> web.Response:
-            account = self._keys.account(request, generation)
+            account = self._tokens.account(request, generation)
             return self._start(generation, account, await request.read())
 
         return start
@@ -508,25 +503,25 @@ class Sandbox(ScriptingMixin, AdminMixin, InboxMixin, WebhookMixin):
             )
         failure = None
         if account in self._signed_out:
-            failure = failure_of("linkedinAccountSignedOut", None)
+            failure = failure_of("linkedinAccountSignedOut")
             if generation == "linked_api":
                 raise ApiError(failure.reason, failure.message, 403)
-        failure = failure or self._ordered(account)
-        workflow = self._take(generation, account, body, definition, failure)
+        failure = failure or self._next_failure(account)
+        workflow = self._accept(generation, account, body, definition, failure)
         result = {"workflowId": workflow.id}
         if generation == "linked_api":
             waits = workflow.began is None
             result |= state_fields("pending" if waits else "running")
         return reply({"success": True, "result": result})
 
-    def _ordered(self, account: str) -> Failure | None:
-        for order in self._orders:
-            if order.account in {None, account}:
-                self._orders.remove(order)
-                return order.failure
+    def _next_failure(self, account: str) -> Failure | None:
+        for planned in self._planned_failures:
+            if planned.account in {None, account}:
+                self._planned_failures.remove(planned)
+                return planned.failure
         return None
 
-    def _take(
+    def _accept(
         self,
         generation: Generation,
         account: str,
@@ -534,9 +529,9 @@ class Sandbox(ScriptingMixin, AdminMixin, InboxMixin, WebhookMixin):
         definition: Any,
         failure: Failure | None,
     ) -> RecordedWorkflow:
-        number = len(self.seen.workflows)
+        number = len(self.log.workflows)
         lane = self._lanes.setdefault(
-            account, AccountQueue(self._clock, self._hooks.notice)
+            account, AccountQueue(self._clock, self._webhook.on_change)
         )
         workflow = RecordedWorkflow(
             id=self._new_id(generation, number),
@@ -548,15 +543,10 @@ class Sandbox(ScriptingMixin, AdminMixin, InboxMixin, WebhookMixin):
             failure=failure,
             lane=lane,
         )
-        self.seen.workflows.append(workflow)
+        self.log.workflows.append(workflow)
         self._by_id[workflow.id] = workflow
         lane.add(workflow)
-        if failure is None:
-            settled = self._scripts.settled(
-                self._world, generation, account, self._broken[-1][1], definition
-            )
-            if settled is not None:
-                self._settled[workflow.id] = settled
+        self._outcomes.start(workflow, definition)
         return workflow
 
     def _new_id(self, generation: Generation, number: int) -> str:
@@ -569,61 +559,41 @@ class Sandbox(ScriptingMixin, AdminMixin, InboxMixin, WebhookMixin):
             return self._duration(definition)
         if self._duration is not None:
             return self._duration
-        share = self._world.dice("duration").share(number)
+        share = self._world.random("duration").share(number)
         bell = statistics.NormalDist(math.log(MEDIAN_DURATION), DURATION_SIGMA)
         return math.exp(bell.inv_cdf(share))
 
-    def _teller(self, generation: Generation) -> Work:
-        async def tell(request: web.Request) -> web.Response:
-            workflow = self._asked(request, generation)
+    def _status(self, generation: Generation) -> Work:
+        async def status(request: web.Request) -> web.Response:
+            workflow = self._requested(request, generation)
             workflow.polls += 1
-            fields = self._told(workflow)
+            fields = self._state(workflow)
             if generation == "linked_api":
                 fields = {"workflowId": workflow.id, **fields}
             return reply({"success": True, "result": fields})
 
-        return tell
+        return status
 
-    def _told(self, workflow: RecordedWorkflow) -> dict[str, Any]:
+    def _state(self, workflow: RecordedWorkflow) -> dict[str, Any]:
         state = workflow.state
         if state in {"pending", "running"}:
             # https://linkedapi.io/docs/account-api/executing-workflows
             older = workflow.generation == "account_api"
             return state_fields("running" if older else state)
-        if workflow.noticed is None:
-            workflow.noticed = self._clock.now()
+        if workflow.first_polled_after_end is None:
+            workflow.first_polled_after_end = self._clock.now()
         fields = state_fields(state)
-        return fields if state == "cancelled" else fields | self._ended(workflow)
-
-    def _ended(self, workflow: RecordedWorkflow) -> dict[str, Any]:
-        """Return what a workflow came to, one that was not cancelled."""
-        if workflow.failure is not None:
-            return {"failure": attrs.asdict(workflow.failure)}
-        return {"completion": self._completion(workflow)}
-
-    def _completion(self, workflow: RecordedWorkflow) -> Any:
-        """Make the completion; nothing keeps it, as it comes out the same each time."""
-        if workflow.id in self._settled:
-            return self._settled[workflow.id]
-        broken = self._broken_at(workflow.finished or 0.0)
-        maker = CompletionFactory(
-            self._world, workflow.generation, workflow.account, broken
-        )
-        definition = workflow.definition
-        return maker.completion(loaded(definition), definition)
-
-    def _broken_at(self, when: float) -> dict[str, ActionFailure]:
-        """Return the actions that failed at a moment."""
-        since = bisect_right(self._broken, when, key=lambda change: change[0])
-        return self._broken[since - 1][1]
+        if state == "cancelled":
+            return fields
+        return fields | self._outcomes.ended(workflow)
 
     async def _cancel(self, request: web.Request) -> web.Response:
-        workflow = self._asked(request, "linked_api")
+        workflow = self._requested(request, "linked_api")
         cancelled = workflow.lane.cancel(workflow)
         return reply({"success": True, "result": {"cancelled": cancelled}})
 
     async def _administer(self, request: web.Request) -> web.Response:
-        self._keys.check_main(request, "linked_api")
+        self._tokens.check_main(request, "linked_api")
         calls = self._administration.calls
         result = answer(calls, request.match_info["call"], await request.read())
         return reply({"success": True, "result": result})
@@ -640,10 +610,12 @@ class Sandbox(ScriptingMixin, AdminMixin, InboxMixin, WebhookMixin):
         message = f"There is no {request.method} {request.path}."
         raise ApiError("notFound", message, 404)
 
-    def _asked(self, request: web.Request, generation: Generation) -> RecordedWorkflow:
-        account = self._keys.account(request, generation)
+    def _requested(
+        self, request: web.Request, generation: Generation
+    ) -> RecordedWorkflow:
+        account = self._tokens.account(request, generation)
         workflow = self._by_id.get(request.match_info["id"])
-        # What belongs to others is unknown, as if it were not there.
+        # The workflow of another account is unknown, as if it did not exist.
         if workflow is None or (workflow.account, workflow.generation) != (
             account,
             generation,

@@ -1,26 +1,43 @@
-"""The tokens that the sandbox knows."""
+"""Tokens, and the names and ids of the accounts that they belong to."""
 
 from __future__ import annotations
 
+import hashlib
+import uuid
 from collections.abc import Collection
 
 from aiohttp import web
 
 from linkedapi_async._types import Generation
-from linkedapi_async.sandbox._responses import (
-    TOKEN_HEADERS,
-    _checked_token,
-    _invalid_token,
-    account_name,
-)
+from linkedapi_async.sandbox._responses import ApiError
+
+
+TOKEN_HEADERS: dict[Generation, str] = {
+    "account_api": "account-api-token",
+    "linked_api": "linked-api-token",
+}
+
+
+def account_name(identification_token: str) -> str:
+    """Return the name of an account, which does not reveal its token.
+
+    A session gives the same name by default.
+    """
+    return hashlib.sha256(identification_token.encode()).hexdigest()[:12]
+
+
+def account_id(name: str) -> str:
+    """Return the UUID by which the API identifies the account called *name*."""
+    digest = hashlib.blake2b(name.encode(), digest_size=16, person=b"account").digest()
+    return str(uuid.UUID(bytes=digest, version=4))
 
 
 class TokenStore:
     """The tokens that are valid.
 
     Args:
-        main: The main tokens; None admits any.
-        accounts: The identification tokens; None admits any.
+        main: The main tokens; None accepts any.
+        accounts: The identification tokens; None accepts any.
     """
 
     def __init__(
@@ -31,26 +48,26 @@ class TokenStore:
             None if accounts is None else tuple(accounts)
         )
         self.live: dict[str, str] = {account_name(t): t for t in self.accounts or ()}
-        """The accounts that are known by now: their names and tokens."""
+        """The accounts known so far: their names and tokens."""
         self._names: dict[str, str] = {}
-        self._ended: set[str] = set()
+        self._revoked: set[str] = set()
 
     def check_main(self, request: web.Request, generation: Generation) -> None:
-        """Refuse a request without a main token of *generation*."""
-        _checked_token(request, TOKEN_HEADERS[generation], self.main)
+        """Refuse a request without a valid main token of *generation*."""
+        _check(request, TOKEN_HEADERS[generation], self.main)
 
     def account(self, request: web.Request, generation: Generation) -> str:
-        """Return the name of the account that a request is for."""
+        """Return the name of the account of a request, or refuse the request."""
         self.check_main(request, generation)
-        token = _checked_token(request, "identification-token", self.accounts)
-        if token in self._ended:
-            raise _invalid_token("identification-token")
+        token = _check(request, "identification-token", self.accounts)
+        if token in self._revoked:
+            raise _invalid("identification-token")
         name = self._names.get(token) or account_name(token)
         self.live.setdefault(name, token)
         return name
 
     def add(self, token: str, name: str | None = None) -> str:
-        """Let *token* be valid, for a new account or the one called *name*.
+        """Accept *token*, for a new account or for the one called *name*.
 
         Returns:
             The name of the account.
@@ -62,8 +79,31 @@ class TokenStore:
             self.accounts += (token,)
         return name
 
-    def end(self, name: str, *, gone: bool = False) -> None:
-        """Let the token of an account be invalid, or the account *gone* with it."""
-        self._ended.add(self.live[name])
-        if gone:
-            del self.live[name]
+    def revoke(self, name: str) -> None:
+        """Refuse the token of an account from now on."""
+        self._revoked.add(self.live[name])
+
+    def remove(self, name: str) -> None:
+        """Forget an account, whose token is refused from now on."""
+        self.revoke(name)
+        del self.live[name]
+
+
+def _check(request: web.Request, header: str, valid: tuple[str, ...] | None) -> str:
+    token = request.headers.get(header, "")
+    if not token:
+        word = _camel_case(header)
+        message = f"'{header}' is missing in request headers."
+        raise ApiError(f"{word[0].lower()}{word[1:]}Required", message, 401)
+    if valid is not None and token not in valid:
+        raise _invalid(header)
+    return token
+
+
+def _invalid(header: str) -> ApiError:
+    message = f"The provided '{header}' is invalid."
+    return ApiError(f"invalid{_camel_case(header)}", message, 401)
+
+
+def _camel_case(header: str) -> str:
+    return "".join(part.capitalize() for part in header.split("-"))

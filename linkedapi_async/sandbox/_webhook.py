@@ -1,4 +1,4 @@
-"""The webhook of the sandbox's client: its settings, and the events that it is sent.
+"""The webhook of the sandbox: its settings, and the events that it receives.
 
 https://linkedapi.io/docs/webhooks, https://linkedapi.io/docs/admin-webhooks
 """
@@ -16,13 +16,14 @@ from yarl import URL
 
 from linkedapi_async._utils.json import encode_json
 from linkedapi_async.sandbox._clock import Clock
-from linkedapi_async.sandbox._lane import AccountQueue, RecordedWorkflow, Turn
-from linkedapi_async.sandbox._responses import ApiError, account_id, account_name
+from linkedapi_async.sandbox._lane import AccountQueue, Change, RecordedWorkflow
+from linkedapi_async.sandbox._responses import ApiError, invalid_payload
+from linkedapi_async.sandbox._tokens import account_id, account_name
 from linkedapi_async.sandbox._webhook_delivery import (
     Delivery,
     DeliveryQueue,
+    DeliveryRequest,
     OutgoingEvent,
-    PlannedFault,
     Span,
     WebhookFaults,
     iso,
@@ -46,8 +47,8 @@ GROUPS: list[str] = sorted({f"{type.partition('.')[0]}.*" for type in SELECTABLE
 
 SELECTORS: tuple[str, ...] = (*SELECTABLE, *GROUPS)
 
-SHOWN = 100
-"""How many deliveries the API tells of."""
+MAX_SHOWN = 100
+"""The maximum number of deliveries that the API lists."""
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")
 
@@ -56,7 +57,7 @@ _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 @attrs.define(kw_only=True)
 class Webhook:
-    """The one webhook of the client."""
+    """The webhook of the client; there is at most one."""
 
     id: str
     url: str
@@ -64,21 +65,21 @@ class Webhook:
     signing: bool
     secret: str = attrs.field(repr=False)
     headers: dict[str, tuple[str, str]] = attrs.field(repr=False)
-    """Names and values, by the names in small letters."""
+    """Names and values, by the names in lower case."""
     events: tuple[str, ...] | None
-    """Selectors; None for all types."""
+    """Selectors; None selects all types."""
     created_at: float
     """In Unix time."""
 
     def selects(self, type: str) -> bool:
-        """Return whether events of *type* are wanted."""
+        """Return whether events of *type* are sent."""
         group = f"{type.partition('.')[0]}.*"
-        wanted = self.events
-        return type == TEST or wanted is None or type in wanted or group in wanted
+        events = self.events
+        return type == TEST or events is None or type in events or group in events
 
-    def told(self, *, secret: bool = False) -> dict[str, Any]:
-        """Return it as the API tells of it."""
-        told = {
+    def to_json(self, *, secret: bool = False) -> dict[str, Any]:
+        """Return it as the API does, on request with its secret."""
+        fields = {
             "id": self.id,
             "url": self.url,
             "payloadMode": self.payload_mode,
@@ -88,18 +89,18 @@ class Webhook:
             "headerNames": [name for name, _ in self.headers.values()],
             "events": self.events,
         }
-        return {"webhook": {**told, "secret": self.secret} if secret else told}
+        return {"webhook": {**fields, "secret": self.secret} if secret else fields}
 
 
 class WebhookEndpoint:
-    """Sends the events of a sandbox to the webhook; false while there is none.
+    """Sends the events of a sandbox to the webhook; false while none is set.
 
     Args:
         clock: The sandbox's clock.
         speed: How many times faster than the API it works.
-        dice: The chance that belongs to a key.
-        lanes: The lanes of the sandbox, as they are.
-        ended: Returns what a workflow came to, with ``completion`` or ``failure``.
+        random: Returns the random numbers that belong to a key.
+        lanes: The queues of the sandbox by account; they may change.
+        ended: Returns the ``completion`` or ``failure`` of a workflow.
     """
 
     def __init__(
@@ -107,20 +108,22 @@ class WebhookEndpoint:
         *,
         clock: Clock,
         speed: float,
-        dice: Callable[[str], SeededRandom],
+        random: Callable[[str], SeededRandom],
         lanes: Mapping[str, AccountQueue],
         ended: Callable[[RecordedWorkflow], Mapping[str, Any]],
     ) -> None:
         self._clock = clock
-        self._dice = dice
+        self._random = random
         self._lanes = lanes
         self._ended = ended
         self._numbers = itertools.count()
         self.webhook: Webhook | None = None
         self.fat: FatResult = "object"
-        """What ``result`` is in fat mode, which the API does not publish: an object with
-        ``completion`` or ``failure``, or one of these itself."""
-        self.sender: DeliveryQueue = DeliveryQueue(clock, speed, dice, self._order)
+        """The form of ``result`` in fat mode, which the API does not publish: an object
+        with ``completion`` or ``failure``, or one of these itself."""
+        self.queue: DeliveryQueue = DeliveryQueue(
+            clock, speed, random, self._request_for
+        )
         self.calls: dict[str, Callable[[Params], Any]] = {
             "webhook.set": self._set,
             "webhook.get": self._get,
@@ -138,12 +141,12 @@ class WebhookEndpoint:
             "webhook.setEvents": self._set_events,
             "webhook.eventTypes": self._event_types,
         }
-        """What answers each call of the Admin API."""
+        """The function that answers each call of the Admin API."""
 
     def __bool__(self) -> bool:
         return self.webhook is not None
 
-    # For the sandbox
+    # Called by the sandbox
 
     def set(
         self,
@@ -155,23 +158,23 @@ class WebhookEndpoint:
         events: Iterable[str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Webhook:
-        """Send events from now on; another webhook is forgotten.
+        """Send events from now on, instead of to an earlier webhook.
 
         Args:
-            url: Where to; http and this very machine are fine, unlike with the API.
-            payload_mode: Whether completed workflows bring their results.
+            url: The receiver's URL; unlike the API, it accepts http and loopback.
+            payload_mode: Whether events of completed workflows include their results.
             signing: Whether deliveries are signed.
-            secret: With what; by default one is made up.
-            events: Selectors of the types that are wanted, such as ``workflow.*``.
-            headers: What is sent beside.
+            secret: The secret of the signatures; by default it is random.
+            events: Selectors of the types to send, such as ``workflow.*``.
+            headers: Further headers.
 
         Raises:
-            ValueError: The URL is none.
+            ValueError: *url* is no http or https URL.
         """
         if URL(url).scheme not in {"http", "https"} or not URL(url).host:
-            raise ValueError(f"url: http://… or https://… is due, got {url!r}")
+            raise ValueError(f"url must be an http or https URL, got {url!r}")
         self.delete()
-        # What happened before was none of the webhook's business.
+        # Without this the webhook would get events from before it was set.
         for lane in self._lanes.values():
             lane.advance()
         self.webhook = Webhook(
@@ -191,30 +194,30 @@ class WebhookEndpoint:
         return self.webhook
 
     def delete(self) -> None:
-        """Send nothing more, and drop what is on its way."""
+        """Stop sending, and drop what is not delivered yet."""
         self.webhook = None
-        self.sender.drop()
+        self.queue.drop()
 
     def forget(self) -> None:
-        """Notice nothing more of the lanes that there are."""
+        """Ignore the queues that exist now."""
         for lane in self._lanes.values():
-            lane.notice = None
+            lane.on_change = None
 
-    def mend(self, signed_out: Iterable[str]) -> None:
-        """Let events come through, and tell of the accounts that are signed in again.
+    def clear_faults(self, signed_out: Iterable[str]) -> None:
+        """Withdraw all faults, and send events of the accounts that are signed in again.
 
         Args:
             signed_out: The names of the accounts.
         """
-        self.sender.mend()
+        self.queue.clear_faults()
         for name in sorted(signed_out):
             data = {"accountId": account_id(name), "status": STATUSES["account.active"]}
             self.emit("account.active", data)
 
     async def aclose(self) -> None:
-        """Send nothing more and close the connections."""
+        """Stop sending and close the connections."""
         self.webhook = None
-        await self.sender.aclose()
+        await self.queue.aclose()
 
     def emit(
         self,
@@ -225,19 +228,19 @@ class WebhookEndpoint:
         when: float | None = None,
         result: Callable[[], Any] | None = None,
     ) -> None:
-        """Send an event to the webhook, if there is one that wants it.
+        """Send an event to the webhook, if one is set and selects it.
 
         Args:
-            type: Its type, such as ``account.frozen``; one that nobody knows will do.
-            data: What happened.
-            id: Its id; by default it is made up.
+            type: Its type, such as ``account.frozen``; unknown ones are allowed.
+            data: Its data.
+            id: Its id; by default a new one.
             when: When it happened, on the sandbox's clock; by default now.
-            result: What makes the result of a workflow, for the fat payload mode.
+            result: Returns the result of a workflow, for the fat payload mode.
         """
         if self.webhook is None or not self.webhook.selects(type):
             return
         age = 0.0 if when is None else self._clock.now() - when
-        self.sender.send(
+        self.queue.send(
             OutgoingEvent(
                 id=id or f"{type}:{next(self._numbers)}",
                 type=type,
@@ -248,48 +251,50 @@ class WebhookEndpoint:
             )
         )
 
-    def notice(self, turn: Turn, workflow: RecordedWorkflow, when: float) -> None:
-        """Tell of what happened to a workflow; the older generation has no webhooks."""
+    def on_change(
+        self, change: Change, workflow: RecordedWorkflow, when: float
+    ) -> None:
+        """Send the event of a workflow; the older generation has no webhooks."""
         if self.webhook is None:
             return
-        if turn == "started":
+        if change == "started":
             self._watch(workflow.lane)
         if workflow.generation == "account_api":
             return
-        status = {"created": "pending", "started": "running"}.get(turn)
+        status = {"created": "pending", "started": "running"}.get(change)
         ended = "completed" if workflow.failure is None else "failed"
         data = {
             "workflowId": workflow.id,
             "accountId": account_id(workflow.account),
             "status": status or ended,
         }
-        type = f"workflow.{turn}"
+        type = f"workflow.{change}"
         id = f"{type}:{workflow.id}"
         result = None if status else lambda: self._result(workflow)
         self.emit(type, data, id=id, when=when, result=result)
 
     def _watch(self, lane: AccountQueue) -> None:
-        """Wake at the next end in *lane*: it would notice none until it is asked."""
+        """Wake at the next end in *lane*, which works nothing out until it is read."""
         end = lane.next_end
         if end is not None:
-            self.sender.alarms.at(end, lane.advance)
+            self.queue.timers.at(end, lane.advance)
 
     def _result(self, workflow: RecordedWorkflow) -> Any:
         ended = self._ended(workflow)
         return ended if self.fat == "object" else next(iter(ended.values()))
 
-    def _order(self, event: OutgoingEvent) -> PlannedFault:
+    def _request_for(self, event: OutgoingEvent) -> DeliveryRequest:
         webhook = self._checked()
         body = encode_json(event.envelope(fat=webhook.payload_mode == "fat"))
         headers = {"Content-Type": "application/json", **dict(webhook.headers.values())}
         if webhook.signing:
             headers |= sign(body, secret=webhook.secret)
-        return PlannedFault(webhook.url, headers, body)
+        return DeliveryRequest(webhook.url, headers, body)
 
     def _new_secret(self) -> str:
         number = next(self._numbers)
-        dice = self._dice("webhook/secret")
-        parts = (dice.number(f"{number}/{part}", 1 << 64) for part in range(4))
+        random = self._random("webhook/secret")
+        parts = (random.number(f"{number}/{part}", 1 << 64) for part in range(4))
         return "".join(f"{part:016x}" for part in parts)
 
     # For the Admin API
@@ -297,14 +302,14 @@ class WebhookEndpoint:
     def _checked(self, params: Params | None = None) -> Webhook:
         webhook = self.webhook
         if webhook is None or (params or {}).get("id", webhook.id) != webhook.id:
-            # What the API says here is not published.
+            # The API does not publish this error.
             raise ApiError("webhookNotFound", "There is no such webhook.", 404)
         return webhook
 
     def _set(self, params: Params) -> Any:
         if self.webhook is not None:
-            # Nor here.
-            message = "There is a webhook already: delete it first."
+            # The API does not publish this error either.
+            message = "A webhook exists already; delete it first."
             raise ApiError("webhookAlreadyExists", message, 409)
         try:
             webhook = self.set(
@@ -315,32 +320,32 @@ class WebhookEndpoint:
                 headers=_headers(params),
             )
         except ValueError:
-            raise _invalid("url: http://… or https://… is due") from None
-        return webhook.told(secret=webhook.signing)
+            raise invalid_payload("url must be an http or https URL") from None
+        return webhook.to_json(secret=webhook.signing)
 
     def _get(self, _: Params) -> Any:
-        told = [] if self.webhook is None else [self.webhook.told()["webhook"]]
-        return {"webhooks": told}
+        webhook = self.webhook
+        return {"webhooks": [webhook.to_json()["webhook"]] if webhook else []}
 
     def _set_payload_mode(self, params: Params) -> Any:
         webhook = self._checked(params)
         webhook.payload_mode = _mode(params)
-        return webhook.told()
+        return webhook.to_json()
 
     def _delete(self, params: Params) -> None:
         self._checked(params)
         self.delete()
 
     def _deliveries(self, _: Params) -> Any:
-        newest = itertools.islice(reversed(self.sender.log), SHOWN)
-        return {"deliveries": [_told(delivery) for delivery in newest]}
+        newest = itertools.islice(reversed(self.queue.log), MAX_SHOWN)
+        return {"deliveries": [_delivery_json(delivery.record) for delivery in newest]}
 
     def _replay(self, params: Params) -> None:
         self._checked()
-        wanted = _text(params, "deliveryId")
-        for delivery in self.sender.log:
-            if delivery.id == wanted:
-                self.sender.resend(delivery)
+        delivery_id = _text(params, "deliveryId")
+        for delivery in self.queue.log:
+            if delivery.record.id == delivery_id:
+                self.queue.resend(delivery)
                 return
         raise ApiError("deliveryNotFound", "There is no such delivery.", 404)
 
@@ -351,43 +356,43 @@ class WebhookEndpoint:
     def _set_signing(self, params: Params) -> Any:
         webhook = self._checked(params)
         webhook.signing = _flag(params)
-        return webhook.told(secret=webhook.signing)
+        return webhook.to_json(secret=webhook.signing)
 
     def _reveal_secret(self, params: Params) -> Any:
-        return self._checked(params).told(secret=True)
+        return self._checked(params).to_json(secret=True)
 
     def _rotate_secret(self, params: Params) -> Any:
         webhook = self._checked(params)
         webhook.secret = self._new_secret()
-        return webhook.told(secret=True)
+        return webhook.to_json(secret=True)
 
     def _set_headers(self, params: Params) -> Any:
         webhook = self._checked(params)
         headers = _headers(params)
         webhook.headers = {name.lower(): (name, text) for name, text in headers.items()}
-        return webhook.told()
+        return webhook.to_json()
 
     def _set_header(self, params: Params) -> Any:
         webhook = self._checked(params)
         name, text = _header(params.get("name"), params.get("value"))
         webhook.headers[name.lower()] = name, text
-        return webhook.told()
+        return webhook.to_json()
 
     def _delete_header(self, params: Params) -> Any:
         webhook = self._checked(params)
         webhook.headers.pop(_text(params, "name").lower(), None)
-        return webhook.told()
+        return webhook.to_json()
 
     def _set_events(self, params: Params) -> Any:
         webhook = self._checked(params)
         webhook.events = _selectors(params)
-        return webhook.told()
+        return webhook.to_json()
 
     def _event_types(self, _: Params) -> Any:
         return {"eventTypes": list(SELECTABLE)}
 
 
-def _told(delivery: Delivery) -> dict[str, Any]:
+def _delivery_json(delivery: Delivery) -> dict[str, Any]:
     return {
         "id": delivery.id,
         "eventType": delivery.event_type,
@@ -401,30 +406,25 @@ def _told(delivery: Delivery) -> dict[str, Any]:
     }
 
 
-def _invalid(detail: str) -> ApiError:
-    message = f"Invalid request body/parameters: {detail}."
-    return ApiError("invalidRequestPayload", message, 400)
-
-
 def _text(params: Params, name: str) -> str:
     value = params.get(name)
     if isinstance(value, str) and value:
         return value
-    raise _invalid(f"{name}: a text is due")
+    raise invalid_payload(f"{name} must be a string that is not empty")
 
 
 def _flag(params: Params, *, default: bool | None = None) -> bool:
     value = params.get("signingEnabled", default)
     if isinstance(value, bool):
         return value
-    raise _invalid("signingEnabled: true or false is due")
+    raise invalid_payload("signingEnabled must be true or false")
 
 
 def _mode(params: Params, default: PayloadMode | None = None) -> PayloadMode:
     mode = params.get("payloadMode", default)
     if mode in ("fat", "thin"):
         return cast("PayloadMode", mode)
-    raise _invalid("payloadMode: fat or thin is due")
+    raise invalid_payload("payloadMode must be fat or thin")
 
 
 def _selectors(params: Params) -> tuple[str, ...] | None:
@@ -433,14 +433,14 @@ def _selectors(params: Params) -> tuple[str, ...] | None:
         return None
     if isinstance(events, list) and all(event in SELECTORS for event in events):
         return tuple(events)
-    raise _invalid("events: selectors such as workflow.* are due, or null")
+    raise invalid_payload("events must be selectors such as workflow.*, or null")
 
 
 def _headers(params: Params) -> dict[str, str]:
     headers = params.get("headers") or {}
     if isinstance(headers, dict):
         return dict(_header(name, value) for name, value in headers.items())
-    raise _invalid("headers: an object of names and values is due, or null")
+    raise invalid_payload("headers must be an object of names and values, or null")
 
 
 def _header(name: object, value: object) -> tuple[str, str]:
@@ -451,13 +451,13 @@ def _header(name: object, value: object) -> tuple[str, str]:
         and _VALUE.fullmatch(value)
     ):
         return name, value
-    raise _invalid("headers: a name and a value of one line are due")
+    raise invalid_payload("a header must have a valid name and a value of one line")
 
 
 class WebhookMixin:
-    """What a sandbox offers to tests of webhooks."""
+    """The methods of a sandbox for tests of webhooks."""
 
-    _hooks: WebhookEndpoint
+    _webhook: WebhookEndpoint
 
     def send_webhooks_to(
         self,
@@ -470,26 +470,26 @@ class WebhookMixin:
         events: Iterable[str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> str:
-        """Send all events to *url* from now on, as if the Admin API had been asked to.
+        """Send all events to *url* from now on, like the Admin API's ``webhook.set``.
 
         Args:
-            url: Where to; http and this very machine are fine.
-            secret: With what deliveries are signed; by default it is made up.
-            signing: Whether they are signed.
-            payload_mode: Whether completed workflows bring their results.
-            fat: What a result is, which the API does not publish: an ``object`` with
-                ``completion`` or ``failure``, or the ``completion`` itself.
-            events: Selectors of the types that are wanted, such as ``workflow.*``.
-            headers: What is sent beside.
+            url: The receiver's URL; http and loopback are allowed.
+            secret: The secret of the signatures; by default it is random.
+            signing: Whether deliveries are signed.
+            payload_mode: Whether events of completed workflows include their results.
+            fat: The form of a result, which the API does not publish: an ``object``
+                with ``completion`` or ``failure``, or the ``completion`` itself.
+            events: Selectors of the types to send, such as ``workflow.*``.
+            headers: Further headers.
 
         Returns:
             The secret.
 
         Raises:
-            ValueError: The URL is none.
+            ValueError: *url* is no http or https URL.
         """
-        self._hooks.fat = fat
-        return self._hooks.set(
+        self._webhook.fat = fat
+        return self._webhook.set(
             url,
             payload_mode=payload_mode,
             signing=signing,
@@ -507,24 +507,24 @@ class WebhookMixin:
         delay: float | Span = 0.0,
         dead: bool = False,
     ) -> WebhookFaults:
-        """Let something go wrong with events on their way, until `mend`.
+        """Change the deliveries of events, until `clear_faults`.
 
         Args:
-            lose: The fraction that never comes.
-            duplicate: The fraction that comes twice.
-            reorder: The fraction that waits until a later one has come, if one comes
-                within a minute.
-            delay: How long they take, in seconds before they are divided by *speed*: a
-                number, or the least and the most.
-            dead: Whether none comes.
+            lose: The fraction that never arrives.
+            duplicate: The fraction that arrives twice.
+            reorder: The fraction that waits until a later event has arrived, for a
+                minute at most.
+            delay: The delay in seconds, before they are divided by *speed*: a number,
+                or the minimum and the maximum.
+            dead: Whether no event arrives.
 
         Returns:
-            The rule, with the account of what it really did.
+            The faults, whose ``hits`` list what they changed.
 
         Raises:
-            ValueError: A number makes no sense.
+            ValueError: A number is out of range.
         """
-        return self._hooks.sender.fault(
+        return self._webhook.queue.add_faults(
             lose=1.0 if dead else lose,
             duplicate=duplicate,
             reorder=reorder,
@@ -532,22 +532,21 @@ class WebhookMixin:
         )
 
     def emit(self, type: str, *, account: str | None = None, **data: Any) -> None:
-        """Send an event to the webhook, if there is one that wants it.
+        """Send an event to the webhook, if one is set and selects it.
 
         Args:
-            type: Its type, such as ``account.frozen``; one that nobody knows will do.
-            account: The identification token of the account that it is about.
-            data: What it says beside, in the API's names; the status that belongs to
-                the type goes without saying.
+            type: Its type, such as ``account.frozen``; unknown ones are allowed.
+            account: The identification token of its account.
+            data: Further data, by the API's names; the status of the type is added.
         """
-        about: dict[str, Any] = {}
+        fields: dict[str, Any] = {}
         if account is not None:
-            about["accountId"] = account_id(account_name(account))
+            fields["accountId"] = account_id(account_name(account))
         if type in STATUSES:
-            about["status"] = STATUSES[type]
-        self._hooks.emit(type, {**about, **data})
+            fields["status"] = STATUSES[type]
+        self._webhook.emit(type, {**fields, **data})
 
     @property
     def deliveries(self) -> tuple[Delivery, ...]:
-        """The deliveries to the webhook, oldest first; of very many the last ones."""
-        return tuple(self._hooks.sender.log)
+        """The deliveries to the webhook, oldest first; at most the last 10,000."""
+        return tuple(delivery.record for delivery in self._webhook.queue.log)

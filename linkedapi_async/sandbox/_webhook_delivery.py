@@ -1,7 +1,7 @@
-"""How the sandbox brings events to a webhook: real POSTs, repeated if need be.
+"""Webhook deliveries of the sandbox: real POST requests, repeated after failures.
 
-The events of an account go out one after the other; what failed is tried again later,
-and may be overtaken. https://linkedapi.io/docs/webhooks
+The events of an account are sent one after another. A failed delivery is repeated later,
+and newer events may arrive before it. https://linkedapi.io/docs/webhooks
 """
 
 from __future__ import annotations
@@ -28,35 +28,33 @@ DeliveryFault: TypeAlias = Literal["lost", "duplicated", "reordered", "delayed"]
 
 Span: TypeAlias = tuple[float, float]
 
-ATTEMPTS = 8
-"""How often a delivery is tried at most."""
+MAX_ATTEMPTS = 8
 
 FIRST_RETRY = 10.0
-"""After how many seconds it is tried again; every further time takes twice as long.
+"""The delay before the second attempt, in seconds; it doubles with every further one.
 
 The API does not publish its own schedule.
 """
 
 TIMEOUT = 10.0
-"""How long an answer may take, in seconds, before they are divided by the speed."""
+"""The time limit of an answer, in seconds before they are divided by the speed."""
 
-LEAST_TIMEOUT = 1.0
-"""However fast the sandbox is: real connections take real time, in seconds."""
+MIN_TIMEOUT = 1.0
+"""The shortest time limit, in seconds, because real connections take real time."""
 
-COPY_WITHIN = 10.0
-"""How long after an event its double may come, in seconds."""
+DUPLICATE_WITHIN = 10.0
+"""The maximum delay of a duplicate, in seconds."""
 
-LONGEST_HOLD = 60.0
-"""How long an event waits to be overtaken, in seconds."""
+MAX_HOLD = 60.0
+"""How long a reordered event waits for a later one, in seconds."""
 
-SOONEST = 1e-5
-"""The shortest timer, in seconds: one of nothing might not move a clock."""
+MIN_TIMER = 1e-5
+"""The shortest timer, in seconds, because one of 0 might not move a virtual clock."""
 
-AT_ONCE = 32
-"""How many connections there are to a webhook at most."""
+MAX_CONNECTIONS = 32
 
-REMEMBERED = 10_000
-"""Of how many deliveries the sandbox knows: the last ones."""
+MAX_LOG = 10_000
+"""The number of deliveries that are kept, the newest ones."""
 
 
 def iso(when: float) -> str:
@@ -66,7 +64,7 @@ def iso(when: float) -> str:
 
 
 class Timers:
-    """Calls at times of the sandbox's clock: one heap and one timer for all of them."""
+    """Calls at times of the sandbox's clock, with one heap and one timer for all."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -74,14 +72,22 @@ class Timers:
         self._heap: list[tuple[float, int, Callable[[], object]]] = []
         self._timer: asyncio.TimerHandle | None = None
 
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    @property
+    def is_armed(self) -> bool:
+        """Whether the event loop has a timer for the next call."""
+        return self._timer is not None
+
     def at(self, when: float, call: Callable[[], object]) -> None:
-        """Call *call* at *when*, or at the next turn of the loop."""
+        """Call *call* at *when*, or in the next iteration of the loop if it is past."""
         heapq.heappush(self._heap, (when, next(self._numbers), call))
         if self._heap[0][2] is call:
             self._arm()
 
     def clear(self) -> None:
-        """Forget all calls."""
+        """Drop all calls."""
         self._heap.clear()
         self._arm()
 
@@ -90,11 +96,11 @@ class Timers:
             self._timer.cancel()
             self._timer = None
         if self._heap:
-            pause = max(self._heap[0][0] - self._clock.now(), SOONEST)
+            pause = max(self._heap[0][0] - self._clock.now(), MIN_TIMER)
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(pause, self._ring)
+            self._timer = loop.call_later(pause, self._on_timer)
 
-    def _ring(self) -> None:
+    def _on_timer(self) -> None:
         now = self._clock.now()
         while self._heap and self._heap[0][0] <= now:
             heapq.heappop(self._heap)[2]()
@@ -103,20 +109,20 @@ class Timers:
 
 @attrs.frozen(eq=False, kw_only=True)
 class OutgoingEvent:
-    """An event that is to be brought to the webhook."""
+    """An event to be delivered to the webhook."""
 
     id: str
     type: str
     when: float
     """When it happened, in Unix time."""
     account: str
-    """Whose it is; empty for the test of a webhook."""
+    """The id of its account; empty for a test event."""
     data: Mapping[str, Any]
     result: Callable[[], Any] | None = None
-    """What makes the result of a workflow, for the payload mode ``fat``."""
+    """Returns the result of a workflow, for the payload mode ``fat``."""
 
     def envelope(self, *, fat: bool) -> dict[str, Any]:
-        """Return it in JSON."""
+        """Return it as a JSON object."""
         data = dict(self.data)
         if fat and self.result is not None:
             data["result"] = self.result()
@@ -126,7 +132,7 @@ class OutgoingEvent:
 
 @attrs.define(eq=False, kw_only=True)
 class Delivery:
-    """An event on its way to the webhook, and what came of it."""
+    """The delivery of an event to the webhook, and its state."""
 
     id: str
     event_type: str
@@ -137,74 +143,91 @@ class Delivery:
     response_status: int | None = None
     """The HTTP status of the last answer, if there was one."""
     last_error: str | None = None
-    """What was wrong with the last attempt."""
+    """Why the last attempt failed."""
     created_at: float
     """In Unix time."""
     updated_at: float
     """In Unix time."""
-    _event: OutgoingEvent = attrs.field(alias="event", repr=False)
-    _number: int = attrs.field(alias="number", repr=False)
-    _harms: list[tuple[WebhookFaults, DeliveryFault]] = attrs.field(
-        factory=list, init=False, repr=False
-    )
-
-    def _settle(
-        self, status: Literal["pending", "success", "failed"], error: str | None
-    ) -> None:
-        self.status, self.last_error = status, error
-        self.updated_at = time.time()
 
 
-class ConsumedEvent(NamedTuple):
-    """One time that something was done to an event on its way."""
+class WebhookFaultHit(NamedTuple):
+    """One time that a fault changed the delivery of an event."""
 
-    harm: DeliveryFault
+    fault: DeliveryFault
     event_type: str
     event_id: str
     when: float
-    """On the sandbox's clock, in seconds."""
+    """When, in seconds on the sandbox's clock."""
 
 
 @attrs.define(eq=False, kw_only=True)
 class WebhookFaults:
-    """What goes wrong on the way to the webhook, and the account of when it did.
+    """Faults of the deliveries to the webhook, and their hits.
 
-    Chance falls by the sandbox's seed and the event's id, whatever comes when.
+    The sandbox's seed and the event's id decide which events they change, whatever the
+    order of the events.
     """
 
     lose: float
-    """The fraction of events that never come."""
+    """The fraction of events that never arrive."""
     duplicate: float
-    """The fraction of events that come twice."""
+    """The fraction of events that arrive twice."""
     reorder: float
-    """The fraction of events that wait until a later one has come."""
+    """The fraction of events that wait until a later one has arrived."""
     delay: Span
-    """How long events take at least and at most, in seconds of the API's time."""
-    consumed: list[ConsumedEvent] = attrs.field(factory=list)
-    """Each time that something was really done."""
-    _dice: SeededRandom = attrs.field(alias="dice", repr=False)
-    _rules: list[WebhookFaults] = attrs.field(alias="rules", repr=False)
+    """The minimum and maximum delay, in seconds of the API's time."""
+    hits: list[WebhookFaultHit] = attrs.field(factory=list)
+    """Each time that they changed a delivery."""
+    withdrawn: bool = False
+    """Whether `withdraw` was called."""
 
     @property
     def counts(self) -> Counter[DeliveryFault]:
-        """How often each thing was done."""
-        return Counter(each.harm for each in self.consumed)
+        """How often each fault had a hit."""
+        return Counter(hit.fault for hit in self.hits)
 
     def withdraw(self) -> None:
-        """Do nothing more; what was consumed stays known."""
-        if self in self._rules:
-            self._rules.remove(self)
+        """Stop applying; the recorded hits remain."""
+        self.withdrawn = True
 
-    def _strikes(self, harm: str, event: OutgoingEvent, share: float) -> bool:
-        return self._dice.share(f"{harm}/{event.id}") < share
 
-    def _pause(self, what: str, event: OutgoingEvent, span: Span) -> float:
+@attrs.frozen(eq=False)
+class FaultRule:
+    """Decides which events are changed by faults, and how long they wait."""
+
+    faults: WebhookFaults
+    _random: SeededRandom
+
+    def applies(self, what: str, event: OutgoingEvent, fraction: float) -> bool:
+        """Return whether an event is among the *fraction* that is changed."""
+        return self._random.share(f"{what}/{event.id}") < fraction
+
+    def pause(self, what: str, event: OutgoingEvent, span: Span) -> float:
+        """Return how long an event waits, in seconds of the API's time."""
         low, high = span
-        return low + (high - low) * self._dice.share(f"{what}/{event.id}")
+        return low + (high - low) * self._random.share(f"{what}/{event.id}")
 
 
-class PlannedFault(NamedTuple):
-    """Where a delivery goes."""
+@attrs.define(eq=False)
+class QueuedDelivery:
+    """A delivery with all that it takes to attempt it."""
+
+    record: Delivery
+    event: OutgoingEvent
+    number: int
+    faults: list[tuple[FaultRule, DeliveryFault]] = attrs.field(factory=list)
+    """The faults to record as hits when it arrives."""
+
+    def update(
+        self, status: Literal["pending", "success", "failed"], error: str | None
+    ) -> None:
+        """Record what an attempt resulted in."""
+        self.record.status, self.record.last_error = status, error
+        self.record.updated_at = time.time()
+
+
+class DeliveryRequest(NamedTuple):
+    """The HTTP request of one attempt."""
 
     url: str
     headers: Mapping[str, str]
@@ -212,99 +235,100 @@ class PlannedFault(NamedTuple):
 
 
 class DeliveryQueue:
-    """Brings events to the webhook.
+    """Delivers events to the webhook.
 
     Args:
         clock: The sandbox's clock.
-        speed: How many times faster than the API it works.
-        dice: The chance that belongs to a key.
-        order: Says where an event goes at the time of an attempt.
+        speed: How many times faster than the API the sandbox works.
+        random: Returns the random numbers that belong to a key.
+        request_for: Returns the request for an event at the time of an attempt.
     """
 
     def __init__(
         self,
         clock: Clock,
         speed: float,
-        dice: Callable[[str], SeededRandom],
-        order: Callable[[OutgoingEvent], PlannedFault],
+        random: Callable[[str], SeededRandom],
+        request_for: Callable[[OutgoingEvent], DeliveryRequest],
     ) -> None:
         self._clock = clock
         self._speed = speed
-        self._dice = dice
-        self._order = order
-        self.alarms: Timers = Timers(clock)
-        self.log: deque[Delivery] = deque(maxlen=REMEMBERED)
+        self._random = random
+        self._request_for = request_for
+        self.timers: Timers = Timers(clock)
+        self.log: deque[QueuedDelivery] = deque(maxlen=MAX_LOG)
         """The deliveries, oldest first."""
-        self.rules: list[WebhookFaults] = []
-        """What goes wrong at present."""
+        self._rules: list[FaultRule] = []
         self._numbers = itertools.count()
-        self._made = itertools.count()
-        self._open: set[Delivery] = set()
-        self._held: list[Delivery] = []
-        self._queues: dict[str, deque[Delivery]] = {}
+        self._rule_numbers = itertools.count()
+        self._open: set[QueuedDelivery] = set()
+        self._held: list[QueuedDelivery] = []
+        self._queues: dict[str, deque[QueuedDelivery]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._http: aiohttp.ClientSession | None = None
 
-    def fault(
+    def add_faults(
         self, *, lose: float, duplicate: float, reorder: float, delay: Span
     ) -> WebhookFaults:
-        """Add a rule for what goes wrong.
+        """Change deliveries from now on.
 
         Raises:
-            ValueError: A number makes no sense.
+            ValueError: A number is out of range.
         """
-        shares = (("lose", lose), ("duplicate", duplicate), ("reorder", reorder))
-        for name, share in shares:
-            if not 0 <= share <= 1:
-                raise ValueError(f"{name}: 0 to 1 is due, got {share!r}")
+        fractions = (("lose", lose), ("duplicate", duplicate), ("reorder", reorder))
+        for name, fraction in fractions:
+            if not 0 <= fraction <= 1:
+                raise ValueError(f"{name} must be from 0 to 1, got {fraction!r}")
         if not 0 <= delay[0] <= delay[1]:
-            raise ValueError(f"delay: seconds, the fewest first, got {delay!r}")
-        rule = WebhookFaults(
-            lose=lose,
-            duplicate=duplicate,
-            reorder=reorder,
-            delay=delay,
-            dice=self._dice(f"webhook/{next(self._made)}"),
-            rules=self.rules,
+            message = (
+                "delay must be seconds from 0 on, or a pair with the minimum first, "
+                f"got {delay!r}"
+            )
+            raise ValueError(message)
+        faults = WebhookFaults(
+            lose=lose, duplicate=duplicate, reorder=reorder, delay=delay
         )
-        self.rules.append(rule)
-        return rule
+        random = self._random(f"webhook/{next(self._rule_numbers)}")
+        self._rules.append(FaultRule(faults, random))
+        return faults
 
-    def mend(self) -> None:
-        """Let nothing go wrong any more, and send what was held back."""
-        self.rules.clear()
+    def clear_faults(self) -> None:
+        """Withdraw all faults and send what they held back."""
+        for rule in self._rules:
+            rule.faults.withdraw()
         for delivery in tuple(self._held):
-            self._give_up(delivery)
+            self._stop_holding(delivery)
 
     def send(self, event: OutgoingEvent) -> None:
-        """Bring *event* to the webhook, as far as the faults let it."""
+        """Deliver an event, changed by the faults that apply to it."""
         delivery = self._new(event)
-        for rule in self.rules:
-            if rule._strikes("lose", event, rule.lose):
-                self._consume(rule, "lost", event)
-                self._end(delivery, "failed", "lost on demand")
+        self._rules = [rule for rule in self._rules if not rule.faults.withdrawn]
+        for rule in self._rules:
+            if rule.applies("lose", event, rule.faults.lose):
+                self._hit(rule, "lost", event)
+                self._end(delivery, "failed", "lost by an injected fault")
                 return
         pause = 0.0
-        for rule in self.rules:
-            if rule._strikes("duplicate", event, rule.duplicate):
-                self._double(rule, event)
-            if rule.delay[1]:
-                pause += rule._pause("delay", event, rule.delay)
-                delivery._harms.append((rule, "delayed"))
-            if delivery not in self._held and rule._strikes(
-                "reorder", event, rule.reorder
-            ):
+        for rule in self._rules:
+            faults = rule.faults
+            if rule.applies("duplicate", event, faults.duplicate):
+                self._duplicate(rule, event)
+            if faults.delay[1]:
+                pause += rule.pause("delay", event, faults.delay)
+                delivery.faults.append((rule, "delayed"))
+            held = delivery in self._held
+            if not held and rule.applies("reorder", event, faults.reorder):
                 self._hold(delivery, rule)
         if delivery not in self._held:
-            self._later(pause, functools.partial(self._go, delivery))
+            self._later(pause, functools.partial(self._enqueue, delivery))
 
-    def resend(self, delivery: Delivery) -> None:
-        """Send an event again, in a delivery of its own, whatever came of the first."""
-        self._go(self._new(delivery._event))
+    def resend(self, delivery: QueuedDelivery) -> None:
+        """Deliver an event again, as a new delivery, whatever the first resulted in."""
+        self._enqueue(self._new(delivery.event))
 
     def drop(self) -> None:
-        """Forget what is on its way; it stays in the log."""
-        self.alarms.clear()
+        """Give up what is not delivered yet; the log keeps it as failed."""
+        self.timers.clear()
         self._held.clear()
         self._queues.clear()
         for task in self._tasks:
@@ -319,57 +343,54 @@ class DeliveryQueue:
         if self._http is not None:
             await self._http.close()
 
-    def _new(self, event: OutgoingEvent) -> Delivery:
+    def _new(self, event: OutgoingEvent) -> QueuedDelivery:
         number = next(self._numbers)
         now = time.time()
-        delivery = Delivery(
+        record = Delivery(
             id=f"whd-{number}",
             event_type=event.type,
             event_id=event.id,
             created_at=now,
             updated_at=now,
-            event=event,
-            number=number,
         )
+        delivery = QueuedDelivery(record, event, number)
         self.log.append(delivery)
         self._open.add(delivery)
         return delivery
 
-    def _double(self, rule: WebhookFaults, event: OutgoingEvent) -> None:
+    def _duplicate(self, rule: FaultRule, event: OutgoingEvent) -> None:
         copy = self._new(event)
-        copy._harms.append((rule, "duplicated"))
-        pause = rule._pause("copy", event, (0.0, COPY_WITHIN))
-        self._later(pause, functools.partial(self._go, copy))
+        copy.faults.append((rule, "duplicated"))
+        pause = rule.pause("copy", event, (0.0, DUPLICATE_WITHIN))
+        self._later(pause, functools.partial(self._enqueue, copy))
 
-    def _hold(self, delivery: Delivery, rule: WebhookFaults) -> None:
-        delivery._harms.append((rule, "reordered"))
+    def _hold(self, delivery: QueuedDelivery, rule: FaultRule) -> None:
+        delivery.faults.append((rule, "reordered"))
         self._held.append(delivery)
-        self._later(LONGEST_HOLD, functools.partial(self._give_up, delivery))
+        self._later(MAX_HOLD, functools.partial(self._stop_holding, delivery))
 
-    def _give_up(self, delivery: Delivery) -> None:
-        """Send what nothing has overtaken, so that it was not reordered."""
+    def _stop_holding(self, delivery: QueuedDelivery) -> None:
+        """Send what no later event has passed, so that it was not reordered."""
         if delivery in self._held:
-            delivery._harms = [h for h in delivery._harms if h[1] != "reordered"]
+            delivery.faults = [f for f in delivery.faults if f[1] != "reordered"]
             self._release(delivery)
 
-    def _release(self, delivery: Delivery) -> None:
+    def _release(self, delivery: QueuedDelivery) -> None:
         self._held.remove(delivery)
-        self._go(delivery)
+        self._enqueue(delivery)
 
-    def _consume(
-        self, rule: WebhookFaults, harm: DeliveryFault, event: OutgoingEvent
-    ) -> None:
-        now = self._clock.now()
-        rule.consumed.append(ConsumedEvent(harm, event.type, event.id, now))
+    def _hit(self, rule: FaultRule, fault: DeliveryFault, event: OutgoingEvent) -> None:
+        hit = WebhookFaultHit(fault, event.type, event.id, self._clock.now())
+        rule.faults.hits.append(hit)
 
     def _later(self, pause: float, call: Callable[[], object]) -> None:
         if pause:
-            self.alarms.at(self._clock.now() + pause / self._speed, call)
+            self.timers.at(self._clock.now() + pause / self._speed, call)
         else:
             call()
 
-    def _go(self, delivery: Delivery) -> None:
-        account = delivery._event.account
+    def _enqueue(self, delivery: QueuedDelivery) -> None:
+        account = delivery.event.account
         queue = self._queues.get(account)
         if queue is not None:
             queue.append(delivery)
@@ -379,61 +400,64 @@ class DeliveryQueue:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _work(self, account: str, queue: deque[Delivery]) -> None:
+    async def _work(self, account: str, queue: deque[QueuedDelivery]) -> None:
         while queue:
             await self._attempt(queue.popleft())
         del self._queues[account]
 
-    async def _attempt(self, delivery: Delivery) -> None:
-        delivery.attempts += 1
-        delivery.status = "delivering"
-        delivery.response_status = None
+    async def _attempt(self, delivery: QueuedDelivery) -> None:
+        record = delivery.record
+        record.attempts += 1
+        record.status = "delivering"
+        record.response_status = None
         try:
-            delivery.response_status = await self._post(self._order(delivery._event))
-            error = f"HTTP {delivery.response_status}"
+            request = self._request_for(delivery.event)
+            record.response_status = await self._post(request)
+            error = f"HTTP {record.response_status}"
         except (aiohttp.ClientError, OSError) as failed:
             error = type(failed).__name__
-        if 200 <= (delivery.response_status or 0) < 300:  # noqa: PLR2004
+        if 200 <= (record.response_status or 0) < 300:  # noqa: PLR2004
             self._end(delivery, "success", None)
             self._arrived(delivery)
-        elif delivery.attempts >= ATTEMPTS:
+        elif record.attempts >= MAX_ATTEMPTS:
             self._end(delivery, "failed", error)
         else:
-            delivery._settle("pending", error)
-            pause = FIRST_RETRY * 2 ** (delivery.attempts - 1)
-            self._later(pause, functools.partial(self._go, delivery))
+            delivery.update("pending", error)
+            pause = FIRST_RETRY * 2 ** (record.attempts - 1)
+            self._later(pause, functools.partial(self._enqueue, delivery))
 
-    async def _post(self, order: PlannedFault) -> int:
+    async def _post(self, request: DeliveryRequest) -> int:
         if self._http is None:
             self._http = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=AT_ONCE),
+                connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS),
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
-        patience = max(TIMEOUT / self._speed, LEAST_TIMEOUT)
+        timeout = max(TIMEOUT / self._speed, MIN_TIMEOUT)
         async with self._http.post(
-            order.url,
-            data=io.BytesIO(order.body),  # aiohttp warns of megabytes as they are
-            headers=order.headers,
+            request.url,
+            # aiohttp warns about large bodies that are passed as bytes.
+            data=io.BytesIO(request.body),
+            headers=request.headers,
             allow_redirects=False,
-            # Waiting for one of the connections is nobody's fault.
+            # No total limit, because it would count the wait for a free connection.
             timeout=aiohttp.ClientTimeout(
-                total=None, sock_connect=patience, sock_read=patience
+                total=None, sock_connect=timeout, sock_read=timeout
             ),
         ) as response:
             return response.status
 
     def _end(
         self,
-        delivery: Delivery,
+        delivery: QueuedDelivery,
         status: Literal["success", "failed"],
         error: str | None,
     ) -> None:
-        delivery._settle(status, error)
+        delivery.update(status, error)
         self._open.discard(delivery)
 
-    def _arrived(self, delivery: Delivery) -> None:
-        for rule, harm in delivery._harms:
-            self._consume(rule, harm, delivery._event)
+    def _arrived(self, delivery: QueuedDelivery) -> None:
+        for rule, fault in delivery.faults:
+            self._hit(rule, fault, delivery.event)
         for held in tuple(self._held):
-            if held._number < delivery._number and held.event_id != delivery.event_id:
+            if held.number < delivery.number and held.event.id != delivery.event.id:
                 self._release(held)

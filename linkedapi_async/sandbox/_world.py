@@ -1,8 +1,8 @@
-"""A made-up LinkedIn, in which a URL tells all there is to know.
+"""A made-up LinkedIn, in which a URL determines all facts of its entity.
 
-Nothing is remembered: whoever stands in a list can be found again by URL alone, in any
-order and after a restart. What a URL cannot say follows from a hash of it; what a
-filter asked for and no hash would give is written into the URL, in a tag at its end.
+Nothing is stored: each item of a list can be opened by its URL, in any order and after a
+restart. Most facts follow from a hash of the URL. Facts that a filter decides are encoded
+in a tag at the end of the URL.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ import attrs
 
 T = TypeVar("T")
 Facts: TypeAlias = dict[str, Any]
-"""What is known of somebody or something, by the attributes of the result classes."""
+"""The facts of an entity, by the attributes of the result classes."""
 
 SITE = "https://www.linkedin.com"
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
-"""The moment at which time stands still there."""
+"""The time of the made-up world."""
 NOW_MS = int(NOW.timestamp() * 1000)
 DAY_MS = 86_400_000
 NOTHING: Mapping[str, Any] = {}
@@ -122,7 +122,7 @@ _LONGEST_NUMBERED = 1000
 
 @attrs.frozen
 class SeededRandom:
-    """Chance that always falls the same way: by seed, by key and by what is asked."""
+    """Random numbers that depend on the seed, the key and the question alone."""
 
     seed: int
     key: str
@@ -148,10 +148,10 @@ class SeededRandom:
 
 @attrs.frozen
 class Entity:
-    """Somebody or something that a URL leads to."""
+    """A person, company, post or job that a URL identifies."""
 
     key: str
-    """Its part of the URL, from which all else follows."""
+    """Its part of the URL, on which all facts depend."""
     facts: Facts
 
 
@@ -161,13 +161,13 @@ def slugified(text: str) -> str:
 
 
 def last_part(url: str) -> str:
-    """Return the part of a URL that names somebody or something."""
+    """Return the part of a URL that identifies an entity."""
     path = re.split(r"[?#]", url)[0]
     return unquote(path.rstrip("/").rpartition("/")[2]) or url
 
 
 def tagged(slug: str, facts: Mapping[str, Any]) -> str:
-    """Return *slug* with *facts* that its hash would not give."""
+    """Return *slug* with a tag that encodes *facts*."""
     if not facts:
         return slug
     text = json.dumps(facts, ensure_ascii=False, separators=(",", ":"))
@@ -210,8 +210,8 @@ class World:
     def __init__(self, seed: int) -> None:
         self.seed = seed
 
-    def dice(self, key: str) -> SeededRandom:
-        """Return the chance that belongs to *key*."""
+    def random(self, key: str) -> SeededRandom:
+        """Return the random numbers that belong to *key*."""
         return SeededRandom(self.seed, key)
 
     # People
@@ -220,17 +220,17 @@ class World:
         """Return the person of a public or hashed URL."""
         slug = _unhashed(last_part(url))
         base, given = untagged(slug)
-        dice = self.dice(f"person/{slug}")
+        random = self.random(f"person/{slug}")
         member = _MEMBER.fullmatch(base)
         company = self.company(
-            member["company"] if member else slugified(self._company_name(dice))
+            member["company"] if member else slugified(self._company_name(random))
         )
-        first, last = _person_names(member["head"] if member else base, given, dice)
+        first, last = _person_names(member["head"] if member else base, given, random)
         number = int(member["number"]) if member else 0
-        decides = 1 <= number <= self.deciders(company)
-        by_rank = DECISION_MAKERS[number - 1] if decides else dice.pick(1, POSITIONS)
+        decides = 1 <= number <= self.decision_maker_count(company)
+        by_rank = DECISION_MAKERS[number - 1] if decides else random.pick(1, POSITIONS)
         position = given.get("position", by_rank)
-        place = given.get("location") or dice.pick("location", list(PLACES))
+        place = given.get("location") or random.pick("location", list(PLACES))
         topic = f" · {given['term']}" if "term" in given else ""
         industry = given.get("industry", company.facts["industry"])
         facts: Facts = {
@@ -246,9 +246,9 @@ class World:
             "company_urn": company.facts["urn"],
             "about": f"{position} in {industry}.",
             "urn": f"urn:li:fsd_profile:{_hashed(slug)}",
-            "avatar_url": f"https://media.licdn.com/dms/image/{dice.number('a', 10**9)}",
+            "avatar_url": f"https://media.licdn.com/dms/image/{random.number('a', 10**9)}",
             "viewer_state": {
-                "connection_degree": given.get("degree", dice.pick("d", DEGREES))
+                "connection_degree": given.get("degree", random.pick("d", DEGREES))
             },
             "schools": [given["school"]] if "school" in given else [],
             "previous_companies": (
@@ -264,26 +264,26 @@ class World:
 
         Args:
             company: The company's slug.
-            number: From 1 on; the first ones decide.
-            given: What is settled about them.
-            key: Tells people of other lists from the company's employees.
+            number: From 1 on; the first ones are the decision makers.
+            given: The facts that are already decided.
+            key: Separates the people of other lists from the company's employees.
         """
-        dice = self.dice(f"{key}/{company}/{number}")
-        first = given.get("first_name") or dice.pick("first", FIRST_NAMES)
-        last = given.get("last_name") or dice.pick("last", LAST_NAMES)
-        head = slugified(f"{first} {last}") or "somebody"
+        random = self.random(f"{key}/{company}/{number}")
+        first = given.get("first_name") or random.pick("first", FIRST_NAMES)
+        last = given.get("last_name") or random.pick("last", LAST_NAMES)
+        head = slugified(f"{first} {last}") or "person"
         slug = f"{head}-at-{company}-{number}"
         return self.person(tagged(slug, given))
 
-    def staff(self, company: Entity) -> int:
-        """Return how many employees of a company are listed."""
-        return self.dice(f"company/{company.key}").between("staff", 3, 60)
+    def employee_count(self, company: Entity) -> int:
+        """Return the number of a company's listed employees."""
+        return self.random(f"company/{company.key}").between("staff", 3, 60)
 
-    def deciders(self, company: Entity) -> int:
-        """Return how many of a company's employees decide."""
+    def decision_maker_count(self, company: Entity) -> int:
+        """Return the number of a company's decision makers."""
         return min(
-            self.dice(f"company/{company.key}").between("deciders", 2, 8),
-            self.staff(company),
+            self.random(f"company/{company.key}").between("deciders", 2, 8),
+            self.employee_count(company),
         )
 
     # Companies
@@ -292,10 +292,10 @@ class World:
         """Return the company of a public or hashed URL."""
         slug = _unnumbered(last_part(url))
         base, given = untagged(slug)
-        dice = self.dice(f"company/{slug}")
-        name = given.get("name") or _company_title(base) or self._company_name(dice)
-        place = given.get("location") or dice.pick("location", list(PLACES))
-        industry = given.get("industry") or dice.pick("industry", INDUSTRIES)
+        random = self.random(f"company/{slug}")
+        name = given.get("name") or _company_title(base) or self._company_name(random)
+        place = given.get("location") or random.pick("location", list(PLACES))
+        industry = given.get("industry") or random.pick("industry", INDUSTRIES)
         low, high = given.get("size") or (60, 900)
         number = _numbered(slug)
         home = slugified(name) or "company"
@@ -307,27 +307,31 @@ class World:
             "location": place,
             "headquarters": country_of(place),
             "industry": industry,
-            "specialties": ", ".join(dice.pick(i, SKILLS) for i in range(3)),
+            "specialties": ", ".join(random.pick(i, SKILLS) for i in range(3)),
             "website": f"https://{home}.example",
-            "employees_count": dice.between("employees", low, high),
-            "year_founded": dice.between("founded", 1950, 2025),
+            "employees_count": random.between("employees", low, high),
+            "year_founded": random.between("founded", 1950, 2025),
             "urn": f"urn:li:fsd_company:{number}",
-            "logo_url": f"https://media.licdn.com/dms/image/{dice.number('l', 10**9)}",
+            "logo_url": f"https://media.licdn.com/dms/image/{random.number('l', 10**9)}",
         }
         return Entity(slug, facts)
 
     def company_named(self, name: str, given: Mapping[str, Any] = NOTHING) -> Entity:
-        """Return the company that is called exactly *name*."""
+        """Return the company with exactly this name."""
         slug = slugified(name) or "company"
         known = {} if _company_title(slug) == name else {"name": name}
         return self.company(tagged(slug, {**known, **given}))
 
     def found_company(
-        self, dice: SeededRandom, index: int, term: str | None, given: Mapping[str, Any]
+        self,
+        random: SeededRandom,
+        index: int,
+        term: str | None,
+        given: Mapping[str, Any],
     ) -> Entity:
-        """Return company *index* of a search, each another one."""
+        """Return company *index* of a search; each index gives a different one."""
         stems, trades = len(COMPANY_STEMS), len(COMPANY_TRADES)
-        place = index + dice.number("first", stems * trades)
+        place = index + random.number("first", stems * trades)
         stem = COMPANY_STEMS[place % stems]
         trade = COMPANY_TRADES[place // stems % trades]
         again = index // (stems * trades)
@@ -335,10 +339,8 @@ class World:
         name = " ".join(words) + (f" {again + 1}" if again else "")
         return self.company_named(name, given)
 
-    def _company_name(self, dice: SeededRandom) -> str:
-        return (
-            f"{dice.pick('stem', COMPANY_STEMS)} {dice.pick('trade', COMPANY_TRADES)}"
-        )
+    def _company_name(self, random: SeededRandom) -> str:
+        return f"{random.pick('stem', COMPANY_STEMS)} {random.pick('trade', COMPANY_TRADES)}"
 
     # Posts
 
@@ -346,15 +348,15 @@ class World:
         """Return the post of a URL or URN."""
         part = last_part(url)
         found = _POST.search(part)
-        dice = self.dice(f"post/{found['id'] if found else part}")
-        ms = NOW_MS - dice.between("age", 1, 400) * DAY_MS
-        number = int(found["id"]) if found else _activity(dice, ms, None)
+        random = self.random(f"post/{found['id'] if found else part}")
+        ms = NOW_MS - random.between("age", 1, 400) * DAY_MS
+        number = int(found["id"]) if found else _activity(random, ms, None)
         if _EARLIEST_MS < number >> 22 <= NOW_MS:
             ms = number >> 22
         kind = POST_KINDS[number % len(POST_KINDS)]
         topic = found["topic"] if found else None
-        text = (topic or slugified(dice.pick("topic", TOPICS))).replace("-", " ")
-        author = self._author(found, dice)
+        text = (topic or slugified(random.pick("topic", TOPICS))).replace("-", " ")
+        author = self._author(found, random)
         reposts = kind == "repost"
         facts: Facts = {
             "url": url if "://" in url else f"{SITE}/feed/update/{url}",
@@ -368,14 +370,14 @@ class World:
             "has_poll": kind == "poll",
             "activity_urn": f"urn:li:activity:{number}",
             "author": author,
-            "reposter": self._reposter(dice) if reposts else None,
+            "reposter": self._reposter(random) if reposts else None,
             "hashtags": [text.partition(" ")[0]],
             "mentions": [],
             "external_links": [],
             "document_slides": _files("png") if kind == "documents" else [],
             "video_thumbnail": _files("jpg")[0] if kind == "video" else None,
             "viewer_state": {
-                "reaction": dice.pick("reaction", (None, None, "like")),
+                "reaction": random.pick("reaction", (None, None, "like")),
                 "is_own": False,
             },
             "feed_context": f"{author['name']} posted",
@@ -387,31 +389,31 @@ class World:
         author: Entity,
         *,
         ms: int,
-        dice: SeededRandom,
+        random: SeededRandom,
         topic: str | None = None,
         kind: str | None = None,
     ) -> Entity:
-        """Return the post that *author* wrote at a moment in Unix milliseconds."""
+        """Return the post that *author* wrote at a time in Unix milliseconds."""
         letter = "p" if "headline" in author.facts else "c"
-        text = slugified(topic or dice.pick(f"{ms}/topic", TOPICS))
-        number = _activity(dice, ms, kind)
+        text = slugified(topic or random.pick(f"{ms}/topic", TOPICS))
+        number = _activity(random, ms, kind)
         part = f"{author.key}_{text}-activity-{number}-{letter}"
         return self.post(f"{SITE}/posts/{quote(part, safe='')}")
 
-    def _author(self, found: re.Match[str] | None, dice: SeededRandom) -> Facts:
+    def _author(self, found: re.Match[str] | None, random: SeededRandom) -> Facts:
         if found is None or found["author"] is None:
-            return actor(self.stranger(dice, "author"))
+            return actor(self.random_person(random, "author"))
         of = self.company if found["kind"] == "c" else self.person
         return actor(of(found["author"]))
 
-    def _reposter(self, dice: SeededRandom) -> Facts:
-        return {**actor(self.stranger(dice, "reposter")), "viewer_state": None}
+    def _reposter(self, random: SeededRandom) -> Facts:
+        return {**actor(self.random_person(random, "reposter")), "viewer_state": None}
 
-    def stranger(self, dice: SeededRandom, what: object) -> Entity:
-        """Return a person from anywhere."""
-        company = slugified(self._company_name(dice))
-        number = dice.between(what, 1000, 9999)
-        return self.member(company, number, {}, key=dice.key)
+    def random_person(self, random: SeededRandom, what: object) -> Entity:
+        """Return a person of a random company."""
+        company = slugified(self._company_name(random))
+        number = random.between(what, 1000, 9999)
+        return self.member(company, number, {}, key=random.key)
 
     # Jobs
 
@@ -419,20 +421,20 @@ class World:
         """Return the job of a URL."""
         part = last_part(url)
         base, given = untagged(part)
-        dice = self.dice(f"job/{part}")
+        random = self.random(f"job/{part}")
         found = _MEMBER.fullmatch(base)
-        number = found["number"] if found else str(dice.between("id", 10**9, 10**10))
+        number = found["number"] if found else str(random.between("id", 10**9, 10**10))
         head = found["head"].replace("-", " ").title() if found else None
-        name = found["company"] if found else slugified(self._company_name(dice))
+        name = found["company"] if found else slugified(self._company_name(random))
         company = self.company(name)
-        easy = given.get("easy_apply", dice.number("easy", 2) == 0)
-        workplace = given.get("workplace") or dice.pick("workplace", list(WORKPLACES))
-        employment = given.get("employment") or dice.pick("type", list(EMPLOYMENTS))
-        least = dice.between("pay", 40, 120) * 1000.0
+        easy = given.get("easy_apply", random.number("easy", 2) == 0)
+        workplace = given.get("workplace") or random.pick("workplace", list(WORKPLACES))
+        employment = given.get("employment") or random.pick("type", list(EMPLOYMENTS))
+        least = random.between("pay", 40, 120) * 1000.0
         facts: Facts = {
             "job_id": number,
             "job_url": f"{SITE}/jobs/view/{quote(part, safe='')}",
-            "title": head or dice.pick("title", POSITIONS),
+            "title": head or random.pick("title", POSITIONS),
             "company_name": company.facts["name"],
             "company_url": company.facts["public_url"],
             "location": given.get("location") or company.facts["location"],
@@ -446,8 +448,8 @@ class World:
             },
             "easy_apply": easy,
             "urn": f"urn:li:fsd_jobPosting:{number}",
-            "posted_date": f"{dice.between('posted', 1, 4)}w",
-            "applicants_count": dice.number("n", 10 if given.get("few") else 200),
+            "posted_date": f"{random.between('posted', 1, 4)}w",
+            "applicants_count": random.number("n", 10 if given.get("few") else 200),
             "description": f"{company.facts['name']} is hiring.",
             "apply_url": None if easy else company.facts["website"],
             "is_similar_match": False,
@@ -455,23 +457,27 @@ class World:
         return Entity(part, facts)
 
     def found_job(
-        self, dice: SeededRandom, index: int, term: str | None, given: Mapping[str, Any]
+        self,
+        random: SeededRandom,
+        index: int,
+        term: str | None,
+        given: Mapping[str, Any],
     ) -> Entity:
-        """Return job *index* of a search, each another one."""
+        """Return job *index* of a search; each index gives a different one."""
         name = given.get("company") or self._company_name(
-            self.dice(f"{dice.key}/{index}")
+            self.random(f"{random.key}/{index}")
         )
         company = self.company_named(name)
-        title = slugified(term or dice.pick(f"{index}/title", POSITIONS)) or "job"
-        number = dice.between(index, 10**6, 10**7) * 1000 + index
-        settled = {key: value for key, value in given.items() if key != "company"}
-        part = tagged(f"{title}-at-{company.key}-{number}", settled)
+        title = slugified(term or random.pick(f"{index}/title", POSITIONS)) or "job"
+        number = random.between(index, 10**6, 10**7) * 1000 + index
+        decided = {key: value for key, value in given.items() if key != "company"}
+        part = tagged(f"{title}-at-{company.key}-{number}", decided)
         return self.job(f"{SITE}/jobs/view/{quote(part, safe='')}")
 
 
-def actor(thing: Entity) -> Facts:
-    """Return the facts of an actor: a person or a company that did something."""
-    facts = thing.facts
+def actor(entity: Entity) -> Facts:
+    """Return the facts of a person or company as the actor of an activity."""
+    facts = entity.facts
     person = "headline" in facts
     return {
         "type": "person" if person else "company",
@@ -484,12 +490,12 @@ def actor(thing: Entity) -> Facts:
     }
 
 
-def _person_names(head: str, given: Facts, dice: SeededRandom) -> tuple[str, str]:
+def _person_names(head: str, given: Facts, random: SeededRandom) -> tuple[str, str]:
     words = [word.capitalize() for word in head.split("-") if word.isalpha()]
     if len(words) > 1:
         first, last = words[0], " ".join(words[1:])
     else:
-        first, last = dice.pick("first", FIRST_NAMES), dice.pick("last", LAST_NAMES)
+        first, last = random.pick("first", FIRST_NAMES), random.pick("last", LAST_NAMES)
     return given.get("first_name", first), given.get("last_name", last)
 
 
@@ -504,7 +510,7 @@ def _hashed(slug: str) -> str:
 
 
 def _unhashed(part: str) -> str:
-    """Return the slug that a hashed part stands for; any other part as it is."""
+    """Return the slug of a hashed part, and any other part unchanged."""
     code = part.removeprefix(_HASHED)
     if code == part:
         return part
@@ -516,14 +522,14 @@ def _unhashed(part: str) -> str:
 
 
 def _numbered(slug: str) -> int:
-    """Return the number of a company, from which its slug can be read again."""
+    """Return the number of a company, which encodes its slug."""
     if slug.isascii() and slug.isdigit():
         return int(slug[:_LONGEST_NUMBERED])
     return int.from_bytes(slug.encode()[:_LONGEST_NUMBERED])
 
 
 def _unnumbered(part: str) -> str:
-    """Return the slug that a company's number stands for; any other part as it is."""
+    """Return the slug of a company's number, and any other part unchanged."""
     if not (part.isascii() and part.isdigit() and len(part) <= 3 * _LONGEST_NUMBERED):
         return part
     number = int(part)
@@ -534,9 +540,9 @@ def _unnumbered(part: str) -> str:
     return slug if re.fullmatch(r"[^\W_][\w-]{2,}", slug) else part
 
 
-def _activity(dice: SeededRandom, ms: int, kind: str | None) -> int:
-    """Return the number of a post, which holds its time and kind as LinkedIn's do."""
-    number = (ms << 22) | dice.number(f"{ms}/activity", 1 << 22)
+def _activity(random: SeededRandom, ms: int, kind: str | None) -> int:
+    """Return the number of a post, which encodes its time, as on LinkedIn, and kind."""
+    number = (ms << 22) | random.number(f"{ms}/activity", 1 << 22)
     if kind is None:
         return number
     return number - number % len(POST_KINDS) + POST_KINDS.index(kind)

@@ -1,4 +1,4 @@
-"""For tests of what is built on this library: virtual time, assertions, fixtures.
+"""Helpers for tests of code that uses this library: virtual time, assertions, fixtures.
 
 ::
 

@@ -1,4 +1,4 @@
-"""Assertions on what a sandbox was asked to start."""
+"""Assertions on the actions that a sandbox has started."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 ActionT = TypeVar("ActionT", bound=Action[Any, Any, Any])
 
-MOST = 20
-"""Lines of a message that list what was started."""
+MAX_LINES = 20
+"""The maximum number of started actions that a message lists."""
 
 
 def assert_started(
@@ -27,49 +27,49 @@ def assert_started(
     times: int | None = None,
     account: str | None = None,
 ) -> list[ActionT]:
-    """Assert that an action was started, wherever in a workflow it stood.
+    """Assert that an action was started, at any place in a workflow.
 
     Args:
-        sandbox: Where it was started.
-        action: Its class; or an action of which all that is set, but for the children,
-            is the same.
-        times: How often; 0 for not at all, None for at least once.
-        account: The identification token whose workflows are meant; by default all.
+        sandbox: The sandbox that started it.
+        action: Its class, or an action whose parameters and label, as far as they are
+            set, are equal. Children do not matter.
+        times: The expected number; None means at least once.
+        account: The identification token of the account; by default any.
 
     Returns:
-        The actions that fit, in the order in which they were started.
+        The matching actions, in the order of their starts.
 
     Raises:
-        AssertionError: It was not; the message lists what was started instead.
+        AssertionError: The number differs; the message lists what was started.
     """
     __tracebackhide__ = True
     cls: Any = action if isinstance(action, type) else type(action)
     if not issubclass(cls, Action):
-        message = f"an action, or the class of one, is due, got {short_repr(action)}"
+        message = f"action must be an action or its class, got {short_repr(action)}"
         raise TypeError(message)
     started: Callable[..., list[Any]] = sandbox.started
-    alike = started(cls, account)
-    found = [a for a in alike if isinstance(action, type) or _fits(action, a)]
+    candidates = started(cls, account)
+    found = [a for a in candidates if isinstance(action, type) or _fits(action, a)]
     if len(found) == times or (found and times is None):
         return found
-    what = cls.action_type if isinstance(action, type) else _first_line(action)
-    due = "at least once" if times is None else _times(times)
-    instead = alike or started(Action, account)
-    text = "\n".join(_listed([_first_line(each) for each in instead]))
-    message = f"{what} was started {_times(len(found))}, not {due}; {text}"
+    what = cls.action_type if isinstance(action, type) else _summary(action)
+    expected = "at least once" if times is None else _times(times)
+    instead = candidates or started(Action, account)
+    text = "\n".join(_listed([_summary(each) for each in instead]))
+    message = f"{what} was started {_times(len(found))}, not {expected}; {text}"
     raise AssertionError(message)
 
 
+def _summary(action: Any) -> str:
+    """Return an action without its children, in one line."""
+    return str(action).partition("\n")[0]
+
+
 def _fits(action: Any, found: Any) -> bool:
-    """Return whether *found* has all that is set in *action*."""
+    """Return whether *found* has all the values that are set in *action*."""
     names = ["label", *(row.name for row in parameters_of(type(action)))]
     set_ = [name for name in names if getattr(action, name) is not None]
     return all(getattr(action, name) == getattr(found, name) for name in set_)
-
-
-def _first_line(action: Any) -> str:
-    """Return *action* as text, without its children."""
-    return str(action).partition("\n")[0]
 
 
 def _times(number: int) -> str:
@@ -81,7 +81,7 @@ def _listed(lines: list[str]) -> Iterator[str]:
         yield "nothing was started"
         return
     yield "this was started:"
-    for line in lines[:MOST]:
+    for line in lines[:MAX_LINES]:
         yield f"  {line}"
-    if len(lines) > MOST:
-        yield f"  … and {len(lines) - MOST} more"
+    if len(lines) > MAX_LINES:
+        yield f"  … and {len(lines) - MAX_LINES} more"

@@ -1,4 +1,4 @@
-"""Workflow definitions that break one rule, and what must be said of each."""
+"""Workflow definitions that break one rule, and the expected error of each."""
 
 from __future__ import annotations
 
@@ -46,28 +46,28 @@ Json: TypeAlias = dict[str, Any]
 
 @attrs.frozen(kw_only=True)
 class BrokenWorkflow:
-    """A definition that breaks exactly one rule, and what must be said of it."""
+    """A definition that breaks exactly one rule, and its expected error."""
 
     definition: dict[str, Any]
-    """The workflow as JSON; all of it is right but for one thing."""
+    """The workflow as JSON, valid except for one thing."""
     path: str
-    """Where that is, such as ``root.then[1]``."""
+    """The place of the error, such as ``root.then[1]``."""
     error: type[WorkflowError]
-    """The class of the one problem that `load_workflow` has with it."""
+    """The class of the one problem that `load_workflow` reports."""
     rule: str = ""
-    """Which rule is broken: one of `RULES`."""
+    """The broken rule, one of `RULES`."""
     facts: dict[str, Any]
-    """Attributes of the error, all of them known beforehand."""
+    """The expected attributes of the error."""
     words: str = ""
-    """What stands in the error's text."""
+    """A part of the error's text."""
     parent: AnyAction | None = None
-    """Where *child* may not be nested; None where no nesting is wrong."""
+    """The action under which *child* must not be nested; None for other rules."""
     child: Any = None
-    """What may not be nested there."""
+    """The action that must not be nested there."""
     build: Callable[[], Any] | None = attrs.field(default=None, repr=False)
-    """What raises the same by a plain call; None where there is nothing to call."""
+    """A call that raises the same error; None where there is none."""
     python: dict[str, Any] | None = None
-    """The facts as *build* tells them, where they differ."""
+    """The attributes of the error of *build*, where they differ."""
 
 
 @attrs.frozen
@@ -79,7 +79,7 @@ class TreePosition:
     definition: Json
 
 
-def spots(
+def positions(
     node: AnyAction, definition: Json, path: str = "root"
 ) -> Iterator[TreePosition]:
     """Visit all actions of a tree with their JSON."""
@@ -87,11 +87,11 @@ def spots(
     then = definition.get("then", [])
     nodes = then if isinstance(then, list) else [then]
     for index, child in enumerate(node.children):
-        yield from spots(child, nodes[index], f"{path}.then[{index}]")
+        yield from positions(child, nodes[index], f"{path}.then[{index}]")
 
 
 def nest(definition: Json, child: Any) -> None:
-    """Put *child* after the children that *definition* has."""
+    """Append *child* to the children of *definition*."""
     then = definition.setdefault("then", [])
     if not isinstance(then, list):
         definition["then"] = [then]
@@ -99,21 +99,21 @@ def nest(definition: Json, child: Any) -> None:
 
 
 def plain(action: AnyAction) -> Json:
-    """Return the JSON of an action that need not be legal at the root."""
+    """Return the JSON of an action that may be invalid at the root."""
     holder = _dumped(custom("xy.holder").then(action))
     return copy.deepcopy(holder["then"])
 
 
-def known(spot: TreePosition) -> bool:
+def known(position: TreePosition) -> bool:
     """Return whether the catalogue has the action."""
-    return not isinstance(spot.node, custom)
+    return not isinstance(position.node, custom)
 
 
 class EditContext:
-    """What an edit draws with."""
+    """The draw function and settings of an edit."""
 
-    def __init__(self, draw: draws.DrawFn, plan: StrategySettings) -> None:
-        self.plan: StrategySettings = plan
+    def __init__(self, draw: draws.DrawFn, settings: StrategySettings) -> None:
+        self.settings: StrategySettings = settings
         self._draw = draw
 
     def draw(self, strategy: draws.SearchStrategy[T]) -> T:
@@ -126,13 +126,13 @@ class EditContext:
 
     def checked(self, cls: Any, targets: tuple[str, ...] = ()) -> Any:
         """Draw an action of *cls* with these targets."""
-        return self._draw(parameter_objects(cls, targets, self.plan))
+        return self._draw(parameter_objects(cls, targets, self.settings))
 
-    def planted(self, roots: Sequence[Any] = ()) -> tuple[Json, list[TreePosition]]:
-        """Draw a tree for an edit: its JSON, and all places in it."""
-        tree = self._draw(workflow_trees(self.plan, roots))
+    def tree(self, roots: Sequence[Any] = ()) -> tuple[Json, list[TreePosition]]:
+        """Draw a tree to edit: its JSON, and the positions of its actions."""
+        tree = self._draw(workflow_trees(self.settings, roots))
         definition = _dumped(tree)
-        return definition, [*spots(tree, definition)]
+        return definition, [*positions(tree, definition)]
 
 
 def _dumped(root: AnyAction) -> Json:
@@ -142,7 +142,7 @@ def _dumped(root: AnyAction) -> Json:
 
 
 def having(wanted: Callable[[Parameter], Any]) -> list[Any]:
-    """Return the actions that may start and have a parameter that is *wanted*."""
+    """Return the actions that may be roots and have a *wanted* parameter."""
     return [cls for cls in STARTING if any(map(wanted, parameters_of(cls)))]
 
 
@@ -152,88 +152,88 @@ EDITS: list[Edit] = []
 
 
 def edit(function: Edit) -> Edit:
-    """Note *function* as one kind of illegal edit."""
+    """Register *function* as a kind of illegal edit."""
     EDITS.append(function)
     return function
 
 
 def nested_wrongly(
-    definition: Json, spot: TreePosition, child: Any, **more: Any
+    definition: Json, position: TreePosition, child: Any, **more: Any
 ) -> BrokenWorkflow:
-    """Nest *child*, as JSON too, where it may not stand."""
+    """Nest *child*, an action or JSON, where it is not allowed."""
     found = plain(child) if isinstance(child, Action) else child
-    nest(spot.definition, found)
+    nest(position.definition, found)
     return BrokenWorkflow(
         definition=definition,
-        path=f"{spot.path}.then[{len(spot.node.children)}]",
-        parent=spot.node,
+        path=f"{position.path}.then[{len(position.node.children)}]",
+        parent=position.node,
         child=child,
         **more,
     )
 
 
 @edit
-def wrong_child(pen: EditContext) -> BrokenWorkflow:
-    """Nest an action where its class may not stand."""
-    definition, tree = pen.planted(STARTING)
-    spot = pen.one([s for s in tree if known(s)])
-    parent = type(spot.node)
+def wrong_child(context: EditContext) -> BrokenWorkflow:
+    """Nest an action where its class is not allowed."""
+    definition, tree = context.tree(STARTING)
+    position = context.one([s for s in tree if known(s)])
+    parent = type(position.node)
     wrong = [cls for cls in ACTIONS.values() if not cls.may_nest_under(parent)]
-    cls = pen.one(wrong)
+    cls = context.one(wrong)
     required = tuple(r.name for r in parameters_of(cls) if r.required and r.info.target)
     facts = {
         "offender": cls.action_type,
         "parent": parent.action_type,
         "allowed": tuple(allowed_in(parent.opens)),
     }
-    child = pen.checked(cls, required)
+    child = context.checked(cls, required)
     return nested_wrongly(
         definition,
-        spot,
+        position,
         child,
         error=NestingError,
         facts=facts,
-        words=f"{cls.action_type} cannot be nested under {parent.action_type}",
+        words=f"{cls.action_type} cannot stand under {parent.action_type}",
     )
 
 
 @edit
-def target_below(pen: EditContext) -> BrokenWorkflow:
-    """Give an action a target although its parent hands one over."""
+def target_below(context: EditContext) -> BrokenWorkflow:
+    """Give an action a target although its parent provides one."""
     roots = [c for c in STARTING if any(child.targets for child in under(c))]
-    definition, tree = pen.planted(roots)
+    definition, tree = context.tree(roots)
     pairs = [
-        (spot, cls)
-        for spot in tree
-        if known(spot)
-        for cls in under(type(spot.node))
+        (position, cls)
+        for position in tree
+        if known(position)
+        for cls in under(type(position.node))
         if cls.targets
     ]
-    spot, cls = pen.one(pairs)
-    targets = pen.draw(targets_of(cls, pen.plan, least=1))
+    position, cls = context.one(pairs)
+    targets = context.draw(targets_of(cls, context.settings, least=1))
     given = [name for name in cls.targets if name in targets]
     facts = {
         "owner": cls.action_type,
         "parameter": " and ".join(map(json_name, given)),
     }
-    child = pen.checked(cls, targets)
+    child = context.checked(cls, targets)
     return nested_wrongly(
         definition,
-        spot,
+        position,
         child,
         error=ParameterError,
         facts=facts,
         python={**facts, "parameter": " and ".join(given)},
-        words=f"{spot.node.action_type}, which supplies it; leave it out",
+        words=f"{position.node.action_type} hands it over; leave it out",
     )
 
 
 @edit
-def no_target(pen: EditContext) -> BrokenWorkflow:
-    """Take its target, or one of its pair, away from the root."""
-    cls = pen.one([cls for cls in STARTING if cls.targets])
-    least = pen.checked(cls, cls.targets)
-    lost = cls.targets if not cls.needs_all_targets else (pen.one(cls.targets),)
+def no_target(context: EditContext) -> BrokenWorkflow:
+    """Remove the target, or one of two, from the root."""
+    cls = context.one([cls for cls in STARTING if cls.targets])
+    least = context.checked(cls, cls.targets)
+    lost = cls.targets if not cls.needs_all_targets else (context.one(cls.targets),)
     wires = {row.name: row.json_name for row in parameters_of(cls)}
     found = plain(least)
     for name in lost:
@@ -253,10 +253,10 @@ def no_target(pen: EditContext) -> BrokenWorkflow:
 
 
 @edit
-def wrong_root(pen: EditContext) -> BrokenWorkflow:
-    """Start with an action that may only stand under another."""
+def wrong_root(context: EditContext) -> BrokenWorkflow:
+    """Use an action as the root that must be nested."""
     wrong = [cls for cls in ACTIONS.values() if Root not in cls.where]
-    root = pen.checked(pen.one(wrong))
+    root = context.checked(context.one(wrong))
     return BrokenWorkflow(
         definition=plain(root),
         path="root",
@@ -267,114 +267,109 @@ def wrong_root(pen: EditContext) -> BrokenWorkflow:
             "allowed": tuple(allowed_in(Root)),
             "nearest": None,
         },
-        words=f"{root.action_type} cannot be a root",
+        words=f"{root.action_type} cannot stand at the root",
         build=lambda: dump_workflow(root),
     )
 
 
 @edit
-def no_action(pen: EditContext) -> BrokenWorkflow:
-    """Nest something that is no action at all."""
-    definition, tree = pen.planted()
-    spot = pen.one(tree)
-    child: Any = pen.one([None, True, 5, "st.openPost", []])
+def no_action(context: EditContext) -> BrokenWorkflow:
+    """Nest a value that is not an action."""
+    definition, tree = context.tree()
+    position = context.one(tree)
+    child: Any = context.one([None, True, 5, "st.openPost", [], {}, {"actionType": 5}])
     return nested_wrongly(
-        definition,
-        spot,
-        child,
-        error=WorkflowError,
-        facts={},
-        words="expected an action, a JSON object, got ",
+        definition, position, child, error=WorkflowError, facts={}, words=" is due, "
     )
 
 
 @edit
-def no_list(pen: EditContext) -> BrokenWorkflow:
-    """Put something under ``then`` that is neither an action nor a list of them."""
-    definition, tree = pen.planted()
-    spot = pen.one([s for s in tree if not s.node.children])
-    spot.definition["then"] = pen.one([None, False, 5, "x", 1.5])
+def no_list(context: EditContext) -> BrokenWorkflow:
+    """Set ``then`` to neither an action nor a list of actions."""
+    definition, tree = context.tree()
+    position = context.one([s for s in tree if not s.node.children])
+    position.definition["then"] = context.one([None, False, 5, "x", 1.5])
     return BrokenWorkflow(
         definition=definition,
-        path=spot.path,
+        path=position.path,
         error=ParameterError,
         facts={"parameter": "then"},
-        words="must be an action or a list of actions, got ",
+        words="an action or a list of actions is due, got ",
     )
 
 
 def arguments_of(node: Validated) -> dict[str, Any]:
-    """Return what *node* was built with, without children."""
+    """Return the arguments that *node* was built with, without children."""
     cls: Any = type(node)
     names = [name for name in field_names(cls) if name != "children"]
     return {n: getattr(node, n) for n in names if getattr(node, n) is not None}
 
 
-def owned(spot: TreePosition) -> dict[str, Any]:
-    """Return what is told of the owner of a wrong parameter."""
-    return {"owner": spot.node.action_type}
+def owned(position: TreePosition) -> dict[str, Any]:
+    """Return the expected owner of a wrong parameter."""
+    return {"owner": position.node.action_type}
 
 
 @edit
-def wrong_value(pen: EditContext) -> BrokenWorkflow:
-    """Give a parameter a value of another type, or one that is out of range."""
-    definition, tree = pen.planted(having(lambda _: True))
+def wrong_value(context: EditContext) -> BrokenWorkflow:
+    """Give a parameter a value of another type or out of range."""
+    definition, tree = context.tree(having(lambda _: True))
     places = [
-        (spot, row)
-        for spot in tree
-        if known(spot)
-        for row in parameters_of(type(spot.node))
-        if not row.info.target or getattr(spot.node, row.name) is not None
+        (position, row)
+        for position in tree
+        if known(position)
+        for row in parameters_of(type(position.node))
+        if not row.info.target or getattr(position.node, row.name) is not None
     ]
-    spot, row = pen.one(places)
-    value, place, words = pen.one(wrongs_of(row))
-    spot.definition[row.json_name] = value
-    cls = type(spot.node)
-    kwargs = {**arguments_of(spot.node), row.name: value}
+    position, row = context.one(places)
+    value, place, words = context.one(wrongs_of(row))
+    position.definition[row.json_name] = value
+    cls = type(position.node)
+    kwargs = {**arguments_of(position.node), row.name: value}
     return BrokenWorkflow(
         definition=definition,
-        path=spot.path,
+        path=position.path,
         error=ParameterError,
-        facts={**owned(spot), "parameter": row.json_name + place},
+        facts={**owned(position), "parameter": row.json_name + place},
         words=words,
         build=None if value is None else lambda: cls(**kwargs),
-        python={**owned(spot), "parameter": row.name + place},
+        python={**owned(position), "parameter": row.name + place},
     )
 
 
 @edit
-def wrong_inside(pen: EditContext) -> BrokenWorkflow:
+def wrong_inside(context: EditContext) -> BrokenWorkflow:
     """Give a field of a nested parameter object a wrong value, or an unknown name."""
     roots = having(lambda row: isinstance(row.validator, Object))
-    definition, tree = pen.planted(roots)
+    definition, tree = context.tree(roots)
     places = [
-        (spot, row)
-        for spot in tree
-        if known(spot)
-        for row in parameters_of(type(spot.node))
+        (position, row)
+        for position in tree
+        if known(position)
+        for row in parameters_of(type(position.node))
         if isinstance(row.validator, Object)
     ]
-    spot, row = pen.one(places)
-    assert isinstance(row.validator, Object)  # noqa: S101  # was looked for
+    position, row = context.one(places)
+    assert isinstance(row.validator, Object)  # noqa: S101  # filtered above
     cls = row.validator.cls
-    owner = f"{spot.node.action_type}: {row.json_name}"
-    if pen.draw(draws.booleans()):
-        spot.definition[row.json_name] = {"zzz": 1}
+    owner = f"{position.node.action_type}: {row.json_name}"
+    if context.draw(draws.booleans()):
+        position.definition[row.json_name] = {"zzz": 1}
         return BrokenWorkflow(
             definition=definition,
-            path=spot.path,
+            path=position.path,
             error=ParameterError,
             facts={"owner": owner, "parameter": "zzz"},
-            words="is not a parameter; known: ",
+            words="unknown; known: ",
             build=lambda: cls(zzz=1),
             python={"owner": f"params.{cls.__name__}", "parameter": "zzz"},
         )
-    inner = pen.one(parameters_of(cls))
-    value, place, words = pen.one(wrongs_of(inner))
-    spot.definition[row.json_name] = {inner.json_name: value}
+    inner = context.one(parameters_of(cls))
+    value, place, words = context.one(wrongs_of(inner))
+    position.definition[row.json_name] = {inner.json_name: value}
     return BrokenWorkflow(
         definition=definition,
-        path=spot.path,
+        path=position.path,
         error=ParameterError,
         facts={"owner": owner, "parameter": inner.json_name + place},
         words=words,
@@ -384,75 +379,75 @@ def wrong_inside(pen: EditContext) -> BrokenWorkflow:
 
 
 @edit
-def unknown_name(pen: EditContext) -> BrokenWorkflow:
-    """Give an action a parameter that it does not have."""
-    definition, tree = pen.planted(STARTING)
-    spot = pen.one([s for s in tree if known(s)])
-    name = pen.one(["zzz", "children", "actiontype", "limits", ""])
-    spot.definition[name] = pen.draw(json_values)
-    cls = type(spot.node)
-    kwargs = {**arguments_of(spot.node), name: 1}
+def unknown_name(context: EditContext) -> BrokenWorkflow:
+    """Give an action an unknown parameter."""
+    definition, tree = context.tree(STARTING)
+    position = context.one([s for s in tree if known(s)])
+    name = context.one(["zzz", "children", "actiontype", "limits", ""])
+    position.definition[name] = context.draw(json_values)
+    cls = type(position.node)
+    kwargs = {**arguments_of(position.node), name: 1}
     return BrokenWorkflow(
         definition=definition,
-        path=spot.path,
+        path=position.path,
         error=ParameterError,
-        facts={**owned(spot), "parameter": name},
-        words="is not a parameter; ",
+        facts={**owned(position), "parameter": name},
+        words="unknown; ",
         build=None if name == "children" else lambda: cls(**kwargs),
     )
 
 
 @edit
-def missing(pen: EditContext) -> BrokenWorkflow:
+def missing(context: EditContext) -> BrokenWorkflow:
     """Leave out a parameter that is required."""
     roots = having(lambda row: row.required and not row.info.target)
-    definition, tree = pen.planted(roots)
+    definition, tree = context.tree(roots)
     places = [
-        (spot, row)
-        for spot in tree
-        if known(spot)
-        for row in parameters_of(type(spot.node))
+        (position, row)
+        for position in tree
+        if known(position)
+        for row in parameters_of(type(position.node))
         if row.required and not row.info.target
     ]
-    spot, row = pen.one(places)
-    del spot.definition[row.json_name]
-    cls = type(spot.node)
-    kwargs = {k: v for k, v in arguments_of(spot.node).items() if k != row.name}
+    position, row = context.one(places)
+    del position.definition[row.json_name]
+    cls = type(position.node)
+    kwargs = {k: v for k, v in arguments_of(position.node).items() if k != row.name}
     return BrokenWorkflow(
         definition=definition,
-        path=spot.path,
+        path=position.path,
         error=ParameterError,
-        facts={**owned(spot), "parameter": row.json_name, "reason": "is required"},
+        facts={**owned(position), "parameter": row.json_name, "reason": "is required"},
         build=lambda: cls(**kwargs),
-        python={**owned(spot), "parameter": row.name, "reason": "is required"},
+        python={**owned(position), "parameter": row.name, "reason": "is required"},
     )
 
 
 @edit
-def wrong_label(pen: EditContext) -> BrokenWorkflow:
-    """Give an action a label that is no string."""
-    definition, tree = pen.planted()
-    spot = pen.one(tree)
-    label = pen.one([None, 5, True, "\ud800", ["a"]])
-    spot.definition["label"] = label
+def wrong_label(context: EditContext) -> BrokenWorkflow:
+    """Give an action a label that is not a string."""
+    definition, tree = context.tree()
+    position = context.one(tree)
+    label = context.one([None, 5, True, "\ud800", ["a"]])
+    position.definition["label"] = label
     build: Callable[[], Any] | None = None
-    if known(spot) and label is not None:
-        cls = type(spot.node)
-        kwargs = {**arguments_of(spot.node), "label": label}
+    if known(position) and label is not None:
+        cls = type(position.node)
+        kwargs = {**arguments_of(position.node), "label": label}
         build = functools.partial(cls, **kwargs)
     return BrokenWorkflow(
         definition=definition,
-        path=spot.path,
+        path=position.path,
         error=ParameterError,
-        facts={"owner": spot.node.action_type, "parameter": "label"},
+        facts={"owner": position.node.action_type, "parameter": "label"},
         build=build,
     )
 
 
 @draws.composite
 def broken_workflow(
-    draw: draws.DrawFn, plan: StrategySettings, kind: Edit | None = None
+    draw: draws.DrawFn, settings: StrategySettings, kind: Edit | None = None
 ) -> BrokenWorkflow:
-    """Draw a legal tree of which one thing was made wrong, in one way or any."""
+    """Draw a valid tree and break it by one edit, by default any."""
     chosen = kind or draw(draws.sampled_from(EDITS))
-    return attrs.evolve(chosen(EditContext(draw, plan)), rule=chosen.__name__)
+    return attrs.evolve(chosen(EditContext(draw, settings)), rule=chosen.__name__)

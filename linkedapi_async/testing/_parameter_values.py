@@ -1,4 +1,4 @@
-"""What a parameter takes, and what it refuses: strategies over the classes' own facts."""
+"""Values that a parameter accepts or refuses, derived from the classes of actions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import attrs
 from hypothesis import strategies as draws
 
 from linkedapi_async._actions.action import Action
-from linkedapi_async._actions.parameters import Parameter, Validated, parameters_of
+from linkedapi_async._actions.parameters import Parameter, parameters_of
 from linkedapi_async._actions.validators import (
     Boolean,
     Enum,
@@ -30,31 +30,31 @@ class StrategySettings:
     """What is drawn."""
 
     generation: Generation | None = None
-    """The generation of the API that takes it; None for what either takes."""
+    """The generation of the API that accepts it; None allows both."""
     actions: int = 7
-    """How many actions a root has at most, itself included."""
+    """The maximum number of actions of a root, itself included."""
     largest: int = 100
-    """The largest number, where the API names no maximum."""
+    """The largest number where the API has no maximum."""
     customs: bool = False
-    """Whether actions are among them that no version knows."""
+    """Whether actions of unknown types are drawn."""
 
     def has(self, row: Parameter) -> bool:
-        """Return whether a parameter is known there."""
+        """Return whether the generation has a parameter."""
         return self.generation is None or self.generation in row.info.generations
 
     def needs(self, row: Parameter) -> bool:
-        """Return whether a parameter must be given there."""
+        """Return whether the generation requires a parameter."""
         if row.info.target:
             return False
         return row.required or self.generation in row.info.needed_in
 
 
-# What fits
+# Accepted values
 
 
 @functools.cache
 def texts(minimum: int = 0, maximum: int | None = None) -> draws.SearchStrategy[str]:
-    """Draw a short text that JSON can carry."""
+    """Draw a short text that JSON can express."""
     return draws.text(min_size=minimum, max_size=min(8, maximum or 8))
 
 
@@ -73,27 +73,27 @@ json_values: draws.SearchStrategy[Any] = draws.recursive(
 )
 
 
-def values_of(row: Parameter, plan: StrategySettings) -> draws.SearchStrategy[Any]:
-    """Draw a value that a parameter takes, inside its bounds and on them."""
-    generation, spec = plan.generation, row.validator
+def values_of(row: Parameter, settings: StrategySettings) -> draws.SearchStrategy[Any]:
+    """Draw a value that a parameter accepts, within its bounds and at them."""
+    generation, spec = settings.generation, row.validator
     if generation in row.info.enforced_in and isinstance(spec, Integer):
         spec = Integer(spec.minimum, row.info.maximum_in(generation) or spec.maximum)
-    return values(spec, plan)
+    return values(spec, settings)
 
 
-def values(spec: Validator, plan: StrategySettings) -> draws.SearchStrategy[Any]:
-    """Draw a value that *spec* takes."""
-    return _VALUES[type(spec)](spec, plan)
+def values(spec: Validator, settings: StrategySettings) -> draws.SearchStrategy[Any]:
+    """Draw a value that *spec* accepts."""
+    return _VALUES[type(spec)](spec, settings)
 
 
 def _texts(spec: String, _: StrategySettings) -> draws.SearchStrategy[Any]:
     return texts(spec.minimum or 0, spec.maximum)
 
 
-def _wholes(spec: Integer, plan: StrategySettings) -> draws.SearchStrategy[Any]:
+def _integers(spec: Integer, settings: StrategySettings) -> draws.SearchStrategy[Any]:
     highest = spec.maximum
     if highest is None:
-        highest = max(plan.largest, spec.minimum or 0)
+        highest = max(settings.largest, spec.minimum or 0)
     return draws.integers(spec.minimum, highest)
 
 
@@ -105,23 +105,25 @@ def _choices(spec: Enum, _: StrategySettings) -> draws.SearchStrategy[Any]:
     return draws.sampled_from(spec.known)
 
 
-def _lists(spec: ListOf, plan: StrategySettings) -> draws.SearchStrategy[Any]:
-    return draws.lists(values(spec.item, plan), max_size=3)
+def _lists(spec: ListOf, settings: StrategySettings) -> draws.SearchStrategy[Any]:
+    return draws.lists(values(spec.item, settings), max_size=3)
 
 
-def _objects(spec: Object, plan: StrategySettings) -> draws.SearchStrategy[Any]:
-    return parameter_objects(spec.cls, (), plan)
+def _objects(spec: Object, settings: StrategySettings) -> draws.SearchStrategy[Any]:
+    return parameter_objects(spec.cls, (), settings)
 
 
-def _either(spec: StringOrObject, plan: StrategySettings) -> draws.SearchStrategy[Any]:
-    return values(spec.text, plan) | values(spec.nested, plan)
+def _either(
+    spec: StringOrObject, settings: StrategySettings
+) -> draws.SearchStrategy[Any]:
+    return values(spec.text, settings) | values(spec.nested, settings)
 
 
 _VALUES: dict[
     type[Validator], Callable[[Any, StrategySettings], draws.SearchStrategy[Any]]
 ] = {
     String: _texts,
-    Integer: _wholes,
+    Integer: _integers,
     Boolean: _flags,
     Enum: _choices,
     ListOf: _lists,
@@ -132,105 +134,112 @@ _VALUES: dict[
 
 @draws.composite
 def parameter_objects(
-    draw: draws.DrawFn, cls: type[Any], targets: tuple[str, ...], plan: StrategySettings
+    draw: draws.DrawFn,
+    cls: type[Any],
+    targets: tuple[str, ...],
+    settings: StrategySettings,
 ) -> Any:
     """Draw an object of *cls* with these targets and any of its other parameters."""
-    found = {row.name: row for row in parameters_of(cls) if plan.has(row)}
-    free = [n for n, row in found.items() if not (plan.needs(row) or row.info.target)]
+    found = {row.name: row for row in parameters_of(cls) if settings.has(row)}
+    free = [
+        n for n, row in found.items() if not (settings.needs(row) or row.info.target)
+    ]
     chosen = draw(draws.sets(draws.sampled_from(free), max_size=3)) if free else set()
     given = {
-        name: draw(values_of(row, plan))
+        name: draw(values_of(row, settings))
         for name, row in found.items()
-        if name in chosen or name in targets or plan.needs(row)
+        if name in chosen or name in targets or settings.needs(row)
     }
     if issubclass(cls, Action) and draw(draws.booleans()):
         given["label"] = draw(texts())
-    # Where a class has rules between its parameters, it says what to mend.
-    for _ in () if cls._problems is Validated._problems else found:
+    # The rules between parameters name the one to add or to remove.
+    for _ in found:
         try:
             return cls(**given)
         except ParameterError as error:
             if error.reason.startswith("is required"):
-                given[error.parameter] = draw(values_of(found[error.parameter], plan))
+                given[error.parameter] = draw(
+                    values_of(found[error.parameter], settings)
+                )
             else:
-                del given[error.parameter]
+                # A value that is wrong by itself is a fault of these strategies.
+                found[error.parameter].validator.check(given.pop(error.parameter))
     return cls(**given)
 
 
 def sample(row: Parameter) -> Any:
-    """Return a value that a required parameter, or a target, takes."""
+    """Return a value that a required parameter or a target accepts."""
     return getattr(row.validator, "known", ("x",))[0]
 
 
-# What no parameter of a kind takes, as JSON and in Python alike.
-
+# Refused values, the same as JSON and in Python.
 
 Wrong: TypeAlias = tuple[Any, str, str]
-"""A value that is refused, the place inside it, and words of the reason."""
+"""A refused value, the place inside it, and a part of the reason."""
 
 
 def wrongs(spec: Validator) -> Iterator[Wrong]:
-    """Yield values that *spec* refuses: of another type, and just out of bounds."""
+    """Yield values that *spec* refuses: of another type, or just out of bounds."""
     return _WRONGS[type(spec)](spec)
 
 
 def _wrong_texts(spec: String) -> Iterator[Wrong]:
-    yield 5, "", "must be a string, got 5"
-    yield None, "", "must be a string, got None"
-    yield "\ud800", "", "must not have a lone surrogate"
+    yield 5, "", "a string is due, got 5"
+    yield None, "", "a string is due, got None"
+    yield "\ud800", "", "'\\ud800' has a lone surrogate"
     if spec.minimum:
-        yield "", "", f"must have at least {spec.minimum} character, got ''"
+        yield "", "", f"at least {spec.minimum} character is due, got ''"
     if spec.maximum is not None:
-        words = f"must have at most {spec.maximum} characters"
+        words = f"at most {spec.maximum} characters are allowed"
         yield "x" * (spec.maximum + 1), "", words
 
 
-def _wrong_wholes(spec: Integer) -> Iterator[Wrong]:
+def _wrong_integers(spec: Integer) -> Iterator[Wrong]:
     for value in (True, "5", 1.0, [1]):
-        yield value, "", f"must be a whole number, got {value!r}"
+        yield value, "", f"a whole number is due, got {value!r}"
     assert spec.minimum is not None  # noqa: S101  # all of the API's are counts
-    yield spec.minimum - 1, "", f"must be at least {spec.minimum}, got"
+    yield spec.minimum - 1, "", f"at least {spec.minimum} is due"
     if spec.maximum is not None:
-        yield spec.maximum + 1, "", f"must be at most {spec.maximum}, got"
+        yield spec.maximum + 1, "", f"at most {spec.maximum} is allowed"
 
 
 def _wrong_flags(_: Boolean) -> Iterator[Wrong]:
     for value in (1, 0, "true"):
-        yield value, "", f"must be True or False, got {value!r}"
+        yield value, "", f"True or False is due, got {value!r}"
 
 
 def _wrong_choices(_: Enum) -> Iterator[Wrong]:
-    yield 5, "", "must be a string, got 5"
-    yield "", "", "must have at least 1 character"
-    yield "\ud800", "", "must not have a lone surrogate"
+    yield 5, "", "a string is due, got 5"
+    yield "", "", "at least 1 character is due"
+    yield "\ud800", "", "has a lone surrogate"
 
 
 def _wrong_lists(spec: ListOf) -> Iterator[Wrong]:
-    yield "Oslo", "", "must be a list, got 'Oslo'; write ['Oslo']"
-    yield 5, "", "must be a list, got 5"
+    yield "Oslo", "", "a list is due, got 'Oslo'; write ['Oslo']"
+    yield 5, "", "a list is due, got 5"
     for value, place, words in wrongs(spec.item):
         yield [value], f"[0]{place}", words
     if spec.maximum is not None:
         assert isinstance(spec.item, Object)  # noqa: S101  # others have no maximum
         needed = [row for row in parameters_of(spec.item.cls) if row.required]
         item = {row.json_name: sample(row) for row in needed}
-        words = f"must have at most {spec.maximum} items"
+        words = f"at most {spec.maximum} items are allowed"
         yield [item] * (spec.maximum + 1), "", words
 
 
 def _wrong_objects(spec: Object) -> Iterator[Wrong]:
     for value in ("x", 5):
-        yield value, "", f"must be a params.{spec.cls.__name__}, got {value!r}"
+        yield value, "", f"a params.{spec.cls.__name__} is due, got {value!r}"
 
 
 def _wrong_either(spec: StringOrObject) -> Iterator[Wrong]:
-    yield 5, "", f"must be a string or a params.{spec.nested.cls.__name__}, got 5"
-    yield "", "", "must have at least 1 character"
+    yield 5, "", f"a string or a params.{spec.nested.cls.__name__} is due, got 5"
+    yield "", "", "at least 1 character is due"
 
 
 _WRONGS: dict[type[Validator], Callable[[Any], Iterator[Wrong]]] = {
     String: _wrong_texts,
-    Integer: _wrong_wholes,
+    Integer: _wrong_integers,
     Boolean: _wrong_flags,
     Enum: _wrong_choices,
     ListOf: _wrong_lists,
@@ -240,7 +249,7 @@ _WRONGS: dict[type[Validator], Callable[[Any], Iterator[Wrong]]] = {
 
 
 def wrongs_of(row: Parameter) -> list[Wrong]:
-    """Return what a parameter refuses; None there means that it is not given."""
+    """Return the values that a parameter refuses; None only if it is required."""
     return [
         wrong for wrong in wrongs(row.validator) if wrong[0] is not None or row.required
     ]

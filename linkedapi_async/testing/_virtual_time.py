@@ -1,129 +1,81 @@
-"""Virtual time: the clock of the event loop jumps to the next timer, and nobody waits.
+"""Virtual time: the clock of the event loop jumps to the next timer instead of waiting.
 
 Only the loop's clock is virtual, and with it `asyncio.sleep`, timeouts, sessions and
-sandboxes. `time.time` and `datetime.now` go on as ever.
+sandboxes. `time.time` and `datetime.now` still return the real time.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
+import selectors
 import threading
 import time
-from collections.abc import Coroutine
-from typing import Any, Self, TypeVar
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor
+from typing import Any, Self, TypeVar, TypeVarTuple
 
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 GRACE = 0.0002
 """Real time in seconds that open sockets get before the clock jumps.
 
-Both ends are in the loop, so it only has to outlast the kernel's way between them.
+Both ends are in the same loop, so it only has to cover the kernel's transfer.
 """
 
 SHORT = 5.0
-"""Jumps in seconds that sockets get no such time before.
+"""Jumps up to this length, in seconds, give sockets no such time.
 
-What is under way is seen at the next jump: that is soon enough for all that has a
-timeout of a minute, and connections that wait for nothing have a timer each second.
+Data in transit is read after the next jump, which is soon enough for timeouts of a minute
+or more. Idle connections have a timer each second.
 """
 
 THREAD_GRACE = 0.002
-"""Real time in seconds that other threads, such as a journal's, get before it jumps."""
+"""Real time in seconds that other threads, such as a journal's, get before a jump."""
 
-PATIENCE = 5.0
+DEADLOCK_TIMEOUT = 30.0
 """Real time in seconds that sockets and threads get when no timer is set."""
 
+RESOLUTION = time.get_clock_info("monotonic").resolution
 
-class VirtualTime:
-    """Lets the running loop's clock jump to the next timer whenever all else waits.
 
-    ::
+class _Clock:
+    """A clock that jumps when a selector would block."""
 
-        async def test_a_day() -> None:
-            with VirtualTime() as clock:
-                async with Sandbox() as sandbox, sandbox.session() as session:
-                    await campaign(session)
-                assert clock.elapsed < 86_400
-
-    It works in any loop that is written in Python, whatever runs it: `asyncio.run`,
-    pytest-asyncio, anyio's plugin. Servers and clients belong into that one loop: time
-    may jump past what is under way in another process. It stands still while a job of
-    ``run_in_executor`` runs. Afterwards the loop's clock goes on at its usual pace,
-    ahead by what was skipped.
-
-    Raises:
-        RuntimeError: No loop runs, or it is not one of asyncio's own, such as uvloop.
-    """
-
-    def __init__(self) -> None:
-        self._loop: Any = None
-        self._now = 0.0
-        self._began = 0.0
+    def __init__(self, now: float) -> None:
+        self.now = now
+        self.loop: Any = None
         self._jobs = 0
 
-    @property
-    def elapsed(self) -> float:
-        """How much virtual time has passed since it began, in seconds."""
-        return self._now - self._began
-
-    def __enter__(self) -> Self:
-        if self._loop is not None:
-            message = "virtual time is entered once: make another one"
-            raise RuntimeError(message)
-        loop = asyncio.get_running_loop()
-        if not isinstance(loop, asyncio.BaseEventLoop):
-            message = f"virtual time needs a loop of asyncio's own, not {loop!r}"
-            raise RuntimeError(message)  # noqa: TRY004  # as for a loop that is not there
-        self._install(loop, loop.time())
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        selector, real, run_in_executor = self._real
-        # No clock of a loop may run backwards.
-        ahead = self._now - real()
-        self._loop.time = lambda: real() + ahead
-        self._loop._selector = selector
-        self._loop.run_in_executor = run_in_executor
-
-    def _install(self, loop: Any, now: float) -> None:
-        """Put the clock, and a selector that moves it, into *loop*."""
-        self._loop = loop
-        self._now = self._began = now
-        self._real = (loop._selector, loop.time, loop.run_in_executor)
-        loop._selector = _JumpingSelector(loop._selector, self)
-        loop.time = lambda: self._now
-        loop.run_in_executor = self._run_in_executor
-
-    def _run_in_executor(self, *args: Any) -> asyncio.Future[Any]:
-        future: asyncio.Future[Any] = self._real[2](*args)
+    def track(self, job: asyncio.Future[T]) -> asyncio.Future[T]:
+        """Stop the clock until *job*, one of an executor, is done."""
         self._jobs += 1
-        future.add_done_callback(self._job_done)
-        return future
+        job.add_done_callback(self._job_done)
+        return job
 
     def _job_done(self, _: asyncio.Future[Any]) -> None:
         self._jobs -= 1
 
-    def _select(self, real: Any, timeout: float | None) -> Any:
-        """Return what is ready; if nothing is, let the time of *timeout* pass.
+    def select(self, real: Any, timeout: float | None) -> Any:
+        """Return what is ready; if nothing is, jump by *timeout*.
 
         Raises:
-            RuntimeError: Nothing is, and no timer is set: a deadlock.
+            RuntimeError: Nothing is ready and no timer is set: a deadlock.
         """
         ready = real.select(0)
         if ready or (timeout is not None and timeout <= 0):
             return ready
         if self._jobs:
-            # The time stands still while a job of an executor runs.
             return real.select(None)
         threads = threading.active_count() > 1
-        # The loop itself has one, which wakes it from other threads.
+        # The loop itself watches one socket, which wakes it from other threads.
         sockets = _watched(real) > 1
         if timeout is None:
-            ready = real.select(PATIENCE) if sockets or threads else []
+            ready = real.select(DEADLOCK_TIMEOUT) if sockets or threads else []
             if not ready:
-                message = "nothing is left to wait for: a deadlock"
+                message = "deadlock: no timer is set and nothing else can happen"
                 raise RuntimeError(message)
             return ready
         if threads:
@@ -135,39 +87,102 @@ class VirtualTime:
         return ready
 
     def _jump(self, seconds: float) -> None:
-        """Move the clock by *seconds*, so far as the next timer at most."""
-        self._now += seconds
-        # Or, after half a year, a timer that is due would seem to be just not yet due.
-        resolution = max(self._loop._clock_resolution, math.ulp(self._now))
-        self._loop._clock_resolution = resolution
+        self.now += seconds
+        # After half a year of virtual time a float cannot express the loop's resolution,
+        # and a timer that has expired would seem to be in the future. asyncio has no
+        # public way to set the resolution.
+        self.loop._clock_resolution = max(RESOLUTION, math.ulp(self.now))
 
 
 class _JumpingSelector:
-    """A selector that moves the clock of its loop instead of sleeping."""
+    """A selector that moves the clock of its loop instead of blocking."""
 
-    def __init__(self, real: Any, clock: VirtualTime) -> None:
+    def __init__(self, real: Any, clock: _Clock) -> None:
         self._real = real
         self._clock = clock
 
     def select(self, timeout: float | None = None) -> Any:
-        return self._clock._select(self._real, timeout)
+        return self._clock.select(self._real, timeout)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)
 
 
+def _is_asyncio(loop: object) -> bool:
+    return isinstance(loop, asyncio.BaseEventLoop)
+
+
 def _watched(selector: Any) -> int:
-    """Return how many files *selector* watches; a proactor does not tell: many."""
+    """Return how many files *selector* watches; a proactor counts as many."""
     get_map = getattr(selector, "get_map", None)
     return len(get_map()) if get_map else 2
 
 
 def _soon(selector: Any) -> Any:
-    """Return what becomes ready within `GRACE`: no selector waits for so short."""
+    """Return what becomes ready within `GRACE`, which is too short for a selector."""
     until = time.perf_counter() + GRACE
     while not (ready := selector.select(0)) and time.perf_counter() < until:
         pass
     return ready
+
+
+class VirtualTime:
+    """Lets the running loop's clock jump to the next timer whenever everything waits.
+
+    ::
+
+        async def test_a_day() -> None:
+            with VirtualTime() as clock:
+                async with Sandbox() as sandbox, sandbox.session() as session:
+                    await campaign(session)
+                assert clock.elapsed < 86_400
+
+    It works in any loop that is written in Python, whatever runs it: `asyncio.run`,
+    pytest-asyncio, anyio's plugin. Run servers and clients in that one loop, because the
+    clock may jump while another process answers. It stops while a job of
+    ``run_in_executor`` runs. After the block the loop's clock runs at its usual pace,
+    ahead by the time that was skipped.
+
+    Raises:
+        RuntimeError: No loop runs, or it is not one of asyncio's own, such as uvloop.
+    """
+
+    def __init__(self) -> None:
+        self._clock: _Clock | None = None
+        self._began = 0.0
+        self._loop: Any = None
+
+    @property
+    def elapsed(self) -> float:
+        """The virtual time since the block was entered, in seconds."""
+        return 0.0 if self._clock is None else self._clock.now - self._began
+
+    def __enter__(self) -> Self:
+        if self._clock is not None:
+            message = "virtual time cannot be entered twice; create another one"
+            raise RuntimeError(message)
+        loop: Any = asyncio.get_running_loop()
+        if not _is_asyncio(loop):
+            message = f"virtual time needs a loop of asyncio's own, got {loop!r}"
+            raise RuntimeError(message)
+        clock = self._clock = _Clock(loop.time())
+        self._began = clock.now
+        clock.loop = self._loop = loop
+        # A running loop has no public way to replace its selector.
+        selector = loop._selector
+        self._real = real = (selector, loop.time, loop.run_in_executor)
+        loop._selector = _JumpingSelector(selector, clock)
+        loop.time = lambda: clock.now
+        loop.run_in_executor = lambda *args: clock.track(real[2](*args))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        selector, real_time, run_in_executor = self._real
+        # The clock of a loop must never run backwards.
+        ahead = self._loop.time() - real_time()
+        self._loop.time = lambda: real_time() + ahead
+        self._loop._selector = selector  # as above
+        self._loop.run_in_executor = run_in_executor
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
@@ -178,8 +193,23 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     """
 
     def __init__(self) -> None:
-        super().__init__()
-        VirtualTime()._install(self, 1000.0)
+        self._clock = _Clock(1000.0)
+        self._clock.loop = self
+        selector: Any = _JumpingSelector(selectors.DefaultSelector(), self._clock)
+        super().__init__(selector)
+
+    def time(self) -> float:
+        """Return the virtual time in seconds."""
+        return self._clock.now
+
+    def run_in_executor(
+        self,
+        executor: Executor | None,
+        func: Callable[[*Ts], T],
+        *args: *Ts,
+    ) -> asyncio.Future[T]:
+        """Run a job in an executor; the clock stops until it is done."""
+        return self._clock.track(super().run_in_executor(executor, func, *args))
 
 
 def run_virtual(main: Coroutine[Any, Any, T], *, debug: bool = False) -> T:

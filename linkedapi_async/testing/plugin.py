@@ -4,9 +4,9 @@ Switch it on with ``pytest_plugins = ["linkedapi_async.testing.plugin"]`` in a
 ``conftest.py``, or with ``-p linkedapi_async.testing.plugin``.
 
 The sandbox and the session are entered around the test function, in its own loop and
-task. So they work under pytest-asyncio, under anyio's plugin, and without either: then
-this plugin runs the test. Fixtures see them before they are entered: they may script
-the sandbox and take its URL, but start nothing.
+task. So they work under pytest-asyncio, under anyio's plugin, and without either; this plugin
+runs the test then. Fixtures get them before they are entered, and may script the sandbox
+and read its URL, but not start workflows.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from linkedapi_async.testing._virtual_time import VirtualTime
 
 
 SPEED = 1000.0
-"""How much faster than the API a sandbox is in real time: a workflow takes 25 ms."""
+"""How much faster than the API a sandbox is in real time: workflows take 25 ms."""
 
 
 @attrs.define
 class _Around:
-    """What is entered around a test function, from the outside in."""
+    """The contexts to enter around a test function, outermost first."""
 
     clock: VirtualTime | None = None
     sandbox: Sandbox | None = None
     session: Session | None = None
 
     async def enter(self, stack: AsyncExitStack) -> None:
-        """Enter all there is into *stack*."""
+        """Enter all contexts into *stack*."""
         if self.clock is not None:
             stack.enter_context(self.clock)
         for each in (self.sandbox, self.session):
@@ -63,15 +63,15 @@ def _is_async(item: Any) -> bool:
 def _check_async(request: pytest.FixtureRequest) -> None:
     if not _is_async(request.node):
         pytest.fail(
-            f"{request.fixturename} needs an async test function, without @given; "
-            "elsewhere use: async with Sandbox() as sandbox, sandbox.session()",
+            f"{request.fixturename} needs an async test function without @given; "
+            "use elsewhere: async with Sandbox() as sandbox, sandbox.session()",
             pytrace=False,
         )
 
 
 @pytest.fixture
 def linkedapi_sandbox_settings() -> dict[str, Any]:
-    """The arguments of the sandbox; override it to give others."""
+    """The arguments of the sandbox; override this fixture to change them."""
     return {}
 
 
@@ -83,7 +83,7 @@ def linkedapi_session_settings() -> dict[str, Any]:
 
 @pytest.fixture
 def linkedapi_virtual_time(request: pytest.FixtureRequest) -> VirtualTime:
-    """Virtual time in the test function: what takes a day is over at once."""
+    """Virtual time in the test function, in which a day passes at once."""
     _check_async(request)
     clock = _around(request).clock = VirtualTime()
     return clock
@@ -95,11 +95,11 @@ def linkedapi_sandbox(
 ) -> Iterator[Sandbox]:
     """A sandbox, a thousand times faster than the API unless time is virtual.
 
-    For a test function that is not async it runs on a thread of its own.
+    For a synchronous test function it runs in a thread of its own.
     """
     speed = 1.0 if "linkedapi_virtual_time" in request.fixturenames else SPEED
     sandbox = Sandbox(**{"speed": speed, **linkedapi_sandbox_settings})
-    with closing(sandbox._reserve()):
+    with closing(sandbox.reserve()):
         if _is_async(request.node):
             _around(request).sandbox = sandbox
             yield sandbox
@@ -117,7 +117,7 @@ def linkedapi_session(
     linkedapi_sandbox: Sandbox,
     linkedapi_session_settings: dict[str, Any],
 ) -> Session:
-    """A session that talks to the sandbox."""
+    """A session for the sandbox."""
     _check_async(request)
     session = linkedapi_sandbox.session(**linkedapi_session_settings)
     _around(request).session = session
@@ -126,16 +126,16 @@ def linkedapi_session(
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    """Let the test function enter what its fixtures have made."""
+    """Enter the contexts of the fixtures around the test function."""
     around = item.stash.get(_AROUND, None)
     if around is None or not isinstance(item, pytest.Function):
         return (yield)
     test = item.obj
 
-    # Async as the test is: whichever plugin runs it finds what it looks for.
+    # Async like the test, so that any plugin for async tests runs it.
     @functools.wraps(test)
     async def inside(*args: Any, **kwargs: Any) -> None:
-        """Run the test inside of what is entered."""
+        """Run the test inside the contexts."""
         async with AsyncExitStack() as stack:
             await around.enter(stack)
             await test(*args, **kwargs)
@@ -149,10 +149,10 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 
 @pytest.hookimpl
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Run an async test function that nobody else runs and that has our fixtures."""
+    """Run an async test function with our fixtures that no other plugin runs."""
     if _AROUND not in pyfuncitem.stash or not _is_async(pyfuncitem):
         return None
-    names = pyfuncitem._fixtureinfo.argnames
+    names = inspect.signature(pyfuncitem.obj).parameters
     given = {name: pyfuncitem.funcargs[name] for name in names}
     with asyncio.Runner() as runner:
         runner.run(pyfuncitem.obj(**given))

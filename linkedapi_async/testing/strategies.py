@@ -1,11 +1,11 @@
-"""Hypothesis strategies: any workflow that is right, and any that is wrong in one way.
+"""Hypothesis strategies: valid workflows, and workflows that break one rule.
 
 ::
 
     @given(strategies.workflows("linked_api"))
     def test_costs_are_known(workflow): ...
 
-They are derived from the classes of the actions, so they know what the library knows.
+They are derived from the classes of the actions, like the checks of the library.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ def workflows(
     """Draw any legal workflow: an action, or a tuple of them.
 
     Args:
-        generation: The generation of the API that takes it; None for what the builder
-            allows, some of which only one generation has.
-        roots: How many roots an array workflow has at most; 1 for none of these.
-        actions: How many actions a root has at most, itself included.
-        largest: The largest number, where the API names no maximum.
+        generation: The generation of the API that accepts it; None draws all that the
+            builder allows, some of which only one generation has.
+        roots: The maximum number of roots of an array workflow; 1 draws single actions.
+        actions: The maximum number of actions of a root, itself included.
+        largest: The largest number where the API has no maximum.
     """
-    plan = StrategySettings(generation=generation, actions=actions, largest=largest)
-    one = workflow_trees(plan)
+    settings = StrategySettings(generation=generation, actions=actions, largest=largest)
+    one = workflow_trees(settings)
     if roots == 1:
         return one
     return one | draws.lists(one, min_size=1, max_size=roots).map(tuple)
@@ -61,19 +61,19 @@ def broken_workflows(
 ) -> draws.SearchStrategy[BrokenWorkflow]:
     """Draw a definition that breaks exactly one rule, with the rule and the place.
 
-    `load_workflow` has one problem with it: an ``error`` at ``path``.
+    `load_workflow` reports one problem for it: an ``error`` at ``path``.
 
     Args:
         rule: Which one of `RULES`; by default any.
-        actions: How many actions it has at most, before it is broken.
+        actions: The maximum number of actions before it is broken.
 
     Raises:
-        ValueError: There is no such rule.
+        ValueError: The rule is unknown.
     """
     if rule is not None and rule not in _EDITS:
         alike = nearest(rule, RULES)
         hint = f"did you mean {alike}?" if alike else f"known: {', '.join(RULES)}"
-        message = f"rule: {rule!r} is unknown; {hint}"
+        message = f"unknown rule {rule!r}; {hint}"
         raise ValueError(message)
     return broken_workflow(
         StrategySettings(actions=actions), None if rule is None else _EDITS[rule]

@@ -80,7 +80,7 @@ def online(shell: Shell, box: Sandbox) -> Iterator[Shell]:
     """The same, with tokens of the sandbox."""
     shell.set(**TOKENS, **FAST, LINKED_API_BASE_URL=box.url)
     yield shell
-    box.mend()
+    box.clear_faults()
 
 
 # The whole
@@ -320,10 +320,6 @@ def test_actions(shell: Shell) -> None:
     shown = shell("actions", "ST.openCOMPANYpage").out
     assert "parents: root, " in shown
     assert "companyUrl: string, needed at the root, refused below, minimum 1" in shown
-    shown = shell("actions", "st.sendMessage").out
-    assert "personUrl: string, needed at the root unless threadId is given" in shown
-    shown = shell("actions", "st.endorsePersonSkill").out
-    assert "skillName: string, needed at the root, refused below" in shown
     done = shell("actions", "st.serchPeople")
     assert 2 == done.status
     assert "did you mean st.searchPeople?" in done.err
@@ -459,7 +455,7 @@ def test_unknown_ids(online: Shell) -> None:
     assert (11, 12) == (done.status, waited.status)
     assert [None, "completed"] == [row["status"] for row in json.loads(done.out)]
     assert [None, "completed"] == [row["status"] for row in json.loads(waited.out)]
-    assert "error: the API does not know the id [workflow wf-1]" in done.err
+    assert "error: the API knows no such workflow [workflow wf-1]" in done.err
     assert "error: not finished after 0.2 s" in waited.err
     assert 2 == online("status", "no id").status
 
@@ -498,7 +494,7 @@ def test_failures(online: Shell, box: Sandbox) -> None:
     child = online("run", "company.json")
     box.fail_action("st.openCompanyPage", "companyNotFound")
     root = online("run", "company.json")
-    box.mend()
+    box.clear_faults()
     box.fail_next("languageNotSupported")
     whole = online("run", "company.json")
     box.fail_next("languageNotSupported")
@@ -527,7 +523,7 @@ def test_refusals(
     online: Shell, box: Sandbox, facts: dict[str, Any], status: int
 ) -> None:
     """What the API refuses has a status by its kind."""
-    box.fault("status", on="start", **facts)
+    box.inject_fault("status", on="start", **facts)
 
     assert status == online("run", "company.json").status
 
@@ -837,10 +833,10 @@ def test_no_journal(online: Shell) -> None:
 
 def interrupted(box: Sandbox, number: int, times: int = 1) -> threading.Thread:
     """Send a signal to this process at the first poll of the sandbox."""
-    seen = box.seen.polls
+    seen = box.log.polls
 
     def send() -> None:
-        while box.seen.polls == seen:
+        while box.log.polls == seen:
             threading.Event().wait(0.01)
         for _ in range(times):
             os.kill(os.getpid(), number)
@@ -878,10 +874,10 @@ def test_signal_while_it_starts(shell: Shell) -> None:
     """A start under way gets its answer, so that the id is known."""
     with sandbox_in_a_thread(duration=100.0) as box:
         shell.set(**TOKENS, **FAST, LINKED_API_BASE_URL=box.url)
-        box.fault("stall", on="start", seconds=0.3)
+        box.inject_fault("stall", on="start", seconds=0.3)
 
         def send() -> None:
-            while not box.seen.starts:
+            while not box.log.starts:
                 threading.Event().wait(0.01)
             os.kill(os.getpid(), signal.SIGINT)
 
@@ -903,10 +899,10 @@ def test_second_signal_while_it_starts(
     monkeypatch.setattr(SignalHandler.__init__, "__kwdefaults__", defaults)
     with sandbox_in_a_thread(duration=100.0) as box:
         shell.set(**TOKENS, **FAST, LINKED_API_BASE_URL=box.url)
-        box.fault("stall", on="start", seconds=0.5)
+        box.inject_fault("stall", on="start", seconds=0.5)
 
         def send() -> None:
-            while not box.seen.starts:
+            while not box.log.starts:
                 threading.Event().wait(0.01)
             os.kill(os.getpid(), signal.SIGINT)
             threading.Event().wait(0.1)

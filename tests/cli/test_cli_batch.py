@@ -64,7 +64,7 @@ def shell(
     made.write("visit.json", json.dumps(VISIT))
     made.write("people.csv", people(4))
     yield made
-    box.mend()
+    box.clear_faults()
 
 
 count = iter(range(100_000))
@@ -566,7 +566,7 @@ def test_failures_are_results(shell: Shell, box: Sandbox) -> None:
     """What failed has a line like all others; the status says that something did."""
     box.fail_action("st.openPersonPage", "personNotFound")
     first = shell(*VISITS)
-    box.mend()
+    box.clear_faults()
     shell.write("people.csv", people(2))
     box.fail_next("languageNotSupported")
     second = shell(*VISITS)
@@ -585,7 +585,7 @@ def test_failures_are_results(shell: Shell, box: Sandbox) -> None:
 
 def test_rows_that_the_api_refuses(shell: Shell, box: Sandbox) -> None:
     """A refused row has no result, and is started by the next run."""
-    box.fault("status", on="start", status=400, type="plusPlanRequired")
+    box.inject_fault("status", on="start", status=400, type="plusPlanRequired")
     first = shell(*VISITS, "--limit", "1")
     second = shell(*VISITS)
 
@@ -605,7 +605,7 @@ def test_another_account_takes_over(shell: Shell, box: Sandbox) -> None:
     box.sign_out("token-b-1")
     shell.write("people.csv", people(2))
     second = shell(*VISITS, *options[:2])
-    box.mend()
+    box.clear_faults()
     third = shell(*VISITS, *options)
 
     assert 5 == first.status
@@ -619,7 +619,7 @@ def test_another_account_takes_over(shell: Shell, box: Sandbox) -> None:
 
 def test_unknown_starts(shell: Shell, box: Sandbox) -> None:
     """A start without an answer is not repeated: it waits for a decision."""
-    box.fault("reset_after", on="start")
+    box.inject_fault("reset_after", on="start")
     first = shell(*BATCH, "--yes", "--limit", "1")
     second = shell(*BATCH, "--yes")
     (key,) = {row.key for row in SqliteJournal.read("r.jsonl.journal", "unknown")}
@@ -754,9 +754,11 @@ def test_ends_of_other_kinds(shell: Shell, box: Sandbox) -> None:
 
 def test_accounts_that_are_gone(shell: Shell, box: Sandbox) -> None:
     """A row that runs on an account that is not here stops the batch before it starts."""
-    box.fault("status", on="start", status=400, type="plusPlanRequired", count=None)
+    box.inject_fault(
+        "status", on="start", status=400, type="plusPlanRequired", count=None
+    )
     shell(*VISITS)
-    box.mend()
+    box.clear_faults()
     (line, *_) = map(json.loads, shell(*VISITS, "--dry-run").out.splitlines())
     definition = json.dumps(line["workflow"]).encode()
     journal_of(
@@ -780,9 +782,9 @@ def test_revoked_tokens(
     shell.write("two.json", '{"c": "token-c-1", "d": "token-d-1"}')
     options = ("--accounts", "two.json", "--limit", "1")
     refused: dict[str, Any] = {"status": 401, "type": "invalidIdentificationToken"}
-    box.fault("status", on="status", account="token-c-1", count=None, **refused)
+    box.inject_fault("status", on="status", account="token-c-1", count=None, **refused)
     first = shell(*VISITS, *options)
-    box.mend()
+    box.clear_faults()
     second = shell(*VISITS, *options)
 
     assert (4, 0) == (first.status, second.status)

@@ -259,7 +259,7 @@ async def test_killed_at_any_moment(tmp_path: Path) -> None:
         doubt = await process(
             "recover", "r.jsonl.journal", "--timeout", "1", folder=tmp_path, env=env
         )
-        taken = box.taken_by_definition
+        taken = box.accepted_by_definition
     unknown = re.findall(r"whether '(\w+)' was started", doubt.err)
     lines = [
         json.loads(line) for line in (tmp_path / "r.jsonl").read_text().splitlines()

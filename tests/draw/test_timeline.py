@@ -461,8 +461,8 @@ def test_spans_of_a_sandbox(speed: float) -> None:
     assert "completed" == first.outcome
     assert first.started_at is not None
     assert 30 == pytest.approx((first.finished_at or 0) - first.started_at)
-    assert seen.noticed is not None
-    assert seen.noticed * speed == first.noticed_at
+    assert seen.first_polled_after_end is not None
+    assert seen.first_polled_after_end * speed == first.noticed_at
     assert (None, None, None) == (
         second.finished_at,
         second.noticed_at,

@@ -146,7 +146,7 @@ def ids(sandbox: Sandbox) -> list[str | None]:
 async def test_status_without_envelope() -> None:
     """A gateway answers with its own page, and nothing was done."""
     async with Sandbox() as sandbox:
-        fault = sandbox.fault("status", status=503, headers={"X-Gate": "7"})
+        fault = sandbox.inject_fault("status", status=503, headers={"X-Gate": "7"})
         status, headers, body = await answer(sandbox)
 
     assert (503, "7", "text/html") == (
@@ -155,15 +155,17 @@ async def test_status_without_envelope() -> None:
         headers["content-type"],
     )
     assert body.startswith(b"<!DOCTYPE html>")
-    assert [FaultHit("start", None, fault.consumed[0].when)] == fault.consumed
+    assert [FaultHit("start", None, fault.hits[0].when)] == fault.hits
     assert () == sandbox.workflows
-    assert 1 == sandbox.seen.starts
+    assert 1 == sandbox.log.starts
 
 
 async def test_status_with_envelope() -> None:
     """An error may come in the API's own words."""
     async with Sandbox() as sandbox:
-        sandbox.fault("status", status=402, type="plusPlanRequired", message="pay")
+        sandbox.inject_fault(
+            "status", status=402, type="plusPlanRequired", message="pay"
+        )
         status, headers, body = await answer(sandbox)
 
     error = {"type": "plusPlanRequired", "message": "pay"}
@@ -188,22 +190,22 @@ async def test_the_work_may_be_done_all_the_same(
 ) -> None:
     """With *done* the workflow was started, and the account knows which one."""
     async with Sandbox() as sandbox:
-        fault = sandbox.fault(kind, done=done, **details)
+        fault = sandbox.inject_fault(kind, done=done, **details)
         await answer(sandbox)
 
     assert int(done) == len(sandbox.workflows)
-    assert (ids(sandbox) or [None]) == [c.workflow_id for c in fault.consumed]
-    assert 1 == sandbox.seen.starts
+    assert (ids(sandbox) or [None]) == [c.workflow_id for c in fault.hits]
+    assert 1 == sandbox.log.starts
 
 
 async def test_a_refusal_may_be_lost_too() -> None:
     """What is done may as well be to refuse: then no workflow is in the account."""
     async with Sandbox() as sandbox:
-        fault = sandbox.fault("reset_after")
+        fault = sandbox.inject_fault("reset_after")
         end = await outcome(sandbox, body=b"{}")
 
     assert "reset" == end
-    assert [None] == [c.workflow_id for c in fault.consumed]
+    assert [None] == [c.workflow_id for c in fault.hits]
 
 
 NEW_YEAR = dt.datetime(2027, 1, 1, 1, tzinfo=dt.timezone(dt.timedelta(hours=1)))
@@ -222,7 +224,7 @@ NEW_YEAR = dt.datetime(2027, 1, 1, 1, tzinfo=dt.timezone(dt.timedelta(hours=1)))
 async def test_throttle(retry_after: Any, header: str | None) -> None:
     """429 comes with seconds, with a date, with anything, or without."""
     async with Sandbox() as sandbox:
-        sandbox.fault("throttle", retry_after=retry_after)
+        sandbox.inject_fault("throttle", retry_after=retry_after)
         status, headers, body = await answer(sandbox)
 
     assert (429, header) == (status, headers.get("retry-after"))
@@ -233,13 +235,13 @@ async def test_throttle(retry_after: Any, header: str | None) -> None:
 async def test_reset(kind: Any, taken: int) -> None:
     """The connection is reset, before or after the work was done."""
     async with Sandbox() as sandbox:
-        fault = sandbox.fault(kind)
+        fault = sandbox.inject_fault(kind)
         ends = [await outcome(sandbox), await outcome(sandbox)]
 
     assert ["reset", 200] == ends
     assert taken + 1 == len(sandbox.workflows)
     assert [ids(sandbox)[0] if taken else None] == [
-        consumed.workflow_id for consumed in fault.consumed
+        hit.workflow_id for hit in fault.hits
     ]
 
 
@@ -247,51 +249,51 @@ async def test_reset(kind: Any, taken: int) -> None:
 async def test_stall_for_a_time(done: bool) -> None:
     """The true answer comes late; the work is done before the silence, or after."""
     async with Sandbox() as sandbox:
-        fault = sandbox.fault("stall", seconds=30, done=done)
+        fault = sandbox.inject_fault("stall", seconds=30, done=done)
         begin = now()
         wire = await Wire.sent(sandbox)
         await asyncio.sleep(10)
-        meanwhile = (len(sandbox.workflows), sandbox.seen.starts, len(fault.consumed))
+        meanwhile = (len(sandbox.workflows), sandbox.log.starts, len(fault.hits))
         status, _, _ = await wire.rest()
         took = now() - begin
 
     assert (int(done), 1, 0) == meanwhile
     assert 200 == status
     assert 30 <= took < 31
-    assert ids(sandbox) == [c.workflow_id for c in fault.consumed]
+    assert ids(sandbox) == [c.workflow_id for c in fault.hits]
 
 
 @pytest.mark.parametrize("done", [False, True])
 async def test_stall_for_ever(done: bool) -> None:
-    """No answer comes; it is consumed when the client hangs up, and not before."""
+    """No answer comes; the hit is recorded when the client disconnects, not before."""
     async with Sandbox() as sandbox:
-        fault = sandbox.fault("stall", done=done)
+        fault = sandbox.inject_fault("stall", done=done)
         wire = await Wire.sent(sandbox)
         await asyncio.sleep(1000)
-        before = list(fault.consumed)
+        before = list(fault.hits)
         await wire.hang_up()
 
     assert [] == before
-    assert [("start", (ids(sandbox) or [None])[0])] == [c[:2] for c in fault.consumed]
+    assert [("start", (ids(sandbox) or [None])[0])] == [c[:2] for c in fault.hits]
     assert int(done) == len(sandbox.workflows)
 
 
 async def test_stall_until_the_end_of_the_sandbox() -> None:
     """A sandbox that is left cuts its clients off: silence was all that they got."""
     async with Sandbox() as sandbox:
-        fault = sandbox.fault("stall")
+        fault = sandbox.inject_fault("stall")
         wire = await Wire.sent(sandbox)
         await asyncio.sleep(1)
     with pytest.raises((ConnectionError, IndexError)):
         await wire.rest()
 
-    assert 1 == len(fault.consumed)
+    assert 1 == len(fault.hits)
 
 
 async def test_drip() -> None:
     """The true answer comes a few bytes at a time."""
     async with Sandbox() as sandbox:
-        fault = sandbox.fault("drip", pause=2, size=10)
+        fault = sandbox.inject_fault("drip", pause=2, size=10)
         begin = now()
         status, headers, body = await answer(sandbox)
         took = now() - begin
@@ -300,20 +302,20 @@ async def test_drip() -> None:
     assert str(len(body)) == headers["content-length"]
     assert ids(sandbox) == [json.loads(body)["result"]["workflowId"]]
     assert 2 * math.ceil(len(body) / 10) == pytest.approx(took)
-    assert 1 == len(fault.consumed)
+    assert 1 == len(fault.hits)
 
 
 async def test_drip_until_the_client_hangs_up() -> None:
     """A client that loses its patience has met the fault."""
     async with Sandbox() as sandbox:
-        fault = sandbox.fault("drip", pause=2)
+        fault = sandbox.inject_fault("drip", pause=2)
         wire = await Wire.sent(sandbox)
         await wire.some(10)
-        before = list(fault.consumed)
+        before = list(fault.hits)
         await wire.hang_up()
 
     assert [] == before
-    assert 1 == len(fault.consumed)
+    assert 1 == len(fault.hits)
 
 
 @pytest.mark.parametrize(
@@ -327,7 +329,7 @@ async def test_drip_until_the_client_hangs_up() -> None:
 async def test_garbage(details: dict[str, Any], expected: tuple[str, bytes]) -> None:
     """Any bytes come under any name."""
     async with Sandbox() as sandbox:
-        sandbox.fault("garbage", **details)
+        sandbox.inject_fault("garbage", **details)
         status, headers, body = await answer(sandbox)
 
     assert expected == (headers.get("content-type"), body)
@@ -337,7 +339,7 @@ async def test_garbage(details: dict[str, Any], expected: tuple[str, bytes]) -> 
 async def test_garbage_under_a_false_name() -> None:
     """Without a body it is the true answer, called something else."""
     async with Sandbox() as sandbox:
-        sandbox.fault("garbage", body=None)
+        sandbox.inject_fault("garbage", body=None)
         _, headers, body = await answer(sandbox)
 
     assert "text/html" == headers["content-type"]
@@ -348,7 +350,7 @@ async def test_garbage_under_a_false_name() -> None:
 async def test_truncated(as_json: bool) -> None:
     """Half of the answer comes, and its length is a lie, or is not."""
     async with Sandbox() as sandbox:
-        fault = sandbox.fault("truncated", json=as_json)
+        fault = sandbox.inject_fault("truncated", json=as_json)
         _, headers, body = await answer(sandbox)
 
     length = int(headers["content-length"])
@@ -356,14 +358,14 @@ async def test_truncated(as_json: bool) -> None:
     assert body.startswith(b'{"success":true,"result":')
     with pytest.raises(ValueError, match=r"Unterminated|Expecting"):
         json.loads(body)
-    assert ids(sandbox) == [c.workflow_id for c in fault.consumed]
+    assert ids(sandbox) == [c.workflow_id for c in fault.hits]
 
 
 @pytest.mark.parametrize("form", ["length", "chunked", "gzip"])
 async def test_huge(form: str) -> None:
     """The body has exactly the size that was asked for, and is JSON."""
     async with Sandbox() as sandbox, aiohttp.ClientSession() as http:
-        fault = sandbox.fault("huge", size=200_000, form=form)
+        fault = sandbox.inject_fault("huge", size=200_000, form=form)
         async with http.post(sandbox.url + "/workflows", headers=HEADERS) as response:
             body = await response.read()
             length = response.headers.get("Content-Length")
@@ -371,13 +373,13 @@ async def test_huge(form: str) -> None:
     assert 200_000 == len(body)
     assert {"success", "result"} == json.loads(body).keys()
     assert ("200000" if form == "length" else None) == length
-    assert 1 == len(fault.consumed)
+    assert 1 == len(fault.hits)
 
 
 async def test_huge_is_small_on_the_wire() -> None:
     """Compressed, a hundred times as much fits through the same line."""
     async with Sandbox() as sandbox:
-        sandbox.fault("huge", size=1_000_000, form="gzip")
+        sandbox.inject_fault("huge", size=1_000_000, form="gzip")
         _, headers, body = await answer(sandbox)
 
     assert "gzip" == headers["content-encoding"]
@@ -387,18 +389,18 @@ async def test_huge_is_small_on_the_wire() -> None:
 async def test_huge_that_nobody_reads() -> None:
     """A client that hangs up on the first bytes has met the fault."""
     async with Sandbox() as sandbox:
-        fault = sandbox.fault("huge")
+        fault = sandbox.inject_fault("huge")
         wire = await Wire.sent(sandbox)
         await wire.some(100)
         await wire.hang_up()
 
-    assert 1 == len(fault.consumed)
+    assert 1 == len(fault.hits)
 
 
 async def test_deep() -> None:
     """The result has as many levels as were asked for."""
     async with Sandbox() as sandbox:
-        sandbox.fault("deep", levels=3)
+        sandbox.inject_fault("deep", levels=3)
         _, _, body = await answer(sandbox)
 
     assert {"success": True, "result": [[[]]]} == json.loads(body)
@@ -408,23 +410,23 @@ async def test_deep() -> None:
 async def test_headers(done: bool) -> None:
     """Headers come until the client hangs up."""
     async with Sandbox() as sandbox:
-        fault = sandbox.fault("headers", done=done)
+        fault = sandbox.inject_fault("headers", done=done)
         wire = await Wire.sent(sandbox)
         head = await wire.some(500_000)
-        before = list(fault.consumed)
+        before = list(fault.hits)
         await wire.hang_up()
 
     assert head.startswith(b"HTTP/1.1 200 OK\r\nX-Endless: xxx")
     assert b"\r\n\r\n" not in head
     assert int(done) == len(sandbox.workflows)
     assert [] == before
-    assert 1 == len(fault.consumed)
+    assert 1 == len(fault.hits)
 
 
 async def test_headers_that_nobody_reads() -> None:
     """A client that does not read does not fill the memory either."""
     async with Sandbox() as sandbox:
-        fault = sandbox.fault("headers")
+        fault = sandbox.inject_fault("headers")
         wire = await Wire.sent(sandbox)
         wire._writer.transport.pause_reading()  # type: ignore[attr-defined]
         await asyncio.sleep(1)
@@ -433,13 +435,13 @@ async def test_headers_that_nobody_reads() -> None:
         await wire.hang_up()
 
     assert buffered < 100_000
-    assert 1 == len(fault.consumed)
+    assert 1 == len(fault.hits)
 
 
 async def test_redirect() -> None:
     """The client is sent elsewhere."""
     async with Sandbox() as sandbox:
-        sandbox.fault("redirect", location="https://example.com/", status=302)
+        sandbox.inject_fault("redirect", location="https://example.com/", status=302)
         status, headers, body = await answer(sandbox)
 
     assert (302, "https://example.com/", b"") == (status, headers["location"], body)
@@ -448,13 +450,13 @@ async def test_redirect() -> None:
 async def test_bad_id() -> None:
     """The workflow was started, and what is told of its id is false."""
     async with Sandbox() as sandbox:
-        fault = sandbox.fault("bad_id", count=None)
+        fault = sandbox.inject_fault("bad_id", count=None)
         _, _, body = await answer(sandbox)
         _, _, refused = await answer(sandbox, body=b"{}")
 
     assert "../admin" == json.loads(body)["result"]["workflowId"]
     assert "error" in json.loads(refused)
-    assert [*ids(sandbox), None] == [c.workflow_id for c in fault.consumed]
+    assert [*ids(sandbox), None] == [c.workflow_id for c in fault.hits]
 
 
 @pytest.mark.parametrize(
@@ -469,11 +471,11 @@ async def test_bad_id() -> None:
 async def test_mangle(change: Any, expected: bytes) -> None:
     """What is sent is what a function makes of the true answer."""
     async with Sandbox() as sandbox:
-        fault = sandbox.fault("mangle", change=change)
+        fault = sandbox.inject_fault("mangle", change=change)
         _, _, body = await answer(sandbox)
 
     assert body.endswith(expected)
-    assert ids(sandbox) == [c.workflow_id for c in fault.consumed]
+    assert ids(sandbox) == [c.workflow_id for c in fault.hits]
 
 
 # When they strike, and what is counted
@@ -482,21 +484,21 @@ async def test_mangle(change: Any, expected: bytes) -> None:
 async def test_count() -> None:
     """By default a fault is met once; None is any number."""
     async with Sandbox() as sandbox:
-        fault = sandbox.fault("status", count=2)
+        fault = sandbox.inject_fault("status", count=2)
         few = [await outcome(sandbox) for _ in range(4)]
-        sandbox.fault("status", status=418, count=None)
+        sandbox.inject_fault("status", status=418, count=None)
         many = [await outcome(sandbox) for _ in range(4)]
 
     assert [500, 500, 200, 200] == few
     assert [418] * 4 == many
-    assert (2, 6) == (len(fault.consumed), sandbox.fault_hits)
-    assert 8 == sandbox.seen.starts
+    assert (2, 6) == (len(fault.hits), sandbox.fault_hits)
+    assert 8 == sandbox.log.starts
 
 
 async def test_after() -> None:
     """The first requests pass."""
     async with Sandbox() as sandbox:
-        fault = sandbox.fault("status", after=2)
+        fault = sandbox.inject_fault("status", after=2)
         ends = [await outcome(sandbox) for _ in range(4)]
 
     assert [200, 200, 500, 200] == ends
@@ -508,9 +510,9 @@ async def test_endpoint() -> None:
     async with Sandbox(duration=1000) as sandbox:
         workflow = await begun(sandbox)
         faults = [
-            sandbox.fault("status", status=501, on="start"),
-            sandbox.fault("status", status=502, on="cancel"),
-            sandbox.fault("status", status=503, on="status"),
+            sandbox.inject_fault("status", status=501, on="start"),
+            sandbox.inject_fault("status", status=502, on="cancel"),
+            sandbox.inject_fault("status", status=503, on="status"),
         ]
         path = f"/workflows/{workflow}"
         places = [("GET", path), ("DELETE", path), ("POST", "/workflows")]
@@ -518,29 +520,29 @@ async def test_endpoint() -> None:
 
     assert [503, 502, 501, 200, 200, 200] == ends
     assert [("start", None), ("cancel", workflow), ("status", workflow)] == [
-        fault.consumed[0][:2] for fault in faults
+        fault.hits[0][:2] for fault in faults
     ]
-    seen = sandbox.seen
+    seen = sandbox.log
     assert (3, 2, 2) == (seen.starts, seen.polls, seen.cancels)
 
 
 async def test_any_endpoint_but_no_others() -> None:
     """Without an endpoint all three are meant; unknown paths are never."""
     async with Sandbox() as sandbox:
-        fault = sandbox.fault("status", count=None)
+        fault = sandbox.inject_fault("status", count=None)
         workflow = "/workflows/x"
         places = [("GET", "/"), ("GET", workflow), ("DELETE", workflow)]
         ends = [await outcome(sandbox, *place) for place in places]
 
     assert [404, 500, 500] == ends
-    assert ["status", "cancel"] == [c.endpoint for c in fault.consumed]
-    assert 1 == sandbox.seen.others
+    assert ["status", "cancel"] == [c.endpoint for c in fault.hits]
+    assert 1 == sandbox.log.others
 
 
 async def test_account() -> None:
     """A fault may be meant for one account, whose token it does not show."""
     async with Sandbox() as sandbox:
-        fault = sandbox.fault("status", account="secret-2")
+        fault = sandbox.inject_fault("status", account="secret-2")
         ends = [
             await outcome(sandbox, account=account)
             for account in ("secret-1", "secret-2", "secret-2")
@@ -554,8 +556,8 @@ async def test_account() -> None:
 async def struck(seed: int, probability: float) -> list[int | str]:
     """Return how 60 requests end."""
     async with Sandbox(seed=seed) as sandbox:
-        sandbox.fault("status", count=None, probability=probability)
-        sandbox.fault("throttle", count=None, probability=probability)
+        sandbox.inject_fault("status", count=None, probability=probability)
+        sandbox.inject_fault("throttle", count=None, probability=probability)
         return [await outcome(sandbox, body=b"{}") for _ in range(60)]
 
 
@@ -575,9 +577,9 @@ async def test_the_first_rule_strikes() -> None:
     """Where several rules fit, the older one strikes, and all see the request."""
     async with Sandbox() as sandbox:
         faults = [
-            sandbox.fault("status", status=501),
-            sandbox.fault("status", status=502),
-            sandbox.fault("status", status=503, after=3),
+            sandbox.inject_fault("status", status=501),
+            sandbox.inject_fault("status", status=502),
+            sandbox.inject_fault("status", status=503, after=3),
         ]
         ends = [await outcome(sandbox) for _ in range(5)]
 
@@ -587,28 +589,28 @@ async def test_the_first_rule_strikes() -> None:
 
 
 @pytest.mark.parametrize("kind", ["status", "reset_after", "truncated", "drip"])
-async def test_what_nobody_met_is_not_consumed(
+async def test_a_client_that_left_is_no_hit(
     monkeypatch: pytest.MonkeyPatch, kind: Any
 ) -> None:
-    """A fault for a client that has left strikes again for another one."""
+    """A fault for a client that has disconnected applies to the next one again."""
     async with Sandbox() as sandbox:
-        fault = sandbox.fault(kind)
+        fault = sandbox.inject_fault(kind)
         play = sandbox._faults.play
 
         async def left(*args: Any) -> Any:
-            """Hang up just before the fault strikes."""
+            """Disconnect just before the fault applies."""
             args[2].transport.abort()
             return await play(*args)
 
         with monkeypatch.context() as patch:
             patch.setattr(sandbox._faults, "play", left)
             first = await lost_or(sandbox)
-            before = list(fault.consumed)
+            before = list(fault.hits)
         await lost_or(sandbox)
 
     assert "lost" == first
     assert [] == before
-    assert (2, 1) == (fault.matched, len(fault.consumed))
+    assert (2, 1) == (fault.matched, len(fault.hits))
 
 
 async def lost_or(sandbox: Sandbox) -> int | str:
@@ -620,9 +622,9 @@ async def lost_or(sandbox: Sandbox) -> int | str:
 
 
 async def test_one_at_a_time() -> None:
-    """A fault that is under way is not given out a second time."""
+    """A fault in progress does not apply to a second request."""
     async with Sandbox() as sandbox:
-        fault = sandbox.fault("stall", seconds=30)
+        fault = sandbox.inject_fault("stall", seconds=30)
         first = await Wire.sent(sandbox)
         await asyncio.sleep(1)
         begin = now()
@@ -632,19 +634,19 @@ async def test_one_at_a_time() -> None:
 
     assert (200, 200) == (second, status)
     assert took < 1
-    assert (2, 1) == (fault.matched, len(fault.consumed))
+    assert (2, 1) == (fault.matched, len(fault.hits))
 
 
-async def test_withdraw_and_mend() -> None:
-    """A fault can be taken back, alone or with all others, also twice."""
+async def test_withdraw_and_clear() -> None:
+    """A fault can be withdrawn, alone or with all others, also twice."""
     async with Sandbox() as sandbox:
-        fault = sandbox.fault("status", count=None)
+        fault = sandbox.inject_fault("status", count=None)
         ends = [await outcome(sandbox)]
         fault.withdraw()
         fault.withdraw()
         ends.append(await outcome(sandbox))
-        sandbox.fault("status", count=None)
-        sandbox.mend()
+        sandbox.inject_fault("status", count=None)
+        sandbox.clear_faults()
         ends.append(await outcome(sandbox))
 
     assert [500, 200, 200] == ends
@@ -656,26 +658,26 @@ async def test_withdraw_and_mend() -> None:
 @pytest.mark.parametrize(
     ("kind", "settings", "error"),
     [
-        ("explode", {}, "kind: one of bad_id, .* is due, got 'explode'"),
+        ("explode", {}, "kind must be one of bad_id, .*, got 'explode'"),
         (
             "status",
             {"on": "poll"},
-            "on: one of None, start, status, cancel, admin, direct is due",
+            "on must be one of None, start, status, cancel, admin, account_data",
         ),
-        ("status", {"probability": 1.5}, "probability: 0 to 1"),
-        ("status", {"after": -1}, "after and count: got -1 and 1"),
-        ("status", {"count": 0}, "after and count: got 0 and 0"),
+        ("status", {"probability": 1.5}, "probability must be from 0 to 1"),
+        ("status", {"after": -1}, "count at least 1, got -1 and 1"),
+        ("status", {"count": 0}, "count at least 1, got 0 and 0"),
         ("status", {"code": 500}, "unexpected keyword argument 'code'"),
         ("redirect", {}, "missing a required (keyword-only )?argument: 'location'"),
     ],
 )
 def test_wrong_rules(kind: Any, settings: dict[str, Any], error: str) -> None:
-    """What makes no sense is refused when it is said, not when it should strike."""
+    """Wrong settings are refused when a fault is injected, not when it applies."""
     with pytest.raises((ValueError, TypeError), match=error):
-        Sandbox().fault(kind, **settings)
+        Sandbox().inject_fault(kind, **settings)
 
 
-async def test_taken_by_definition() -> None:
+async def test_accepted_by_definition() -> None:
     """What was taken twice shows, however it was spelt."""
     one, two = {"actionType": "st.retrieveSSI", "label": "1"}, {"label": "2"}
     bodies = [one, one | two, dict(reversed(one.items()))]
@@ -687,7 +689,7 @@ async def test_taken_by_definition() -> None:
     assert {
         '{"actionType":"st.retrieveSSI","label":"1"}': [first, third],
         '{"actionType":"st.retrieveSSI","label":"2"}': [second],
-    } == sandbox.taken_by_definition
+    } == sandbox.accepted_by_definition
 
 
 # Outages
@@ -714,7 +716,7 @@ async def test_restart_drops_connections() -> None:
     async with Sandbox() as sandbox, aiohttp.ClientSession(headers=HEADERS) as http:
         async with http.post(sandbox.url + "/workflows", data=SSI) as kept:
             await kept.read()
-        fault = sandbox.fault("stall")
+        fault = sandbox.inject_fault("stall")
         stalled = await Wire.sent(sandbox)
         await settle()
         await sandbox.restart()
@@ -723,7 +725,7 @@ async def test_restart_drops_connections() -> None:
         connections = sandbox._running().server.connections  # type: ignore[union-attr]
 
     assert [] == connections
-    assert 1 == len(fault.consumed)
+    assert 1 == len(fault.hits)
 
 
 async def test_outage() -> None:
@@ -886,7 +888,7 @@ def cautious(sandbox: Sandbox, **settings: Any) -> Session:
 def struck_by(sandbox: Sandbox, row: Row, on: Any, *, always: bool) -> Fault:
     """Let the fault of a row happen."""
     kind: Any = row.kind
-    return sandbox.fault(kind, on=on, count=None if always else 1, **row.details)
+    return sandbox.inject_fault(kind, on=on, count=None if always else 1, **row.details)
 
 
 async def end_of(call: Awaitable[Any]) -> Any:
@@ -932,14 +934,14 @@ async def test_matrix_start(row: Row, workflow: Any, always: bool) -> None:
         took = now() - begin
 
     attempts, expected = expected_start(row, writes=writes, always=always)
-    assert (attempts, expected) == (sandbox.seen.starts, end)
-    assert (attempts if always else 1) == len(fault.consumed)
-    harmed = len(fault.consumed) if row.done else 0
-    passed = attempts if row.is_a == "fine" else attempts - len(fault.consumed)
+    assert (attempts, expected) == (sandbox.log.starts, end)
+    assert (attempts if always else 1) == len(fault.hits)
+    harmed = len(fault.hits) if row.done else 0
+    passed = attempts if row.is_a == "fine" else attempts - len(fault.hits)
     taken = attempts if row.is_a == "fine" else harmed + passed
     assert taken == len(sandbox.workflows)
     assert taken <= (1 if writes else 2)
-    assert (1 if taken else 0) == len(sandbox.taken_by_definition)
+    assert (1 if taken else 0) == len(sandbox.accepted_by_definition)
     assert took >= row.details.get("retry_after", 0)
 
 
@@ -971,11 +973,11 @@ async def test_matrix_status(row: Row, workflow: Any, always: bool) -> None:
     attempts, expected = expected_ask(
         row, "running", always=always, per_try=row.per_try
     )
-    assert (attempts, expected) == (sandbox.seen.polls, end)
-    assert (attempts if always else 1) == len(fault.consumed)
-    assert {handle.workflow_id} == {c.workflow_id for c in fault.consumed}
+    assert (attempts, expected) == (sandbox.log.polls, end)
+    assert (attempts if always else 1) == len(fault.hits)
+    assert {handle.workflow_id} == {c.workflow_id for c in fault.hits}
     assert attempts // row.per_try - 1 == errors
-    assert (1, 1) == (sandbox.seen.starts, len(sandbox.workflows))
+    assert (1, 1) == (sandbox.log.starts, len(sandbox.workflows))
 
 
 @each_row
@@ -992,8 +994,8 @@ async def test_matrix_cancel(row: Row, workflow: Any, always: bool) -> None:
                 await handle.result()
 
     attempts, expected = expected_ask(row, True, always=always, per_try=1)
-    assert (attempts, expected) == (sandbox.seen.cancels, end)
-    assert (attempts if always else 1) == len(fault.consumed)
+    assert (attempts, expected) == (sandbox.log.cancels, end)
+    assert (attempts if always else 1) == len(fault.hits)
     cancelled = row.done or (row.asked or row.is_a) == "fine" or end is True
     assert ("cancelled" if cancelled else "running") == sandbox.workflows[0].state
 
@@ -1030,16 +1032,16 @@ async def test_matrix_result(row: Row, workflow: Any, always: bool) -> None:
             return bool(completion.root.success)
 
         end = await end_of(succeeded())
-        asked, consumed = sandbox.seen.polls, len(fault.consumed)
+        asked, consumed = sandbox.log.polls, len(fault.hits)
         fault.withdraw()
         again = await end_of(succeeded()) if end is WaitTimeoutError else end
 
     attempts, expected = expected_wait(row, always=always)
     assert (attempts, expected) == (asked, end)
     assert (asked if always else 1) == consumed
-    assert {handle.workflow_id} == {c.workflow_id for c in fault.consumed}
+    assert {handle.workflow_id} == {c.workflow_id for c in fault.hits}
     assert (True if end is WaitTimeoutError else end) == again
-    assert (1, 1) == (sandbox.seen.starts, len(sandbox.workflows))
+    assert (1, 1) == (sandbox.log.starts, len(sandbox.workflows))
 
 
 # The same for a server that is away, or comes back
@@ -1130,7 +1132,7 @@ async def test_matrix_outage_of_a_wait(workflow: Any, forget: bool) -> None:
     assert waiting
     assert forget == (end is WorkflowNotFoundError)
     assert took <= (80 if forget else INTERVAL + 1)
-    assert (7 if forget else 1) == sandbox.seen.polls
+    assert (7 if forget else 1) == sandbox.log.polls
 
 
 @pytest.mark.parametrize(
@@ -1150,7 +1152,7 @@ async def test_matrix_no_connection_free(workflow: Any, always: bool) -> None:
         aiohttp.ClientSession(connector=connector, headers=HEADERS) as http,
         cautious(sandbox, http=http) as session,
     ):
-        stall = sandbox.fault("stall", seconds=1000 if always else TIMEOUT + 3)
+        stall = sandbox.inject_fault("stall", seconds=1000 if always else TIMEOUT + 3)
         own = asyncio.ensure_future(http.get(f"{sandbox.url}/workflows/x"))
         await settle()
         end = await end_of(start_verb(session, workflow, ""))
@@ -1159,8 +1161,8 @@ async def test_matrix_no_connection_free(workflow: Any, always: bool) -> None:
         await settle()
 
     assert (ConnectionFailedError if always else True) == end
-    assert (0 if always else 1) == sandbox.seen.starts == len(sandbox.workflows)
-    assert 1 == len(stall.consumed)
+    assert (0 if always else 1) == sandbox.log.starts == len(sandbox.workflows)
+    assert 1 == len(stall.hits)
 
 
 async def test_matrix_of_a_users_own_client() -> None:
@@ -1168,16 +1170,16 @@ async def test_matrix_of_a_users_own_client() -> None:
     http = aiohttp.ClientSession(raise_for_status=True)
     async with Sandbox() as other, Sandbox() as sandbox:
         async with http, cautious(sandbox, http=http) as session:
-            sandbox.fault("redirect", location=f"{other.url}/")
-            sandbox.fault("status", after=1)
-            sandbox.fault("stall", after=2)
+            sandbox.inject_fault("redirect", location=f"{other.url}/")
+            sandbox.inject_fault("status", after=1)
+            sandbox.inject_fault("stall", after=2)
             begin = now()
             ends = [await end_of(session.start(WRITE)) for _ in range(3)]
             took = now() - begin
 
     assert [StartUnknownError] * 3 == ends
     assert (3, 3, 0) == (
-        sandbox.seen.starts,
+        sandbox.log.starts,
         sandbox.fault_hits,
         other.requests,
     )
@@ -1195,7 +1197,7 @@ async def test_a_write_is_never_taken_twice() -> None:
         Sandbox(seed=4, duration=0) as sandbox,
         cautious(sandbox, retries=retries) as session,
     ):
-        faults = [sandbox.fault(k, count=None, probability=0.08) for k in kinds]
+        faults = [sandbox.inject_fault(k, count=None, probability=0.08) for k in kinds]
         ends: list[Any] = []
         definitions: list[Any] = [dump_workflow(READ), dump_workflow(WRITE)]
         for number in range(60):
@@ -1203,14 +1205,14 @@ async def test_a_write_is_never_taken_twice() -> None:
                 definition = {**plain, "label": f"{number}"}
                 ends.append(await end_of(start_verb(session, definition, "")))
 
-    taken = sandbox.taken_by_definition
+    taken = sandbox.accepted_by_definition
     twice = [json.loads(key)["actionType"] for key, ids in taken.items() if ids[1:]]
     unknown = sum(end is StartUnknownError for end in ends)
     assert {"st.checkConnectionStatus"} == set(twice)
-    assert all(fault.consumed for fault in faults)
+    assert all(fault.hits for fault in faults)
     assert {True, StartUnknownError} == set(ends)
     assert 120 - unknown <= len(taken) <= 120
-    assert sandbox.seen.starts == 120 + session.stats.retries
+    assert sandbox.log.starts == 120 + session.stats.retries
 
 
 # Hostile answers
@@ -1259,7 +1261,7 @@ async def test_odd_values(place: str) -> None:
     ):
         for value in ODD:
             handle: Any = await session.start(READ)
-            fault = sandbox.fault("mangle", count=None, change=put(place, value))
+            fault = sandbox.inject_fault("mangle", count=None, change=put(place, value))
             ends = [
                 await end_of(handle.result(3 * INTERVAL)),
                 await end_of(session.status(handle.workflow_id)),
@@ -1271,7 +1273,7 @@ async def test_odd_values(place: str) -> None:
             await end_of(handle.result())
 
             assert 5 == len(ends)
-            assert {"start", "status", "cancel"} == {c[0] for c in fault.consumed}
+            assert {"start", "status", "cancel"} == {c[0] for c in fault.hits}
     written = [w for w in sandbox.workflows if w.definition == dump_workflow(WRITE)]
     assert len(ODD) == len(written)
 
@@ -1290,11 +1292,11 @@ async def test_lone_surrogate() -> None:
         Sandbox(duration=0) as sandbox,
         cautious(sandbox, polling=polling) as session,
     ):
-        fault = sandbox.fault("mangle", on="status", change=halve)
+        fault = sandbox.inject_fault("mangle", on="status", change=halve)
         person = await session.run(page)
 
     assert "Jane \ud83d" == person.name
-    assert 1 == len(fault.consumed)
+    assert 1 == len(fault.hits)
 
 
 def nested(levels: int, shape: str) -> Callable[[Any], Any]:
@@ -1327,7 +1329,7 @@ async def test_deep_completion(levels: int, shape: str) -> None:
         cautious(sandbox, polling=polling) as session,
     ):
         handle: Any = await session.start(READ)
-        fault = sandbox.fault(
+        fault = sandbox.inject_fault(
             "mangle", on="status", count=None, change=nested(levels, shape)
         )
         end = await end_of(handle.completion(3 * INTERVAL))
@@ -1338,7 +1340,7 @@ async def test_deep_completion(levels: int, shape: str) -> None:
         fault.withdraw()
         await end_of(handle.completion())
 
-    assert fault.consumed
+    assert fault.hits
     assert end is not None
 
 
@@ -1357,13 +1359,13 @@ async def test_bad_ids(id: Any, workflow: Any) -> None:
         Sandbox() as sandbox,
         cautious(sandbox, polling=polling) as session,
     ):
-        fault = sandbox.fault("bad_id", id=id, count=None)
+        fault = sandbox.inject_fault("bad_id", id=id, count=None)
         end = await end_of(session.start(workflow))
         await asyncio.sleep(5)
 
     assert StartUnknownError is end
     attempts = 1 if workflow is WRITE else 2
-    assert (attempts, attempts) == (sandbox.requests, len(fault.consumed))
+    assert (attempts, attempts) == (sandbox.requests, len(fault.hits))
 
 
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 307, 308])
@@ -1372,7 +1374,9 @@ async def test_redirects_lead_nowhere(status: int) -> None:
     workflow_id = "wf-1"
     async with Sandbox() as other, Sandbox() as sandbox, cautious(sandbox) as session:
         location = f"{other.url}/workflows/{workflow_id}"
-        fault = sandbox.fault("redirect", count=None, status=status, location=location)
+        fault = sandbox.inject_fault(
+            "redirect", count=None, status=status, location=location
+        )
         handle = session.attach(workflow_id, READ)
         ends = [
             await end_of(session.start(READ)),
@@ -1387,7 +1391,7 @@ async def test_redirects_lead_nowhere(status: int) -> None:
         *(ProtocolError, ProtocolError, WaitTimeoutError),
     ] == ends
     assert 0 == other.requests
-    assert 1 + 2 + 1 + TRIES + TRIES + 1 == len(fault.consumed)
+    assert 1 + 2 + 1 + TRIES + TRIES + 1 == len(fault.hits)
 
 
 @pytest.mark.parametrize(
@@ -1407,11 +1411,11 @@ async def test_redirects_lead_nowhere(status: int) -> None:
 async def test_absurd_pauses(retry_after: str, pause: int) -> None:
     """A pause is at most an hour, and what is not a pause is ignored."""
     async with Sandbox() as sandbox, cautious(sandbox) as session:
-        fault = sandbox.fault("throttle", retry_after=retry_after)
+        fault = sandbox.inject_fault("throttle", retry_after=retry_after)
         begin = now()
         end = await end_of(start_verb(session, WRITE, ""))
         took = now() - begin
 
     assert end is True
     assert pause <= took < pause + 5
-    assert 1 == len(fault.consumed)
+    assert 1 == len(fault.hits)

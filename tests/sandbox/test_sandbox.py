@@ -232,7 +232,7 @@ def test_turns_take_their_time() -> None:
             await asyncio.sleep(25)
             await ask(sandbox, sandbox.workflows[0].id)
             return [
-                (round(w.duration), w.started, w.finished, w.lateness)
+                (round(w.duration), w.started, w.finished, w.detection_delay)
                 for w in sandbox.workflows
             ]
 
@@ -503,7 +503,7 @@ async def test_unknown_paths(
     status, answer = await call(sandbox, method, path, headers=headers)
 
     assert (404, "notFound") == (status, answer["error"]["type"])
-    assert 1 == sandbox.seen.others
+    assert 1 == sandbox.log.others
 
 
 async def test_unknown_workflows(sandbox: Sandbox) -> None:
@@ -591,7 +591,7 @@ async def test_fail_action() -> None:
         failed = await completion(sandbox, workflow)
         sandbox.fail_action("st.openCompanyPage", "companyNotFound", "no such page")
         all_failed = await completion(sandbox, workflow)
-        sandbox.mend()
+        sandbox.clear_faults()
         mended = await completion(sandbox, workflow)
 
     assert {
@@ -600,7 +600,7 @@ async def test_fail_action() -> None:
         "success": False,
         "error": {
             "type": "retrievingNotAllowed",
-            "message": "The sandbox was told to say retrievingNotAllowed.",
+            "message": "The sandbox was scripted to answer retrievingNotAllowed.",
         },
     } == failed["data"]["then"][0]
     assert {
@@ -632,7 +632,7 @@ async def test_sign_out(sandbox: Sandbox) -> None:
     async with sandbox.session("account_api", "account") as session:
         with pytest.raises(WorkflowFailedError) as failed:
             await session.run(st.retrieve_ssi())
-    sandbox.mend()
+    sandbox.clear_faults()
     mended = await completion(sandbox, SSI)
 
     assert "linkedinAccountSignedOut" == refused.value.type == failed.value.reason
@@ -1441,17 +1441,17 @@ async def test_seen(sandbox: Sandbox) -> None:
     await call(sandbox, "DELETE", f"/workflows/{second.id}")
     await call(sandbox, "POST", "/workflows", data=b"?")
 
-    seen = sandbox.seen
+    seen = sandbox.log
     assert (3, 3, 1, 0) == (seen.starts, seen.polls, seen.cancels, seen.others)
     assert 7 == sandbox.requests
     assert [3, 0] == [workflow.polls for workflow in sandbox.workflows]
     assert 1.5 == sandbox.polls_per_workflow
     assert SSI == first.definition
     assert "linked_api" == first.generation
-    assert None is second.lateness
-    lateness = first.lateness
-    assert lateness is not None
-    assert 0 <= lateness == (first.noticed or 0) - (first.finished or 0)
+    assert None is second.detection_delay
+    delay = first.detection_delay
+    assert delay is not None
+    assert 0 <= delay == (first.first_polled_after_end or 0) - (first.finished or 0)
 
 
 async def test_accounts_are_seen_by_name(sandbox: Sandbox) -> None:
@@ -1478,7 +1478,7 @@ async def test_tokens_do_not_show(caplog: pytest.LogCaptureFixture) -> None:
         await start(sandbox, SSI, headers)
         sandbox.fail_next("x", account="secret-2")
         sandbox.sign_out("secret-2")
-        texts = [repr(sandbox), repr(sandbox.seen), repr(sandbox.workflows)]
+        texts = [repr(sandbox), repr(sandbox.log), repr(sandbox.workflows)]
         texts += [repr(vars(w.lane)) for w in sandbox.workflows]
         refused = await call(sandbox, "POST", "/workflows", headers=headers, json=SSI)
 
@@ -1496,7 +1496,7 @@ def test_speed_is_checked() -> None:
 
 
 async def test_life_cycle() -> None:
-    """A sandbox is entered once, and says where it is while it is there."""
+    """A sandbox is entered once, and its repr and URL say whether it runs."""
     sandbox = Sandbox()
     before = repr(sandbox)
     with pytest.raises(RuntimeError, match="async with"):
@@ -1504,7 +1504,7 @@ async def test_life_cycle() -> None:
     async with sandbox:
         inside = repr(sandbox)
         url = sandbox.url
-        with pytest.raises(RuntimeError, match="once"):
+        with pytest.raises(RuntimeError, match="twice"):
             await sandbox.__aenter__()
     with pytest.raises(RuntimeError, match="async with"):
         _ = sandbox.url
@@ -1547,7 +1547,7 @@ class Terminal:
 
 
 @pytest.mark.parametrize(
-    ("options", "tokens"), [([], "any tokens"), (["--token", "x"], "its own tokens")]
+    ("options", "tokens"), [([], "any token"), (["--token", "x"], "the given tokens")]
 )
 def test_command_line(
     monkeypatch: pytest.MonkeyPatch, options: list[str], tokens: str

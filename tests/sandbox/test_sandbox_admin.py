@@ -28,7 +28,7 @@ from linkedapi_async import (
 from linkedapi_async.admin import Admin, Limit, LimitUsage
 from linkedapi_async.policies import Polling, Retries
 from linkedapi_async.sandbox import Sandbox
-from linkedapi_async.sandbox._responses import account_id, account_name
+from linkedapi_async.sandbox._tokens import account_id, account_name
 
 
 pytestmark = pytest.mark.anyio
@@ -274,7 +274,7 @@ async def test_ended_connections(sandbox: Sandbox, admin: Admin) -> None:
 
     assert "cancelled" == (await connection.progress()).status
     for id in (connection.session_id, "unknown"):
-        with pytest.raises(ValueError, match="no connection session"):
+        with pytest.raises(ValueError, match="no open connection session"):
             sandbox.finish_connection(id)
     with pytest.raises(RejectedError, match="sessionNotFound") as caught:
         await admin.accounts.cancel_connection_session("unknown")
@@ -417,13 +417,13 @@ async def test_the_token_is_checked() -> None:
 
 async def test_faults_of_administration(sandbox: Sandbox) -> None:
     """A fault may be meant for it alone."""
-    fault = sandbox.fault("status", on="admin", status=503)
+    fault = sandbox.inject_fault("status", on="admin", status=503)
     async with sandbox.admin(
         retries=Retries(initial_delay=0.001, max_delay=0.01)
     ) as admin:
         await admin.limits.get_defaults()
 
-    assert ["admin"] == [met.endpoint for met in fault.consumed]
+    assert ["admin"] == [met.endpoint for met in fault.hits]
 
 
 # Changelog
@@ -603,7 +603,7 @@ def own(value: Any) -> Any:
     if isinstance(value, list):
         return [own(item) for item in value]
     shown: dict[str, Any] = {}
-    for name, wires in value._json_names().items():
+    for name, wires in value._wires().items():
         found = getattr(value, name)
         if isinstance(found, list):
             found = [own(f) if hasattr(f, "raw") else f for f in found]

@@ -21,7 +21,8 @@ from linkedapi.webhooks import parse_webhook_event, verify_webhook_signature
 from linkedapi_async import st
 from linkedapi_async.errors import AccountPausedError
 from linkedapi_async.sandbox import Sandbox, _webhook_delivery
-from linkedapi_async.sandbox._responses import ApiError, account_id, account_name
+from linkedapi_async.sandbox._responses import ApiError
+from linkedapi_async.sandbox._tokens import account_id, account_name
 from linkedapi_async.sandbox._webhook import SELECTORS, FatResult, PayloadMode
 from linkedapi_async.sandbox._webhook_delivery import iso
 from linkedapi_async.webhooks import (
@@ -184,7 +185,7 @@ async def test_on_a_clock_that_does_not_jump(endpoint: Endpoint) -> None:
         words = [(await anext(stream)).type.partition(".")[2] for _ in range(3)]
 
     assert ["created", "started", "completed"] == words
-    assert 0 == sandbox.seen.polls
+    assert 0 == sandbox.log.polls
 
 
 async def test_official_sdk(sandbox: Sandbox, endpoint: Endpoint) -> None:
@@ -294,11 +295,11 @@ async def test_without_a_webhook_nothing_wakes(sandbox: Sandbox) -> None:
     sandbox.sign_out(ACCOUNT)
     sandbox.emit("account.frozen", account=ACCOUNT)
     await asyncio.sleep(100)
-    sandbox.mend()
+    sandbox.clear_faults()
 
     assert () == sandbox.deliveries
-    assert not sandbox._hooks
-    assert sandbox._hooks.sender.alarms._timer is None
+    assert not sandbox._webhook
+    assert not sandbox._webhook.queue.timers.is_armed
     assert before == len(asyncio.all_tasks())
 
 
@@ -313,10 +314,10 @@ async def test_many_lanes_have_one_timer(sandbox: Sandbox, endpoint: Endpoint) -
     await asyncio.sleep(1)
 
     assert before == len(asyncio.all_tasks())
-    assert len(sandbox._hooks.sender.alarms._heap) == 20
+    assert len(sandbox._webhook.queue.timers) == 20
     await pass_time(100)
     assert {"completed"} == {w.state for w in sandbox.workflows}
-    assert sandbox._hooks.sender.alarms._timer is None
+    assert not sandbox._webhook.queue.timers.is_armed
 
 
 async def test_created_at(sandbox: Sandbox, endpoint: Endpoint) -> None:
@@ -324,7 +325,7 @@ async def test_created_at(sandbox: Sandbox, endpoint: Endpoint) -> None:
     sandbox.send_webhooks_to(endpoint.url, signing=False)
     before = time.time()
     sandbox.emit("account.active")
-    sandbox._hooks.emit("x.y", {}, when=sandbox._clock.now() - 1000)
+    sandbox._webhook.emit("x.y", {}, when=sandbox._clock.now() - 1000)
     await pass_time(0)
 
     told = [body["createdAt"] for body in endpoint.bodies]
@@ -345,8 +346,8 @@ class TestAccounts:
         sandbox.sign_out(ACCOUNT)
         with pytest.raises(AccountPausedError):
             await start(sandbox)
-        sandbox.mend()
-        sandbox.mend()
+        sandbox.clear_faults()
+        sandbox.clear_faults()
         await start(sandbox)
         await pass_time(0)
 
@@ -536,7 +537,7 @@ class TestFaults:
     def send(sandbox: Sandbox, count: int) -> None:
         """Send events with numbers."""
         for number in range(count):
-            sandbox._hooks.emit("x.y", {"number": number}, id=f"event-{number}")
+            sandbox._webhook.emit("x.y", {"number": number}, id=f"event-{number}")
 
     @staticmethod
     def numbers(endpoint: Endpoint) -> list[int]:
@@ -550,13 +551,15 @@ class TestFaults:
         self.send(sandbox, 100)
         await pass_time(100)
 
-        lost = {int(e.event_id.removeprefix("event-")) for e in rule.consumed}
+        lost = {int(e.event_id.removeprefix("event-")) for e in rule.hits}
         assert 15 < len(lost) < 45
         assert {*range(100)} - lost == set(self.numbers(endpoint))
         assert rule.counts == {"lost": len(lost)}
         failed = [d for d in sandbox.deliveries if d.status == "failed"]
         assert len(lost) == len(failed)
-        assert {(0, "lost on demand")} == {(d.attempts, d.last_error) for d in failed}
+        assert {(0, "lost by an injected fault")} == {
+            (d.attempts, d.last_error) for d in failed
+        }
 
     async def test_duplicates(self, sandbox: Sandbox, endpoint: Endpoint) -> None:
         """What is doubled comes twice with one id, which a receiver takes once."""
@@ -570,7 +573,7 @@ class TestFaults:
         ]
         assert {*range(50)} == set(self.numbers(endpoint))
         assert 5 < len(twice) == endpoint.receiver.duplicates
-        assert {f"event-{n}" for n in twice} == {e.event_id for e in rule.consumed}
+        assert {f"event-{n}" for n in twice} == {e.event_id for e in rule.hits}
         assert rule.counts == {"duplicated": len(twice)}
         assert 50 == len(endpoint.events)
 
@@ -584,7 +587,7 @@ class TestFaults:
         came = self.numbers(endpoint)
         assert [*range(50)] == sorted(came)
         overtaken = {n for i, n in enumerate(came) if any(m > n for m in came[:i])}
-        late = {int(e.event_id.removeprefix("event-")) for e in rule.consumed}
+        late = {int(e.event_id.removeprefix("event-")) for e in rule.hits}
         assert 5 < len(late)
         assert late == overtaken
         assert rule.counts == {"reordered": len(late)}
@@ -602,7 +605,7 @@ class TestFaults:
         await pass_time(20)
 
         assert [0] == self.numbers(endpoint)
-        assert [] == rule.consumed + again.consumed
+        assert [] == rule.hits + again.hits
 
     async def test_held_and_overtaken(
         self, sandbox: Sandbox, endpoint: Endpoint
@@ -617,7 +620,7 @@ class TestFaults:
         await pass_time(100)
 
         assert [1, 0] == self.numbers(endpoint)
-        assert ["reordered"] == [each.harm for each in rule.consumed]
+        assert ["reordered"] == [each.fault for each in rule.hits]
 
     async def test_earlier_events_overtake_nothing(
         self, sandbox: Sandbox, endpoint: Endpoint
@@ -681,7 +684,7 @@ class TestFaults:
         sandbox.send_webhooks_to(endpoint.url, signing=False)
         rule = sandbox.webhook_faults(dead=True)
         self.send(sandbox, 10)
-        sandbox.mend()
+        sandbox.clear_faults()
         self.send(sandbox, 2)
         await pass_time(0)
 
@@ -695,11 +698,11 @@ class TestFaults:
         sandbox.send_webhooks_to(endpoint.url, signing=False)
         rule = sandbox.webhook_faults(reorder=1)
         self.send(sandbox, 3)
-        sandbox.mend()
+        sandbox.clear_faults()
         await pass_time(0)
 
         assert [0, 1, 2] == self.numbers(endpoint)
-        assert [] == rule.consumed
+        assert [] == rule.hits
 
     async def test_seed(self, endpoint: Endpoint) -> None:
         """The same seed harms the same events; another one harms others."""
@@ -709,18 +712,18 @@ class TestFaults:
                 sandbox.send_webhooks_to(endpoint.url, signing=False)
                 rule = sandbox.webhook_faults(lose=0.5)
                 self.send(sandbox, 40)
-                harmed.append([each.event_id for each in rule.consumed])
+                harmed.append([each.event_id for each in rule.hits])
 
         assert harmed[0] == harmed[1] != harmed[2]
 
     @pytest.mark.parametrize(
         ("settings", "message"),
         [
-            ({"lose": 1.1}, "lose: 0 to 1 is due, got 1.1"),
-            ({"duplicate": -1}, "duplicate: 0 to 1 is due"),
-            ({"reorder": float("nan")}, "reorder: 0 to 1 is due"),
-            ({"delay": -1}, "delay: seconds"),
-            ({"delay": (5, 2)}, "the fewest first"),
+            ({"lose": 1.1}, "lose must be from 0 to 1, got 1.1"),
+            ({"duplicate": -1}, "duplicate must be from 0 to 1"),
+            ({"reorder": float("nan")}, "reorder must be from 0 to 1"),
+            ({"delay": -1}, "delay must be seconds from 0 on"),
+            ({"delay": (5, 2)}, "the minimum first"),
         ],
     )
     def test_useless_settings(self, settings: dict[str, Any], message: str) -> None:
@@ -757,7 +760,7 @@ class TestEnd:
         endpoint.answers = [500, 30.0]
         await start(sandbox)
         await asyncio.sleep(1)
-        sandbox._hooks.delete()
+        sandbox._webhook.delete()
         await pass_time(200)
 
         assert 2 == len(endpoint.requests)
@@ -795,7 +798,7 @@ class TestEnd:
         self, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The log keeps the last deliveries only."""
-        monkeypatch.setattr(_webhook_delivery, "REMEMBERED", 5)
+        monkeypatch.setattr(_webhook_delivery, "MAX_LOG", 5)
         async with Sandbox() as sandbox:
             sandbox.send_webhooks_to(endpoint.url)
             for _ in range(9):
@@ -808,7 +811,7 @@ class TestEnd:
     @pytest.mark.parametrize("url", ["", "ftp://x/y", "example.com", "http://"])
     async def test_useless_urls(self, sandbox: Sandbox, url: str) -> None:
         """A URL to which nothing can be posted is refused."""
-        with pytest.raises(ValueError, match=r"url: http://… or https://… is due"):
+        with pytest.raises(ValueError, match=r"url must be an http or https URL"):
             sandbox.send_webhooks_to(url)
 
 
@@ -832,7 +835,7 @@ class TestAdministration:
         """Every documented call is answered."""
         documented = {each["id"].removeprefix("admin.") for each in FACTS["calls"]}
 
-        assert documented == set(Sandbox()._hooks.calls)
+        assert documented == set(Sandbox()._webhook.calls)
 
     async def test_documented_shapes(
         self, sandbox: Sandbox, endpoint: Endpoint
@@ -935,7 +938,7 @@ class TestAdministration:
         assert not any(
             "secret" in each for each in (await call(sandbox, "get"))["webhooks"]
         )
-        assert new not in repr(sandbox._hooks.webhook)
+        assert new not in repr(sandbox._webhook.webhook)
 
     async def test_replay(self, sandbox: Sandbox, endpoint: Endpoint) -> None:
         """A delivery can be sent again, with the same id, also one that arrived."""
@@ -1000,7 +1003,7 @@ class TestAdministration:
 
     def test_another_id(self) -> None:
         """A webhook that is not there is not found."""
-        calls = Sandbox()._hooks.calls
+        calls = Sandbox()._webhook.calls
         for name in ("delete", "setSigning", "revealSecret", "setHeaders", "setEvents"):
             with pytest.raises(ApiError) as caught:
                 calls[f"webhook.{name}"]({"id": "whs-other"})
@@ -1025,7 +1028,7 @@ async def test_everything_at_once(endpoint: Endpoint) -> None:
             for turn in ("created", "started", "completed")
             for workflow in sandbox.workflows
         }
-        lost = {each.event_id for each in rule.consumed if each.harm == "lost"}
+        lost = {each.event_id for each in rule.hits if each.fault == "lost"}
 
     assert expected - lost == {event.id for event in endpoint.events}
     assert len(expected - lost) == len(endpoint.events)

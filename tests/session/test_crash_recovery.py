@@ -67,11 +67,11 @@ async def test_fifty_kills(tmp_path: Path) -> None:
     outputs, kills = [], 0
     async with Sandbox(speed=SPEED, seed=4) as sandbox:
         rare: dict[str, Any] = {"probability": 0.0125, "count": None}
-        sandbox.fault("reset_after", on="start", **rare)
-        sandbox.fault("reset_before", **rare)
-        sandbox.fault("status", on="status", status=503, **rare)
-        sandbox.fault("truncated", **rare)
-        sandbox.fault("garbage", **rare)
+        sandbox.inject_fault("reset_after", on="start", **rare)
+        sandbox.inject_fault("reset_before", **rare)
+        sandbox.inject_fault("status", on="status", status=503, **rare)
+        sandbox.inject_fault("truncated", **rare)
+        sandbox.inject_fault("garbage", **rare)
         while True:
             seconds = rng.uniform(0.35, 0.75) if kills < KILLS else None
             output, status = await campaign(people, file, sandbox.url, seconds)
@@ -79,12 +79,12 @@ async def test_fifty_kills(tmp_path: Path) -> None:
             if status is not None and status >= 0:
                 break
             kills += 1
-        taken = sandbox.taken_by_definition
+        taken = sandbox.accepted_by_definition
         consumed = sandbox.fault_hits
         completed = {
             workflow.id
             for workflow in sandbox.workflows
-            if workflow.noticed is not None and workflow.failure is None
+            if workflow.first_polled_after_end is not None and workflow.failure is None
         }
     # A line that the kill cut short belongs to an item that was not acknowledged.
     lines = [line for output in outputs for line in output.split("\n")[:-1]]

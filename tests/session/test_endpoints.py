@@ -342,28 +342,25 @@ NAIVE = dt.datetime(2026, 7, 1)  # noqa: DTZ001  # the point
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda s: s.usage(*DAY[::-1]), "usage: end must be after"),
+        (lambda s: s.usage(*DAY[::-1]), "usage: end: must be after"),
         (lambda s: s.usage(DAY[0], DAY[0]), "api-usage-statistics"),
         (lambda s: s.usage("2026-07-01", "2026-08-01"), "at most 30 days"),
-        (lambda s: s.usage(None, DAY[1]), "usage: start is required"),
-        (lambda s: s.usage(DAY[0], "soon"), "usage: end must be ISO 8601"),
+        (lambda s: s.usage(None, DAY[1]), "usage: start: is required"),
+        (lambda s: s.usage(DAY[0], "soon"), "usage: end: ISO 8601"),
         (lambda s: s.usage(NAIVE, DAY[1]), "time zone"),
         (lambda s: s.poll_inbox(since=5), "poll_inbox: since"),
-        (lambda s: s.poll_inbox(type=5), "poll_inbox: type must be a text"),
-        (
-            lambda s: s.poll_inbox(person_url=""),
-            "poll_inbox: person_url must be a text",
-        ),
+        (lambda s: s.poll_inbox(type=5), "poll_inbox: type: a text"),
+        (lambda s: s.poll_inbox(person_url=""), "poll_inbox: person_url: a text"),
         (lambda s: s.poll_network(since="x" * 99), "got 'x{60}'$"),
-        (lambda s: s.poll_conversations(JANE), "must be a list, got str"),
+        (lambda s: s.poll_conversations(JANE), "a list is due, got str"),
         (lambda s: s.poll_conversations({"personUrl": JANE}), "got dict"),
         (lambda s: s.poll_conversations(None), "got NoneType"),
         (
             lambda s: s.poll_conversations(ConversationQuery(JANE)),
             "got ConversationQuery",
         ),
-        (lambda s: s.poll_conversations([5]), "person_url must be a text, got '5'"),
-        (lambda s: s.poll_conversations([None]), "person_url is required"),
+        (lambda s: s.poll_conversations([5]), "person_url: a text is due, got '5'"),
+        (lambda s: s.poll_conversations([None]), "person_url: is required"),
         (lambda s: anext(s.messages(since="soon")), "messages: since"),
         (lambda s: anext(s.messages(thread_id=5)), "messages: thread_id"),
     ],
@@ -446,7 +443,7 @@ async def test_since_in_conversations(sandbox: Sandbox, session: Session) -> Non
     query = ConversationQuery(JANE, type="nv", since=message.time)
 
     (there,) = await session.poll_conversations([query])
-    sandbox.direct.inclusive = False
+    sandbox.account_data.inclusive = False
     (gone,) = await session.poll_conversations([query])
 
     assert there.messages is not None
@@ -588,13 +585,13 @@ async def test_network(sandbox: Sandbox, session: Session) -> None:
 async def test_events_are_told(sandbox: Sandbox, session: Session) -> None:
     """Somebody is told of every new message and network event, as webhooks have it."""
     told: list[tuple[str, dict[str, Any]]] = []
-    sandbox.direct.on_event = lambda type, data: told.append((type, data))
+    sandbox.account_data.on_event = lambda type, data: told.append((type, data))
     received = sandbox.receive_message(ACCOUNT, JANE, "Hello")
     await session.run(st.send_message(JANE, text="Hi"))
-    sandbox.direct.catch_up()
+    sandbox.account_data.update()
     sandbox.accept_connection(ACCOUNT, JANE)
 
-    sandbox.direct.on_event = None
+    sandbox.account_data.on_event = None
     sandbox.accept_connection(ACCOUNT, JOE)
 
     types = ["inbox.messageReceived", "inbox.messageSent"]
@@ -612,7 +609,7 @@ async def test_events_are_told(sandbox: Sandbox, session: Session) -> None:
 
 async def test_no_such_type(sandbox: Sandbox) -> None:
     """Test controls refuse what there is not."""
-    with pytest.raises(ValueError, match="st, nv is due"):
+    with pytest.raises(ValueError, match="one of st, nv"):
         sandbox.receive_message(ACCOUNT, JANE, "Hi", type="sv")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="connectionAdded"):
         sandbox.accept_connection(ACCOUNT, JANE, type="no")  # type: ignore[arg-type]
@@ -657,10 +654,10 @@ async def test_tokens_are_checked() -> None:
 
 async def test_faults(sandbox: Sandbox, session: Session) -> None:
     """Something can go wrong on the way to these endpoints, too."""
-    fault = sandbox.fault("status", on="direct", status=503)
+    fault = sandbox.inject_fault("status", on="account_data", status=503)
 
     assert [] == await session.poll_inbox()
-    assert 1 == len(fault.consumed)
+    assert 1 == len(fault.hits)
 
 
 # The official SDK

@@ -736,7 +736,7 @@ async def test_only_in_an_open_session(server: Scripted) -> None:
 async def test_network_events(*, inclusive: bool) -> None:
     """Network events come as messages do, from the sandbox as from the API."""
     async with Sandbox(speed=1000) as sandbox:
-        sandbox.direct.inclusive = inclusive
+        sandbox.account_data.inclusive = inclusive
         async with sandbox.session(identification_token=ACCOUNT) as session:
             first = sandbox.accept_connection(ACCOUNT, JANE)
             async with session.network_events(interval=0.001) as events:

@@ -586,7 +586,7 @@ async def test_polls_per_workflow(
 
         assert 100 == len({company.public_url for company in companies})
         assert sandbox.polls_per_workflow <= most
-        assert bool(rule.consumed) == bool(faults)
+        assert bool(rule.hits) == bool(faults)
 
 
 @virtual_time
@@ -603,7 +603,7 @@ async def test_signing_out_pauses_by_event(
         sandbox.sign_out("sandbox-account")
         await asyncio.sleep(5)
         pauses = [account.paused]
-        sandbox.mend()
+        sandbox.clear_faults()
         await asyncio.sleep(5)
         pauses.append(account.paused)
 

@@ -191,7 +191,7 @@ def test_time_stands_still_for_a_job() -> None:
 @pytest.fixture
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give up soon on what never comes."""
-    monkeypatch.setattr(_virtual_time, "PATIENCE", 0.01)
+    monkeypatch.setattr(_virtual_time, "DEADLOCK_TIMEOUT", 0.01)
 
 
 @pytest.mark.usefixtures("_impatient")
@@ -207,7 +207,7 @@ def test_a_deadlock_is_told(listens: bool) -> None:
                 await stack.enter_async_context(server)
             await asyncio.get_running_loop().create_future()
 
-    with pytest.raises(RuntimeError, match="a deadlock"):
+    with pytest.raises(RuntimeError, match="deadlock"):
         run_virtual(main())
 
 
@@ -264,7 +264,7 @@ def test_virtual_time_needs_a_loop_of_its_kind() -> None:
 
     with pytest.raises(RuntimeError, match="no running event loop"):
         clock.__enter__()
-    with pytest.raises(RuntimeError, match="entered once"):
+    with pytest.raises(RuntimeError, match="entered twice"):
         asyncio.run(twice())
 
 
@@ -609,56 +609,56 @@ def test_a_whole_completion() -> None:
         (
             st.open_company_page,
             {"result": {"employesCount": 7}},
-            "st.openCompanyPage: employesCount is not a parameter; did you mean employeesCount?",
+            "st.openCompanyPage: employesCount: unknown; did you mean employeesCount?",
         ),
         (
             st.open_company_page,
             {"result": {"zzz": 7}},
-            "st.openCompanyPage: zzz is not a parameter; known: ",
+            "st.openCompanyPage: zzz: unknown; known: ",
         ),
         (
             st.open_company_page,
             {"result": {"name": 7}},
-            "st.openCompanyPage: name: not of a type that it may have: 7",
+            "st.openCompanyPage: name has a type that it cannot have: 7",
         ),
         (
             st.retrieve_company_dms,
             {"result": [{}, {"names": "x"}]},
-            "st.retrieveCompanyDMs[1]: names is not a parameter; did you mean name?",
+            "st.retrieveCompanyDMs[1]: names: unknown; did you mean name?",
         ),
         (
             st.open_post,
             {"result": {"author": {"names": "x"}}},
-            "st.openPost.author: names is not a parameter; did you mean name?",
+            "st.openPost.author: names: unknown; did you mean name?",
         ),
-        (st.open_company_page, {"result": []}, "a result is due"),
-        (st.open_company_page, {"result": "x"}, "a result is due"),
-        (st.retrieve_company_dms, {"result": {}}, "a list of results is due"),
-        (st.retrieve_company_dms, {"result": [1]}, "a list of results is due"),
+        (st.open_company_page, {"result": []}, "result must be one result"),
+        (st.open_company_page, {"result": "x"}, "result must be one result"),
+        (st.retrieve_company_dms, {"result": {}}, "result must be a list of results"),
+        (st.retrieve_company_dms, {"result": [1]}, "result must be a list of results"),
         (
             st.send_message,
             {"result": {"id": 1}},
-            "st.sendMessage: id is not a parameter; it yields nothing",
+            "st.sendMessage: id: unknown; it yields nothing",
         ),
         (
             st.send_message,
             {"fields": {"id": 1}},
-            "st.sendMessage: id is not a parameter; known: none",
+            "st.sendMessage: id: unknown; known: none",
         ),
         (
             st.open_company_page,
             {"fields": {"names": "x"}},
-            "st.openCompanyPage: names is not a parameter; did you mean name?",
+            "st.openCompanyPage: names: unknown; did you mean name?",
         ),
         (
             st.retrieve_company_dms,
             {"fields": {"name": 1}},
-            "st.retrieveCompanyDMs[0]: name: not of a type that it may have: 1",
+            "st.retrieveCompanyDMs[0]: name has a type that it cannot have: 1",
         ),
         (st.send_message, {"fields": {}, "result": {}}, "result= or fields=, not both"),
-        (st.send_message, {"error": "x", "result": {}}, "an error comes without"),
-        (st.send_message, {"error": "x", "fields": {}}, "an error comes without"),
-        (st.send_message, {"times": 0}, "times: 1 or more is due"),
+        (st.send_message, {"error": "x", "result": {}}, "pass error= without"),
+        (st.send_message, {"error": "x", "fields": {}}, "pass error= without"),
+        (st.send_message, {"times": 0}, "times must be at least 1"),
     ],
 )
 def test_a_slip_in_a_script_is_told_at_once(
@@ -674,10 +674,10 @@ def test_a_slip_in_a_script_is_told_at_once(
 @pytest.mark.parametrize(
     ("action", "words"),
     [
-        (OPEN, "the class is open_company_page"),
-        ("st.openCompanyPage", "the class of an action is due, got 'st.open"),
-        (custom, "the class of an action is due"),
-        (results.Post, "the class of an action is due"),
+        (OPEN, "pass the class of an action, open_company_page"),
+        ("st.openCompanyPage", "pass the class of an action, got 'st.open"),
+        (custom, "pass the class of an action"),
+        (results.Post, "pass the class of an action"),
         (st.do_for_people, "st.doForPeople has no outcome of its own"),
     ],
 )
@@ -691,7 +691,7 @@ def test_only_classes_of_actions_are_scripted(action: Any, words: str) -> None:
 
 def test_a_completion_is_json() -> None:
     """A whole completion is an object or a list."""
-    with pytest.raises(TypeError, match="a completion in JSON is due, got 'x'"):
+    with pytest.raises(TypeError, match="completion must be JSON, got 'x'"):
         Sandbox().script_workflow("x")
 
 
@@ -779,7 +779,7 @@ def test_a_long_message_is_cut() -> None:
 def test_only_actions_are_asserted() -> None:
     """Something else is a slip of the pen, not a failed test."""
     wrong: Any = "st.sendMessage"
-    with pytest.raises(TypeError, match="an action, or the class of one, is due"):
+    with pytest.raises(TypeError, match="action must be an action or its class"):
         assert_started(Sandbox(), wrong)
 
 
@@ -1039,12 +1039,12 @@ def test_async_tests_of_others_are_left_alone(pytester: pytest.Pytester) -> None
 def test_a_reserved_address_is_kept() -> None:
     """A sandbox listens where it was said, and there again after a restart."""
     sandbox = Sandbox()
-    with sandbox._reserve():
+    with sandbox.reserve():
         url = sandbox.url
         with socket.create_server(("127.0.0.1", 0)) as other:
             taken = Sandbox(port=other.getsockname()[1])
             with pytest.raises(OSError) as caught:  # noqa: PT011  # by its number
-                taken._reserve()
+                taken.reserve()
         assert errno.EADDRINUSE == caught.value.errno
 
         async def main() -> None:
@@ -1064,7 +1064,7 @@ def test_addresses_may_be_of_the_newer_kind() -> None:
     """A sandbox reserves an address before it runs, also one with colons."""
     sandbox = Sandbox(host="::1")
     try:
-        with sandbox._reserve():
+        with sandbox.reserve():
             assert sandbox.url.startswith("http://[::1]:")
     except OSError:
         pytest.skip("no IPv6 here")

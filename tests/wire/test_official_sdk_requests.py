@@ -2,39 +2,29 @@
 
 from __future__ import annotations
 
-import types
 import typing
-from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any
 
 import pytest
-from linkedapi import LinkedApi
-from linkedapi.http import HttpClient
-from linkedapi.types import post as sdk_post
-from pydantic import BaseModel
+from official_sdk import (
+    CASES,
+    CUSTOM,
+    OPERATIONS,
+    PREDEFINED,
+    Given,
+    intents,
+    model_of,
+    normalised,
+    theirs,
+    understood,
+)
 
 from linkedapi_async import dump_workflow, load_workflow, nv, params, st
 from linkedapi_async._actions.action import Action
 
 
 AnyAction = Action[Any, Any, Any]
-Given = dict[str, Any]
-"""The parameters that are set, by their Python names."""
-
-
-class Unplugged(HttpClient[Any]):
-    """A client that is never used: nothing is sent here."""
-
-    def get(self, *args: Any, **kwargs: Any) -> Any:
-        """Send nothing."""
-        raise NotImplementedError
-
-    post = delete = get
-
-
-SDK: Any = LinkedApi(Unplugged())
-OPERATIONS = {operation.operation_name: operation for operation in SDK.operations}
-
 # Our side: how each intent is built with our classes.
 
 
@@ -209,150 +199,6 @@ OURS: dict[str, Callable[[Given], AnyAction]] = {
     ),
     "nvFetchPerson": page(nv.open_person_page),
 }
-
-# Their side: the parameters, made from the SDK's own models.
-
-PERSON, COMPANY, POST = {"person_url": "u"}, {"company_url": "u"}, {"post_url": "u"}
-
-# What the API needs although the SDK's models do not.
-NEEDED: dict[str, Given] = {
-    "sendMessage": PERSON,
-    "nvSendMessage": PERSON,
-    "acceptInvitation": PERSON,
-    "ignoreInvitation": PERSON,
-    "searchPosts": {"term": "x"},
-    "fetchPost": POST,
-    "reactToPost": POST,
-    "commentOnPost": POST,
-    "createRepost": POST,
-}
-
-KINDS_OF_INVITATION: list[Given] = [
-    {"invitation_type": "connect", "person_url": "u"},
-    {"invitation_type": "companyFollow", "company_url": "u"},
-    {"invitation_type": "newsletterSubscribe", "newsletter_url": "u"},
-]
-
-# Where not all parameters go together: each row is set instead of the whole.
-INSTEAD: dict[str, list[Given]] = {
-    "acceptInvitation": KINDS_OF_INVITATION,
-    "ignoreInvitation": KINDS_OF_INVITATION,
-}
-
-# Where parameters exclude each other: each set is left out once.
-APART: dict[str, list[set[str]]] = {"searchJobs": [{"filter"}, {"preferences"}]}
-
-# What not all of whose fields go together either.
-ROWS: dict[type[BaseModel], list[Given]] = {
-    sdk_post.PostMention: [
-        {"key": "a", "name": "Ann"},
-        {"key": "b", "name": "Bob", "urn": "n"},
-        {"key": "c", "name": "Cy", "person_hashed_url": "u"},
-        {"key": "d", "name": "Dee", "company_hashed_url": "u"},
-    ],
-}
-
-
-# Words that the SDK leaves open, and we know.
-WORDS = {"operation": "archive"}
-
-
-def model_of(operation: Any) -> Any:
-    """Return the class of an operation's parameters; None where it takes none."""
-    (base,) = type(operation).__orig_bases__
-    model, _ = typing.get_args(base)
-    return None if model is types.NoneType else model
-
-
-def filled(annotation: Any, name: str) -> Any:
-    """Return a value of that type, with everything set that may be."""
-    kinds = [kind for kind in options(annotation) if kind is not types.NoneType]
-    kind = kinds[0]
-    if typing.get_origin(kind) is list:
-        (item,) = typing.get_args(kind)
-        return [value for each in options(item) for value in elements(each, name)]
-    if typing.get_origin(kind) is Literal:
-        return typing.get_args(kind)[0]
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
-        return everything(kind)
-    return {str: WORDS.get(name, name), int: 2, bool: True}[kind]
-
-
-def elements(kind: Any, name: str) -> list[Any]:
-    """Return elements for a list of that type."""
-    return [*ROWS[kind]] if kind in ROWS else [filled(kind, name)]
-
-
-def options(annotation: Any) -> tuple[Any, ...]:
-    """Return the types that a union allows, or the one there is."""
-    united = typing.get_origin(annotation) in {typing.Union, types.UnionType}
-    return typing.get_args(annotation) if united else (annotation,)
-
-
-def everything(model: type[BaseModel]) -> Given:
-    """Return values for all fields of a model."""
-    return {
-        name: filled(field.annotation, name)
-        for name, field in model.model_fields.items()
-    }
-
-
-def least(name: str, model: type[BaseModel]) -> Given:
-    """Return values for the fields that an operation cannot do without."""
-    return NEEDED.get(name, {}) | {
-        field: filled(info.annotation, field)
-        for field, info in model.model_fields.items()
-        if info.is_required()
-    }
-
-
-def intents(name: str) -> Iterator[tuple[str, Given]]:
-    """Yield what an operation is asked for: the least, and all there is."""
-    model = model_of(OPERATIONS[name])
-    if model is None:
-        yield "all", {}
-        return
-    yield "least", least(name, model)
-    for index, row in enumerate(INSTEAD.get(name, [])):
-        yield f"all-{index}", row
-    if name not in INSTEAD:
-        whole = everything(model)
-        for index, missing in enumerate(APART.get(name, [set()])):
-            given = {field: whole[field] for field in whole if field not in missing}
-            yield f"all-{index}", given
-
-
-CUSTOM = "customWorkflow"
-PREDEFINED = [name for name in OPERATIONS if name != CUSTOM]
-CASES = [
-    pytest.param(name, given, id=f"{name}-{case}")
-    for name in PREDEFINED
-    for case, given in intents(name)
-]
-
-
-def theirs(name: str, given: Given) -> Any:
-    """Return what the SDK sends."""
-    model = model_of(OPERATIONS[name])
-    mapper = OPERATIONS[name].mapper
-    return mapper.map_request(None if model is None else model.model_validate(given))
-
-
-def understood(name: str, given: Given) -> Given:
-    """Return the parameters as the SDK has them, defaults of its own included."""
-    model = model_of(OPERATIONS[name])
-    if model is None:
-        return given
-    found: Given = model.model_validate(given).model_dump(exclude_none=True)
-    return found
-
-
-def normalised(node: dict[str, Any]) -> dict[str, Any]:
-    """Return a definition with every ``then`` a list, and none where it is empty."""
-    then = node.get("then", [])
-    nodes = then if isinstance(then, list) else [then]
-    made = {key: value for key, value in node.items() if key != "then"}
-    return made | ({"then": [normalised(child) for child in nodes]} if nodes else {})
 
 
 def test_all_operations_are_compared() -> None:

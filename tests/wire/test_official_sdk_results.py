@@ -13,9 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as draws
 from linkedapi import LinkedApiError
 from linkedapi.core import Operation
+from official_sdk import (
+    CASES,
+    SDK,
+    VOID,
+    YIELDING,
+    Given,
+    normalised,
+    params_of,
+    theirs,
+    understood,
+)
 from pydantic import BaseModel
-from test_official_sdk_against_sandbox import VOID, YIELDING, params_of
-from test_official_sdk_requests import CASES, SDK, Given, normalised, theirs, understood
 
 from linkedapi_async import (
     ActionError,
@@ -575,5 +584,5 @@ def test_custom_workflow() -> None:
     assert mapper.map_request(definition) == dump_workflow(workflow)
     assert mapper.map_response(raw).data == read_completion(raw, workflow).raw
     assert 5 == workflow.read(read_completion(raw, workflow)).ssi
-    with pytest.raises(InvalidDefinitionError, match="cannot be"):
+    with pytest.raises(InvalidDefinitionError, match="cannot stand"):
         operations.custom_workflow({"actionType": "st.retrieveCompanyDMs"})
