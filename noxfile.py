@@ -16,6 +16,7 @@ nox.options.default_venv_backend = "venv"
 
 PARALLEL = ["--numprocesses=auto", "--dist=worksteal"]
 PROJECT = nox.project.load_toml("pyproject.toml")
+CHECKED = ("linkedapi_async", "tests", "benchmarks", "examples", "soak", "noxfile.py")
 # CI names the wheel that it has built; it is tested after the source is removed.
 PACKAGE = os.environ.get("PACKAGE", ".")
 
@@ -77,9 +78,7 @@ def lint(session: nox.Session) -> None:
 def typing(session: nox.Session) -> None:
     """Check types with mypy and pyright, and that the public face is all typed."""
     session.install(".", *group("typing"))
-    session.run(
-        "mypy", "linkedapi_async", "tests", "benchmarks", "examples", "noxfile.py"
-    )
+    session.run("mypy", *CHECKED)
     session.run("pyright")
     session.run("pyright", "--verifytypes", "linkedapi_async", "--ignoreexternal")
 
@@ -116,6 +115,13 @@ def bench(session: nox.Session) -> None:
     scripts = sorted(path.name for path in Path("benchmarks").glob("*.py"))
     for script in session.posargs or scripts:
         session.run("python", f"benchmarks/{script}")
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Run the long tests that are named, by default all; prints their figures."""
+    session.install(".[cli]")
+    session.run("python", "soak/run.py", *session.posargs)
 
 
 @nox.session

@@ -1,37 +1,37 @@
-"""What can go wrong, as one tree.
+"""The errors of this library, as one tree.
 
 ::
 
     LinkedApiError
-    ├─ WorkflowError (ValueError)          nothing was sent
-    │  ├─ NestingError                     an action stands where it may not
+    ├─ WorkflowError (ValueError)          the workflow is wrong; nothing was sent
+    │  ├─ NestingError                     an action is nested where it cannot be
     │  ├─ ParameterError                   a parameter is wrong, unknown or missing
-    │  ├─ InvalidDefinitionError           all problems of a JSON definition
-    │  └─ UnsupportedError                 the API generation in use lacks it
-    ├─ RequestError                        the API or the way to it refused
+    │  ├─ InvalidDefinitionError           a JSON definition has problems
+    │  └─ UnsupportedError                 this API generation does not have it
+    ├─ RequestError                        a request failed
     │  ├─ AuthenticationError              a token is missing, wrong or expired
     │  ├─ AccountPausedError               the account cannot work at present
-    │  ├─ RejectedError                    this request was refused
-    │  ├─ RateLimitedError                 too many requests
-    │  ├─ ProtocolError                    the answer makes no sense
+    │  ├─ RejectedError                    the API refused the request
+    │  ├─ RateLimitedError                 there were too many requests
+    │  ├─ ProtocolError                    the answer is not one of the API
     │  └─ ConnectionFailedError (ConnectionError)
-    ├─ StartUnknownError                   sent, but nobody knows whether it was taken
+    ├─ StartUnknownError                   it is unknown whether a start was accepted
     ├─ WorkflowFailedError                 the workflow as a whole failed
-    ├─ WorkflowCancelledError
+    ├─ WorkflowCancelledError              the workflow was cancelled
     ├─ WorkflowNotFoundError (LookupError)
     ├─ WaitTimeoutError (TimeoutError)     the wait ended, the workflow goes on
-    ├─ SessionClosedError
-    ├─ JournalError                        what was started could not be noted or read
-    │  └─ JournalLockedError               somebody else has the journal open
-    ├─ NotConnectedError                   nobody connected the LinkedIn account
+    ├─ SessionClosedError                  the session was closed during a wait
+    ├─ JournalError                        the journal could not be written or read
+    │  └─ JournalLockedError               another session has the journal open
+    ├─ NotConnectedError                   no LinkedIn account was connected
     │  └─ ConnectionPendingError (TimeoutError)
-    ├─ WebhookError (ValueError)           a delivery that cannot be taken
+    ├─ WebhookError (ValueError)           a delivery was refused
     │  └─ SignatureError                   its signature is missing, wrong or old
     ├─ ActionError                         one action of a finished workflow failed
-    ├─ AmbiguousKeyError (KeyError)
-    └─ ResultMissingError (KeyError)
+    ├─ AmbiguousKeyError (KeyError)        several outcomes match a key
+    └─ ResultMissingError (KeyError)       no outcome matches a key
 
-All of them pickle and copy.
+All of them can be pickled and copied.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ ErrorT = TypeVar("ErrorT", bound="LinkedApiError")
 
 
 class UnknownValueWarning(UserWarning):
-    """A value or action type that this version does not know is sent as it is."""
+    """A value or action type that this version does not know; it is sent as it is."""
 
 
 def _rebuild(cls: type[ErrorT], args: tuple[Any, ...]) -> ErrorT:
@@ -59,11 +59,11 @@ def _rebuild(cls: type[ErrorT], args: tuple[Any, ...]) -> ErrorT:
 
 
 class LinkedApiError(Exception):
-    """Base of everything that this library raises on purpose.
+    """Base of all errors that this library defines.
 
     Attributes:
         message: What happened, in words.
-        workflow_id: The workflow it happened to, where one is known.
+        workflow_id: The workflow it happened to, if it is known.
     """
 
     def __init__(self, message: str, *, workflow_id: str | None = None) -> None:
@@ -84,7 +84,7 @@ class LinkedApiError(Exception):
         return error
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # The state comes third, for it may lead back to the error.
+        # The state comes third, because it may refer to the error itself.
         return (_rebuild, (type(self), self.args), self.__dict__)
 
 
@@ -92,8 +92,8 @@ class WorkflowError(LinkedApiError, ValueError):
     """The workflow is wrong; nothing was sent.
 
     Attributes:
-        path: Where in the tree, such as ``root.then[1].then[0]``; empty where the
-            offender was built on its own.
+        path: Where in the tree, such as ``root.then[1].then[0]``; empty if the action
+            was built on its own.
     """
 
     def __init__(self, message: str, *, path: str = "") -> None:
@@ -106,13 +106,13 @@ class WorkflowError(LinkedApiError, ValueError):
 
 
 class NestingError(WorkflowError):
-    """An action stands where it may not.
+    """An action is nested where it cannot be.
 
     Attributes:
-        offender: The action type that may not stand there.
+        offender: The action type that cannot be nested there.
         parent: The action type above it, or None at the root.
-        allowed: The action types that may stand there.
-        nearest: The allowed one that is spelt most alike, if any is.
+        allowed: The action types that can be nested there.
+        nearest: The allowed one with the nearest spelling, if one is near.
     """
 
     def __init__(
@@ -124,13 +124,13 @@ class NestingError(WorkflowError):
         allowed: Sequence[str],
         nearest: str | None,
     ) -> None:
-        place = "at the root" if parent is None else f"under {parent}"
+        place = "be a root" if parent is None else f"be nested under {parent}"
         hint = f"; did you mean {nearest}?" if nearest else ""
-        # 40 action types may stand at the root: a list of them helps nobody.
+        # A list of the 40 action types that can be a root would not help.
         many = parent is None
-        names = "a search, an open page, …" if many else ", ".join(allowed) or "none"
+        names = "a search, an open page, …" if many else ", ".join(allowed) or "nothing"
         super().__init__(
-            f"{offender} cannot stand {place}; allowed there: {names}{hint}",
+            f"{offender} cannot {place}; allowed there: {names}{hint}",
             path=path,
         )
         self.offender = offender
@@ -144,14 +144,14 @@ class ParameterError(WorkflowError):
 
     Attributes:
         owner: The action type or the parameter class it belongs to.
-        parameter: Its name, with the place inside it where that matters.
-        reason: What is wrong with it, and what would be right.
+        parameter: Its name, with the place inside it if it has several values.
+        reason: What is wrong, as a predicate: ``must be at least 1, got 0``.
     """
 
     def __init__(
         self, *, owner: str, parameter: str, reason: str, path: str = ""
     ) -> None:
-        super().__init__(f"{owner}: {parameter}: {reason}", path=path)
+        super().__init__(f"{owner}: {parameter} {reason}", path=path)
         self.owner = owner
         self.parameter = parameter
         self.reason = reason
@@ -184,7 +184,7 @@ class InvalidDefinitionError(WorkflowError):
 
 
 class UnsupportedError(WorkflowError):
-    """The API generation in use does not have what was asked of it.
+    """The API generation in use does not have an action, parameter or endpoint.
 
     Attributes:
         generation: ``account_api`` or ``linked_api``.
@@ -196,11 +196,11 @@ class UnsupportedError(WorkflowError):
 
 
 class RequestError(LinkedApiError):
-    """The API, or the way to it, refused a request.
+    """A request failed: the API refused it, or it did not get there and back.
 
     Attributes:
-        type: The API's error type, where it gave one.
-        http_status: The HTTP status, where there was an answer.
+        type: The API's error type, if it sent one.
+        http_status: The HTTP status, if there was an answer.
         sent: Whether the request may have reached the server.
     """
 
@@ -234,16 +234,16 @@ class AccountPausedError(RequestError):
 
     @property
     def reason(self) -> str | None:
-        """The API's word for what has to be mended, same as ``type``."""
+        """The API's reason, same as ``type``."""
         return self.type
 
 
 class RejectedError(RequestError):
-    """The API refused this request; asking again gives the same answer."""
+    """The API refused this request; a repeated request gets the same answer."""
 
 
 class RateLimitedError(RequestError):
-    """Too many requests.
+    """There were too many requests.
 
     Attributes:
         retry_after: The API's ``Retry-After`` in seconds, if it sent one.
@@ -275,11 +275,11 @@ class RateLimitedError(RequestError):
 
 
 class ProtocolError(RequestError):
-    """The answer is not one that the API gives."""
+    """The answer is not one of the API."""
 
 
 class ConnectionFailedError(RequestError, ConnectionError):
-    """No answer: no connection, a broken one, or time ran out.
+    """There was no answer: no connection, a broken one, or a timeout.
 
     ``http_status`` is the status of a proxy that refused to connect.
     """
@@ -292,14 +292,15 @@ class ConnectionFailedError(RequestError, ConnectionError):
 
 
 class StartUnknownError(LinkedApiError):
-    """The start was sent, and nobody knows whether it was taken.
+    """A start was sent, and it is unknown whether the server accepted it.
 
-    Starting again may do everything twice. The account's history in the platform
-    shows whether the workflow runs.
+    A second start may do everything twice. The account's history in the platform shows
+    whether the workflow runs.
 
     Attributes:
         account: The ``name`` of the account it was sent for.
-        candidates: The ids of workflows that it may have become, by webhook events.
+        candidates: The ids of workflows that this start may have created, according to
+            webhook events.
     """
 
     def __init__(
@@ -314,9 +315,9 @@ class WorkflowFailedError(LinkedApiError):
     """The workflow as a whole failed.
 
     Attributes:
-        reason: The API's word for it, such as ``linkedinAccountSignedOut``.
-        explanation: The API's words on it.
-        raw: The completion in JSON, if one came all the same; else None.
+        reason: The API's reason, such as ``linkedinAccountSignedOut``.
+        explanation: The API's message.
+        raw: The completion in JSON, if the API sent one; else None.
     """
 
     def __init__(
@@ -344,19 +345,19 @@ class WorkflowNotFoundError(LinkedApiError, LookupError):
     """The API does not know this workflow id."""
 
     def __init__(self, *, workflow_id: str) -> None:
-        super().__init__("the API knows no such workflow", workflow_id=workflow_id)
+        super().__init__("the API does not know the id", workflow_id=workflow_id)
 
 
 class WaitTimeoutError(LinkedApiError, TimeoutError):
     """The wait ended; the workflow goes on.
 
     Attributes:
-        handle: Wait on with it; None after pickling.
+        handle: The handle to go on waiting with; None after pickling.
     """
 
     def __init__(self, *, seconds: float, handle: Any, workflow_id: str) -> None:
         super().__init__(
-            f"not finished after {seconds:g} s; the workflow goes on, wait on with "
+            f"not finished after {seconds:g} s; the workflow goes on: wait again with "
             "handle.result() or session.attach()",
             workflow_id=workflow_id,
         )
@@ -367,23 +368,23 @@ class WaitTimeoutError(LinkedApiError, TimeoutError):
 
 
 class SessionClosedError(LinkedApiError):
-    """The session was closed while this was open; the workflow goes on."""
+    """The session was closed during a wait; the workflow goes on."""
 
     def __init__(self, *, workflow_id: str | None = None) -> None:
-        advice = "; session.attach() with its id waits on" if workflow_id else ""
+        advice = "; wait again with session.attach(id)" if workflow_id else ""
         super().__init__(f"the session was closed{advice}", workflow_id=workflow_id)
 
 
 class JournalError(LinkedApiError):
-    """The journal could not note or read what was started.
+    """The journal could not be written or read.
 
-    What was asked of it is not on disk: the file is damaged, the disk is full, the
-    journal is closed, or the step does not follow from the one before it.
+    The change is not on disk: the file is damaged, the disk is full, the journal is
+    closed, or the change is not possible in the state of the row.
     """
 
 
 class JournalLockedError(JournalError):
-    """Somebody else has the journal open.
+    """Another session or process has the journal open.
 
     Attributes:
         path: The file of the journal.
@@ -392,18 +393,18 @@ class JournalLockedError(JournalError):
     def __init__(self, *, path: str) -> None:
         super().__init__(
             f"the journal {path} is open in another session or process; end that one, "
-            "or give each its own file"
+            "or use one file for each"
         )
         self.path = path
 
 
 class NotConnectedError(LinkedApiError):
-    """A session in which somebody connects a LinkedIn account brought no account.
+    """A session for connecting a LinkedIn account ended without an account.
 
     Attributes:
-        session_id: The connection session; whoever has it can open its page.
-        status: The API's last word on it, such as ``expired`` or ``cancelled``;
-            ``success`` if it is not known which account was connected.
+        session_id: The connection session; anyone who has the id can open its page.
+        status: Its last status, such as ``expired`` or ``cancelled``; ``success`` if it
+            is unknown which account was connected.
         candidates: The accounts that may have been connected, if there are several.
     """
 
@@ -422,17 +423,17 @@ class NotConnectedError(LinkedApiError):
 
 
 class ConnectionPendingError(NotConnectedError, TimeoutError):
-    """Nobody has finished connecting the account in time; the session goes on."""
+    """The account was not connected in time; the connection session goes on."""
 
 
 class WebhookError(LinkedApiError, ValueError):
-    """What came to a webhook cannot be taken.
+    """A delivery to a webhook was refused.
 
-    Its words are for the one who runs the receiver; the sender gets the status only.
+    The message is for the operator of the receiver; the sender gets only the status.
 
     Attributes:
-        status: The HTTP status to answer with: 400 no event, 401 not signed as it must
-            be, 408 too slow, 413 too large, 503 later, when there is room again.
+        status: The HTTP status to answer with: 400 not an event, 401 not signed
+            correctly, 408 too slow, 413 too large, 503 too many at once.
     """
 
     def __init__(self, message: str, *, status: int = 400) -> None:
@@ -454,7 +455,7 @@ class ActionError(LinkedApiError):
         type: The API's error type, such as ``personNotFound``.
         action_type: The action that failed.
         label: Its label, if it has one.
-        completion: Everything the workflow brought, so nothing is lost.
+        completion: Everything that the workflow yielded.
     """
 
     def __init__(
@@ -478,8 +479,8 @@ class ActionError(LinkedApiError):
 
 
 class AmbiguousKeyError(LinkedApiError, KeyError):
-    """Several outcomes fit the key."""
+    """Several outcomes match the key."""
 
 
 class ResultMissingError(LinkedApiError, KeyError):
-    """No outcome fits the key."""
+    """No outcome matches the key."""

@@ -1,7 +1,8 @@
 """Rows to files that grow: CSV for spreadsheets, JSON Lines for programs.
 
-Rows come from `Completion.rows`, or are any mappings with JSON values. One program at a
-time may write to a file; nothing is locked.
+Rows come from `Completion.rows`, or are any mappings with JSON values. A file that is
+being written is locked: a second writer, also in another program, is refused. New files
+are readable for their owner only, because results are personal data.
 """
 
 from __future__ import annotations
@@ -12,15 +13,15 @@ import io
 import logging
 import os
 import re
-import stat
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, Final, Literal, Self, TypeAlias, cast
+from typing import IO, Any, Final, Literal, Self, TypeAlias
 
 import attrs
 
 from linkedapi_async._utils.json import decode_json, encode_json
+from linkedapi_async._utils.locks import FileLock
 from linkedapi_async._utils.text import cell, short_repr
 from linkedapi_async.errors import LinkedApiError
 
@@ -42,7 +43,7 @@ Target: TypeAlias = str | os.PathLike[str] | IO[str] | IO[bytes]
 
 _BOM: Final = b"\xef\xbb\xbf"
 
-# Quotes that open a cell of CSV, and what of a line is inside of it until they close.
+# What opens a quoted cell of CSV, and what closes it.
 _OPENING: Final = re.compile(rb'(?:\A(?:\xef\xbb\xbf)?|,)"')
 _CLOSING: Final = re.compile(rb'(?:[^"]++|"")*+"')
 _QUOTED: Final = re.compile(rb'(\A|,)"(?:[^"]++|"")*+"')
@@ -51,9 +52,9 @@ _log = logging.getLogger("linkedapi_async")
 
 
 class ExportError(LinkedApiError, ValueError):
-    """A row cannot be written, or the file is none that may be appended to.
+    """A row cannot be written, or the file cannot be appended to.
 
-    What was written before it stays.
+    Rows that were written before stay.
 
     Attributes:
         path: The file; empty where it was given open.
@@ -65,15 +66,16 @@ class ExportError(LinkedApiError, ValueError):
 
 
 class _Writer(ABC):
-    """What both kinds of file share: a row is there to its end, or not at all."""
+    """What both formats share: a row is written whole, or not at all."""
 
     def __init__(self, target: Target, *, append: bool, fsync: bool) -> None:
         self.written: int = 0
         """How many rows were written here."""
         self.repaired: str = ""
-        """What was amiss at the end of the file and how it was mended, or nothing."""
+        """What was damaged at the end of the file and how it was repaired, or nothing."""
         self._fsync = fsync
         self._given: IO[Any] | None = None
+        self._lock: FileLock | None = None
         self._path = ""
         if not isinstance(target, str | os.PathLike):
             if append or fsync:
@@ -83,25 +85,34 @@ class _Writer(ABC):
             return
         path = Path(target)
         self._path = str(path)
-        old = append and path.is_file()
-        mode = "r+b" if old else "ab" if append else "wb"
-        self._file = cast("io.FileIO", path.open(mode, buffering=0))
-        # A pipe is a path too, and cannot be taken back.
-        self._regular = stat.S_ISREG(os.fstat(self._file.fileno()).st_mode)
-        if old:
-            try:
-                self._go_on(_existing_file(path, quoted=isinstance(self, CsvWriter)))
+        # What is not a file, such as a pipe, has no past and cannot be locked.
+        self._is_file = path.is_file() or not path.exists()
+        if not self._is_file:
+            self._file = path.open("ab", buffering=0)
+            return
+        try:
+            # Before it is read: the end of a row that is being written looks torn.
+            self._lock = FileLock(self._path)
+        except BlockingIOError:
+            message = "another writer has it open; end that one, or use another file"
+            raise self._error(message) from None
+        self._file = path.open("r+b", buffering=0)
+        try:
+            if append:
+                self._resume(_read_existing(path, quoted=isinstance(self, CsvWriter)))
                 self._file.seek(0, os.SEEK_END)
-            except BaseException:
-                self._file.close()
-                raise
+            else:
+                self._file.truncate()
+        except BaseException:
+            self.close()
+            raise
 
     @abstractmethod
-    def _go_on(self, found: _ExistingFile) -> None:
-        """Take up the file that was there, mended where it was torn.
+    def _resume(self, found: _ExistingFile) -> None:
+        """Take up a file, and repair its end if that was not written whole.
 
         Raises:
-            ExportError: It is not one of these.
+            ExportError: It has another format.
         """
 
     @abstractmethod
@@ -122,7 +133,7 @@ class _Writer(ABC):
         before = self.written
         try:
             for row in rows:
-                self._put(self._line(_checked(row)))
+                self._put(self._line(_as_row(row)))
                 self.written += 1
         finally:
             self._flush()
@@ -133,14 +144,14 @@ class _Writer(ABC):
         if given is not None:
             given.write(data if _is_binary(given) else data.decode())
             return
-        begin = self._file.tell() if self._regular else 0
+        begin = self._file.tell() if self._is_file else 0
         rest = memoryview(data)
         try:
             while rest:
                 rest = rest[self._file.write(rest) :]
         except BaseException:
             # Half a row would join the next one.
-            if self._regular:
+            if self._is_file:
                 with contextlib.suppress(OSError):
                     self._file.truncate(begin)
                     self._file.seek(begin)
@@ -152,28 +163,30 @@ class _Writer(ABC):
         elif self._fsync and not self._file.closed:
             os.fsync(self._file.fileno())
 
-    def _cut(self, found: _ExistingFile) -> None:
-        """Take the torn end off, and keep it beside the file."""
+    def _move_tail_aside(self, found: _ExistingFile) -> None:
+        """Remove an incomplete row, and keep it beside the file."""
         aside = f"{self._path}.torn"
-        with Path(aside).open("ab") as kept:
-            kept.write(found.tail)
+        with open(aside, "ab", opener=_open_private) as file:  # Path.open has no opener
+            file.write(found.tail)
         self._file.truncate(found.end)
-        self._mended(
-            f"its last row was cut off, {len(found.tail)} bytes without an end; they "
-            f"were moved to {aside}"
+        self._report_repair(
+            f"its last row is incomplete; its {len(found.tail)} bytes were moved to "
+            f"{aside}"
         )
 
-    def _mended(self, what: str) -> None:
+    def _report_repair(self, what: str) -> None:
         self.repaired = what
         _log.warning("%s: %s", self._path, what)
 
-    def _refuse(self, message: str) -> ExportError:
+    def _error(self, message: str) -> ExportError:
         return ExportError(message, path=self._path)
 
     def close(self) -> None:
-        """Close the file, unless it was given open."""
+        """Close the file and end its lock, unless it was given open."""
         if self._given is None:
             self._file.close()
+        if self._lock is not None:
+            self._lock.release()
 
     def __enter__(self) -> Self:
         return self
@@ -182,11 +195,16 @@ class _Writer(ABC):
         self.close()
 
 
-def _checked(row: Any) -> Row:
+def _as_row(row: Any) -> Row:
     if isinstance(row, Mapping):
         return row
-    message = f"a row is a mapping, got {short_repr(row)}"
+    message = f"a row must be a mapping, got {short_repr(row)}"
     raise TypeError(message)
+
+
+def _open_private(path: str, flags: int) -> int:
+    """Open a file; if it is created, other users cannot read it."""
+    return os.open(path, flags, 0o600)
 
 
 def _is_binary(file: Any) -> bool:
@@ -206,17 +224,17 @@ class CsvWriter(_Writer):
     Args:
         target: A path, or an open file.
         columns: The columns in order; by default those of the first row. A row may lack
-            some, those cells are empty, and may have no others.
+            some, which are empty cells then, and must have no others.
         bom: Whether a new file begins with a byte order mark, for spreadsheets that
-            take it for another encoding otherwise.
-        append: Whether to go on where a file ends, if there is one: its columns and line
-            ends stay, a row that was not written to its end is moved aside.
+            expect another encoding without it.
+        append: Whether to append to a file that exists: its columns and line ends stay,
+            an incomplete last row is moved to ``….torn``.
         safe: False writes formulas as they are.
         fsync: Whether each call waits until the disk has the rows.
         newline: What ends a line.
 
     Raises:
-        ExportError: The file has not the columns that are to be written, or is no CSV.
+        ExportError: The file lacks a column, is not CSV, or is open in another writer.
         OSError: It cannot be opened.
     """
 
@@ -232,66 +250,69 @@ class CsvWriter(_Writer):
         newline: Literal["\n", "\r\n"] = "\n",
     ) -> None:
         if isinstance(columns, str):
-            raise ExportError(f"columns: a list is due, got {short_repr(columns)}")
+            message = f"columns must be a list of names, got {short_repr(columns)}"
+            raise ExportError(message)
         self.columns: tuple[str, ...] = ()
-        """The columns as they stand in the header; empty as long as there is none."""
+        """The columns in the header; empty while there is none."""
         self._safe = safe
         self._newline = newline
-        self._begin = _BOM if bom else b""
-        self._headless = b""
+        self._bom = _BOM if bom else b""
+        self._partial_header = b""
         self._keys: tuple[str, ...] = ()
         self._places: tuple[int, ...] = ()
         super().__init__(target, append=append, fsync=fsync)
         try:
             if columns is not None:
-                self._find(tuple(columns))
+                self._map_columns(tuple(columns))
         except BaseException:
             self.close()
             raise
 
-    def _go_on(self, found: _ExistingFile) -> None:
+    def _resume(self, found: _ExistingFile) -> None:
         if not found.first:
-            # Not even the header was written to its end, or this is another file.
-            self._headless = found.tail
+            # The header is incomplete, or missing, or this is another file.
+            self._partial_header = found.tail
             return
         try:
             text = found.first.decode("utf-8-sig")
             (header,) = csv.reader(io.StringIO(text, newline=""), strict=True)
         except (UnicodeDecodeError, csv.Error) as error:
-            message = f"it does not begin with a header of CSV in UTF-8: {error}"
-            raise self._refuse(message) from None
+            message = f"it does not begin with a CSV header in UTF-8: {error}"
+            raise self._error(message) from None
         if len(set(header)) < len(header):
-            raise self._refuse("its header has a column twice")
+            raise self._error("its header has two columns of one name")
         self.columns = tuple(header)
         self._newline = "\r\n" if found.first.endswith(b"\r\n") else "\n"
         if found.tail and _is_truncated(found, len(header)):
-            self._cut(found)
+            self._move_tail_aside(found)
         elif found.tail:
             self._file.seek(0, os.SEEK_END)
             self._put(self._newline.encode()[-1 if found.tail[-1:] == b"\r" else 0 :])
-            self._mended("its last row had no end of line; its last cell may be short")
+            self._report_repair(
+                "its last row had no line end; its last cell may be incomplete"
+            )
 
     def _line(self, row: Row) -> bytes:
         keys = tuple(row)
         if keys != self._keys:
-            self._find(keys)
+            self._map_columns(keys)
         cells = [""] * len(self.columns)
         for place, (name, value) in zip(self._places, row.items(), strict=True):
             try:
                 cells[place] = self._cell(value)
             except (TypeError, ValueError, RecursionError) as error:
-                raise self._refuse(f"column {short_repr(name)}: {error}") from None
+                raise self._error(f"column {short_repr(name)}: {error}") from None
         return self._record(cells)
 
-    def _find(self, keys: tuple[str, ...]) -> None:
-        """Find the places of a row's *keys*; the first ones of all make the header."""
+    def _map_columns(self, keys: tuple[str, ...]) -> None:
+        """Map a row's *keys* to columns; the first ones make the header."""
         if not keys or not all(isinstance(key, str) for key in keys):
-            raise self._refuse(
-                f"names of columns are due, got {short_repr(list(keys))}"
+            raise self._error(
+                f"columns must be one or more strings, got {short_repr(list(keys))}"
             )
         names = [cell(key, safe=self._safe) for key in keys]
         if len(set(names)) < len(names):
-            raise self._refuse(f"a column stands twice in {short_repr(list(keys))}")
+            raise self._error(f"two columns have one name in {short_repr(list(keys))}")
         if not self.columns:
             self._put_header(names)
         places = {name: place for place, name in enumerate(self.columns)}
@@ -301,23 +322,23 @@ class CsvWriter(_Writer):
                 f"it has no column {', '.join(map(short_repr, new))}; write to another file, "
                 "name all columns with columns= at the start, or use JSON Lines"
             )
-            raise self._refuse(message)
+            raise self._error(message)
         self._keys, self._places = keys, tuple(places[name] for name in names)
 
     def _put_header(self, names: list[str]) -> None:
         line = self._record(names)
-        if self._headless:
-            if not (_BOM + line).startswith(self._headless) and not line.startswith(
-                self._headless
-            ):
-                message = "it has no line with these columns; write to another file"
-                raise self._refuse(message)
-            self._begin = _BOM if self._headless.startswith(_BOM[:1]) else b""
+        if self._partial_header:
+            if not (_BOM + line).startswith(
+                self._partial_header
+            ) and not line.startswith(self._partial_header):
+                message = "it does not begin with these columns; write to another file"
+                raise self._error(message)
+            self._bom = _BOM if self._partial_header.startswith(_BOM[:1]) else b""
             self._file.truncate(0)
             self._file.seek(0)
-            self._headless = b""
-            self._mended("its header had no end; it was written again")
-        self._put(self._begin + line)
+            self._partial_header = b""
+            self._report_repair("its header was incomplete; it was written again")
+        self._put(self._bom + line)
         self.columns = tuple(names)
 
     def _cell(self, value: Any) -> str:
@@ -331,7 +352,7 @@ class CsvWriter(_Writer):
 
     def _record(self, cells: Iterable[str]) -> bytes:
         buffer = io.StringIO(newline="")
-        # By its own rule only what is in the line terminator needs quotes: with another
+        # The writer quotes only characters of its own line terminator: with another
         # one, a lone carriage return would end a row.
         csv.writer(buffer, lineterminator="\r\n").writerow(cells)
         return (buffer.getvalue().removesuffix("\r\n") + self._newline).encode()
@@ -344,12 +365,12 @@ class JsonlWriter(_Writer):
 
     Args:
         target: A path, or an open file.
-        append: Whether to go on where a file ends, if there is one; a row that was not
-            written to its end is moved aside.
+        append: Whether to append to a file that exists; an incomplete last row is moved
+            to ``….torn``.
         fsync: Whether each call waits until the disk has the rows.
 
     Raises:
-        ExportError: The file is no JSON Lines.
+        ExportError: The file is not JSON Lines, or is open in another writer.
         OSError: It cannot be opened.
 
     https://jsonlines.org
@@ -360,27 +381,29 @@ class JsonlWriter(_Writer):
     ) -> None:
         super().__init__(target, append=append, fsync=fsync)
 
-    def _go_on(self, found: _ExistingFile) -> None:
+    def _resume(self, found: _ExistingFile) -> None:
         if found.last.strip() and not _is_object(found.last):
-            raise self._refuse("its last line is no JSON object: it is no JSON Lines")
+            raise self._error(
+                "its last line is not a JSON object, so it is not JSON Lines"
+            )
         if not found.tail:
             return
-        # No beginning of an object is an object, so this one is there to its end.
+        # The beginning of an object is not an object, so this one is complete.
         if _is_object(found.tail):
             self._file.seek(0, os.SEEK_END)
             self._put(b"\n")
-            self._mended("its last row had no end of line; it got one")
+            self._report_repair("its last row had no line end, which was added")
         # After a loss of power a file may end in zeros.
         elif found.tail.lstrip().startswith(b"{") or not found.tail.strip(b"\0"):
-            self._cut(found)
+            self._move_tail_aside(found)
         else:
-            raise self._refuse("it does not end like JSON Lines")
+            raise self._error("it does not end as JSON Lines do")
 
     def _line(self, row: Row) -> bytes:
         try:
             return encode_json(dict(row)) + b"\n"
         except (TypeError, ValueError, RecursionError) as error:
-            raise self._refuse(f"the row is no JSON: {error}") from None
+            raise self._error(f"the row is not JSON: {error}") from None
 
 
 def _is_object(line: bytes) -> bool:
@@ -392,46 +415,48 @@ def _is_object(line: bytes) -> bool:
 
 @attrs.frozen
 class _ExistingFile:
-    """What an existing file holds."""
+    """The content of a file that is appended to."""
 
     first: bytes
-    """The first line that has an end."""
+    """The first complete line."""
     last: bytes
-    """The last line that has an end."""
+    """The last complete line."""
     end: int
     """Where that line ends, in bytes."""
     tail: bytes
-    """What comes after it: of a row that was not written to its end."""
-    opened: bool
-    """Whether the tail ends inside of quotes."""
+    """What follows it: an incomplete row."""
+    in_quotes: bool
+    """Whether the tail ends inside quotes."""
 
 
-def _existing_file(path: Path, *, quoted: bool) -> _ExistingFile:
-    """Read a file; where *quoted*, an end of line inside of quotes ends nothing."""
+def _read_existing(path: Path, *, quoted: bool) -> _ExistingFile:
+    """Read a file; if *quoted*, a line end inside quotes does not end a line."""
     first = last = b""
     end = size = 0
-    opened = False
+    in_quotes = False
     pending: list[bytes] = []
     with path.open("rb") as file:
         for line in file:
             size += len(line)
             pending.append(line)
-            opened = quoted and _stays_open(line, opened=opened)
-            if not opened and line.endswith(b"\n"):
+            in_quotes = quoted and _ends_in_quotes(line, in_quotes=in_quotes)
+            if not in_quotes and line.endswith(b"\n"):
                 last, end = b"".join(pending), size
                 first = first or last
                 pending.clear()
-    return _ExistingFile(first, last, end, b"".join(pending), opened)
+    return _ExistingFile(first, last, end, b"".join(pending), in_quotes)
 
 
-def _stays_open(line: bytes, *, opened: bool) -> bool:
-    """Return whether the next line begins inside of quotes."""
+def _ends_in_quotes(line: bytes, *, in_quotes: bool) -> bool:
+    """Return whether the next line begins inside quotes."""
     place = 0
     while True:
-        found = _CLOSING.match(line, place) if opened else _OPENING.search(line, place)
+        found = (
+            _CLOSING.match(line, place) if in_quotes else _OPENING.search(line, place)
+        )
         if found is None:
-            return opened
-        opened, place = not opened, found.end()
+            return in_quotes
+        in_quotes, place = not in_quotes, found.end()
 
 
 def _is_truncated(found: _ExistingFile, width: int) -> bool:
@@ -440,7 +465,7 @@ def _is_truncated(found: _ExistingFile, width: int) -> bool:
         found.tail.decode()
     except UnicodeDecodeError:
         return True
-    return found.opened or _width(found.tail) < width
+    return found.in_quotes or _width(found.tail) < width
 
 
 def _width(tail: bytes) -> int:
@@ -465,13 +490,13 @@ def write_csv(
     *columns* the file is empty. For the rest see `CsvWriter`.
 
     Raises:
-        ExportError: The file has not the columns that are to be written, or is no CSV;
+        ExportError: The file lacks a column, is not CSV, or is open in another writer;
             nothing was written.
         OSError: It cannot be opened or written.
     """
     rows = list(rows)
     if columns is None and rows:
-        columns = tuple(dict.fromkeys(name for row in rows for name in _checked(row)))
+        columns = tuple(dict.fromkeys(name for row in rows for name in _as_row(row)))
     with CsvWriter(
         target,
         columns=columns,
@@ -494,7 +519,8 @@ def write_jsonl(
     """Write rows as JSON Lines, and return how many; see `JsonlWriter`.
 
     Raises:
-        ExportError: A row is no JSON, or the file is no JSON Lines.
+        ExportError: A row is not JSON, the file is not JSON Lines, or it is open in
+            another writer.
         OSError: It cannot be opened or written.
     """
     with JsonlWriter(target, append=append, fsync=fsync) as writer:

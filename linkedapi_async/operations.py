@@ -1,4 +1,4 @@
-"""Ready-made operations: those of the official SDK, under the names that it has.
+"""Ready-made operations: those of the official SDK, under its names.
 
 Each returns a workflow like any other: to be run, started, dumped, and given further
 children with ``then``. Most are a single action. Those that compose several yield one
@@ -8,8 +8,8 @@ some did not::
     person = await session.run(fetch_person(url, experience=True, posts=Limit(10)))
     person.name, person.experiences, person.posts, person.errors
 
-Which API generation knows an operation is told by its actions, and checked when it is
-started.
+The actions of an operation say which API generation knows it; a session checks that when
+it starts the operation.
 """
 
 from collections.abc import Sequence
@@ -161,7 +161,7 @@ __all__ = [
 
 @result
 class FetchedPerson(PersonPage, ComposedResult):
-    """A person, with the parts of `fetch_person` that were asked for."""
+    """A person, with the selected parts of `fetch_person`."""
 
     experiences: list[Experience] | None = field(
         default=None, metadata=from_child(st.retrieve_person_experience, "experience")
@@ -198,7 +198,7 @@ def fetch_person(
     reactions: PartOption | st.retrieve_person_reactions = False,
     label: str | None = None,
 ) -> Action[Root, StPersonPage, FetchedPerson]:
-    """Return the workflow that reads a person's page and the parts asked for.
+    """Return the workflow that reads a person's page and the selected parts.
 
     https://linkedapi.io/docs/action-st-open-person-page
 
@@ -231,7 +231,7 @@ def fetch_person(
 
 @result
 class FetchedCompany(CompanyPage, ComposedResult):
-    """A company, with the parts of `fetch_company` that were asked for."""
+    """A company, with the selected parts of `fetch_company`."""
 
     employees: list[Person] | None = field(
         default=None, metadata=from_child(st.retrieve_company_employees)
@@ -253,7 +253,7 @@ def fetch_company(
     posts: PartOption | st.retrieve_company_posts = False,
     label: str | None = None,
 ) -> Action[Root, StCompanyPage, FetchedCompany]:
-    """Return the workflow that reads a company's page and the parts asked for.
+    """Return the workflow that reads a company's page and the selected parts.
 
     https://linkedapi.io/docs/action-st-open-company-page
 
@@ -279,7 +279,7 @@ def fetch_company(
 
 @result
 class FetchedPost(Post, ComposedResult):
-    """A post, with the parts of `fetch_post` that were asked for."""
+    """A post, with the selected parts of `fetch_post`."""
 
     comments: list[PostComment] | None = field(
         default=None, metadata=from_child(st.retrieve_post_comments)
@@ -297,7 +297,7 @@ def fetch_post(
     reactions: PartOption | st.retrieve_post_reactions = False,
     label: str | None = None,
 ) -> Action[Root, StPostPage, FetchedPost]:
-    """Return the workflow that reads a post and the parts asked for.
+    """Return the workflow that reads a post and the selected parts.
 
     https://linkedapi.io/docs/action-st-open-post
 
@@ -379,7 +379,7 @@ class EndorsedPerson(PersonPage, ComposedResult):
                         name=skill.name,
                         success=endorsed.success,
                         raw=skill.raw,
-                        home=skill.home,
+                        nested=skill.nested,
                     )
                 )
         self.skills = None if found is None else skills
@@ -451,7 +451,7 @@ def send_message(
 
 @result
 class NvFetchedCompany(NvCompanyFacts, ComposedResult):
-    """A company in Sales Navigator, with the parts that were asked for."""
+    """A company in Sales Navigator, with the selected parts."""
 
     employees: list[NvPerson] | None = field(
         default=None, metadata=from_child(nv.retrieve_company_employees)

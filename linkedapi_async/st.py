@@ -735,9 +735,9 @@ class create_post(Action[Root, Nowhere, CreatedPost]):
         kinds = [attachment.type for attachment in self.attachments or ()]
         if len(set(kinds)) > 1:
             mixed = " and ".join(sorted(set(kinds)))
-            yield "attachments", f"{mixed} cannot be mixed"
+            yield "attachments", f"cannot mix {mixed}"
         elif len(kinds) > 1 and kinds[0] in {"video", "document"}:
-            yield "attachments", f"only one {kinds[0]} is allowed, got {len(kinds)}"
+            yield "attachments", f"must have only one {kinds[0]}, got {len(kinds)}"
 
 
 @action("st.createRepost", effect="write", generations=LINKED)

@@ -202,7 +202,7 @@ def test_the_text_is_for_people(cls: Any) -> None:
                 nearest="st.c",
             ),
             (
-                "root.then[0]: st.a cannot stand under st.b; allowed there: st.c, st.d; "
+                "root.then[0]: st.a cannot be nested under st.b; allowed there: st.c, st.d; "
                 "did you mean st.c?"
             ),
         ),
@@ -210,14 +210,11 @@ def test_the_text_is_for_people(cls: Any) -> None:
             NestingError(
                 path="root", offender="st.a", parent=None, allowed=["b"], nearest=None
             ),
-            (
-                "root: st.a cannot stand at the root; allowed there: "
-                "a search, an open page, …"
-            ),
+            ("root: st.a cannot be a root; allowed there: a search, an open page, …"),
         ),
         (
             ParameterError(owner="st.a", parameter="limit", reason="too large"),
-            "st.a: limit: too large",
+            "st.a: limit too large",
         ),
         (
             InvalidDefinitionError([WorkflowError("wrong", path="root")]),
@@ -244,12 +241,12 @@ def test_the_text_is_for_people(cls: Any) -> None:
         (WorkflowCancelledError(), "the workflow was cancelled"),
         (
             WorkflowNotFoundError(workflow_id="wf-1"),
-            "the API knows no such workflow [workflow wf-1]",
+            "the API does not know the id [workflow wf-1]",
         ),
         (
             WaitTimeoutError(seconds=1.5, handle=None, workflow_id="wf-1"),
             (
-                "not finished after 1.5 s; the workflow goes on, wait on with "
+                "not finished after 1.5 s; the workflow goes on: wait again with "
                 "handle.result() or session.attach() [workflow wf-1]"
             ),
         ),
@@ -257,7 +254,7 @@ def test_the_text_is_for_people(cls: Any) -> None:
         (
             SessionClosedError(workflow_id="wf-1"),
             (
-                "the session was closed; session.attach() with its id waits on "
+                "the session was closed; wait again with session.attach(id) "
                 "[workflow wf-1]"
             ),
         ),
@@ -307,7 +304,7 @@ def test_a_parameter_error_moves_to_another_path() -> None:
     error = ParameterError(owner="st.a", parameter="limit", reason="too large")
     moved = error.at("root.then[0]")
 
-    assert "root.then[0]: st.a: limit: too large" == str(moved)
+    assert "root.then[0]: st.a: limit too large" == str(moved)
     assert ("st.a", "limit", "too large") == (
         moved.owner,
         moved.parameter,

@@ -16,6 +16,7 @@ CI = ROOT / ".github" / "workflows" / "ci.yml"
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 NOT_IN_CI = {
     "bench",  # measures; there is no right or wrong
+    "soak",  # takes long; the tests run a small share of it
 }
 
 

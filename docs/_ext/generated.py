@@ -102,29 +102,28 @@ def actions() -> str:
     rows = []
     for cls in ordered():
         facts = reference(cls)
-        places = ["(root)"] if facts["atRoot"] else []
-        places += [link(ACTIONS[parent]) for parent in facts["under"]]
+        parents = ["(root)"] if facts["atRoot"] else []
+        parents += [link(ACTIONS[parent]) for parent in facts["under"]]
+        only = facts["generations"] if len(facts["generations"]) == 1 else []
         rows.append(
             [
-                link(cls),
+                " ".join([link(cls), *(f"({name} only)" for name in only)]),
                 facts["effect"],
-                ", ".join(places),
+                ", ".join(parents),
                 scope(cls.opens),
                 yielded(facts),
-                ", ".join(map(bounded, facts["parameters"])) or "–",
-                generations(facts["generations"]),
-                f"`{facts['limit']}`" if facts["limit"] else "–",
+                ", ".join(filter(None, map(bounded, facts["parameters"]))) or NONE,
+                f"`{facts['limit']}`" if facts["limit"] else NONE,
             ]
         )
     head = ("action", "effect", "nested under", "opens", "yields")
-    return table([*head, "parameters", "generation", "counts against"], rows)
+    return table([*head, "maximum", "counts against"], rows)
 
 
 def bounded(parameter: Mapping[str, Any]) -> str:
-    """Return a parameter with its limits, if it has any."""
-    name = f"`{parameter['name']}`{' *' if parameter.get('required') else ''}"
+    """Return a parameter with its maximum, or nothing without one."""
     most = per_generation(parameter, "maximum")
-    return name if most == NONE else f"{name} ≤ {most}"
+    return "" if most == NONE else f"`{parameter['name']}` {most}"
 
 
 def count_of_actions() -> str:
@@ -154,11 +153,14 @@ def parameters(facts: Iterable[Mapping[str, Any]]) -> str:
     rows = []
     for one in facts:
         required = "yes" if one.get("required") else NONE
+        if one.get("target"):
+            others = " or ".join(f"`{name}`" for name in one.get("alternatives", ()))
+            required = f"at the root, or {others}" if others else "at the root"
         rows.append(
             {
                 "in JSON": f"`{one['name']}`",
                 "type": one["type"],
-                "required": "at the root" if one.get("target") else required,
+                "required": required,
                 "default": per_generation(one, "default"),
                 "minimum": per_generation(one, "minimum"),
                 "maximum": per_generation(one, "maximum"),
@@ -388,16 +390,16 @@ def migration() -> str:
     for name in operation_names():
         here = getattr(operations, name)
         if name == "custom_workflow":
-            what = "`load_workflow(…)`, or the dict itself: `session.run({…})`"
-            made = "any"
+            call = "`load_workflow(…)`, or the dict itself: `session.run({…})`"
         elif inspect.isfunction(here):
-            what = f"`operations.{name}({_arguments(here)})`"
-            made = f"[composed](/reference/operations.md): `{_returns(here)}`"
+            call = (
+                f"[`operations.{name}`](/reference/operations.md) "
+                f"`({_arguments(here)})` yields `{_returns(here)}`"
+            )
         else:
-            what = f"`{builder(here)}({_arguments(here)})`"
-            made = link(here)
-        rows.append([f"`client.{name}`", what, made])
-    return table(["official SDK", "here", "action"], rows)
+            call = f"{link(here)} `({_arguments(here)})`"
+        rows.append([f"`client.{name}`", call])
+    return table(["official SDK", "here"], rows)
 
 
 def _arguments(call: Any) -> str:

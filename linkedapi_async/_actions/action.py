@@ -1,7 +1,7 @@
-"""What an action is, the nesting rule, and the tree as text.
+"""Actions and the nesting rule.
 
-The base line of an action's class holds its three facts: where it may stand, what it
-opens to its children, what it yields. All else follows from that line.
+The base line of an action's class holds its three facts: where it may be nested, what it
+opens to its children, what it yields. Everything else follows from that line.
 """
 
 from __future__ import annotations
@@ -22,14 +22,11 @@ from linkedapi_async._actions.parameters import (
     parameters_of,
 )
 from linkedapi_async._actions.scopes import Anywhere, Root, Scope
-from linkedapi_async._actions.validators import (
-    String,
-)
+from linkedapi_async._actions.validators import String
 from linkedapi_async._results.completion import Completion
 from linkedapi_async._results.key import ACTIONS, ActionKey
 from linkedapi_async._results.outcome import Outcome
 from linkedapi_async._types import BOTH, Generation
-from linkedapi_async._utils.codegen import compile_function
 from linkedapi_async._utils.display import Displayable
 from linkedapi_async._utils.spelling import nearest
 from linkedapi_async._utils.text import short_repr
@@ -48,6 +45,7 @@ ActionT = TypeVar("ActionT", bound="type[Action[Any, Any, Any]]")
 Effect: TypeAlias = Literal["read", "write"]
 
 LABEL = String()
+"""The validator of labels."""
 
 
 @typing.dataclass_transform(
@@ -69,8 +67,8 @@ def action(
         effect: Whether it changes anything on LinkedIn.
         generations: The generations of the API that know it.
         category: The account limit that it counts against, in the API's words.
-        needs_all_targets: Whether all of its targets are needed at the root, not just one.
-        has_outcome: Whether it leaves a node of its own in the completion.
+        needs_all_targets: Whether the root needs all of its targets, not just one.
+        has_outcome: Whether it has an outcome of its own in the completion.
     """
 
     def declare(cls: ActionT) -> ActionT:
@@ -113,15 +111,15 @@ class Action(
     action_type: ClassVar[str]
     """The API's name of the action, such as ``st.openCompanyPage``."""
     effect: ClassVar[Effect]
-    """Whether it changes anything on LinkedIn (``write``) or only looks (``read``)."""
+    """Whether it changes anything on LinkedIn (``write``) or only reads (``read``)."""
     generations: ClassVar[tuple[Generation, ...]]
     """The generations of the API that know it."""
     category: ClassVar[str | None]
     """The account limit it counts against, such as ``stMessages``."""
     has_outcome: ClassVar[bool]
-    """Whether it leaves a node of its own in the completion; loops do not."""
+    """Whether it has an outcome of its own in the completion; loops have none."""
     where: ClassVar[tuple[type[Scope], ...]]
-    """The scopes it may stand in."""
+    """The scopes it may be nested in."""
     opens: ClassVar[type[Scope]]
     """The scope it opens to its children."""
     result: ClassVar[Any]
@@ -129,21 +127,20 @@ class Action(
     targets: ClassVar[tuple[str, ...]]
     """The names of the parameters that name what to act on."""
     needs_all_targets: ClassVar[bool]
-    """Whether all of its targets are needed at the root, not just one."""
+    """Whether the root needs all of its targets, not just one."""
     _not_parameters: ClassVar[frozenset[str]] = frozenset({"label", "children"})
 
     label: str | None = None
     children: Sequence[Action[OpensT, Any, Any]] = ()
 
     def _check(self) -> None:
-        # Named, because attrs makes a new class and leaves `super()` with the old one.
-        Validated._check(self)
+        super()._check()
         if self.label is not None:
             self._store("label", LABEL, self.label)
 
     def _nest(self, children: Any) -> None:
         if isinstance(children, Action) or not isinstance(children, Sequence):
-            reason = f"a list of actions is due, got {short_repr(children)}"
+            reason = f"must be a list of actions, got {short_repr(children)}"
             self._refuse("children", reason)
         self._check_children(children, 0)
         object.__setattr__(self, "children", tuple(children))
@@ -153,14 +150,15 @@ class Action(
             if (
                 isinstance(child, Action)
                 and self.opens in child.where
-                and not (child.targets and child.given())
+                and not (child.targets and given_targets(child))
             ):
                 continue
             place = f"then[{index}]"
             if not isinstance(child, Action):
                 hint = f"; call it: {child.__name__}()" if _is_action(child) else ""
-                self._refuse(place, f"an action is due, got {short_repr(child)}{hint}")
-            problem = nesting_error(type(child), child.given(), type(self), place)
+                self._refuse(place, f"must be an action, got {short_repr(child)}{hint}")
+            given = given_targets(child)
+            problem = nesting_error(type(child), given, type(self), place)
             if problem is not None:
                 raise problem
 
@@ -168,14 +166,13 @@ class Action(
         """Return this action with *children* nested under it, after those it has.
 
         Raises:
-            NestingError: A child may not stand here.
-            ParameterError: A child names a target although its parent hands one over.
+            NestingError: A child cannot be nested here.
+            ParameterError: A child has a target of its own although it inherits one.
         """
         self._check_children(children, len(self.children))
-        # What stands has been checked: copying it costs a third of building anew.
+        # This action has been checked: a copy costs a third of building it again.
         cls: Any = type(self)
-        copied = copier(cls)
-        return typing.cast("Self", copied(self, (*self.children, *children)))
+        return typing.cast("Self", copier(cls)(self, (*self.children, *children)))
 
     def walk(self) -> Iterator[Action[Any, Any, Any]]:
         """Visit this action and all below it, parents first."""
@@ -184,34 +181,34 @@ class Action(
             yield from child.walk()
 
     def read(self, completion: Completion) -> ResultT:
-        """Return what this action, at the root, yields in *completion*.
+        """Return what this action, as a root, yields in *completion*.
 
-        `Session.run` and `WorkflowHandle.result` do it by themselves; this is for a
+        `Session.run` and `WorkflowHandle.result` do this by themselves. Call it for a
         completion that was read without its workflow.
 
         Raises:
             ActionError: It failed.
-            ResultMissingError: It is not there.
-            AmbiguousKeyError: Several are there and it does not tell which.
+            ResultMissingError: The completion has no outcome of it.
+            AmbiguousKeyError: Several outcomes match it.
         """
-        return self._yielded(completion.home.pick(self))
+        return self.read_outcome(completion.top.pick(self))
 
-    def _yielded(self, outcome: Outcome[Any]) -> ResultT:
-        """Return what it yields, from its own outcome; the place for another view."""
+    def read_outcome(self, outcome: Outcome[Any]) -> ResultT:
+        """Return what this action yields, from its own *outcome*.
+
+        Raises:
+            ActionError: It failed.
+        """
         return typing.cast("ResultT", outcome.value())
 
     @classmethod
     def may_nest_under(cls, parent: type[Action[Any, Any, Any]]) -> bool:
-        """Return whether the nesting rule lets this action stand under *parent*."""
+        """Return whether this action may be nested under *parent*."""
         return parent.opens is Anywhere or parent.opens in cls.where
 
     @classmethod
     def _owner(cls) -> str:
         return cls.action_type
-
-    def given(self) -> list[str]:
-        """Return the names of the targets that are given."""
-        return [name for name in self.targets if getattr(self, name) is not None]
 
     def _call(self) -> str:
         arguments = self._arguments()
@@ -226,44 +223,57 @@ class Action(
             return self._call()
         return f"{self._call()}.then({', '.join(map(repr, self.children))})"
 
-    def _line(self) -> str:
+    def _summary_line(self) -> str:
         values = [
-            f"{row.json_name}={value!r}"
-            for row in parameters_of(type(self))
-            if (value := getattr(self, row.name)) is not None
+            f"{parameter.json_name}={value!r}"
+            for parameter in parameters_of(type(self))
+            if (value := getattr(self, parameter.name)) is not None
         ]
         tag = [] if self.label is None else [f"label={self.label!r}"]
         return " ".join([self.action_type, *tag, *values])
 
     def __str__(self) -> str:
-        return "\n".join([self._line(), *_branches(self)])
+        lines = [self._summary_line()]
+        for index, child in enumerate(self.children, 1):
+            last = index == len(self.children)
+            first, *below = str(child).split("\n")
+            lines.append(f"{'└─ ' if last else '├─ '}{first}")
+            lines += [f"{'   ' if last else '│  '}{line}" for line in below]
+        return "\n".join(lines)
 
 
 Workflow: TypeAlias = Action[Root, Any, ResultT]
-"""An action tree that may start: its root stands at the root."""
+"""An action tree that can start: its action may be a root."""
+
+AnyAction: TypeAlias = Action[Any, Any, Any]
+"""An action of any type."""
+
+ActionClass: TypeAlias = type[AnyAction]
+"""The class of an action."""
+
+Roots: TypeAlias = AnyAction | tuple[AnyAction, ...]
+"""A workflow: one root, or the roots of an array workflow in order."""
 
 
 @functools.cache
-def copier(cls: Any) -> Callable[[Any, tuple[Any, ...]], Any]:
-    """Return what copies an action of *cls* with other children."""
-    names = {f"set_{name}": getattr(cls, name).__set__ for name in field_names(cls)}
-    values = {name: f"self.{name}" for name in field_names(cls)} | {
-        "children": "children"
-    }
-    lines = ["def copied(self, children):", "  made = new(cls)"]
-    lines += [f"  set_{name}(made, {value})" for name, value in values.items()]
-    lines.append("  return made")
-    scope = {**names, "cls": cls, "new": object.__new__}
-    made = compile_function("copied", lines, scope)
-    return typing.cast("Callable[[Any, tuple[Any, ...]], Any]", made)
+def copier(cls: Any) -> Callable[[AnyAction, tuple[AnyAction, ...]], Any]:
+    """Return a function that copies an action, as one of *cls* with other children."""
+    # The descriptors of the slots: `setattr` refuses, because actions are frozen.
+    members = [getattr(cls, name) for name in field_names(cls)]
+
+    def copied(action: AnyAction, children: tuple[AnyAction, ...]) -> Any:
+        made = object.__new__(cls)
+        for member in members:
+            member.__set__(made, member.__get__(action))
+        cls.children.__set__(made, children)
+        return made
+
+    return copied
 
 
-def _branches(parent: Action[Any, Any, Any]) -> Iterator[str]:
-    for index, child in enumerate(parent.children):
-        last = index == len(parent.children) - 1
-        yield ("└─ " if last else "├─ ") + child._line()
-        for line in _branches(child):
-            yield ("   " if last else "│  ") + line
+def given_targets(action: AnyAction) -> list[str]:
+    """Return the names of the targets that *action* has."""
+    return [name for name in action.targets if getattr(action, name) is not None]
 
 
 def _is_action(value: object) -> bool:
@@ -271,24 +281,21 @@ def _is_action(value: object) -> bool:
 
 
 def allowed_in(scope: type[Scope]) -> list[str]:
-    """Return the action types that may stand in *scope*."""
+    """Return the action types that may be nested in *scope*."""
     names = [name for name, cls in ACTIONS.items() if scope in cls.where]
     return sorted(names, key=lambda name: name.startswith("nv."))
 
 
 def nesting_error(
-    cls: type[Action[Any, Any, Any]],
-    given: Collection[str],
-    parent: type[Action[Any, Any, Any]] | None,
-    path: str,
+    cls: ActionClass, given: Collection[str], parent: ActionClass | None, path: str
 ) -> NestingError | ParameterError | None:
-    """Return why an action may not stand where it does, if it may not.
+    """Return why an action cannot be nested where it is, if it cannot.
 
     Args:
         cls: The action's class.
         given: The names of the targets that it has.
         parent: The class of the action above it; None at the root.
-        path: Where it stands.
+        path: Where it is in the tree.
     """
     if Anywhere in cls.where:
         return None
@@ -307,14 +314,15 @@ def nesting_error(
         return ParameterError(
             owner=cls.action_type,
             parameter=" and ".join(given),
-            reason=f"not allowed here, {parent.action_type} hands it over; leave it out",
+            reason=f"cannot be set under {parent.action_type}, which supplies it; "
+            "leave it out",
             path=path,
         )
     return None
 
 
 def _root_error(
-    cls: type[Action[Any, Any, Any]], given: Collection[str], path: str
+    cls: ActionClass, given: Collection[str], path: str
 ) -> NestingError | ParameterError | None:
     if Root not in cls.where:
         return NestingError(
@@ -335,21 +343,11 @@ def _root_error(
     return None
 
 
-def paths(
-    root: Action[Any, Any, Any], path: str = "root"
-) -> Iterator[tuple[str, Action[Any, Any, Any]]]:
+def paths(root: AnyAction, path: str = "root") -> Iterator[tuple[str, AnyAction]]:
     """Visit *root* and all below it, each with its path."""
     yield path, root
     for index, child in enumerate(root.children):
         yield from paths(child, f"{path}.then[{index}]")
-
-
-AnyAction: TypeAlias = Action[Any, Any, Any]
-
-ActionClass: TypeAlias = type[AnyAction]
-
-Roots: TypeAlias = AnyAction | tuple[AnyAction, ...]
-"""A workflow: one root, or the roots of an array workflow in order."""
 
 
 def named_roots(workflow: Roots) -> Iterator[tuple[str, AnyAction]]:
@@ -362,7 +360,7 @@ def named_roots(workflow: Roots) -> Iterator[tuple[str, AnyAction]]:
 
 
 def action_types(roots: Roots | None) -> tuple[str, ...]:
-    """Return the action types of the *roots* of a workflow; none if it is not known."""
+    """Return the action types of the *roots* of a workflow; empty if it is unknown."""
     if roots is None:
         return ()
     each = roots if isinstance(roots, tuple) else (roots,)

@@ -1,7 +1,7 @@
-"""How a ready-made operation is made: actions, and one flat result picked from theirs.
+"""Composite operations: actions, and one flat result that is composed from theirs.
 
-An operation is its root action, and so a workflow like any other; all that differs is
-that what it yields has the results of its children as attributes.
+An operation is its root action, and therefore a workflow like any other. Only what it
+yields differs: the results of its children are attributes of it.
 """
 
 from __future__ import annotations
@@ -13,14 +13,12 @@ from typing import Any, Self, TypeAlias, TypeVar
 
 import attrs
 
-from linkedapi_async._actions.action import Action, copier
+from linkedapi_async._actions.action import Action, AnyAction, copier
 from linkedapi_async._actions.scopes import Root
 from linkedapi_async._results.outcome import Outcome, Result, Siblings, json_names_of
 from linkedapi_async._utils.text import short_repr
 from linkedapi_async.errors import ActionError, ParameterError
 
-
-AnyAction: TypeAlias = Action[Any, Any, Any]
 
 OpensT = TypeVar("OpensT")
 
@@ -29,29 +27,29 @@ ComposedT = TypeVar("ComposedT", bound="ComposedResult")
 
 @attrs.frozen
 class PartLimit:
-    """How many of something an operation brings, and since when."""
+    """How many items of a part an operation reads, and since when."""
 
     limit: int | None = None
-    """How many at most; None leaves it to the API, whose default each action names."""
+    """How many at most; None means the API's default, which each action names."""
     since: str | None = attrs.field(default=None, kw_only=True)
-    """Only those after this moment, in ISO 8601; for what has a time."""
+    """Only those after this moment, in ISO 8601; for items that have a time."""
 
 
 PartOption: TypeAlias = bool | PartLimit | Mapping[str, Any] | None
-"""Whether, and how, an operation brings a part.
+"""Whether, and how, an operation reads a part.
 
-True takes the API's defaults, a `PartLimit` says how many, a dict has parameters of the
+True means the API's defaults, a `PartLimit` says how many, a dict has parameters of the
 part's action by name. False and None leave the part out.
 """
 
-NOT_IN_JSON: dict[str, Any] = {"wires": ()}
+NOT_IN_JSON: dict[str, Any] = {"json_names": ()}
 """The metadata of an attribute that does not come from the JSON of the result."""
 
 
 class ComposedResult(Result):
     """A result that has what its children yielded as attributes.
 
-    An attribute is None where it was not asked for, or failed; `errors` tells which.
+    An attribute is None if the part was left out or failed; `errors` says which.
     """
 
     __slots__ = ()
@@ -70,10 +68,12 @@ class ComposedResult(Result):
         )
 
     @classmethod
-    def _wires(cls) -> dict[str, tuple[str, ...]]:
-        # What is picked is shown and compared as well; it has no JSON name.
+    def _json_names(cls) -> dict[str, tuple[str, ...]]:
+        # Attributes without a JSON name are shown and compared as well.
         flat: Any = cls
-        names = [a.name for a in attrs.fields(flat) if a.metadata.get("wires") == ()]
+        names = [
+            a.name for a in attrs.fields(flat) if a.metadata.get("json_names") == ()
+        ]
         return json_names_of(flat) | dict.fromkeys(names, ())
 
     @classmethod
@@ -86,33 +86,33 @@ class ComposedResult(Result):
         page = outcome.value()
         if isinstance(page, cls):
             return page
-        made = cls()
-        for name in cls._wires():
-            # The page may be another operation's view, whose parts are not this one's.
-            setattr(made, name, getattr(page, name, None))
-        made.raw = outcome.raw.get("data")
-        if outcome.homes:
-            # One home: what was nested may stand in the data, beside it, or in both.
-            made.home = Siblings(outcome.children, outcome.homes[0].asked)
-        made._fill()
-        return made
+        self = cls()
+        for name in cls._json_names():
+            # The page may be another operation's view, which has other parts.
+            setattr(self, name, getattr(page, name, None))
+        self.raw = outcome.raw.get("data")
+        if outcome.branches:
+            # The children may be in the data, beside it, or in both: all are siblings.
+            self.nested = Siblings(outcome.children, outcome.branches[0].actions)
+        self._fill()
+        return self
 
     def _fill(self) -> None:
-        """Set the attributes that are picked from the children."""
+        """Set the attributes that come from the children."""
         cls: Any = type(self)
-        for pick in child_fields(cls):
-            setattr(self, pick.attribute, self._first(pick.action))
+        for field in child_fields(cls):
+            setattr(self, field.attribute, self._first(field.action))
 
     def _first(self, action: type[AnyAction]) -> Any:
-        """Return what the first child of a kind yielded; None if it failed."""
-        fitting = (o for o in self.children if o.action_type == action.action_type)
-        first = next(fitting, None)
+        """Return what the first child of a type yielded; None if it failed."""
+        matching = (o for o in self.children if o.action_type == action.action_type)
+        first = next(matching, None)
         return None if first is None else first.data
 
 
 @attrs.frozen
 class ChildField:
-    """An attribute that is picked from a child, and the operation's parameter for it."""
+    """An attribute that a child yields, and the operation's parameter for it."""
 
     attribute: str
     parameter: str
@@ -120,23 +120,23 @@ class ChildField:
 
 
 def from_child(action: type[AnyAction], parameter: str | None = None) -> dict[str, Any]:
-    """Return the metadata of an attribute that shows what a child yielded.
+    """Return the metadata of an attribute that has what a child yielded.
 
     Args:
-        action: The kind of the child.
-        parameter: What the part is called when it is asked for, if not as the
-            attribute.
+        action: The class of the child.
+        parameter: The operation's parameter for the part; by default it has the name
+            of the attribute.
     """
-    return {"picks": (parameter, action), **NOT_IN_JSON}
+    return {"from_child": (parameter, action), **NOT_IN_JSON}
 
 
 @functools.cache
 def child_fields(flat: Any) -> tuple[ChildField, ...]:
-    """Return the attributes of a flat class that are picked from children, in order."""
+    """Return the attributes of a flat class that come from children, in order."""
     found = []
     for attribute in attrs.fields(flat):
-        if "picks" in attribute.metadata:
-            parameter, action = attribute.metadata["picks"]
+        if "from_child" in attribute.metadata:
+            parameter, action = attribute.metadata["from_child"]
             found.append(
                 ChildField(attribute.name, parameter or attribute.name, action)
             )
@@ -146,24 +146,23 @@ def child_fields(flat: Any) -> tuple[ChildField, ...]:
 def compose(
     root: Action[Any, OpensT, Any], flat: type[ComposedT], **parts: Any
 ) -> Action[Root, OpensT, ComposedT]:
-    """Return *root* with the parts that are wanted, as a workflow that yields *flat*.
+    """Return *root* with its parts, as a workflow that yields *flat*.
 
     Args:
-        root: The action to begin with.
-        flat: The class of the result; its picks say which part is which action.
-        parts: What is wanted of each part, by its parameter: a `PartOption`, or the very
-            action.
+        root: The first action.
+        flat: The class of the result; its fields say which part is which action.
+        parts: A `PartOption` or an action for each part, by its parameter.
 
     Raises:
-        ParameterError: A part is none of these, or its action refuses its settings.
+        ParameterError: A part is something else, or its action refuses a parameter.
     """
-    return with_result(root.then(*_wanted(flat, parts)), flat)
+    return with_result(root.then(*_part_actions(flat, parts)), flat)
 
 
-def _wanted(flat: Any, parts: dict[str, Any]) -> Iterator[Any]:
-    for pick in child_fields(flat):
-        part = parts[pick.parameter]
-        make: Any = pick.action
+def _part_actions(flat: Any, parts: dict[str, Any]) -> Iterator[Any]:
+    for field in child_fields(flat):
+        part = parts[field.parameter]
+        make: Any = field.action
         if isinstance(part, make):
             yield part
         elif part is True:
@@ -174,20 +173,19 @@ def _wanted(flat: Any, parts: dict[str, Any]) -> Iterator[Any]:
         elif isinstance(part, Mapping):
             yield make(**part)
         elif part is not None and part is not False:
-            raise _no_part(pick, part)
+            raise _part_error(field, part)
 
 
-def _no_part(pick: ChildField, part: Any) -> ParameterError:
-    cls = pick.action
-    owner = f"{cls.__module__.rpartition('.')[2]}.{cls.__name__}"
-    whole = type(part) is int
-    hint = f"; write PartLimit({part})" if whole else ""
+def _part_error(field: ChildField, part: Any) -> ParameterError:
+    cls = field.action
+    name = f"{cls.__module__.rpartition('.')[2]}.{cls.__name__}"
+    hint = f"; write PartLimit({part})" if type(part) is int else ""
     reason = (
-        f"True, False, a PartLimit, a dict of parameters or the action {owner} is due, "
+        f"must be True, False, a PartLimit, a dict of parameters or the action {name}, "
         f"got {short_repr(part)}{hint}"
     )
     return ParameterError(
-        owner=cls.action_type, parameter=pick.parameter, reason=reason
+        owner=cls.action_type, parameter=field.parameter, reason=reason
     )
 
 
@@ -209,18 +207,18 @@ def _copied(action: AnyAction, cls: Any) -> Any:
 def _class_with_result(base: Any, flat: Any) -> Any:
     """Return the class of those actions of *base* that yield *flat*."""
 
-    def yielded(self: Any, outcome: Outcome[Any]) -> Any:  # noqa: ARG001
+    def read_outcome(self: Any, outcome: Outcome[Any]) -> Any:  # noqa: ARG001
         return flat.of(outcome)
 
-    def reduced(self: Any) -> Any:
-        # The class cannot be found by its name, which is that of the action.
+    def reduce(self: Any) -> Any:
+        # Pickle cannot find the class by its name, which is that of the action.
         return with_result, (_copied(self, base), flat)
 
     body = {
         "__slots__": (),
         "__module__": base.__module__,
         "__doc__": base.__doc__,
-        "__reduce__": reduced,
-        "_yielded": yielded,
+        "__reduce__": reduce,
+        "read_outcome": read_outcome,
     }
     return type(base.__name__, (base,), body)

@@ -11,12 +11,9 @@ from typing import Any, ClassVar, Self
 
 import attrs
 
-from linkedapi_async._actions.action import LABEL, Action, action
+from linkedapi_async._actions.action import LABEL, Action, AnyAction, action
 from linkedapi_async._actions.scopes import Anywhere, Scope
-from linkedapi_async._actions.validators import (
-    InvalidValue,
-    String,
-)
+from linkedapi_async._actions.validators import InvalidValue, String
 from linkedapi_async._utils.text import short_repr
 from linkedapi_async.errors import ParameterError
 
@@ -28,8 +25,8 @@ _TYPE = String(minimum=1)
 class custom(Action[Any, Any, Any]):  # noqa: N801
     """An action that this version does not know.
 
-    It may stand anywhere and anything may stand under it. It counts as a write, so its
-    start is never repeated. It yields plain JSON.
+    It may be nested anywhere and anything may be nested under it. It counts as a write,
+    so its start is never repeated. It yields plain JSON.
     """
 
     where: ClassVar[tuple[type[Scope], ...]] = (Anywhere,)
@@ -47,7 +44,7 @@ class custom(Action[Any, Any, Any]):  # noqa: N801
         /,
         *,
         label: str | None = None,
-        children: Sequence[Action[Any, Any, Any]] = (),
+        children: Sequence[AnyAction] = (),
         **params: Any,
     ) -> None:
         """Build the action.
@@ -67,21 +64,21 @@ class custom(Action[Any, Any, Any]):  # noqa: N801
     ) -> None:
         try:
             _TYPE.check(action_type)
-        except InvalidValue as refused:
+        except InvalidValue as error:
             raise ParameterError(
-                owner="custom", parameter="action_type", reason=refused.reason
+                owner="custom", parameter="action_type", reason=error.reason
             ) from None
         for name, instead in {"then": "children", "actionType": "action_type"}.items():
             if name in params:
-                reason = f"not a parameter; use {instead}"
+                reason = f"is not a parameter; use {instead}"
                 raise ParameterError(owner=action_type, parameter=name, reason=reason)
         try:
             check_json(params)
-        except InvalidValue as refused:
+        except InvalidValue as error:
             raise ParameterError(
                 owner=action_type,
-                parameter=refused.place.removeprefix(".") or "params",
-                reason=refused.reason,
+                parameter=error.place.removeprefix(".") or "params",
+                reason=error.reason,
             ) from None
         self._fill(action_type, label, json.dumps(params), as_list=False)
         if label is not None:
@@ -101,9 +98,9 @@ class custom(Action[Any, Any, Any]):  # noqa: N801
         cls, action_type: str, params: dict[str, Any], label: str | None
     ) -> Self:
         """Build an action whose parameters may have any name, ``children`` too."""
-        new = cls.__new__(cls)
-        new._fill_checked(action_type, params, label)
-        return new
+        self = cls.__new__(cls)
+        self._fill_checked(action_type, params, label)
+        return self
 
     @classmethod
     def raw(
@@ -112,37 +109,37 @@ class custom(Action[Any, Any, Any]):  # noqa: N801
         params: dict[str, Any],
         *,
         label: str | None = None,
-        children: Sequence[Action[Any, Any, Any]] = (),
+        children: Sequence[AnyAction] = (),
         as_list: bool = False,
     ) -> Self:
         """Build an action that is sent as it is, with nothing checked.
 
         Args:
-            action_type: Its type; empty where *params* say, or nothing does.
+            action_type: Its type; empty if *params* has it, or nothing does.
             params: All else of its JSON object, verbatim.
-            label: The caller's tag, where *params* do not have it.
+            label: The caller's tag, if *params* does not have it.
             children: The actions nested under it.
             as_list: Whether ``then`` is a list whatever the number of children.
 
         Raises:
-            ParameterError: They are no JSON at all.
+            ParameterError: *params* is not JSON.
         """
-        new = cls.__new__(cls)
+        self = cls.__new__(cls)
         try:
             text = json.dumps(params, allow_nan=False)
         except (TypeError, ValueError) as error:
-            reason = f"JSON is due: {error}"
+            reason = f"must be JSON: {error}"
             owner = action_type or "custom"
             raise ParameterError(
                 owner=owner, parameter="params", reason=reason
             ) from None
-        new._fill(action_type, label, text, as_list=as_list)
-        object.__setattr__(new, "children", tuple(children))
-        return new
+        self._fill(action_type, label, text, as_list=as_list)
+        object.__setattr__(self, "children", tuple(children))
+        return self
 
     @property
     def params(self) -> dict[str, Any]:
-        """The parameters, in a dict of one's own."""
+        """The parameters, in a new dict."""
         return typing.cast("dict[str, Any]", json.loads(self.json))
 
     def _values(self) -> tuple[Any, ...]:
@@ -150,8 +147,8 @@ class custom(Action[Any, Any, Any]):  # noqa: N801
         return self.action_type, canonical, self.as_list, self.label, self.children
 
     @classmethod
-    def may_nest_under(cls, parent: type[Action[Any, Any, Any]]) -> bool:  # noqa: ARG003
-        """Return True: nobody knows where it may stand."""
+    def may_nest_under(cls, parent: type[AnyAction]) -> bool:  # noqa: ARG003
+        """Return True: it is unknown where it may be nested."""
         return True
 
     def _refuse(self, parameter: str, reason: str) -> typing.NoReturn:
@@ -175,7 +172,7 @@ class custom(Action[Any, Any, Any]):  # noqa: N801
         return f"custom({', '.join(parts)})"
 
     def _is_odd(self, params: dict[str, Any]) -> bool:
-        """Return whether `__init__` would not take *params* and the rest as they are."""
+        """Return whether `__init__` would refuse *params* or the rest as they are."""
         if self.as_list:
             return True
         try:
@@ -185,14 +182,14 @@ class custom(Action[Any, Any, Any]):  # noqa: N801
             return True
         return not params.keys().isdisjoint({"actionType", "children", "label", "then"})
 
-    def _line(self) -> str:
+    def _summary_line(self) -> str:
         tag = [] if self.label is None else [f"label={self.label!r}"]
         values = [f"{name}={value!r}" for name, value in self.params.items()]
         return " ".join([self.action_type or "(no actionType)", *tag, *values])
 
 
 def _is_plain_name(name: str) -> bool:
-    # Python reads a name beyond ASCII in its normal form, which may be another one.
+    # Python normalizes a name beyond ASCII, possibly to another one.
     return name.isascii() and name.isidentifier() and not keyword.iskeyword(name)
 
 
@@ -200,7 +197,7 @@ def check_json(value: Any) -> None:
     """Check that *value* is a JSON value.
 
     Raises:
-        Refused: It is not, with the place inside it.
+        InvalidValue: It is not, with the place inside it.
     """
     if value is None or isinstance(value, bool | int):
         return
@@ -208,12 +205,12 @@ def check_json(value: Any) -> None:
         LABEL.check(value)
     elif isinstance(value, float):
         if not math.isfinite(value):
-            reason = f"a JSON value is due, got {value}"
+            reason = f"must be a JSON value, got {value}"
             raise InvalidValue(reason)
     elif isinstance(value, dict):
         for key, item in value.items():
             if not isinstance(key, str):
-                reason = f"a string is due as a key, got {short_repr(key)}"
+                reason = f"must have string keys, got {short_repr(key)}"
                 raise InvalidValue(reason)
             LABEL.check(key)
             _check_inside(item, f".{key}")
@@ -221,12 +218,12 @@ def check_json(value: Any) -> None:
         for index, item in enumerate(value):
             _check_inside(item, f"[{index}]")
     else:
-        reason = f"a JSON value is due, got {short_repr(value)}"
+        reason = f"must be a JSON value, got {short_repr(value)}"
         raise InvalidValue(reason)
 
 
 def _check_inside(value: Any, place: str) -> None:
     try:
         check_json(value)
-    except InvalidValue as refused:
-        raise InvalidValue(refused.reason, place + refused.place) from None
+    except InvalidValue as error:
+        raise InvalidValue(error.reason, place + error.place) from None

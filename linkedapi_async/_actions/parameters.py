@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import types
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 import attrs
@@ -44,25 +44,25 @@ class ParameterInfo:
     generations: tuple[Generation, ...] = BOTH
     """The generations that know the parameter."""
     needed_in: tuple[Generation, ...] = ()
-    """The generations that insist on it although others do not."""
+    """The generations that require it although others do not."""
     default: int | str | bool | PerGeneration | None = None
-    """What the API takes when it is not sent."""
+    """What the API assumes when it is not sent."""
     minimum: int | None = None
-    """The least value, or the least number of characters or items."""
+    """The smallest value, or the smallest number of characters or items."""
     maximum: int | PerGeneration | None = None
     """The largest value, or the largest number of characters or items."""
     enforced_in: tuple[Generation, ...] = ()
-    """Where going over the maximum is certainly an error of the API."""
+    """The generations that certainly refuse more than the maximum."""
 
     def maximum_in(self, generation: Generation) -> int | None:
-        """Return the largest value that *generation* takes, if one is known."""
+        """Return the largest value that *generation* accepts, if it is known."""
         if isinstance(self.maximum, Mapping):
             return self.maximum.get(generation)
         return self.maximum
 
     @property
     def certain_maximum(self) -> int | None:
-        """What no generation takes more than, if that is certain."""
+        """The value above which every generation certainly refuses, if there is one."""
         known = {g: self.maximum_in(g) for g in self.generations}
         highest = max((m for m in known.values() if m is not None), default=None)
         open_ended = any(m is None for m in known.values())
@@ -73,7 +73,7 @@ class ParameterInfo:
 
 
 def info(**facts: Any) -> dict[str, ParameterInfo]:
-    """Return the metadata of a field that carries these facts."""
+    """Return the metadata of a field: see `ParameterInfo`."""
     return {METADATA_KEY: ParameterInfo(**facts)}
 
 
@@ -109,7 +109,7 @@ def _validator_for(annotation: Any, known: ParameterInfo) -> Validator:
 
 @attrs.frozen(eq=False)
 class Parameter:
-    """One parameter of a class: its names, its facts, its check."""
+    """One parameter of a class: its names, its facts, its validator."""
 
     name: str
     json_name: str
@@ -120,57 +120,60 @@ class Parameter:
 
 
 def parameters_of(cls: type[Any]) -> tuple[Parameter, ...]:
-    """Return the parameters of *cls*, resolved on first use: annotations are dear."""
-    cached: tuple[Parameter, ...] | None = cls._rows
-    if cached is None:
-        hints = typing.get_type_hints(cls)
-        cached = tuple(
+    """Return the parameters of *cls*, resolved on first use: annotations are slow."""
+    key: Any = cls  # mypy does not see that classes are hashable
+    return _parameters(key)
+
+
+@functools.cache
+def _parameters(cls: Any) -> tuple[Parameter, ...]:
+    hints = typing.get_type_hints(cls)
+    found = []
+    for field in attrs.fields(cls):
+        if field.name in cls._not_parameters:
+            continue
+        known = field.metadata.get(METADATA_KEY, ParameterInfo())
+        found.append(
             Parameter(
-                name=a.name,
-                json_name=json_name(a.name),
-                required=a.default is attrs.NOTHING,
-                positional=not a.kw_only,
-                info=a.metadata.get(METADATA_KEY, ParameterInfo()),
-                validator=_validator_for(
-                    hints[a.name], a.metadata.get(METADATA_KEY, ParameterInfo())
-                ),
+                name=field.name,
+                json_name=json_name(field.name),
+                required=field.default is attrs.NOTHING,
+                positional=not field.kw_only,
+                info=known,
+                validator=_validator_for(hints[field.name], known),
             )
-            for a in attrs.fields(cls)
-            if a.name not in cls._not_parameters
         )
-        cls._rows = cached
-    return cached
+    return tuple(found)
 
 
 class Validated:
     """Base of all classes whose fields are parameters of the API.
 
-    Their ``__init__`` is compiled on first use, for two reasons. It takes any arguments
-    and says clearly which one is wrong; and it checks what is nearly always right in
-    one expression, so that only a value in doubt costs more than being stored.
+    Their ``__init__`` is compiled on first use, for two reasons. It accepts any arguments
+    and says clearly which one is wrong. And it checks all values in one expression, so
+    that only a value in doubt costs more than being stored.
     """
 
     __slots__ = ()
     _not_parameters: typing.ClassVar[frozenset[str]] = frozenset()
-    _rows: typing.ClassVar[tuple[Parameter, ...] | None] = None
 
     def _check(self) -> None:
-        """Check the parameters but lists one by one, and say which is wrong."""
-        for row in parameters_of(type(self)):
-            value = getattr(self, row.name)
-            if isinstance(row.validator, ListOf):
+        """Check all parameters except lists one by one, and say which is wrong."""
+        for parameter in parameters_of(type(self)):
+            value = getattr(self, parameter.name)
+            if isinstance(parameter.validator, ListOf):
                 continue
             if value is not None:
-                self._store(row.name, row.validator, value)
-            elif row.required:
-                self._refuse(row.name, "is required")
+                self._store(parameter.name, parameter.validator, value)
+            elif parameter.required:
+                self._refuse(parameter.name, "is required")
 
-    def _store(self, name: str, spec: Validator, value: Any) -> None:
+    def _store(self, name: str, validator: Validator, value: Any) -> None:
         try:
-            checked = spec.check(value)
-        except InvalidValue as refused:
-            self._refuse(name + refused.place, refused.reason)
-        spec.warn(checked)
+            checked = validator.check(value)
+        except InvalidValue as error:
+            self._refuse(name + error.place, error.reason)
+        validator.warn(checked)
         object.__setattr__(self, name, checked)
 
     def _check_all_together(self) -> None:
@@ -190,17 +193,19 @@ class Validated:
 
     def _arguments(self) -> str:
         parts = []
-        for row in parameters_of(type(self)):
-            value = getattr(self, row.name)
+        for parameter in parameters_of(type(self)):
+            name, value = parameter.name, getattr(self, parameter.name)
             if value is not None:
-                parts.append(repr(value) if row.positional else f"{row.name}={value!r}")
+                parts.append(
+                    repr(value) if parameter.positional else f"{name}={value!r}"
+                )
         return ", ".join(parts)
 
     def _values(self) -> tuple[Any, ...]:
         cls: Any = type(self)
         return tuple(getattr(self, name) for name in field_names(cls))
 
-    # Written once for all: generated for each class they take a fifth of the import.
+    # Not generated by attrs: one method per class would take a fifth of the import.
     def __eq__(self, other: object) -> bool:
         if self is other:
             return True
@@ -226,7 +231,6 @@ def build_class(cls: Any) -> Any:
     made = attrs.define(
         cls, frozen=True, kw_only=True, repr=False, eq=False, init=False
     )
-    made._rows = None  # not the base's
     if "__init__" not in made.__dict__:
 
         def first(self: Any, *args: Any, **kwargs: Any) -> None:
@@ -243,31 +247,30 @@ def _compiled_init(cls: Any) -> Any:
     names = {"cls": cls, "wrong_call": _wrong_call, "type_of": type}
     by_position = [a.name for a in attrs.fields(cls) if not a.kw_only]
     by_name = [a.name for a in attrs.fields(cls) if a.kw_only]
-    specs = {row.name: row for row in parameters_of(cls)}
-    sure, lines = (
-        [],
-        ["  if surplus or unknown: raise wrong_call(cls, surplus, unknown)"],
-    )
+    sure: list[str] = []
+    lines = ["  if surplus or unknown: raise wrong_call(cls, surplus, unknown)"]
     for name in (*by_position, *by_name):
         names[f"set_{name}"] = getattr(cls, name).__set__
         lines.append(f"  set_{name}(self, {name})")
-    for name, row in specs.items():
-        if isinstance(row.validator, ListOf):
-            names[f"spec_{name}"] = row.validator
-            lines.append(
-                f"  if {name} is not None: self._store({name!r}, spec_{name}, {name})"
-            )
+    for parameter in parameters_of(cls):
+        name, validator = parameter.name, parameter.validator
+        argument = f"validator_{name}"
+        if isinstance(validator, ListOf):
+            names[argument] = validator
+            store = f"self._store({name!r}, {argument}, {name})"
+            lines.append(f"  if {name} is not None: {store}")
         else:
-            names[f"spec_{name}"] = row.validator.fast_path_argument
-            test = row.validator.fast_path(name, f"spec_{name}")
-            sure.append(f"({test})" if row.required else f"({name} is None or {test})")
-    extra = [] if cls._problems is Validated._problems else ["_check_all_together"]
+            names[argument] = validator.fast_path_argument
+            test = validator.fast_path(name, argument)
+            optional = "" if parameter.required else f"{name} is None or "
+            sure.append(f"({optional}{test})")
     if "label" in by_name:
         sure.append("(label is None or type_of(label) is str and label.isascii())")
         lines.append("  if children != (): self._nest(children)")
     if sure:
         lines.append(f"  if not ({' and '.join(sure)}): self._check()")
-    lines += [f"  self.{method}()" for method in extra]
+    if any("_problems" in vars(base) for base in cls.__mro__ if base is not Validated):
+        lines.append("  self._check_all_together()")
     arguments = [
         "self",
         *(f"{name}=None" for name in by_position),
@@ -285,17 +288,25 @@ def _compiled_init(cls: Any) -> Any:
 def _wrong_call(
     cls: Any, surplus: tuple[Any, ...], unknown: dict[str, Any]
 ) -> ParameterError:
-    """Return what is wrong with arguments that no field takes."""
+    """Return what is wrong with arguments that belong to no field."""
     fields = attrs.fields_dict(cls)
     owner = cls._owner()
     for name in unknown:
-        alike = nearest(name, fields)
-        hint = f"did you mean {alike}?" if alike else f"known: {', '.join(fields)}"
-        reason = f"unknown; {hint}"
+        reason = unknown_parameter(name, fields)
         return ParameterError(owner=owner, parameter=name, reason=reason)
-    takes = [name for name, a in fields.items() if not a.kw_only]
-    reason = f"only {', '.join(takes) or 'nothing'} goes by position; name the others"
+    positional = ", ".join(name for name, a in fields.items() if not a.kw_only)
+    reason = f"is one too many; only {positional} is accepted by position"
+    if not positional:
+        reason = "is not accepted by position; pass parameters by name"
     return ParameterError(owner=owner, parameter=short_repr(surplus[0]), reason=reason)
+
+
+def unknown_parameter(name: str, known: Collection[str]) -> str:
+    """Return what to say of a parameter *name* that is not among the *known* ones."""
+    alike = nearest(name, known)
+    if alike is not None:
+        return f"is not a parameter; did you mean {alike}?"
+    return f"is not a parameter; known: {', '.join(known) or 'none'}"
 
 
 @typing.dataclass_transform(

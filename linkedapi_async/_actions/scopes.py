@@ -1,6 +1,6 @@
-"""Scopes: what an action opens to its children, and where an action may stand.
+"""Scopes: what an action opens to its children, and where an action may be nested.
 
-They are names for the type checkers and for the nesting rule; nobody makes one.
+They are names for the type checkers and for the nesting rule, and have no instances.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ class Root(Scope):
 
 
 class Nowhere(Scope):
-    """What an action without children opens; nothing may stand in it.
+    """What a leaf opens: nothing may be nested in it.
 
-    A class rather than ``Never``, which every type checker lets everything into.
+    It is a class and not ``Never``, because type checkers let ``Never`` admit everything.
     """
 
 
 class Anywhere(Scope):
-    """What an unknown action opens; anything may stand in it."""
+    """What an unknown action opens: anything may be nested in it."""
 
 
 class StConversation(Scope):
@@ -64,7 +64,7 @@ class StPersonList(Scope):
 
 
 class StConnectionList(Scope):
-    """The account's connections, which only the older generation loops over."""
+    """The account's connections; only the older generation loops over them."""
 
     generations = ACCOUNT
 

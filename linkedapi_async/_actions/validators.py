@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import inspect
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -13,10 +13,10 @@ from linkedapi_async.errors import UnknownValueWarning
 
 
 def warn_unknown(message: str) -> None:
-    """Warn of an unknown value, at the line of the user's that it comes from."""
-    frame, level = sys._getframe(), 1
+    """Warn of an unknown value, at the caller's line outside this package."""
+    frame, level = inspect.currentframe(), 1
     # Compiled functions have no file of their own, so the module's name decides.
-    while frame.f_back and frame.f_globals.get(
+    while frame is not None and frame.f_globals.get(
         "__name__", "linkedapi_async"
     ).startswith("linkedapi_async"):
         frame, level = frame.f_back, level + 1
@@ -24,7 +24,10 @@ def warn_unknown(message: str) -> None:
 
 
 class InvalidValue(Exception):  # noqa: N818
-    """A value does not fit; *place* says where inside it."""
+    """A value does not fit; *place* says where inside it.
+
+    The reason is a predicate, such as ``must be at least 1, got 0``.
+    """
 
     def __init__(self, reason: str, place: str = "") -> None:
         super().__init__(reason)
@@ -33,32 +36,38 @@ class InvalidValue(Exception):  # noqa: N818
 
 
 class Validator:
-    """What values a field takes; `check` returns the value or raises `InvalidValue`."""
+    """Checks the values of one parameter."""
 
     expected: str
+    """What it accepts, with an article: ``a string``."""
 
     @property
     def fast_path_argument(self) -> Any:
-        """What `fast_path` needs to know: a class, or the known words."""
+        """Return what the expression of `fast_path` refers to: a class, or the words."""
         return None
 
-    def fast_path(self, name: str, kind: str) -> str:
-        """Return an expression that is true only of values that certainly fit."""
+    def fast_path(self, name: str, argument: str) -> str:
+        """Return an expression that is true only of values that certainly fit.
+
+        Args:
+            name: The variable that holds the value.
+            argument: The variable that holds `fast_path_argument`.
+        """
         raise NotImplementedError
 
     def check(self, value: Any) -> Any:
         """Return *value* as it is kept.
 
         Raises:
-            Refused: It does not fit.
+            InvalidValue: It does not fit.
         """
         raise NotImplementedError
 
     def warn(self, value: Any) -> None:
-        """Warn of words in a checked *value* that are not known."""
+        """Warn of unknown words in a checked *value*."""
 
     def _wrong(self, value: object) -> InvalidValue:
-        return InvalidValue(f"{self.expected} is due, got {short_repr(value)}")
+        return InvalidValue(f"must be {self.expected}, got {short_repr(value)}")
 
 
 def _bounds_test(value: str, minimum: int | None, maximum: int | None) -> str:
@@ -75,7 +84,7 @@ class String(Validator):
         self.minimum = minimum
         self.maximum = maximum
 
-    def fast_path(self, name: str, kind: str) -> str:  # noqa: ARG002
+    def fast_path(self, name: str, argument: str) -> str:  # noqa: ARG002
         text = f"type_of({name}) is str and {name}.isascii()"
         return text + _bounds_test(f"len({name})", self.minimum, self.maximum)
 
@@ -84,15 +93,15 @@ class String(Validator):
             raise self._wrong(value)
         if not (value.isascii() or is_encodable(value)):
             reason = (
-                f"{short_repr(value)} has a lone surrogate, which no JSON can carry"
+                "must not have a lone surrogate, which JSON cannot carry, "
+                f"got {short_repr(value)}"
             )
             raise InvalidValue(reason)
         if self.minimum and len(value) < self.minimum:
-            raise InvalidValue(
-                f"at least {self.minimum} character is due, got {value!r}"
-            )
+            reason = f"must have at least {self.minimum} character, got {value!r}"
+            raise InvalidValue(reason)
         if self.maximum and len(value) > self.maximum:
-            reason = f"at most {self.maximum} characters are allowed, got {len(value)}"
+            reason = f"must have at most {self.maximum} characters, got {len(value)}"
             raise InvalidValue(reason)
         return value
 
@@ -106,18 +115,17 @@ class Integer(Validator):
         self.minimum = minimum
         self.maximum = maximum
 
-    def fast_path(self, name: str, kind: str) -> str:  # noqa: ARG002
-        return f"type_of({name}) is int" + _bounds_test(
-            name, self.minimum, self.maximum
-        )
+    def fast_path(self, name: str, argument: str) -> str:  # noqa: ARG002
+        bounds = _bounds_test(name, self.minimum, self.maximum)
+        return f"type_of({name}) is int{bounds}"
 
     def check(self, value: Any) -> Any:
         if type(value) is not int:
             raise self._wrong(value)
         if self.minimum is not None and value < self.minimum:
-            raise InvalidValue(f"at least {self.minimum} is due, got {value}")
+            raise InvalidValue(f"must be at least {self.minimum}, got {value}")
         if self.maximum is not None and value > self.maximum:
-            raise InvalidValue(f"at most {self.maximum} is allowed, got {value}")
+            raise InvalidValue(f"must be at most {self.maximum}, got {value}")
         return value
 
 
@@ -126,7 +134,7 @@ class Boolean(Validator):
 
     expected = "True or False"
 
-    def fast_path(self, name: str, kind: str) -> str:  # noqa: ARG002
+    def fast_path(self, name: str, argument: str) -> str:  # noqa: ARG002
         return f"type_of({name}) is bool"
 
     def check(self, value: Any) -> Any:
@@ -147,8 +155,8 @@ class Enum(Validator):
     def fast_path_argument(self) -> Any:
         return self.known
 
-    def fast_path(self, name: str, kind: str) -> str:
-        return f"type_of({name}) is str and {name} in {kind}"
+    def fast_path(self, name: str, argument: str) -> str:
+        return f"type_of({name}) is str and {name} in {argument}"
 
     def check(self, value: Any) -> Any:
         if value in self.known:
@@ -174,24 +182,22 @@ class ListOf(Validator):
 
     def check(self, value: Any) -> Any:
         if isinstance(value, (str, bytes, bytearray)):
-            reason = (
-                f"a list is due, got {short_repr(value)}; write [{short_repr(value)}]"
-            )
-            raise InvalidValue(reason)
+            text = short_repr(value)
+            raise InvalidValue(f"must be a list, got {text}; write [{text}]")
         if type(value) not in {list, tuple} and not isinstance(value, Sequence):
             raise self._wrong(value)
         if self.maximum is not None and len(value) > self.maximum:
-            reason = f"at most {self.maximum} items are allowed, got {len(value)}"
+            reason = f"must have at most {self.maximum} items, got {len(value)}"
             raise InvalidValue(reason)
         check = self.item.check
         index = 0
         checked = []
         try:
-            for index, item in enumerate(value):  # noqa: B007  # told in the error
+            for index, item in enumerate(value):  # noqa: B007  # for the message
                 checked.append(check(item))
-        except InvalidValue as refused:
-            place = f"[{index}]{refused.place}"
-            raise InvalidValue(refused.reason, place) from None
+        except InvalidValue as error:
+            place = f"[{index}]{error.place}"
+            raise InvalidValue(error.reason, place) from None
         return tuple(checked)
 
     def warn(self, value: Any) -> None:
@@ -214,8 +220,8 @@ class Object(Validator):
     def fast_path_argument(self) -> Any:
         return self.cls
 
-    def fast_path(self, name: str, kind: str) -> str:
-        return f"isinstance({name}, {kind})"
+    def fast_path(self, name: str, argument: str) -> str:
+        return f"isinstance({name}, {argument})"
 
     def check(self, value: Any) -> Any:
         if not isinstance(value, self.cls):

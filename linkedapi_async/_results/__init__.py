@@ -1,1 +1,1 @@
-"""The result tree of a finished workflow."""
+"""Results: keys, outcomes, completions and their rows."""

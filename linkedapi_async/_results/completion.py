@@ -1,4 +1,4 @@
-"""The result tree of a finished workflow."""
+"""Completions: the result tree of a finished workflow."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class Completion(Displayable):
     """The JSON as received: an object, or a list for an array workflow."""
     workflow_id: str | None = None
     """The workflow it belongs to."""
-    home: Siblings = attrs.field(factory=lambda: Siblings((), ()), alias="home")
+    top: Siblings = attrs.field(factory=lambda: Siblings((), ()))
     """The roots, and the actions that they came from."""
 
     @property
     def roots(self) -> tuple[Outcome[Any], ...]:
         """The outcomes of the root actions, in order."""
-        return self.home.outcomes
+        return self.top.outcomes
 
     @property
     def root(self) -> Outcome[Any]:
@@ -53,31 +53,31 @@ class Completion(Displayable):
             yield from root.walk()
 
     def __getitem__(self, key: Key[KeyedT]) -> KeyedT:
-        """Return what *key* yielded, wherever in the tree it stands.
+        """Return what *key* yielded, anywhere in the tree.
 
         Raises:
             ActionError: It failed.
-            ResultMissingError: It is not here.
-            AmbiguousKeyError: It occurs more than once, as actions in a loop do.
+            ResultMissingError: No outcome matches.
+            AmbiguousKeyError: Several outcomes match, as for actions in a loop.
         """
         key = as_key(key)
-        homes = [
-            h
-            for h in all_siblings(self.home)
-            if any(matches_key(key, o) for o in h.outcomes)
+        groups = [
+            siblings
+            for siblings in all_siblings(self.top)
+            if any(matches_key(key, o) for o in siblings.outcomes)
         ]
-        if len(homes) > 1:
-            # The very action of the tree tells its place, if it was asked for once.
-            own = [h for h in homes if any(action is key for action in h.asked)]
-            homes = own if len(own) == 1 else homes
-        if len(homes) > 1:
+        if len(groups) > 1:
+            # The action object of the tree decides, if it is in the tree once.
+            own = [g for g in groups if any(action is key for action in g.actions)]
+            groups = own if len(own) == 1 else groups
+        if len(groups) > 1:
             message = (
                 f"{key_name(key)} occurs in several places; use item[key] on each item, "
                 "completion.all(key), or a label="
             )
             raise AmbiguousKeyError(message)
-        home = homes[0] if homes else Siblings(tuple(self.walk()), ())
-        return typing.cast("KeyedT", home.pick(key).value())
+        siblings = groups[0] if groups else Siblings(tuple(self.walk()), ())
+        return typing.cast("KeyedT", siblings.pick(key).value())
 
     def all(self, key: Key[KeyedT]) -> tuple[Outcome[KeyedT], ...]:
         """Return all outcomes of *key*, by action type and label; loops give many."""
@@ -90,31 +90,31 @@ class Completion(Displayable):
         All rows have the same columns in the same order: the attributes of the result
         class, with dots for nested ones (``viewer_state.connection_degree``); ``extra``
         for all that no attribute shows; ``workflow_id``, ``action_type``, ``label`` and
-        ``success``; ``asked.…``, the target that was asked for; ``error.type`` and
+        ``success``; ``asked.…``, the target of the action; ``error.type`` and
         ``error.message``; ``from.<action type>.…``, which page or item it came from. An
-        action that failed or yields nothing gives one row, an empty list none. What an
-        unknown action yields is under ``data.…``, with dots and backslashes in its own
-        names escaped by a backslash. Lists, and *extra*, stay JSON values.
+        action that failed or yields nothing gives one row, an empty list gives no row.
+        What an unknown action yields is under ``data.…``, with dots and backslashes in
+        its own names escaped by a backslash. Lists, and *extra*, stay JSON values.
 
         Args:
-            key: An action or its class, as for `all`; by default all actions, what they
-                are called in front.
+            key: An action or its class, as for `all`; by default all actions, with the
+                columns that identify the action first.
         """
-        return completion_rows(self.home, self.workflow_id, key)
+        return completion_rows(self.top, self.workflow_id, key)
 
     def find(self, *, label: str) -> Outcome[Any]:
-        """Return the one outcome that carries *label*.
+        """Return the one outcome that has *label*.
 
         Raises:
-            ResultMissingError: None does.
-            AmbiguousKeyError: Several do.
+            ResultMissingError: No outcome has it.
+            AmbiguousKeyError: Several outcomes have it.
         """
         found = [outcome for outcome in self.walk() if outcome.label == label]
         if len(found) > 1:
-            message = f"{len(found)} outcomes carry the label {label!r}; use walk()"
+            message = f"{len(found)} outcomes have the label {label!r}; use walk()"
             raise AmbiguousKeyError(message)
         if not found:
-            message = f"no outcome carries the label {label!r}"
+            message = f"no outcome has the label {label!r}"
             raise ResultMissingError(message)
         return found[0]
 

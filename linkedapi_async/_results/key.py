@@ -10,10 +10,10 @@ KeyedT = TypeVar("KeyedT", covariant=True)
 
 
 class ActionKey(Generic[KeyedT]):
-    """What finds a result in a completion; every action is one.
+    """The base of all actions, as keys of their results in a completion.
 
-    A key matches outcomes by action type and label. Where several siblings share both,
-    its position among the actions of the workflow decides.
+    A key matches outcomes by action type and label. If several siblings share both, its
+    position among the actions of the workflow decides.
     """
 
     __slots__ = ()
@@ -27,7 +27,7 @@ class ActionKey(Generic[KeyedT]):
     has_outcome: ClassVar[bool]
     """Whether the completion has an outcome of it; loops have none."""
     if typing.TYPE_CHECKING:
-        # Fields of the actions themselves, which attrs makes.
+        # attrs makes these as fields of the actions.
         @property
         def label(self) -> str | None:
             """The caller's tag, which the completion echoes."""
@@ -38,14 +38,14 @@ class ActionKey(Generic[KeyedT]):
 
 
 Key: TypeAlias = ActionKey[KeyedT] | type[ActionKey[KeyedT]]
-"""An action, or its class where one of its kind is there."""
+"""An action, or its class if the completion has one outcome of that type."""
 
 ACTIONS: dict[str, type[Any]] = {}
-"""The class of every known action by its action type; declaring an action adds it."""
+"""The class of every known action by its action type; the decorator fills it."""
 
 
 def as_key(key: Any) -> Key[Any]:
-    """Return *key* if it is an action, or the class of actions of one type.
+    """Return *key* if it is an action or the class of one.
 
     Raises:
         TypeError: It is not.

@@ -1,8 +1,8 @@
-"""The result tree of a finished workflow, and how an action finds its own result.
+"""Outcomes and results: what one action left in a completion.
 
-An action is the typed key of what it brought: ``page[employees]``. A key matches by
-action type and label; where several siblings share both, the key must be the very
-action in the tree, and its position among them decides.
+An action is the typed key of what it yielded: ``page[employees]``. A key matches by
+action type and label. If several siblings share both, the key must be the action object
+of the tree, and its position among them decides.
 """
 
 from __future__ import annotations
@@ -27,42 +27,44 @@ ResultClassT = TypeVar("ResultClassT", bound="type[Result]")
 
 @attrs.define(eq=False, repr=False)
 class Siblings:
-    """The outcomes that stand side by side, and the actions that they came from."""
+    """The outcomes under one parent, and the actions that they came from."""
 
     outcomes: tuple[Outcome[Any], ...]
-    asked: tuple[ActionKey[Any], ...]
+    actions: tuple[ActionKey[Any], ...]
+    """Empty if the workflow is unknown."""
 
     def pick(self, key: Key[Any]) -> Outcome[Any]:
         """Return the one outcome of *key* among these.
 
         Raises:
-            ResultMissingError: There is none.
-            AmbiguousKeyError: There are several and *key* does not tell which.
+            ResultMissingError: No outcome matches.
+            AmbiguousKeyError: Several outcomes match.
         """
         key = as_key(key)
         found = [outcome for outcome in self.outcomes if matches_key(key, outcome)]
         if not found:
-            there = ", ".join(_name(o.action_type, o.label) for o in self.outcomes)
-            message = f"no {key_name(key)} here; there is: {there or 'nothing'}"
+            present = ", ".join(_name(o.action_type, o.label) for o in self.outcomes)
+            message = f"no outcome of {key_name(key)}; present: {present or 'nothing'}"
             raise ResultMissingError(message)
-        alike = [action for action in self.asked if matches_key(key, action)]
+        alike = [action for action in self.actions if matches_key(key, action)]
         if len(found) == 1 and len(alike) <= 1:
             return found[0]
         position = _position(key, alike)
         if position is None or len(found) != len(alike):
             name = key_name(key)
-            what = f"{len(found)} outcomes fit {name}"
+            what = f"{len(found)} outcomes match {name}"
             if len(found) < len(alike):
-                what = f"{len(found)} of {len(alike)} outcomes of {name} came"
+                what = f"only {len(found)} of {len(alike)} outcomes of {name} came"
             message = (
-                f"{what}; give the siblings a label= each, or use the action of the "
-                "tree itself as the key"
+                f"{what}; give each sibling a label=, or use the action object of the "
+                "tree as the key"
             )
             raise AmbiguousKeyError(message)
         return found[position]
 
 
 def matches_key(key: Key[Any], other: Outcome[Any] | ActionKey[Any]) -> bool:
+    """Return whether *key* matches another action or an outcome."""
     if key.action_type != other.action_type:
         return False
     return isinstance(key, type) or key.label == other.label
@@ -73,6 +75,7 @@ def _name(action_type: str, label: str | None) -> str:
 
 
 def key_name(key: Key[Any]) -> str:
+    """Return the action type of *key*, with its label if it has one."""
     return _name(key.action_type, None if isinstance(key, type) else key.label)
 
 
@@ -91,49 +94,49 @@ def result(cls: ResultClassT) -> ResultClassT:
 
 
 def json_names(name: str, *also: str) -> dict[str, tuple[str, ...]]:
-    """Return the metadata of an attribute with JSON names of its own, newest first."""
-    return {"wires": (name, *also)}
+    """Return the metadata of an attribute with other JSON names, newest first."""
+    return {"json_names": (name, *also)}
 
 
 @result
 class Result:
     """What an action yields: typed attributes over the JSON that came.
 
-    Every attribute is None where the API sent nothing, null, or a value of an
-    unexpected type; `extra` shows what no attribute does. ``result[key]`` is what a
-    nested action yielded.
+    Every attribute is None if the API sent nothing, null, or a value of an unexpected
+    type; `extra` has all that no attribute shows. ``result[key]`` is what a nested action
+    yielded.
     """
 
     raw: Any = None
     """The JSON as received."""
-    home: Siblings | None = None
-    """The outcomes nested in this one; `__getitem__` is the way to them."""
+    nested: Siblings | None = None
+    """The outcomes nested in this one; ``result[key]`` and `children` read them."""
 
     def __getitem__(self, key: Key[KeyedT]) -> KeyedT:
         """Return what the nested action *key* yielded.
 
         Raises:
             ActionError: It failed.
-            ResultMissingError: It is not here.
-            AmbiguousKeyError: Several are here and the key does not tell which.
+            ResultMissingError: No outcome matches.
+            AmbiguousKeyError: Several outcomes match.
         """
-        home = self.home or _EMPTY
-        return typing.cast("KeyedT", home.pick(key).value())
+        nested = self.nested or _EMPTY
+        return typing.cast("KeyedT", nested.pick(key).value())
 
     @property
     def children(self) -> tuple[Outcome[Any], ...]:
         """The outcomes of the actions nested in this one."""
-        return self.home.outcomes if self.home else ()
+        return self.nested.outcomes if self.nested else ()
 
     @property
     def extra(self) -> dict[str, Any]:
-        """What came and no attribute shows: unknown fields, values of another type."""
+        """All that no attribute shows: unknown fields, values of an unexpected type."""
         if not isinstance(self.raw, dict):
             return {} if self.raw is None else {"": self.raw}
         shown = {
-            wire: getattr(self, name)
-            for name, names in self._wires().items()
-            for wire in names
+            in_json: getattr(self, name)
+            for name, names in self._json_names().items()
+            for in_json in names
         }
         return {
             name: value
@@ -142,23 +145,23 @@ class Result:
             and not _is_shown(value, shown.get(name, _UNKNOWN))
         }
 
-    # Written once for all: generated for each class it takes a tenth of the import.
+    # Not generated by attrs: one method per class would take a tenth of the import.
     def __eq__(self, other: object) -> bool:
         if other.__class__ is not self.__class__:
             return NotImplemented
-        return all(getattr(self, n) == getattr(other, n) for n in self._wires())
+        return all(getattr(self, n) == getattr(other, n) for n in self._json_names())
 
     __hash__: ClassVar[None]  # type: ignore[assignment]  # mutable
 
     @classmethod
-    def _wires(cls) -> dict[str, tuple[str, ...]]:
+    def _json_names(cls) -> dict[str, tuple[str, ...]]:
         owner: Any = cls
         return json_names_of(owner)
 
     def __repr__(self) -> str:
         values = (
             f"{name}={value!r}"
-            for name in self._wires()
+            for name in self._json_names()
             if (value := getattr(self, name)) is not None
         )
         return f"{type(self).__name__}({', '.join(values)})"
@@ -174,7 +177,7 @@ def _is_shown(value: Any, attribute: Any) -> bool:
         return isinstance(attribute, list) and len(value) == len(attribute)
     if value is None or isinstance(attribute, Result):
         return True
-    # Two spellings of one attribute may come with different values.
+    # The API may send both spellings of an attribute, with different values.
     return type(value) is type(attribute) and value == attribute
 
 
@@ -186,9 +189,9 @@ def _is_nested(name: str, value: Any) -> bool:
 def json_names_of(cls: Any) -> dict[str, tuple[str, ...]]:
     """Return the attributes of a result class that have JSON names, with these."""
     return {
-        a.name: a.metadata.get("wires", (json_name(a.name),))
+        a.name: a.metadata.get("json_names", (json_name(a.name),))
         for a in attrs.fields(cls)
-        if a.name not in {"raw", "home"} and a.metadata.get("wires") != ()
+        if a.name not in {"raw", "nested"} and a.metadata.get("json_names") != ()
     }
 
 
@@ -199,22 +202,22 @@ class Outcome(Generic[DataT]):
     action_type: str
     """Its type as the API gave it."""
     label: str | None
-    """Its label, where one was sent."""
+    """Its label, if it has one."""
     success: bool
     """Whether the action succeeded."""
     data: DataT | None
     """What it yields; None when it failed, or yields nothing."""
     error: ActionError | None = attrs.field(repr=False)
     """Why it failed."""
-    homes: tuple[Siblings, ...] = attrs.field(repr=False)
-    """Where its children are: one for an object, one for each item of a list."""
+    branches: tuple[Siblings, ...] = attrs.field(repr=False)
+    """The outcomes below it: one group for an object, one for each item of a list."""
     raw: Any = attrs.field(repr=False)
     """The JSON as received."""
 
     @property
     def children(self) -> tuple[Outcome[Any], ...]:
         """The outcomes of the actions nested in it, of all items of a list."""
-        return tuple(child for home in self.homes for child in home.outcomes)
+        return tuple(o for siblings in self.branches for o in siblings.outcomes)
 
     def value(self) -> DataT:
         """Return what the action yields.
@@ -228,7 +231,7 @@ class Outcome(Generic[DataT]):
 
     def walk(self) -> Iterator[Outcome[Any]]:
         """Visit this outcome and all below it, parents first."""
-        # Not recursive, as nothing here: pages may be nested without end.
+        # Not recursive: the depth of a completion has no limit.
         stack: list[Outcome[Any]] = [self]
         while stack:
             outcome = stack.pop()
@@ -239,9 +242,10 @@ class Outcome(Generic[DataT]):
 _EMPTY = Siblings((), ())
 
 
-def all_siblings(home: Siblings) -> Iterator[Siblings]:
-    stack = [home]
+def all_siblings(top: Siblings) -> Iterator[Siblings]:
+    """Visit *top* and all groups of siblings below it."""
+    stack = [top]
     while stack:
-        home = stack.pop()
-        yield home
-        stack += (below for outcome in home.outcomes for below in outcome.homes)
+        siblings = stack.pop()
+        yield siblings
+        stack += (below for o in siblings.outcomes for below in o.branches)

@@ -1,4 +1,4 @@
-"""A completion as flat rows, for tables."""
+"""Rows: a completion as flat dicts, for tables."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from linkedapi_async._results.outcome import (
 
 RowDict: TypeAlias = dict[str, Any]
 
-# What tells one thing of its kind from another, where its class has it.
 IDENTITY = (
     *("name", "title", "public_url", "hashed_url", "url", "job_url", "post_url"),
     *("comment_url", "profile_url", "urn"),
 )
+"""The attributes that identify a person, company or item, if its class has them."""
 
-# Where a column stands, by how its name begins; what is from last stands before all.
+# The order of columns, by the first part of their names.
 _DATA = 1
 
 _RANKS = {"extra": 2, "asked": 4, "error": 5, "from": 6}
@@ -39,10 +39,10 @@ _META = ("workflow_id", "action_type", "label", "success")
 
 @attrs.frozen
 class _Place:
-    """An outcome where it stands: what was asked for, and what it came from."""
+    """An outcome with its context: its action, and the columns of all above it."""
 
     outcome: Outcome[Any]
-    asked: ActionKey[Any] | None
+    action: ActionKey[Any] | None
     above: RowDict
 
 
@@ -53,7 +53,7 @@ def completion_rows(
     key = None if key is None else as_key(key)
     found: list[RowDict] = []
     stack = [*_places(roots, {})][::-1]
-    # Not recursive: pages may be nested without end.
+    # Not recursive: the depth of a completion has no limit.
     while stack:
         place = stack.pop()
         if key is None or matches_key(key, place.outcome):
@@ -66,27 +66,27 @@ def completion_rows(
     return [{name: row.get(name) for name in columns} for row in found]
 
 
-def _places(home: Siblings, above: RowDict) -> Iterator[_Place]:
-    """Visit the outcomes of *home*, each with the action that it came from."""
+def _places(siblings: Siblings, above: RowDict) -> Iterator[_Place]:
+    """Visit the outcomes of *siblings*, each with the action that it came from."""
     waiting: dict[tuple[str, str | None], deque[ActionKey[Any]]] = defaultdict(deque)
-    for action in home.asked:
+    for action in siblings.actions:
         waiting[action.action_type, action.label].append(action)
-    for outcome in home.outcomes:
+    for outcome in siblings.outcomes:
         same = waiting[outcome.action_type, outcome.label]
         yield _Place(outcome, same.popleft() if same else None, above)
 
 
 def _below(place: _Place) -> Iterator[_Place]:
-    """Visit the places of what was nested in *place*, in each item of a list."""
+    """Visit the places of the outcomes nested in *place*, in each item of a list."""
     data = place.outcome.data
     items = data if isinstance(data, list) else []
-    owners = {id(item.home): item for item in items if isinstance(item, Result)}
+    owners = {id(item.nested): item for item in items if isinstance(item, Result)}
     prefix = _prefix(place)
-    for home in place.outcome.homes:
-        owner = owners.get(id(home)) if isinstance(data, list) else data
-        own = {"label": place.outcome.label, **_asked(place), **_identity(owner)}
+    for siblings in place.outcome.branches:
+        owner = owners.get(id(siblings)) if isinstance(data, list) else data
+        own = {"label": place.outcome.label, **_targets(place), **_identity(owner)}
         named = {f"{prefix}.{name}": value for name, value in own.items()}
-        yield from _places(home, place.above | named)
+        yield from _places(siblings, place.above | named)
 
 
 def _prefix(place: _Place) -> str:
@@ -106,18 +106,12 @@ def _identity(owner: Any) -> RowDict:
     return {name: getattr(owner, name) for name in IDENTITY if name in known}
 
 
-def _asked(place: _Place) -> RowDict:
-    """Return the targets that were asked for, where the workflow is known."""
-    asked = place.asked
-    return (
-        {}
-        if asked is None
-        else {
-            name: value
-            for name in asked.targets
-            if (value := getattr(asked, name)) is not None
-        }
-    )
+def _targets(place: _Place) -> RowDict:
+    """Return the targets of the action, if the workflow is known."""
+    action = place.action
+    names = () if action is None else action.targets
+    values = {name: getattr(action, name) for name in names}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _rows(place: _Place) -> Iterator[RowDict]:
@@ -126,7 +120,7 @@ def _rows(place: _Place) -> Iterator[RowDict]:
         "action_type": outcome.action_type,
         "label": outcome.label,
         "success": outcome.success,
-        **{f"asked.{name}": value for name, value in _asked(place).items()},
+        **{f"asked.{name}": value for name, value in _targets(place).items()},
         **_failure(outcome),
         **place.above,
     }
@@ -138,7 +132,7 @@ def _failure(outcome: Outcome[Any]) -> RowDict:
     if outcome.error is None:
         return {"error.type": None, "error.message": None}
     sent = outcome.raw.get("error") if isinstance(outcome.raw, dict) else None
-    # Not the error's own text: that tells the action too, for people.
+    # Not the error's own text, which names the action too.
     message = sent.get("message") if isinstance(sent, dict) else sent
     return {"error.type": outcome.error.type, "error.message": message}
 
@@ -154,7 +148,7 @@ def _data(outcome: Outcome[Any]) -> Iterator[RowDict]:
         yield from map(_typed, data)
     elif isinstance(data, Result):
         yield _typed(data)
-    # It failed, yields nothing, or yields something else than the list that was due.
+    # It failed, yields nothing, or did not yield the expected list.
     elif not isinstance(data, list) or Result(raw=sent).extra:
         cls = Result if known is None else _class_of(known.result)
         yield _typed(cls(raw=sent))
@@ -182,13 +176,13 @@ def _cell(value: Any, path: tuple[str, ...]) -> Any:
 
 
 def _extra(item: Result) -> RowDict:
-    """Return what no attribute of *item* or of the objects in it shows."""
+    """Return all that no attribute of *item* or of the objects in it shows."""
     cls: Any = type(item)
     found = item.extra
-    for name, wires in json_names_of(cls).items():
+    for name, names in json_names_of(cls).items():
         value = getattr(item, name)
         if isinstance(value, Result) and (inner := _extra(value)):
-            found[wires[0]] = inner
+            found[names[0]] = inner
     return found
 
 
@@ -210,11 +204,11 @@ def _column_paths(cls: Any) -> tuple[tuple[str, tuple[str, ...]], ...]:
 
 
 def _json_columns(item: Any) -> RowDict:
-    """Return the columns of a JSON value that nobody knows the class of."""
+    """Return the columns of a JSON value without a class."""
     cells: RowDict = {}
     value = Result(raw=item).extra if isinstance(item, dict) else item
     stack = [("data", value)]
-    # Not recursive: what nobody knows may be nested without end.
+    # Not recursive: the depth of unknown JSON has no limit.
     while stack:
         column, value = stack.pop()
         if isinstance(value, dict) and value:

@@ -1,1 +1,1 @@
-"""Helpers that know nothing of Linked API."""
+"""Helpers that do not depend on Linked API."""

@@ -17,6 +17,7 @@ def encode_json(value: Any) -> bytes:
         return json.dumps(value, separators=(",", ":")).encode()
 
 
+# Maps every byte that is not a digit to a space, and every digit to a zero.
 _DIGITS = bytes(ord("0" if chr(byte).isdecimal() else " ") for byte in range(256))
 
 _BEYOND_64_BITS = b"0" * 20
@@ -28,17 +29,22 @@ def decode_json(body: bytes) -> Any:
     Raises:
         ValueError: It is not JSON.
     """
-    # orjson would make a float of a number with as many digits, and lose some of them.
+    # orjson turns so long a number to a float, which loses digits.
     if _BEYOND_64_BITS in body.translate(_DIGITS):
-        return _decode_slowly(body)
+        return decode_json_exactly(body)
     try:
         return orjson.loads(body)
     except ValueError:
         # A truncated emoji is a lone surrogate, which must not lose a completion.
-        return _decode_slowly(body)
+        return decode_json_exactly(body)
 
 
-def _decode_slowly(body: bytes | bytearray | str) -> Any:
+def decode_json_exactly(body: bytes | bytearray | str) -> Any:
+    """Return the JSON value of *body*, with all digits and lone surrogates, slowly.
+
+    Raises:
+        ValueError: It is not JSON.
+    """
     try:
         return json.loads(body, parse_constant=_refuse_constant)
     except RecursionError:

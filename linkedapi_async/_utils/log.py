@@ -1,4 +1,4 @@
-"""What log records carry: the `extra` fields, and the reason of an error."""
+"""Log records: their `extra` fields, and the reason of an error."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ def log_extra(**facts: object) -> dict[str, object]:
 
 
 def error_reason(error: BaseException | None) -> str | None:
-    """Return the API's word for an error, or else the name of its class."""
+    """Return the API's reason or type of an error, or else the name of its class."""
     if error is None:
         return None
-    word = getattr(error, "reason", None) or getattr(error, "type", None)
-    return word if isinstance(word, str) else type(error).__name__
+    reason = getattr(error, "reason", None) or getattr(error, "type", None)
+    return reason if isinstance(reason, str) else type(error).__name__

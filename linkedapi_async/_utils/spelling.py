@@ -12,7 +12,7 @@ def json_name(name: str) -> str:
 
 
 def nearest(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
-    """Return the known name that is spelt most like *name*, if any is alike."""
+    """Return the known name whose spelling is nearest to *name*, if one is near."""
     import difflib  # noqa: PLC0415  # only errors need it
 
     return next(iter(difflib.get_close_matches(name, known, n=1, cutoff=cutoff)), None)

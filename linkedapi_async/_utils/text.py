@@ -1,7 +1,7 @@
-"""Text from outside, made harmless where it is shown: terminals, markup, spreadsheets.
+"""Text from outside, made harmless for terminals and spreadsheets.
 
-What people write about themselves may hold anything. Here it only becomes visible: a
-character that acts on a terminal, a tag, a formula; all else stays as it was written.
+Text that people write may contain anything. A character that acts on a terminal and the
+start of a formula become visible; everything else is unchanged.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import re
 from typing import Final
 
 
-# C0 and C1 (ESC is one), lone surrogates, whatever turns the direction of what stands
-# around it, and what is not seen at all. The joiners U+200C and U+200D stay: Persian and
-# most emoji of people are written with them, and they act on their neighbours only.
+# C0 and C1 (ESC is one), lone surrogates, marks that turn the direction of text, and
+# invisible characters. The joiners U+200C and U+200D are kept: Persian and most emoji of
+# people are written with them, and they act on their neighbours only.
 _ACTING: Final = (
     "\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
     "\ufeff\ufff9-\ufffb\ud800-\udfff\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
@@ -26,25 +26,21 @@ ACTING: Final = re.compile(f"(?![\n\t])[{_ACTING}]")
 
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
-# What the library rich may read as a tag, with the backslashes that escape it. They are
-# looked for once: without the first group a long row of them takes quadratic time.
-_BRACKET: Final = re.compile(r"(?<!\\)(\\*)\[([a-z#/@]?)")
-
-# What spreadsheets take for a formula, in ASCII and in full width, also after what they
-# strip. Apostrophes are looked through: an escaped formula begins with one.
+# What spreadsheets read as a formula, in ASCII and in full width, also after characters
+# that they strip. Apostrophes are skipped: an escaped formula begins with one.
 # https://owasp.org/www-community/attacks/CSV_Injection
 _FORMULA: Final = re.compile(rf"'*[\s{_ACTING}]*[=+\-@\uff1d\uff0b\uff0d\uff20]")
 
 
 def printable(text: str, *, lines: bool = False) -> str:
-    """Return *text* without anything that acts on a terminal: it becomes visible.
+    """Return *text* with everything that acts on a terminal written out.
 
-    A control character, a mark that turns the direction of text, an invisible one, or
-    half of an emoji is shown as Python would write it, such as ``\\x1b``.
+    A control character, a mark that turns the direction of text, an invisible character,
+    or half of an emoji is written as in Python, such as ``\\x1b``.
 
     Args:
         text: Any text.
-        lines: Whether new lines and tabs stay; otherwise the text stays on its line.
+        lines: Whether to keep new lines and tabs; otherwise the text is one line.
     """
     return (ACTING if lines else _IN_A_LINE).sub(_visible, text)
 
@@ -53,33 +49,15 @@ def _visible(found: re.Match[str]) -> str:
     return ascii(found[0])[1:-1]
 
 
-def markup(text: str) -> str:
-    """Return *text* with rich's tags escaped, so that rich prints it as it is.
-
-    What looks like a tag is none, also where what comes after the text would close it.
-    Control characters stay: give it what `printable` returned.
-    """
-    escaped = _BRACKET.sub(_escaped, text)
-    # A last backslash would escape the tag that comes after the text.
-    last = len(escaped) - len(escaped.rstrip("\\"))
-    return escaped + "\\" * (last % 2)
-
-
-def _escaped(found: re.Match[str]) -> str:
-    # Rich takes backslashes in pairs before what it reads as a tag, and only there.
-    tag = found[2] or found.end() == len(found.string)
-    return found[1] * (2 if tag else 1) + "\\[" + found[2]
-
-
 def cell(text: str, *, safe: bool = True) -> str:
     """Return *text* for a cell of a spreadsheet: a formula gets an apostrophe before it.
 
-    A text that begins with apostrophes and then a formula gets one too, so that taking
-    away the first gives back the text. Half of an emoji becomes visible: no file in UTF-8
-    can hold it.
+    A text that begins with apostrophes and then a formula gets one too, so that removing
+    the first apostrophe gives the text again. Half of an emoji is written out, because a
+    file in UTF-8 cannot contain it.
 
     Args:
-        text: Any text; numbers are no text.
+        text: Any text.
         safe: False leaves formulas as they are.
     """
     if _SURROGATE.search(text):
@@ -88,16 +66,14 @@ def cell(text: str, *, safe: bool = True) -> str:
 
 
 def short_repr(value: object) -> str:
-    """Return *value* for an error message, not too long."""
-    text = (
-        ascii(value)
-        if isinstance(value, str) and not is_encodable(value)
-        else (repr(value))
-    )
+    """Return *value* for an error message, in at most 60 characters."""
+    lone = isinstance(value, str) and not is_encodable(value)
+    text = ascii(value) if lone else repr(value)
     return text if len(text) <= 60 else f"{text[:57]}…"  # noqa: PLR2004
 
 
 def is_encodable(text: str) -> bool:
+    """Return whether UTF-8 can encode *text*: it has no lone surrogate."""
     try:
         text.encode()
     except UnicodeEncodeError:

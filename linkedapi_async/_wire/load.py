@@ -13,7 +13,11 @@ from linkedapi_async._actions.action import (
     nesting_error,
 )
 from linkedapi_async._actions.custom import custom
-from linkedapi_async._actions.parameters import Validated, parameters_of
+from linkedapi_async._actions.parameters import (
+    Validated,
+    parameters_of,
+    unknown_parameter,
+)
 from linkedapi_async._actions.scopes import Anywhere, Root
 from linkedapi_async._actions.validators import (
     InvalidValue,
@@ -24,7 +28,7 @@ from linkedapi_async._actions.validators import (
     warn_unknown,
 )
 from linkedapi_async._results.key import ACTIONS
-from linkedapi_async._utils.json import _decode_slowly
+from linkedapi_async._utils.json import decode_json_exactly
 from linkedapi_async._utils.spelling import json_name, nearest
 from linkedapi_async._utils.text import short_repr
 from linkedapi_async.errors import (
@@ -36,8 +40,7 @@ from linkedapi_async.errors import (
 
 
 COMMON = ("actionType", "label", "then")
-
-# In: JSON to workflow
+"""The keys of an action's JSON that are not parameters."""
 
 
 def load_workflow(source: Any, *, check: bool = True) -> Any:
@@ -57,7 +60,7 @@ def load_workflow(source: Any, *, check: bool = True) -> Any:
     if isinstance(source, str | bytes | bytearray):
         try:
             # orjson would turn a whole number of more than 64 bits into a float.
-            source = _decode_slowly(source)
+            source = decode_json_exactly(source)
         except ValueError as error:
             problem = WorkflowError(f"not JSON: {error}", path="root")
             raise InvalidDefinitionError([problem]) from None
@@ -65,7 +68,7 @@ def load_workflow(source: Any, *, check: bool = True) -> Any:
     nodes = list(source) if many else [source]
     problems: list[WorkflowError] = []
     if many and not nodes:
-        message = "an array workflow has at least one action"
+        message = "an array workflow must have at least one action"
         problems.append(WorkflowError(message, path="root"))
     loaded = []
     for index, node in enumerate(nodes):
@@ -87,7 +90,7 @@ def _load(
     cls = own[0] if own else custom
     then = node.get("then", []) if isinstance(node, dict) else []
     if not isinstance(then, list | dict):
-        reason = f"an action or a list of actions is due, got {short_repr(then)}"
+        reason = f"must be an action or a list of actions, got {short_repr(then)}"
         problems.append(
             ParameterError(
                 owner=cls.action_type if cls is not custom else "action",
@@ -113,19 +116,20 @@ Builder: TypeAlias = Callable[[], AnyAction]
 def _load_own(
     node: Any, parent: ActionClass | None, path: str, problems: list[WorkflowError]
 ) -> tuple[ActionClass, Builder] | None:
-    """Load *node* without its children, if it can stand where it does."""
+    """Load *node* without its children, if it can be nested under *parent*."""
     if not isinstance(node, dict):
-        message = f"an action is due, a JSON object, got {short_repr(node)}"
+        message = f"expected an action, a JSON object, got {short_repr(node)}"
         problems.append(WorkflowError(message, path=path))
         return None
     action_type = node.get("actionType")
     if not isinstance(action_type, str) or not action_type:
-        found = "nothing" if action_type is None else short_repr(action_type)
-        message = f"actionType: a string is due, got {found}"
+        message = f"actionType must be a string, got {short_repr(action_type)}"
+        if "actionType" not in node:
+            message = "actionType is required"
         problems.append(WorkflowError(message, path=path))
         return None
     if "label" in node and node["label"] is None:
-        reason = "a string is due, got None; leave it out"
+        reason = "must be a string, got None; leave it out"
         problems.append(
             ParameterError(
                 owner=action_type, parameter="label", reason=reason, path=path
@@ -135,12 +139,8 @@ def _load_own(
     if cls is None:
         return _load_unknown(node, action_type, parent, path, problems)
     before = len(problems)
-    given = [
-        row.name
-        for row in parameters_of(cls)
-        if row.info.target and row.json_name in node
-    ]
-    problem = nesting_error(cls, given, parent, path)
+    targets = [name for name in cls.targets if json_name(name) in node]
+    problem = nesting_error(cls, targets, parent, path)
     if problem is not None:
         problems.append(_in_json(problem))
     values = _load_parameters(cls, node, action_type, path, problems, skip=COMMON)
@@ -175,7 +175,7 @@ def _load_unknown(
     path: str,
     problems: list[WorkflowError],
 ) -> tuple[ActionClass, Builder] | None:
-    """Load an action type that is not known: a slip of the pen, or a new one."""
+    """Load an unknown action type: a misspelt one, or a new one."""
     namespace = action_type.partition(".")[0] + "."
     names = [name for name in ACTIONS if name.startswith(namespace)]
     slip = nearest(action_type, names, cutoff=0.9)
@@ -214,7 +214,7 @@ def _load_parameters(
     *,
     skip: Sequence[str] = (),
 ) -> dict[str, Any]:
-    known = {row.json_name: row for row in parameters_of(cls)}
+    known = {parameter.json_name: parameter for parameter in parameters_of(cls)}
     values: dict[str, Any] = {}
 
     def refuse(name: str, reason: str) -> None:
@@ -225,31 +225,28 @@ def _load_parameters(
     for name, value in node.items():
         if name in skip:
             continue
-        row = known.get(name)
-        if row is None:
-            alike = nearest(name, known)
-            names = ", ".join(known) or "it has none"
-            hint = f"did you mean {alike}?" if alike else f"known: {names}"
-            refuse(name, f"unknown; {hint}")
+        parameter = known.get(name)
+        if parameter is None:
+            refuse(name, unknown_parameter(name, known))
             continue
         loaded = _load_value(
-            row.validator, value, problems, owner=owner, name=name, path=path
+            parameter.validator, value, problems, owner=owner, name=name, path=path
         )
-        if loaded is not _BROKEN:
-            values[row.name] = loaded
-    for row in known.values():
-        # A target that is missing is told with the place where it is needed.
-        if row.required and not row.info.target and row.json_name not in node:
-            refuse(row.json_name, "is required")
+        if loaded is not _INVALID:
+            values[parameter.name] = loaded
+    for name, parameter in known.items():
+        # The nesting rule reports a missing target.
+        if parameter.required and not parameter.info.target and name not in node:
+            refuse(name, "is required")
     return values
 
 
-_BROKEN: Any = object()
-"""Stands for a value whose problems have been noted."""
+_INVALID: Any = object()
+"""Returned instead of a value that has problems."""
 
 
 def _load_value(
-    spec: Validator,
+    validator: Validator,
     value: Any,
     problems: list[WorkflowError],
     *,
@@ -257,7 +254,7 @@ def _load_value(
     name: str,
     path: str,
 ) -> Any:
-    """Load the parameter *name* of *owner*; note all that is wrong inside it."""
+    """Load the parameter *name* of *owner*; add its problems to *problems*."""
     before = len(problems)
 
     def refuse(owner: str, name: str, reason: str) -> None:
@@ -265,9 +262,9 @@ def _load_value(
             ParameterError(owner=owner, parameter=name, reason=reason, path=path)
         )
 
-    nested = spec.nested if isinstance(spec, StringOrObject) else spec
-    if isinstance(spec, ListOf) and isinstance(value, list):
-        inside = functools.partial(_load_value, spec.item, owner=owner, path=path)
+    nested = validator.nested if isinstance(validator, StringOrObject) else validator
+    if isinstance(validator, ListOf) and isinstance(value, list):
+        inside = functools.partial(_load_value, validator.item, owner=owner, path=path)
         value = [
             inside(item, problems, name=f"{name}[{index}]")
             for index, item in enumerate(value)
@@ -281,20 +278,20 @@ def _load_value(
             except ParameterError as error:
                 refuse(inner, error.parameter, error.reason)
     if len(problems) > before:
-        return _BROKEN
+        return _INVALID
     try:
-        return spec.check(value)
-    except InvalidValue as refused:
-        refuse(owner, name + refused.place, refused.reason)
-        return _BROKEN
+        return validator.check(value)
+    except InvalidValue as error:
+        refuse(owner, name + error.place, error.reason)
+        return _INVALID
 
 
 def _load_anything(node: dict[str, Any], parent: ActionClass | None) -> AnyAction:
     """Load *node* whatever it is, so that it is dumped exactly as it came."""
-    then = node.get("then", _BROKEN)
+    then = node.get("then", _INVALID)
     nodes = then if isinstance(then, list) else [then]
-    nests = then is not _BROKEN and all(isinstance(child, dict) for child in nodes)
-    canonical = then is _BROKEN or (nests and (len(nodes) > 1) == (then is nodes))
+    nests = then is not _INVALID and all(isinstance(child, dict) for child in nodes)
+    canonical = then is _INVALID or (nests and (len(nodes) > 1) == (then is nodes))
     problems: list[WorkflowError] = []
     if canonical and _is_known(node.get("actionType")):
         own = _load_own(node, parent, "root", problems)

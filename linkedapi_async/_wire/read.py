@@ -10,23 +10,16 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeAlias, cast
 
-from linkedapi_async._actions.action import (
-    Action,
-    Roots,
-)
+from linkedapi_async._actions.action import Action, Roots
 from linkedapi_async._results.completion import Completion
 from linkedapi_async._results.key import ACTIONS, ActionKey
 from linkedapi_async._results.outcome import Outcome, Result, Siblings, json_names_of
 from linkedapi_async._utils.codegen import compile_function
-from linkedapi_async.errors import (
-    ActionError,
-)
+from linkedapi_async.errors import ActionError
 
-
-# In: completion to results
 
 Hook: TypeAlias = Callable[[Any, Any], Any]
-"""As cattrs has them: from a JSON value and a type to a value of that type."""
+"""A hook of cattrs: it turns a JSON value and a type to a value of that type."""
 
 
 def read_completion(
@@ -36,31 +29,35 @@ def read_completion(
 
     Args:
         raw: The completion's JSON: an object, or a list for an array workflow.
-        workflow: What was asked, where it is known: it tells equal siblings apart.
-        workflow_id: The workflow it belongs to.
+        workflow: The workflow, if it is known: it tells equal siblings apart.
+        workflow_id: The workflow's id.
     """
-    asked = (workflow,) if isinstance(workflow, Action) else workflow or ()
-    completion = Completion(raw=raw, workflow_id=workflow_id, home=Siblings((), asked))
-    # Not recursive: pages may be nested without end.
-    unread: Unread = [(completion.home, raw)]
+    actions = (workflow,) if isinstance(workflow, Action) else workflow or ()
+    top = Siblings((), actions)
+    completion = Completion(raw=raw, workflow_id=workflow_id, top=top)
+    # Not recursive: the depth of a completion has no limit.
+    unread: Unread = [(top, raw)]
     while unread:
-        home, then = unread.pop()
-        home.outcomes = tuple(_outcomes(then, home.asked, completion, unread))
-    for action, root in zip(asked, completion.roots, strict=False):
+        siblings, then = unread.pop()
+        siblings.outcomes = tuple(_outcomes(then, siblings.actions, completion, unread))
+    for action, root in zip(actions, completion.roots, strict=False):
         if root.success and root.action_type == action.action_type:
-            root.data = action._yielded(root)
+            root.data = action.read_outcome(root)
     return completion
 
 
 Unread: TypeAlias = list[tuple[Siblings, Any]]
-"""Homes whose outcomes have not been read, each with the JSON that holds them."""
+"""Siblings whose outcomes have not been read, each with the JSON that has them."""
 
 
 def _outcomes(
-    then: Any, asked: tuple[ActionKey[Any], ...], completion: Completion, unread: Unread
+    then: Any,
+    actions: tuple[ActionKey[Any], ...],
+    completion: Completion,
+    unread: Unread,
 ) -> Iterator[Outcome[Any]]:
     waiting: dict[tuple[str, str | None], deque[ActionKey[Any]]] = defaultdict(deque)
-    for action in asked:
+    for action in actions:
         waiting[action.action_type, action.label].append(action)
     for node in then if isinstance(then, list) else [then]:
         name = _name_of(node)
@@ -85,57 +82,57 @@ def _outcome(
     unread: Unread,
 ) -> Outcome[Any]:
     action_type, label = name
-    asked = tuple(_visible(same.popleft().children)) if same else ()
+    below = tuple(_with_outcome(same.popleft().children)) if same else ()
     fields = node if isinstance(node, dict) else {}
     data = fields.get("data")
     error = _error(fields, action_type, label, completion)
-    homes: list[Siblings] = []
+    branches: list[Siblings] = []
     value = None
     if error is None:
         cls = ACTIONS.get(action_type)
         value = structure(data, cls.result if cls is not None else Any)
-    # What was nested is looked for in the JSON: a void or failed action may have data
-    # that just holds it, and data of an unexpected type may hold it too.
+    # Children are read from the JSON and not from the typed value: the data of a void
+    # or failed action, or data of an unexpected type, may have them too.
     items = data if isinstance(data, list) else (data,)
     owners = value if isinstance(value, list) else (value,)
     for item, owner in itertools.zip_longest(items, owners):
         if isinstance(item, dict) and "then" in item:
-            home = _nested(item, asked, unread)
-            homes += home
-            if home and isinstance(owner, Result):
-                owner.home = home[0]
-    homes += _nested(fields, asked, unread)
-    if isinstance(value, Result) and value.home is None and homes:
-        value.home = homes[0]
+            found = _nested(item, below, unread)
+            branches += found
+            if found and isinstance(owner, Result):
+                owner.nested = found[0]
+    branches += _nested(fields, below, unread)
+    if isinstance(value, Result) and value.nested is None and branches:
+        value.nested = branches[0]
     return Outcome(
         action_type=action_type,
         label=label,
         success=error is None,
         data=value,
         error=error,
-        homes=tuple(homes),
+        branches=tuple(branches),
         raw=node,
     )
 
 
 def _nested(
-    fields: dict[str, Any], asked: tuple[ActionKey[Any], ...], unread: Unread
+    fields: dict[str, Any], actions: tuple[ActionKey[Any], ...], unread: Unread
 ) -> list[Siblings]:
     then = fields.get("then")
     if not then or not isinstance(then, dict | list):
         return []
-    home = Siblings((), asked)
-    unread.append((home, then))
-    return [home]
+    siblings = Siblings((), actions)
+    unread.append((siblings, then))
+    return [siblings]
 
 
-def _visible(children: Iterable[ActionKey[Any]]) -> Iterator[ActionKey[Any]]:
-    """Visit the actions that leave a node: those in a loop stand in its place."""
+def _with_outcome(children: Iterable[ActionKey[Any]]) -> Iterator[ActionKey[Any]]:
+    """Visit the actions that have an outcome: a loop's children instead of the loop."""
     for child in children:
         if child.has_outcome:
             yield child
         else:
-            yield from _visible(child.children)
+            yield from _with_outcome(child.children)
 
 
 def _error(
@@ -167,10 +164,10 @@ def structure(data: Any, result: Any) -> Any:
 
 @functools.cache
 def _converter() -> Any:
-    """Return the converter that knows what to make of every attribute.
+    """Return the converter for all attributes of results.
 
     It never fails: a value of an unexpected type gives None, or an empty result.
-    cattrs is imported with the first completion: who only builds does without.
+    cattrs is imported with the first completion, because building does not need it.
     """
     import cattrs  # noqa: PLC0415
 
@@ -182,7 +179,7 @@ def _converter() -> Any:
     @converter.register_structure_hook_factory(_is_optional)
     def optional(annotation: Any) -> Hook:
         options = typing.get_args(annotation)
-        # A known word or any other string: the words are for the reader.
+        # The known words of a string are for the reader; any string is accepted.
         make = hook_of(str if str in options else options[0])
         if not _is_result(options[0]):
             return make
@@ -234,10 +231,10 @@ def _is_result(annotation: Any) -> bool:
 
 
 def _object_hook(cls: Any, hook_of: Callable[[Any], Hook]) -> Hook:
-    """Return what turns a JSON object into *cls*.
+    """Return a hook that turns a JSON object into *cls*.
 
-    Written out for the class: the keyword call that cattrs' own generator makes for
-    each object takes longer than all of this.
+    It is compiled for the class, because the keyword call that cattrs' own generator
+    makes for each object takes longer than all of this.
     """
     hints = typing.get_type_hints(cls)
     names: dict[str, Any] = {"cls": cls, "new": object.__new__}
@@ -245,12 +242,12 @@ def _object_hook(cls: Any, hook_of: Callable[[Any], Hook]) -> Hook:
         "def structured(raw, _):",
         "  made = new(cls)",
         "  made.raw = raw",
-        "  made.home = None",
+        "  made.nested = None",
         "  get = (raw if type(raw) is dict else {}).get",
     ]
-    for name, wires in json_names_of(cls).items():
-        lines.append(f"  value = get({wires[0]!r})")
-        lines += [f"  if value is None: value = get({w!r})" for w in wires[1:]]
+    for name, (newest, *older) in json_names_of(cls).items():
+        lines.append(f"  value = get({newest!r})")
+        lines += [f"  if value is None: value = get({old!r})" for old in older]
         if typing.get_args(hints[name])[0] is str:
             made = "value if type(value) is str else None"
         else:

@@ -49,7 +49,7 @@ class Pattern(Validator):
         if isinstance(value, str) and self._pattern.fullmatch(value):
             return value
         if self._secret:
-            raise InvalidValue(f"expected {self.expected}")
+            raise InvalidValue(f"must be {self.expected}")
         raise self._wrong(value)
 
 
@@ -61,7 +61,7 @@ class WebAddress(Validator):
     def check(self, value: Any) -> Any:
         if not isinstance(value, str) or not _is_web_address(value):
             # An address may carry a key in its query.
-            raise InvalidValue(f"expected {self.expected}")
+            raise InvalidValue(f"must be {self.expected}")
         return value
 
 
@@ -81,7 +81,7 @@ class HeaderMap(Validator):
 
     def check(self, value: Any) -> Any:
         if not isinstance(value, Mapping):
-            raise InvalidValue(f"expected {self.expected}, got {type(value).__name__}")
+            raise InvalidValue(f"must be {self.expected}, got {type(value).__name__}")
         names: set[str] = set()
         for name, text in value.items():
             place = f"[{short_repr(name)}]"
@@ -91,7 +91,7 @@ class HeaderMap(Validator):
             except InvalidValue as refused:
                 raise InvalidValue(refused.reason, place) from None
             if name.lower() in names:
-                reason = "the name is there twice; case does not matter"
+                reason = "must not repeat a name; case does not matter"
                 raise InvalidValue(reason, place)
             names.add(name.lower())
         return dict(value)
@@ -216,7 +216,7 @@ def instant(call: str, name: str, value: object) -> str:
         return value.isoformat()
     if isinstance(value, str) and _is_instant(value):
         return value
-    reason = f"expected a date, or a datetime with a time zone, got {short_repr(value)}"
+    reason = f"must be a date, or a datetime with a time zone, got {short_repr(value)}"
     raise ParameterError(owner=f"admin.{call}", parameter=name, reason=reason)
 
 

@@ -122,7 +122,7 @@ class AdminResult(Result):
 
     def __repr__(self) -> str:
         values = []
-        for name in self._wires():
+        for name in self._json_names():
             value = getattr(self, name)
             mask = MASKS.get(name)
             if mask is not None and isinstance(value, str):

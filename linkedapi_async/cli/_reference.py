@@ -6,7 +6,7 @@ import inspect
 import re
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from linkedapi_async import nv, st
@@ -34,6 +34,9 @@ def reference(cls: Any) -> dict[str, Any]:
     """Return the facts of an action as JSON values."""
     summary, url, descriptions = _arguments_doc(cls)
     parents = [name for name, other in ACTIONS.items() if other.opens in cls.where]
+    rows = parameters_of(cls)
+    targets = [row.json_name for row in rows if row.info.target]
+    alternatives = [] if cls.needs_all_targets else targets
     return {
         "actionType": cls.action_type,
         "builder": f"{cls.__module__.rpartition('.')[2]}.{cls.__name__}",
@@ -48,17 +51,21 @@ def reference(cls: Any) -> dict[str, Any]:
             name for name, other in ACTIONS.items() if cls.opens in other.where
         ],
         "yields": _type_name(cls.result),
-        "parameters": [_parameter(row, descriptions) for row in parameters_of(cls)],
+        "parameters": [_parameter(row, descriptions, alternatives) for row in rows],
     }
 
 
-def _parameter(row: Parameter, descriptions: Mapping[str, str]) -> dict[str, Any]:
+def _parameter(
+    row: Parameter, descriptions: Mapping[str, str], targets: Sequence[str] = ()
+) -> dict[str, Any]:
     known: ParameterInfo = row.info
+    others = [name for name in targets if name != row.json_name]
     facts = {
         "name": row.json_name,
         "type": _type(row.validator),
         "required": row.required,
         "target": known.target or None,
+        "alternatives": (others or None) if known.target else None,
         "values": _values(row.validator),
         "fields": _fields(row.validator),
         "generations": list(known.generations),
@@ -178,7 +185,9 @@ def _traits(parameter: Mapping[str, Any]) -> Iterator[str]:
     if parameter["required"]:
         yield "required"
     if "target" in parameter:
-        yield "needed at the root, refused below"
+        others = " or ".join(parameter.get("alternatives", ()))
+        unless = f" unless {others} is given" if others else ""
+        yield f"needed at the root{unless}, refused below"
     for trait in ("minimum", "maximum", "default"):
         if trait in parameter:
             yield f"{trait} {_per_generation(parameter[trait])}"

@@ -23,16 +23,16 @@ from linkedapi_async._results.key import ACTIONS
 from linkedapi_async._results.outcome import Outcome, Result, Siblings
 from linkedapi_async._utils.json import decode_json
 from linkedapi_async._utils.text import short_repr
-from linkedapi_async._wire.dump import _dump_value
+from linkedapi_async._wire.dump import dump_value
 from linkedapi_async.draw._escape import LONG, shortened
 from linkedapi_async.errors import WorkflowError
 
 
 State: TypeAlias = Literal["planned", "succeeded", "mixed", "failed", "hidden"]
-"""Of an action or of many; hidden is a line that tells what was left out."""
+"""The state of one action or of many; a hidden line says what was left out."""
 
 LIMIT = 200
-"""How many actions are shown unless told otherwise."""
+"""How many actions are shown by default."""
 
 WIDEST = 50
 """How many actions are shown side by side at most."""
@@ -59,7 +59,7 @@ class SummaryLine:
     parameters: Sequence[str] = ()
     """Each as ``name=value``, with the value in JSON."""
     note: str = ""
-    """What came of it; in a hidden line, all there is."""
+    """What it yielded or why it failed; in a hidden line, the whole text."""
     state: State = "planned"
     writes: bool = False
     """Whether it is planned to change anything on LinkedIn."""
@@ -84,7 +84,7 @@ class Source(Protocol):
         ...
 
     def below(self) -> Sequence[Source]:
-        """Return what stands right below it."""
+        """Return its children."""
         ...
 
     def types(self) -> Iterator[str]:
@@ -103,7 +103,7 @@ def build_tree(what: Any, limit: int) -> SummaryLine:
         WorkflowError: It is something else.
     """
     if limit < 1:
-        message = f"limit: 1 or more actions are due, got {limit!r}"
+        message = f"limit must be at least 1, got {limit!r}"
         raise ValueError(message)
     top = SummaryLine()
     allowance = iter(range(COUNTED))
@@ -111,14 +111,14 @@ def build_tree(what: Any, limit: int) -> SummaryLine:
     unread = deque([(top, _sources(what), 0)])
     while unread:
         parent, sources, depth = unread.popleft()
-        room = min(limit, WIDEST) if depth < DEEPEST else 0
-        for source in sources[:room]:
+        shown = min(limit, WIDEST) if depth < DEEPEST else 0
+        for source in sources[:shown]:
             line = source.line()
             parent.children.append(line)
             unread.append((line, source.below(), depth + 1))
         limit -= len(parent.children)
-        if sources[room:]:
-            note = _counted(sources[room:], allowance)
+        if sources[shown:]:
+            note = _counted(sources[shown:], allowance)
             parent.children.append(SummaryLine(state="hidden", note=note))
     if not top.children:
         top.children.append(SummaryLine(state="hidden", note="(no actions)"))
@@ -135,16 +135,19 @@ def _counted(sources: Sequence[Source], allowance: Iterator[int]) -> str:
 
 
 def _sources(what: Any) -> Sequence[Source]:
-    """Return what stands at the root of *what*."""
+    """Return the roots of *what*."""
     if isinstance(what, Completion):
-        return _outcome_node([what.home], looped=False)
+        return _outcome_nodes([what.top], looped=False)
     if isinstance(what, str | bytes | bytearray):
         what = _decoded(what)
     many = isinstance(what, list | tuple)
     roots = what if many else [what]
     for index, root in enumerate(roots):
         if not isinstance(root, Action | dict):
-            message = f"a workflow, a definition or a completion is due, got {short_repr(root)}"
+            message = (
+                "expected a workflow, a definition or a completion, "
+                f"got {short_repr(root)}"
+            )
             raise WorkflowError(message, path=f"root[{index}]" if many else "root")
     return [WorkflowNode(root) for root in roots]
 
@@ -157,7 +160,7 @@ def _decoded(text: str | bytes | bytearray) -> Any:
         raise WorkflowError(f"not JSON: {error}", path="root") from None
 
 
-# What is planned
+# Workflows
 
 
 @attrs.frozen(eq=False)
@@ -189,9 +192,9 @@ class WorkflowNode:
             return action.action_type, action.label, action.params
         if isinstance(action, Action):
             values = {
-                row.json_name: _dump_value(value)
-                for row in parameters_of(type(action))
-                if (value := getattr(action, row.name)) is not None
+                parameter.json_name: dump_value(value)
+                for parameter in parameters_of(type(action))
+                if (value := getattr(action, parameter.name)) is not None
             }
             return action.action_type, action.label, values
         values, action_type, label = dict(action), "", None
@@ -230,7 +233,7 @@ def _nested(definition: dict[str, Any]) -> list[dict[str, Any]]:
     return nodes if all(isinstance(node, dict) for node in nodes) else []
 
 
-# What has happened
+# Completions
 
 
 @attrs.frozen(eq=False)
@@ -242,14 +245,14 @@ class OutcomeNode:
     looped: bool
 
     def line(self) -> SummaryLine:
-        """Return its type and label, and what came of it."""
+        """Return its type and label, and what it yielded or why it failed."""
         first = self.outcomes[0]
         failures = sum(not outcome.success for outcome in self.outcomes)
         state: State = "mixed" if failures else "succeeded"
         return SummaryLine(
             action_type=first.action_type,
             label=first.label,
-            note=self._score(failures) if self.looped else _told(first),
+            note=self._score(failures) if self.looped else _note(first),
             state="failed" if failures == len(self.outcomes) else state,
         )
 
@@ -263,9 +266,9 @@ class OutcomeNode:
 
     def below(self) -> Sequence[Source]:
         """Return the outcomes nested in it, with those of a loop together."""
-        homes = itertools.chain.from_iterable(o.homes for o in self.outcomes)
-        return _outcome_node(
-            homes, looped=self.looped or any(map(_is_list, self.outcomes))
+        groups = itertools.chain.from_iterable(o.branches for o in self.outcomes)
+        return _outcome_nodes(
+            groups, looped=self.looped or any(map(_is_list, self.outcomes))
         )
 
     def types(self) -> Iterator[str]:
@@ -275,16 +278,16 @@ class OutcomeNode:
                 yield inner.action_type
 
 
-def _outcome_node(homes: Iterable[Siblings], *, looped: bool) -> Sequence[Source]:
-    """Return the outcomes that stand at the same place in each of *homes*."""
-    groups: dict[tuple[str, str | None, int], list[Outcome[Any]]] = {}
-    for home in homes:
+def _outcome_nodes(groups: Iterable[Siblings], *, looped: bool) -> Sequence[Source]:
+    """Return a node for each position among siblings, over all *groups* of them."""
+    nodes: dict[tuple[str, str | None, int], list[Outcome[Any]]] = {}
+    for siblings in groups:
         before: Counter[tuple[str, str | None]] = Counter()
-        for outcome in home.outcomes:
+        for outcome in siblings.outcomes:
             name = (outcome.action_type, outcome.label)
-            groups.setdefault((*name, before[name]), []).append(outcome)
+            nodes.setdefault((*name, before[name]), []).append(outcome)
             before[name] += 1
-    return [OutcomeNode(outcomes, looped) for outcomes in groups.values()]
+    return [OutcomeNode(outcomes, looped) for outcomes in nodes.values()]
 
 
 def _is_list(outcome: Outcome[Any]) -> bool:
@@ -296,8 +299,8 @@ def reasons(outcomes: Iterable[Outcome[Any]]) -> Counter[str]:
     return Counter(o.error.type for o in outcomes if o.error is not None)
 
 
-def _told(outcome: Outcome[Any]) -> str:
-    """Return what one outcome brought, or why it failed."""
+def _note(outcome: Outcome[Any]) -> str:
+    """Return what one outcome yielded, or why it failed."""
     data = outcome.data
     if outcome.error is not None:
         reason = outcome.error.type

@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, TypeAlias, cast
 import attrs
 
 from linkedapi_async.errors import JournalError
+from linkedapi_async.journal._wal import check_log, log_facts, log_of
 
 
 State: TypeAlias = Literal["intended", "accepted", "unknown", "finished", "delivered"]
@@ -132,6 +133,14 @@ def update_statement(*columns: str) -> str:
 _APPLICATION_ID: Final = 0x4C41504A
 """What marks the file as a journal: "LAPJ"."""
 
+_MARK_INCOMPLETE: Final = (
+    "UPDATE openings SET log_origin = ?, log_size = ?, complete = 0 "
+    "WHERE run = (SELECT max(run) FROM openings)"
+)
+_MARK_COMPLETE: Final = (
+    "UPDATE openings SET complete = 1 WHERE run = (SELECT max(run) FROM openings)"
+)
+
 _WAL_BYTES: Final = 2**20
 """How long the write-ahead log is from the start, or a few bytes less."""
 
@@ -185,6 +194,9 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE results RENAME COLUMN ending TO result",
         # Costs a start nothing, because it has only those that are unknown.
         "CREATE INDEX unknown_starts ON workflows (account) WHERE state = 'unknown'",
+        "ALTER TABLE openings ADD COLUMN log_origin INTEGER",
+        "ALTER TABLE openings ADD COLUMN log_size INTEGER",
+        "ALTER TABLE openings ADD COLUMN complete INTEGER",
     ),
 )
 
@@ -302,11 +314,8 @@ def open_run(connection: sqlite3.Connection, path: object) -> int:
         JournalError: It is not a journal, or was written by a newer version.
     """
     version = _version(connection, path)
-    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA secure_delete = ON")
-    if mode == "wal":
-        _preallocate_wal(connection)
     connection.execute("BEGIN IMMEDIATE")
     _migrate(connection, version)
     # A state that damage has made is no reason to send again either.
@@ -318,7 +327,21 @@ def open_run(connection: sqlite3.Connection, path: object) -> int:
         "INSERT INTO openings (opened) VALUES (?)", (time.time(),)
     )
     connection.execute("COMMIT")
+    # After the first commit: a file is never empty while it has a log.
+    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    if mode == "wal":
+        _preallocate_wal(connection)
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        connection.execute("UPDATE openings SET complete = 0")  # the log's first commit
+        checkpoint(connection, Path(str(path)))
     return cast("int", cursor.lastrowid)
+
+
+def checkpoint(connection: sqlite3.Connection, path: Path) -> None:
+    """Move the log to the file, so that it does not grow, and mark what it has."""
+    connection.execute(_MARK_INCOMPLETE, log_facts(path))
+    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+    connection.execute(_MARK_COMPLETE)
 
 
 def read(path: Path, states: Sequence[State]) -> list[Row]:
@@ -328,6 +351,8 @@ def read(path: Path, states: Sequence[State]) -> list[Row]:
         JournalError: It is not a journal, of a newer version, or damaged.
     """
     try:
+        if not log_of(path).exists():  # else it may be written at present
+            check_log(path)
         with contextlib.ExitStack() as stack:
             connection = connect(f"{path.as_uri()}?mode=ro", uri=True)
             stack.callback(connection.close)

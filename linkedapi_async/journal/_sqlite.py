@@ -6,49 +6,33 @@ import asyncio
 import contextlib
 import os
 import sqlite3
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from linkedapi_async.errors import JournalLockedError
+from linkedapi_async._utils.locks import FileLock
+from linkedapi_async.errors import JournalError, JournalLockedError
 from linkedapi_async.journal._journal import Journal, T, not_open_error
 from linkedapi_async.journal._schema import (
     Row,
     State,
     Statements,
+    checkpoint,
     connect,
     journal_error,
     open_run,
     read,
     step_error,
 )
-
-
-if sys.platform == "win32":  # pragma: no cover  # coverage is taken on Linux
-    import msvcrt
-
-    def _lock(file: int) -> bool:
-        try:
-            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
-        except PermissionError:
-            return False
-        return True
-
-else:
-    import fcntl
-
-    def _lock(file: int) -> bool:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
+from linkedapi_async.journal._wal import check_log
 
 
 MAX_GATHER_TURNS = 8
 """How many turns of the loop may add steps to a batch before it is submitted."""
+
+MAX_LOG_CHANGES = 1_000
+"""How many rows may change before the log is moved to the file."""
 
 
 class SqliteJournal(Journal):
@@ -224,21 +208,35 @@ class _Writer:
                 connection = self._open(stack)
                 run_number = open_run(connection, self._path)
                 self._call(_resolve, [(self.opened, run_number, None)])
+                moved = connection.total_changes
                 while batch := self._next_batch():
                     self._call(_resolve, self._commit(connection, batch))
+                    if connection.total_changes - moved > MAX_LOG_CHANGES:
+                        # If the disk is full, the next commit says so.
+                        with contextlib.suppress(sqlite3.Error):
+                            checkpoint(connection, self._path)
+                        moved = connection.total_changes
         except Exception as error:  # noqa: BLE001  # the caller of open() gets it
             self._call(_resolve, [(self.opened, None, step_error(self._path, error))])
         self._call(_resolve, [(self.ended, None, None)])
 
     def _open(self, stack: contextlib.ExitStack) -> sqlite3.Connection:
         """Return a connection to the file, locked for as long as *stack* is."""
-        lock = os.open(f"{self._path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
-        stack.callback(os.close, lock)
-        if not _lock(lock):
-            raise JournalLockedError(path=str(self._path))
+        try:
+            lock = FileLock(f"{self._path}.lock")
+        except BlockingIOError:
+            raise JournalLockedError(path=str(self._path)) from None
+        stack.callback(lock.release)
+        check_log(self._path)
         # Created here, because SQLite would make it readable for everybody.
         with contextlib.suppress(FileExistsError):
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        if self._path.stat().st_nlink > 1 and self._path.is_file():
+            message = (
+                f"the journal {self._path} has another name (a hard link), and each "
+                "name would have a log of its own; remove the other name"
+            )
+            raise JournalError(message)
         connection = connect(str(self._path))
         stack.callback(connection.close)
         return connection

@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeAlias
 import attrs
 
 from linkedapi_async import results
-from linkedapi_async._actions.action import Action
+from linkedapi_async._actions.action import Action, given_targets
 from linkedapi_async._actions.parameters import parameters_of
 from linkedapi_async._results.outcome import Result, json_names_of
 from linkedapi_async._types import Generation
@@ -148,7 +148,7 @@ class CompletionFactory:
             "post_urn": self._world.post,
             "job_url": self._world.job,
         }
-        names = [name for name in action.given() if name in find]
+        names = [name for name in given_targets(action) if name in find]
         return find[names[0]](getattr(action, names[0])) if names else None
 
     def _data(self, action: AnyAction, raw: Any, on: Entity | None) -> Any:

@@ -74,9 +74,9 @@ def _moment(owner: str, name: str, value: object) -> str | None:
         return written_time(value)
     naive = isinstance(value, dt.datetime)
     reason = (
-        "a datetime needs a time zone: datetime.now(UTC), not datetime.now()"
+        "must have a time zone: datetime.now(UTC), not datetime.now()"
         if naive
-        else f"ISO 8601 or a datetime is due, got {str(value)[:60]!r}"
+        else f"must be ISO 8601 text or a datetime, got {str(value)[:60]!r}"
     )
     raise ParameterError(owner=owner, parameter=name, reason=reason)
 
@@ -85,7 +85,7 @@ def _without_none(owner: str, **texts: object) -> dict[str, Any]:
     """Return those of *texts* that are given, by their JSON names."""
     for name, text in texts.items():
         if not (text is None or (isinstance(text, str) and text)):
-            reason = f"a text is due, got {str(text)[:60]!r}"
+            reason = f"must be a text, got {str(text)[:60]!r}"
             raise ParameterError(owner=owner, parameter=name, reason=reason)
     return {json_name(name): text for name, text in texts.items() if text is not None}
 
@@ -348,7 +348,7 @@ def _validate_conversations(conversations: object) -> Iterable[Any]:
     if isinstance(conversations, str | Mapping) or not isinstance(
         conversations, Iterable
     ):
-        reason = f"a list is due, got {type(conversations).__name__}"
+        reason = f"must be a list, got {type(conversations).__name__}"
         raise ParameterError(
             owner="poll_conversations", parameter="conversations", reason=reason
         )

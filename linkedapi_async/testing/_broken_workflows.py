@@ -193,7 +193,7 @@ def wrong_child(context: EditContext) -> BrokenWorkflow:
         child,
         error=NestingError,
         facts=facts,
-        words=f"{cls.action_type} cannot stand under {parent.action_type}",
+        words=f"{cls.action_type} cannot be nested under {parent.action_type}",
     )
 
 
@@ -224,7 +224,7 @@ def target_below(context: EditContext) -> BrokenWorkflow:
         error=ParameterError,
         facts=facts,
         python={**facts, "parameter": " and ".join(given)},
-        words=f"{position.node.action_type} hands it over; leave it out",
+        words=f"{position.node.action_type}, which supplies it; leave it out",
     )
 
 
@@ -267,7 +267,7 @@ def wrong_root(context: EditContext) -> BrokenWorkflow:
             "allowed": tuple(allowed_in(Root)),
             "nearest": None,
         },
-        words=f"{root.action_type} cannot stand at the root",
+        words=f"{root.action_type} cannot be a root",
         build=lambda: dump_workflow(root),
     )
 
@@ -277,9 +277,14 @@ def no_action(context: EditContext) -> BrokenWorkflow:
     """Nest a value that is not an action."""
     definition, tree = context.tree()
     position = context.one(tree)
-    child: Any = context.one([None, True, 5, "st.openPost", [], {}, {"actionType": 5}])
+    child: Any = context.one([None, True, 5, "st.openPost", []])
     return nested_wrongly(
-        definition, position, child, error=WorkflowError, facts={}, words=" is due, "
+        definition,
+        position,
+        child,
+        error=WorkflowError,
+        facts={},
+        words="expected an action, a JSON object, got ",
     )
 
 
@@ -294,7 +299,7 @@ def no_list(context: EditContext) -> BrokenWorkflow:
         path=position.path,
         error=ParameterError,
         facts={"parameter": "then"},
-        words="an action or a list of actions is due, got ",
+        words="must be an action or a list of actions, got ",
     )
 
 
@@ -360,7 +365,7 @@ def wrong_inside(context: EditContext) -> BrokenWorkflow:
             path=position.path,
             error=ParameterError,
             facts={"owner": owner, "parameter": "zzz"},
-            words="unknown; known: ",
+            words="is not a parameter; known: ",
             build=lambda: cls(zzz=1),
             python={"owner": f"params.{cls.__name__}", "parameter": "zzz"},
         )
@@ -392,7 +397,7 @@ def unknown_name(context: EditContext) -> BrokenWorkflow:
         path=position.path,
         error=ParameterError,
         facts={**owned(position), "parameter": name},
-        words="unknown; ",
+        words="is not a parameter; ",
         build=None if name == "children" else lambda: cls(**kwargs),
     )
 

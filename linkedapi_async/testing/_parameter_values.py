@@ -184,57 +184,57 @@ def wrongs(spec: Validator) -> Iterator[Wrong]:
 
 
 def _wrong_texts(spec: String) -> Iterator[Wrong]:
-    yield 5, "", "a string is due, got 5"
-    yield None, "", "a string is due, got None"
-    yield "\ud800", "", "'\\ud800' has a lone surrogate"
+    yield 5, "", "must be a string, got 5"
+    yield None, "", "must be a string, got None"
+    yield "\ud800", "", "must not have a lone surrogate"
     if spec.minimum:
-        yield "", "", f"at least {spec.minimum} character is due, got ''"
+        yield "", "", f"must have at least {spec.minimum} character, got ''"
     if spec.maximum is not None:
-        words = f"at most {spec.maximum} characters are allowed"
+        words = f"must have at most {spec.maximum} characters"
         yield "x" * (spec.maximum + 1), "", words
 
 
 def _wrong_integers(spec: Integer) -> Iterator[Wrong]:
     for value in (True, "5", 1.0, [1]):
-        yield value, "", f"a whole number is due, got {value!r}"
+        yield value, "", f"must be a whole number, got {value!r}"
     assert spec.minimum is not None  # noqa: S101  # all of the API's are counts
-    yield spec.minimum - 1, "", f"at least {spec.minimum} is due"
+    yield spec.minimum - 1, "", f"must be at least {spec.minimum}, got"
     if spec.maximum is not None:
-        yield spec.maximum + 1, "", f"at most {spec.maximum} is allowed"
+        yield spec.maximum + 1, "", f"must be at most {spec.maximum}, got"
 
 
 def _wrong_flags(_: Boolean) -> Iterator[Wrong]:
     for value in (1, 0, "true"):
-        yield value, "", f"True or False is due, got {value!r}"
+        yield value, "", f"must be True or False, got {value!r}"
 
 
 def _wrong_choices(_: Enum) -> Iterator[Wrong]:
-    yield 5, "", "a string is due, got 5"
-    yield "", "", "at least 1 character is due"
-    yield "\ud800", "", "has a lone surrogate"
+    yield 5, "", "must be a string, got 5"
+    yield "", "", "must have at least 1 character"
+    yield "\ud800", "", "must not have a lone surrogate"
 
 
 def _wrong_lists(spec: ListOf) -> Iterator[Wrong]:
-    yield "Oslo", "", "a list is due, got 'Oslo'; write ['Oslo']"
-    yield 5, "", "a list is due, got 5"
+    yield "Oslo", "", "must be a list, got 'Oslo'; write ['Oslo']"
+    yield 5, "", "must be a list, got 5"
     for value, place, words in wrongs(spec.item):
         yield [value], f"[0]{place}", words
     if spec.maximum is not None:
         assert isinstance(spec.item, Object)  # noqa: S101  # others have no maximum
         needed = [row for row in parameters_of(spec.item.cls) if row.required]
         item = {row.json_name: sample(row) for row in needed}
-        words = f"at most {spec.maximum} items are allowed"
+        words = f"must have at most {spec.maximum} items"
         yield [item] * (spec.maximum + 1), "", words
 
 
 def _wrong_objects(spec: Object) -> Iterator[Wrong]:
     for value in ("x", 5):
-        yield value, "", f"a params.{spec.cls.__name__} is due, got {value!r}"
+        yield value, "", f"must be a params.{spec.cls.__name__}, got {value!r}"
 
 
 def _wrong_either(spec: StringOrObject) -> Iterator[Wrong]:
-    yield 5, "", f"a string or a params.{spec.nested.cls.__name__} is due, got 5"
-    yield "", "", "at least 1 character is due"
+    yield 5, "", f"must be a string or a params.{spec.nested.cls.__name__}, got 5"
+    yield "", "", "must have at least 1 character"
 
 
 _WRONGS: dict[type[Validator], Callable[[Any], Iterator[Wrong]]] = {

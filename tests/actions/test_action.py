@@ -325,19 +325,19 @@ def test_verbatim_checks_nothing() -> None:
 @pytest.mark.parametrize(
     ("args", "kwargs", "parameter", "reason"),
     [
-        (("",), {}, "action_type", "at least 1 character is due"),
-        ((5,), {}, "action_type", "a string is due, got 5"),
+        (("",), {}, "action_type", "must have at least 1 character"),
+        ((5,), {}, "action_type", "must be a string, got 5"),
         (("\ud83d",), {}, "action_type", "lone surrogate"),
         (("x",), {"then": []}, "then", "not a parameter; use children"),
         (("x",), {"actionType": "y"}, "actionType", "not a parameter; use action_type"),
-        (("x",), {"label": 5}, "label", "a string is due, got 5"),
-        (("x",), {"a": {1, 2}}, "a", "a JSON value is due, got {1, 2}"),
-        (("x",), {"a": float("nan")}, "a", "a JSON value is due, got nan"),
+        (("x",), {"label": 5}, "label", "must be a string, got 5"),
+        (("x",), {"a": {1, 2}}, "a", "must be a JSON value, got {1, 2}"),
+        (("x",), {"a": float("nan")}, "a", "must be a JSON value, got nan"),
         (("x",), {"a": [{"b": ["\ud83d"]}]}, "a[0].b[0]", "lone surrogate"),
-        (("x",), {"a": {"b": {5: 1}}}, "a.b", "a string is due as a key, got 5"),
+        (("x",), {"a": {"b": {5: 1}}}, "a.b", "must have string keys, got 5"),
         (("x",), {"a": {"\ud83d": 1}}, "a", "lone surrogate"),
         (("x",), {"\ud83d": 1}, "params", "lone surrogate"),
-        (("x",), {"children": [5]}, "then[0]", "an action is due, got 5"),
+        (("x",), {"children": [5]}, "then[0]", "must be an action, got 5"),
     ],
 )
 def test_wrong_calls_of_custom(
@@ -414,63 +414,66 @@ def test_what_was_given_is_kept(search: Any) -> None:
             st.open_company_page,
             ("u",),
             {"basic_inf": True},
-            "st.openCompanyPage: basic_inf: unknown; did you mean basic_info?",
+            "st.openCompanyPage: basic_inf is not a parameter; did you mean basic_info?",
         ),
         (
             st.open_company_page,
             ("u",),
             {"basicInfo": True},
-            "st.openCompanyPage: basicInfo: unknown; did you mean basic_info?",
+            "st.openCompanyPage: basicInfo is not a parameter; did you mean basic_info?",
         ),
         (
             st.sync_inbox,
             (),
             {"zzz": 1},
-            "st.syncInbox: zzz: unknown; known: label, children",
+            "st.syncInbox: zzz is not a parameter; known: label, children",
         ),
         (
             st.open_company_page,
             ("u", True),
             {},
-            "st.openCompanyPage: True: only company_url goes by position; name the others",
+            (
+                "st.openCompanyPage: True is one too many; only company_url is "
+                "accepted by position"
+            ),
         ),
         (
             st.sync_inbox,
             ("u",),
             {},
-            "st.syncInbox: 'u': only nothing goes by position; name the others",
+            "st.syncInbox: 'u' is not accepted by position; pass parameters by name",
         ),
         (
             st.send_message,
             ("u",),
             {},
-            "st.sendMessage: text: is required",
+            "st.sendMessage: text is required",
         ),
         (
             st.retrieve_company_employees,
             (),
             {"limit": True},
-            "st.retrieveCompanyEmployees: limit: a whole number is due, got True",
+            "st.retrieveCompanyEmployees: limit must be a whole number, got True",
         ),
         (
             st.open_company_page,
             ("",),
             {},
-            "st.openCompanyPage: company_url: at least 1 character is due, got ''",
+            "st.openCompanyPage: company_url must have at least 1 character, got ''",
         ),
         (
             st.open_company_page,
             ("u",),
             {"label": 5},
-            "st.openCompanyPage: label: a string is due, got 5",
+            "st.openCompanyPage: label must be a string, got 5",
         ),
         (
             st.open_company_page,
             ("u",),
             {"label": "\ud83d"},
             (
-                "st.openCompanyPage: label: '\\ud83d' has a lone surrogate, which no JSON "
-                "can carry"
+                "st.openCompanyPage: label must not have a lone surrogate, which JSON "
+                "cannot carry, got '\\ud83d'"
             ),
         ),
         (
@@ -478,7 +481,7 @@ def test_what_was_given_is_kept(search: Any) -> None:
             (),
             {"skill_name_patterns": ["a", ""]},
             (
-                "st.doForSkills: skill_name_patterns[1]: at least 1 character is due, "
+                "st.doForSkills: skill_name_patterns[1] must have at least 1 character, "
                 "got ''"
             ),
         ),
@@ -487,7 +490,7 @@ def test_what_was_given_is_kept(search: Any) -> None:
             (),
             {"skill_name_patterns": b"abc"},
             (
-                "st.doForSkills: skill_name_patterns: a list is due, got b'abc'; "
+                "st.doForSkills: skill_name_patterns must be a list, got b'abc'; "
                 "write [b'abc']"
             ),
         ),
@@ -495,13 +498,13 @@ def test_what_was_given_is_kept(search: Any) -> None:
             params.MemberRef,
             ("Ada",),
             {},
-            "params.MemberRef: 'Ada': only nothing goes by position; name the others",
+            "params.MemberRef: 'Ada' is not accepted by position; pass parameters by name",
         ),
         (
             params.MemberRef,
             (),
             {"person_hashed": "u"},
-            "params.MemberRef: person_hashed: unknown; did you mean person_hashed_url?",
+            "params.MemberRef: person_hashed is not a parameter; did you mean person_hashed_url?",
         ),
     ],
 )

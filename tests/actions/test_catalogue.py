@@ -14,7 +14,7 @@ import attrs
 import pytest
 
 from linkedapi_async import nv, params, results, st
-from linkedapi_async._actions.action import Action, nesting_error
+from linkedapi_async._actions.action import Action, given_targets, nesting_error
 from linkedapi_async._actions.compatibility import unsupported_in
 from linkedapi_async._actions.parameters import Parameter, parameters_of
 from linkedapi_async._actions.validators import (
@@ -228,7 +228,7 @@ def result_class(name: str) -> Any:
 
 def at_root(root: Action[Any, Any, Any]) -> NestingError | ParameterError | None:
     """Return why *root* cannot start a workflow, if it cannot."""
-    return nesting_error(type(root), root.given(), None, "root")
+    return nesting_error(type(root), given_targets(root), None, "root")
 
 
 def legal(parent: str, child: str, generation: Generation) -> bool:
@@ -451,7 +451,7 @@ def test_targets(name: str) -> None:
     for parent in parents & set(BUILT):
         for target in optional:
             child = attrs.evolve(least(name), **{target: "x"})
-            with pytest.raises(ParameterError, match="hands it over") as caught:
+            with pytest.raises(ParameterError, match="which supplies it") as caught:
                 least(parent).then(child)
 
             assert target == caught.value.parameter

@@ -375,7 +375,7 @@ def test_generations() -> None:
     assert (25, 10) == (new.counts["nv.sendMessage"], old.counts["nv.sendMessage"])
     assert () == new.notes
     (note,) = old.notes
-    assert "subject: is required in the account_api generation" in note
+    assert "subject is required in the account_api generation" in note
     message = st.send_message("u", text="x")
     assert (50, None) == tuple(
         explain(message, generation=g).limits[0].per_day
@@ -398,8 +398,8 @@ def test_generations() -> None:
         ((), "at least one action"),
         ((5,), "a workflow is due, got 5"),
         (("st.openPost",), "a workflow is due, got 'st.openPost'"),
-        ((st.retrieve_ssi(), 5), "an action is due, got 5"),
-        ((st.retrieve_person_skills(),), "cannot stand at the root"),
+        ((st.retrieve_ssi(), 5), "expected an action, got 5"),
+        ((st.retrieve_person_skills(),), "cannot be a root"),
         (([],), "at least one action"),
     ],
 )

@@ -187,20 +187,20 @@ def test_several_problems_of_one_tree() -> None:
 
     assert (
         "10 problems:\n"
-        "  root: st.openCompanyPage: companyUrl: is required at the root\n"
-        "  root: st.openCompanyPage: basicInfo: True or False is due, got 'yes'\n"
-        "  root: st.openCompanyPage: colour: unknown; known: companyUrl, basicInfo\n"
-        "  root.then[0]: st.retrieveCompanyEmployees: limit: at least 1 is due, got 0\n"
-        "  root.then[1]: st.searchPeople cannot stand under st.openCompanyPage; "
+        "  root: st.openCompanyPage: companyUrl is required at the root\n"
+        "  root: st.openCompanyPage: basicInfo must be True or False, got 'yes'\n"
+        "  root: st.openCompanyPage: colour is not a parameter; known: companyUrl, basicInfo\n"
+        "  root.then[0]: st.retrieveCompanyEmployees: limit must be at least 1, got 0\n"
+        "  root.then[1]: st.searchPeople cannot be nested under st.openCompanyPage; "
         "allowed there: st.retrieveCompanyEmployees, st.retrieveCompanyDMs, "
         "st.retrieveCompanyPosts, nv.openCompanyPage\n"
-        "  root.then[1]: st.searchPeople: filter: locations[1]: "
-        "a string is due, got 5\n"
-        "  root.then[1]: st.searchPeople: filter: firstNam: unknown; "
+        "  root.then[1]: st.searchPeople: filter: locations[1] "
+        "must be a string, got 5\n"
+        "  root.then[1]: st.searchPeople: filter: firstNam is not a parameter; "
         "did you mean firstName?\n"
-        "  root.then[2]: an action is due, a JSON object, got 7\n"
-        "  root.then[3]: actionType: a string is due, got nothing\n"
-        "  root.then[3].then[0]: st.openPost: postUrl: a string is due, got 5\n"
+        "  root.then[2]: expected an action, a JSON object, got 7\n"
+        "  root.then[3]: actionType is required\n"
+        "  root.then[3].then[0]: st.openPost: postUrl must be a string, got 5\n"
         "check=False sends a definition as it is."
     ) == str(caught.value)
     assert 10 == len(caught.value.problems)
@@ -238,7 +238,7 @@ def test_all_problems_of_a_list_are_told() -> None:
                 "text": "x",
                 "attachments": [{"url": "u", "type": "document"}],
             },
-            ("root: st.createPost: attachments[0]: name: is required for a document"),
+            ("root: st.createPost: attachments[0]: name is required for a document"),
         ),
         (
             {
@@ -249,11 +249,11 @@ def test_all_problems_of_a_list_are_told() -> None:
                     {"url": "u", "type": "video"},
                 ],
             },
-            "root: st.createPost: attachments: image and video cannot be mixed",
+            "root: st.createPost: attachments cannot mix image and video",
         ),
         (
             {"actionType": "st.searchPosts"},
-            "root: st.searchPosts: term: is required, or custom_search_url is",
+            "root: st.searchPosts: term is required, or custom_search_url is",
         ),
     ],
 )
@@ -283,7 +283,7 @@ def test_an_error_tells_the_path_of_a_nested_place() -> None:
     )
 
     assert (
-        "root[1].then[0].then[1]: st.openPost cannot stand under st.doForPeople; "
+        "root[1].then[0].then[1]: st.openPost cannot be nested under st.doForPeople; "
         "allowed there: st.openPersonPage; did you mean st.openPersonPage?"
     ) == str(problem)
 
@@ -378,8 +378,8 @@ def test_nothing_alike_is_named_under_a_leaf() -> None:
         leaf.then(EMPLOYEES)
 
     assert (
-        "then[0]: st.retrieveCompanyEmployees cannot stand under st.retrieveSSI; "
-        "allowed there: none"
+        "then[0]: st.retrieveCompanyEmployees cannot be nested under st.retrieveSSI; "
+        "allowed there: nothing"
     ) == str(caught.value)
     assert (None, ()) == (caught.value.nearest, caught.value.allowed)
 
@@ -393,15 +393,15 @@ def test_nothing_alike_is_named_under_a_leaf() -> None:
         (
             st.retrieve_company_employees,
             (
-                "an action is due, got <class "
+                "must be an action, got <class "
                 "'linkedapi_async.st.retrieve_company_employees'>; "
                 "call it: retrieve_company_employees()"
             ),
         ),
-        (None, "an action is due, got None"),
-        (int, "an action is due, got <class 'int'>"),
-        ([EMPLOYEES], "an action is due, got [st.retrieve_company_employees()]"),
-        ({"actionType": "st.openPost"}, "an action is due, got {'actionType': "),
+        (None, "must be an action, got None"),
+        (int, "must be an action, got <class 'int'>"),
+        ([EMPLOYEES], "must be an action, got [st.retrieve_company_employees()]"),
+        ({"actionType": "st.openPost"}, "must be an action, got {'actionType': "),
     ],
     ids=["class", "None", "int", "list", "dict"],
 )
@@ -423,7 +423,7 @@ def test_what_is_no_action_is_refused(child: Any, reason: str) -> None:
 def test_children_are_a_list(children: Any) -> None:
     """One action alone, a set or None is no list of children."""
     for build in (st.open_company_page, custom):
-        with pytest.raises(ParameterError, match="a list of actions is due") as caught:
+        with pytest.raises(ParameterError, match="must be a list of actions") as caught:
             build("u", children=children)
 
         assert "children" == caught.value.parameter
@@ -447,7 +447,7 @@ def test_a_root_is_checked_when_the_workflow_is_dumped() -> None:
 
     assert "root" == caught.value.path
     assert (
-        "root: st.retrieveCompanyEmployees cannot stand at the root; allowed there: "
+        "root: st.retrieveCompanyEmployees cannot be a root; allowed there: "
         "a search, an open page, …"
     ) == str(caught.value)
 
@@ -464,10 +464,10 @@ def test_a_root_of_an_array_has_its_number() -> None:
 @pytest.mark.parametrize(
     ("workflow", "message"),
     [
-        ((), "root: an array workflow has at least one action"),
+        ((), "root: an array workflow must have at least one action"),
         (
             (PAGE, "st.openPost"),
-            "root[1]: an action is due, got 'st.openPost'",
+            "root[1]: expected an action, got 'st.openPost'",
         ),
     ],
     ids=["empty", "string"],
@@ -484,7 +484,7 @@ def test_alternative_targets_are_all_named() -> None:
     """Where one of two targets is enough, the error says so."""
     (problem,) = problems({"actionType": "st.openPost"})
 
-    assert ("root: st.openPost: postUrl or postUrn: is required at the root") == str(
+    assert ("root: st.openPost: postUrl or postUrn is required at the root") == str(
         problem
     )
 
@@ -495,10 +495,10 @@ def test_a_required_target_is_told_once() -> None:
     (at_root,) = problems(definition)
     (below,) = problems({"actionType": "xy.new", "then": definition})
 
-    assert ("root: nv.manageConversation: threadId: is required at the root") == str(
+    assert ("root: nv.manageConversation: threadId is required at the root") == str(
         at_root
     )
-    assert "root.then[0]: nv.manageConversation: thread_id: is required" == str(below)
+    assert "root.then[0]: nv.manageConversation: thread_id is required" == str(below)
 
 
 @pytest.mark.parametrize("half", [{"personUrl": "u"}, {"skillName": "s"}])
@@ -509,7 +509,7 @@ def test_a_pair_of_targets_is_needed_whole(half: dict[str, str]) -> None:
     assert isinstance(problem, ParameterError)
     assert "personUrl and skillName" == problem.parameter
     skills = st.do_for_skills()
-    with pytest.raises(ParameterError, match="hands it over") as caught:
+    with pytest.raises(ParameterError, match="which supplies it") as caught:
         skills.then(st.endorse_person_skill("u", skill_name="s"))
 
     assert "person_url and skill_name" == caught.value.parameter
@@ -596,7 +596,7 @@ def test_what_a_generation_lacks_has_a_path_in_the_tree(tree: AnyAction) -> None
             "account_api",
             [
                 (
-                    "root.then[0].then[0]: nv.sendMessage: subject: "
+                    "root.then[0].then[0]: nv.sendMessage: subject "
                     "is required in the account_api generation"
                 )
             ],
@@ -606,8 +606,8 @@ def test_what_a_generation_lacks_has_a_path_in_the_tree(tree: AnyAction) -> None
             "account_api",
             [
                 (
-                    "root.then[0]: st.retrieveCompanyEmployees: limit: "
-                    "the account_api generation takes at most 500"
+                    "root.then[0]: st.retrieveCompanyEmployees: limit "
+                    "must not exceed 500 in the account_api generation, got 501"
                 )
             ],
         ),
@@ -643,10 +643,10 @@ def test_a_misfit_says_which_token_helps() -> None:
     assert isinstance(old, UnsupportedError)
     assert ("root[3]", "account_api") == (old.path, old.generation)
     assert (
-        "root[3]: st.retrieveFeed does not exist in the account_api generation; a "
-        "session with linked_api_token= has it, check=False sends it all the same"
+        "root[3]: st.retrieveFeed does not exist in the account_api generation; "
+        "use a session with linked_api_token=, or send it anyway with check=False"
     ) == str(old)
-    assert "a session with account_api_token= has it" in str(new)
+    assert "use a session with account_api_token=" in str(new)
 
 
 # What check=False does with what is illegal

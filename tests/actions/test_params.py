@@ -116,10 +116,10 @@ def test_a_post_takes_attachments_of_one_kind(
 @pytest.mark.parametrize(
     ("attachments", "reason"),
     [
-        ([IMAGE] * 10, "at most 9 items are allowed, got 10"),
-        ([IMAGE, VIDEO], "image and video cannot be mixed"),
-        ([VIDEO, VIDEO], "only one video is allowed, got 2"),
-        ([DOCUMENT, DOCUMENT], "only one document is allowed, got 2"),
+        ([IMAGE] * 10, "must have at most 9 items, got 10"),
+        ([IMAGE, VIDEO], "cannot mix image and video"),
+        ([VIDEO, VIDEO], "must have only one video, got 2"),
+        ([DOCUMENT, DOCUMENT], "must have only one document, got 2"),
     ],
 )
 def test_a_post_refuses_other_attachments(
@@ -294,4 +294,4 @@ def test_a_plain_string_is_no_list() -> None:
     error = refusal(PeopleFilter, locations="Oslo")
 
     assert "locations" == error.parameter
-    assert "a list is due, got 'Oslo'; write ['Oslo']" == error.reason
+    assert "must be a list, got 'Oslo'; write ['Oslo']" == error.reason

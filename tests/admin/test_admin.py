@@ -441,7 +441,7 @@ def assert_typed(result: Any, came: Any) -> None:
     elif isinstance(result, Result):
         assert came == result.raw
         assert {} == result.extra
-        for name, wires in result._wires().items():
+        for name, wires in result._json_names().items():
             value = getattr(result, name)
             if isinstance(value, list):
                 assert_typed(value, came[wires[0]])
@@ -501,13 +501,13 @@ WRONG: list[tuple[Call, str, str]] = [
     (lambda a: a.limits.set("a1", [{}]), "limits[0]", "an admin.Limit"),  # type: ignore[list-item]
     (lambda a: a.limits.set("a1", MESSAGES), "limits", "a list"),  # type: ignore[arg-type]
     (lambda a: a.limits.delete("a1", [Limit(category="x")]), "limits[0].period", "is"),
-    (lambda a: a.webhook.set("receiver.test"), "url", "expected https://host/path"),
-    (lambda a: a.webhook.set("https://[bad"), "url", "expected https://host/path"),
-    (lambda a: a.webhook.set("https:///x"), "url", "expected https://host/path"),
-    (lambda a: a.webhook.set("https://a.test/ b"), "url", "expected https://host/path"),
-    (lambda a: a.webhook.set(5), "url", "expected https://host/path"),  # type: ignore[arg-type]
+    (lambda a: a.webhook.set("receiver.test"), "url", "must be https://host/path"),
+    (lambda a: a.webhook.set("https://[bad"), "url", "must be https://host/path"),
+    (lambda a: a.webhook.set("https:///x"), "url", "must be https://host/path"),
+    (lambda a: a.webhook.set("https://a.test/ b"), "url", "must be https://host/path"),
+    (lambda a: a.webhook.set(5), "url", "must be https://host/path"),  # type: ignore[arg-type]
     (lambda a: a.webhook.set_signing("w1", 1), "signing_enabled", "True or False"),  # type: ignore[arg-type]
-    (lambda a: a.webhook.set_events("w1", "inbox.*"), "events", "a list is due"),
+    (lambda a: a.webhook.set_events("w1", "inbox.*"), "events", "must be a list"),
     (lambda a: a.webhook.set_header("w1", "a:b", "c"), "name", "the name of a header"),
     (lambda a: a.webhook.set_header("w1", "a", "b\r\nc: d"), "value", "a line of text"),
     (lambda a: a.webhook.set_header("w1", "a", "\ud83d"), "value", "a line of text"),
@@ -517,7 +517,7 @@ WRONG: list[tuple[Call, str, str]] = [
     (
         lambda a: a.webhook.set_headers("w1", {"key": "1", "KEY": "2"}),
         "headers['KEY']",
-        "the name is there twice",
+        "must not repeat a name",
     ),
     (lambda a: a.changelog("yesterday"), "since", "a date"),
     (lambda a: a.changelog("2026-07-01T00:00:00"), "since", "a date"),
@@ -601,7 +601,7 @@ CLASSES = [
 def test_strange_answers_destroy_nothing(data: hs.DataObject) -> None:
     """Values of another type give None, and stand in `extra`; the rest is there."""
     cls = data.draw(hs.sampled_from(CLASSES))
-    names = [name for wires in cls._wires().values() for name in wires]
+    names = [name for wires in cls._json_names().values() for name in wires]
     came = data.draw(hs.dictionaries(hs.sampled_from([*names, "news"]), JSON) | JSON)
 
     made = object_reader(cls)(came)
@@ -698,9 +698,11 @@ def test_secrets_are_not_in_reprs() -> None:
     links = {"connection_link", "payment_link", "reconnection_link", "url"}
     assert tokens | links | {"reconnection_session_id", "session_id"} == {*MASKS}
     for cls in CLASSES:
-        names = [name for name in cls._wires() if name in MASKS]
+        names = [name for name in cls._json_names() if name in MASKS]
         came = dict.fromkeys(names, f"https://a.test/?{SECRET}")
-        made = object_reader(cls)({cls._wires()[name][0]: came[name] for name in came})
+        made = object_reader(cls)(
+            {cls._json_names()[name][0]: came[name] for name in came}
+        )
 
         assert SECRET not in repr(made)
         assert all(f"{name}=" in repr(made) for name in names)

@@ -320,6 +320,10 @@ def test_actions(shell: Shell) -> None:
     shown = shell("actions", "ST.openCOMPANYpage").out
     assert "parents: root, " in shown
     assert "companyUrl: string, needed at the root, refused below, minimum 1" in shown
+    shown = shell("actions", "st.sendMessage").out
+    assert "personUrl: string, needed at the root unless threadId is given" in shown
+    shown = shell("actions", "st.endorsePersonSkill").out
+    assert "skillName: string, needed at the root, refused below" in shown
     done = shell("actions", "st.serchPeople")
     assert 2 == done.status
     assert "did you mean st.searchPeople?" in done.err
@@ -455,7 +459,7 @@ def test_unknown_ids(online: Shell) -> None:
     assert (11, 12) == (done.status, waited.status)
     assert [None, "completed"] == [row["status"] for row in json.loads(done.out)]
     assert [None, "completed"] == [row["status"] for row in json.loads(waited.out)]
-    assert "error: the API knows no such workflow [workflow wf-1]" in done.err
+    assert "error: the API does not know the id [workflow wf-1]" in done.err
     assert "error: not finished after 0.2 s" in waited.err
     assert 2 == online("status", "no id").status
 

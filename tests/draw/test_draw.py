@@ -391,10 +391,14 @@ def test_odd_definitions(definition: Any, expected: str) -> None:
 @pytest.mark.parametrize(
     ("what", "words"),
     [
-        pytest.param(5, "root: a workflow, a definition or a completion", id="number"),
-        pytest.param([{}, None], r"root\[1\]: a workflow.*got None", id="inside"),
+        pytest.param(
+            5, "root: expected a workflow, a definition or a completion", id="number"
+        ),
+        pytest.param(
+            [{}, None], r"root\[1\]: expected a workflow.*got None", id="inside"
+        ),
         pytest.param("{", "root: not JSON", id="text"),
-        pytest.param("5", "root: a workflow", id="JSON"),
+        pytest.param("5", "root: expected a workflow", id="JSON"),
     ],
 )
 def test_what_cannot_be_drawn(what: Any, words: str) -> None:
@@ -405,7 +409,7 @@ def test_what_cannot_be_drawn(what: Any, words: str) -> None:
 
 def test_limit() -> None:
     """At least one action is drawn."""
-    with pytest.raises(ValueError, match="limit: 1 or more"):
+    with pytest.raises(ValueError, match="limit must be at least 1"):
         draw(WORKFLOW, limit=0)
 
 

@@ -636,6 +636,49 @@ async def test_the_lock_dies_with_its_process(path: pathlib.Path) -> None:
             assert 2 == journal.run_number
 
 
+FORK = """
+import asyncio, os, sys
+from linkedapi_async.journal import SqliteJournal
+
+async def main():
+    async with SqliteJournal(sys.argv[1]) as journal:
+        if os.fork() == 0:
+            print("forked", flush=True)
+            sys.stdin.read()
+            os._exit(0)
+        await journal.intend("a", "ada", b"{}")
+        if sys.argv[2] == "killed":
+            os._exit(0)
+    print("closed", flush=True)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
+@pytest.mark.parametrize("end", ["killed", "closed"])
+def test_a_forked_child_does_not_keep_the_lock(path: pathlib.Path, end: str) -> None:
+    """A worker that outlives the program does not lock the journal."""
+
+    async def found() -> list[str]:
+        """Open the journal and return its keys."""
+        async with SqliteJournal(path) as journal:
+            return await keys(journal)
+
+    command = [sys.executable, "-W", "ignore", "-c", FORK, str(path), end]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        lines = [process.stdout.readline() for _ in range(1 + (end == "closed"))]
+        process.wait()
+        rows = asyncio.run(found())
+        process.stdin.close()
+
+    assert "forked\n" in lines
+    assert ["a"] == rows
+
+
 @pytest.mark.parametrize("lines", [1, 50, 1500])
 async def test_what_was_acknowledged_survives_a_kill(
     path: pathlib.Path, lines: int

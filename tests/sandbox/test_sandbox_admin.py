@@ -603,7 +603,7 @@ def own(value: Any) -> Any:
     if isinstance(value, list):
         return [own(item) for item in value]
     shown: dict[str, Any] = {}
-    for name, wires in value._wires().items():
+    for name, wires in value._json_names().items():
         found = getattr(value, name)
         if isinstance(found, list):
             found = [own(f) if hasattr(f, "raw") else f for f in found]

@@ -129,7 +129,7 @@ def test_nested_in_each_item(as_list: bool) -> None:
     assert "Bob works" == bob[page].headline
     assert "Bob" == bob.name
     assert () == cy.children
-    with pytest.raises(ResultMissingError, match="there is: nothing"):
+    with pytest.raises(ResultMissingError, match="present: nothing"):
         cy[page]
     assert [ann[page], bob[page]] == [o.data for o in completion.all(page)]
     assert completion.all(st.open_person_page) == completion.all(page)
@@ -384,7 +384,7 @@ def test_class_as_key() -> None:
 
     for keyed in (completion, completion.root.value()):
         assert [] == keyed[st.retrieve_company_employees]
-        with pytest.raises(AmbiguousKeyError, match=f"2 outcomes fit {DMS}"):
+        with pytest.raises(AmbiguousKeyError, match=f"2 outcomes match {DMS}"):
             keyed[st.retrieve_company_dms]
 
 
@@ -392,7 +392,7 @@ def test_missing_key() -> None:
     """The error of an absent key names what is there, with labels."""
     raw = node(COMPANY, {"then": [node(DMS), node(DMS, label="x")]})
     completion = read_completion(raw)
-    words = f"no {EMPLOYEES} here; there is: {DMS}, {DMS} ('x')"
+    words = f"no outcome of {EMPLOYEES}; present: {DMS}, {DMS} ('x')"
     with pytest.raises(ResultMissingError) as caught:
         completion.root.value()[st.retrieve_company_employees]
 
@@ -400,8 +400,9 @@ def test_missing_key() -> None:
     with pytest.raises(ResultMissingError) as caught:
         completion[st.retrieve_company_employees(label="y")]
 
-    assert f"no {EMPLOYEES} ('y') here; there is: {COMPANY}, {DMS}, {DMS} ('x')" == str(
-        caught.value
+    assert (
+        f"no outcome of {EMPLOYEES} ('y'); present: {COMPANY}, {DMS}, {DMS} ('x')"
+        == str(caught.value)
     )
     with pytest.raises(KeyError):
         completion[st.do_for_people]
@@ -492,9 +493,9 @@ def test_labels_tell_siblings_apart() -> None:
 
     assert "connected" == completion[key].connection_status
     assert completion.roots[0] is completion.find(label="a")
-    with pytest.raises(ResultMissingError, match="no outcome carries the label 'c'"):
+    with pytest.raises(ResultMissingError, match="no outcome has the label 'c'"):
         completion.find(label="c")
-    with pytest.raises(AmbiguousKeyError, match="2 outcomes carry the label 'a'"):
+    with pytest.raises(AmbiguousKeyError, match="2 outcomes have the label 'a'"):
         read_completion([people[0], people[0]]).find(label="a")
 
 
@@ -919,7 +920,7 @@ def test_every_action_is_a_key(workflow: Any, source: draws.DataObject) -> None:
     raw = source.draw(completions(workflow, fail=False))
     completion = read_completion(raw, workflow)
     roots = workflow if isinstance(workflow, tuple) else (workflow,)
-    check_home(roots, completion.home)
+    check_home(roots, completion.top)
 
 
 def check_home(asked: Any, home: Any) -> None:
@@ -940,7 +941,7 @@ def check_home(asked: Any, home: Any) -> None:
         assert action.label == mine.label
         if len(twins) == 1:
             assert mine is home.pick(action)
-        for below in mine.homes:
+        for below in mine.branches:
             check_home(action.children, below)
 
 

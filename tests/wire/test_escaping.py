@@ -1,4 +1,4 @@
-"""Hostile text only becomes visible: on terminals, in markup, in spreadsheets."""
+"""Hostile text only becomes visible, on terminals and in spreadsheets."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import time
 
 import hostile_text
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as draws
 
-from linkedapi_async._utils.text import cell, markup, printable
+from linkedapi_async._utils.text import cell, printable
 
 
 anything = draws.text(draws.characters(exclude_categories=())) | draws.text(
@@ -72,49 +72,10 @@ def test_printable_can_be_encoded(text: str) -> None:
     assert printable(shown) == shown
 
 
-@given(anything)
-def test_markup_is_read_as_the_text(text: str) -> None:
-    """The library rich reads the escaped text as the text, with no style in it."""
-    rich_text = pytest.importorskip("rich.text").Text
-    read = rich_text.from_markup(markup(text), emoji=False)
-    plain = rich_text("").append(text).plain
-
-    assert [] == read.spans
-    if "\\" not in text:
-        assert plain == read.plain
-    # Where a tag has no end, or the text ends in it, a backslash may come twice.
-    assert plain.replace("\\", "") == read.plain.replace("\\", "")
-    assert plain.count("\\") <= read.plain.count("\\") <= 1 + 2 * plain.count("\\")
-
-
-@pytest.mark.parametrize(
-    "text", ["[b]", "\\[b]", "\\\\[b] x", "[1]", "\\[1]", "[b", "[]"]
-)
-def test_markup_keeps(text: str) -> None:
-    """Brackets and backslashes are read as they were written."""
-    rich_text = pytest.importorskip("rich.text").Text
-
-    assert text == rich_text.from_markup(markup(text)).plain
-
-
-@example("x\\", "[/bold]!")
-@example("\\[", "x][/bold]!")
-@given(anything, draws.sampled_from(["[/bold]!", "]!", "x][/bold]!"]))
-def test_markup_does_not_reach_what_follows(text: str, after: str) -> None:
-    """What comes after the escaped text is neither escaped by it nor closes a tag."""
-    rich_text = pytest.importorskip("rich.text").Text
-    read = rich_text.from_markup(f"[bold]{markup(text)}{after}", emoji=False)
-
-    assert {"bold"} >= {str(span.style) for span in read.spans}
-    assert read.plain.endswith("!")
-    assert "[/bold]!" not in read.plain
-
-
-def test_markup_in_linear_time() -> None:
+def test_escaping_takes_linear_time() -> None:
     """A long row of backslashes or brackets takes no longer than other text."""
     begin = time.process_time()
     for text in ("\\" * 200_000, "[a" * 100_000, "[" * 200_000, "\\[" * 100_000):
-        markup(text)
         cell(" " * 200_000 + text)
         printable(text)
 
@@ -162,5 +123,5 @@ def test_the_nasty_profile() -> None:
     assert 100_000 <= max(map(len, texts))
     assert any(hostile_text.acting(text) for text in texts)
     for text in texts:
-        assert set() == hostile_text.acting(markup(printable(text)), allowed="")
+        assert set() == hostile_text.acting(printable(text), allowed="")
         assert cell(text)[:1] not in tuple("=+-@")

@@ -584,5 +584,5 @@ def test_custom_workflow() -> None:
     assert mapper.map_request(definition) == dump_workflow(workflow)
     assert mapper.map_response(raw).data == read_completion(raw, workflow).raw
     assert 5 == workflow.read(read_completion(raw, workflow)).ssi
-    with pytest.raises(InvalidDefinitionError, match="cannot stand"):
+    with pytest.raises(InvalidDefinitionError, match="cannot be"):
         operations.custom_workflow({"actionType": "st.retrieveCompanyDMs"})

@@ -228,13 +228,13 @@ def test_roots_are_numbered() -> None:
         ("NaN", "root: not JSON: NaN is not JSON"),
         ('{"actionType": Infinity}', "root: not JSON: Infinity is not JSON"),
         ("[" * 100_000, "root: not JSON: nested too deeply"),
-        ("5", "root: an action is due, a JSON object, got 5"),
-        (None, "root: an action is due, a JSON object, got None"),
-        (5, "root: an action is due, a JSON object, got 5"),
-        ([], "root: an array workflow has at least one action"),
-        ("[]", "root: an array workflow has at least one action"),
-        (["x"], "root[0]: an action is due, a JSON object, got 'x'"),
-        ([[]], "root[0]: an action is due, a JSON object, got []"),
+        ("5", "root: expected an action, a JSON object, got 5"),
+        (None, "root: expected an action, a JSON object, got None"),
+        (5, "root: expected an action, a JSON object, got 5"),
+        ([], "root: an array workflow must have at least one action"),
+        ("[]", "root: an array workflow must have at least one action"),
+        (["x"], "root[0]: expected an action, a JSON object, got 'x'"),
+        ([[]], "root[0]: expected an action, a JSON object, got []"),
     ],
 )
 def test_what_is_no_definition(source: Any, problem: str, check: bool) -> None:
@@ -258,7 +258,7 @@ def test_a_built_workflow_is_no_definition() -> None:
 def test_null_is_a_value_and_refused(name: str) -> None:
     """A null is never dropped in silence: it is told, or sent by check=False."""
     definition = {"actionType": "st.searchPeople", name: None}
-    with pytest.raises(InvalidDefinitionError, match=f"{name}: .* got None"):
+    with pytest.raises(InvalidDefinitionError, match=f"{name} .* got None"):
         load_workflow(definition)
 
     assert definition == dump_workflow(load_workflow(definition, check=False))
@@ -267,7 +267,7 @@ def test_null_is_a_value_and_refused(name: str) -> None:
 @pytest.mark.parametrize("label", [None, 5, "\ud800"])
 def test_the_label_of_an_unknown_action_is_checked(label: Any) -> None:
     """The caller's tag is a string for those too."""
-    with pytest.raises(InvalidDefinitionError, match="label: ") as caught:
+    with pytest.raises(InvalidDefinitionError, match="label must") as caught:
         loaded({"actionType": "xy.new", "label": label})
 
     (problem,) = caught.value.problems
@@ -480,11 +480,11 @@ def test_unchecked_only_what_does_not_fit_becomes_custom() -> None:
 def test_what_no_json_can_carry_is_refused_unchecked_too(value: Any) -> None:
     """It could not come back as it was: the error says so instead of sending null."""
     definition = {"actionType": "xy.new", "value": value}
-    with pytest.raises(ParameterError, match="JSON is due: ") as caught:
+    with pytest.raises(ParameterError, match="must be JSON: ") as caught:
         load_workflow(definition, check=False)
 
     assert ("xy.new", "params") == (caught.value.owner, caught.value.parameter)
-    with pytest.raises(InvalidDefinitionError, match="a JSON value is due"):
+    with pytest.raises(InvalidDefinitionError, match="must be a JSON value"):
         loaded(definition)
 
 

@@ -1,4 +1,4 @@
-"""Files of rows grow safely: what was written is whole, and nothing is lost silently."""
+"""Files of rows grow safely: rows are written whole, and none is lost silently."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def lines(path: pathlib.Path) -> Rows:
 
 
 def as_cell(value: Any, *, safe: bool = True) -> str:
-    """Return *value* as it should stand in CSV, told independently."""
+    """Return the cell of *value*, computed independently."""
     if value is None:
         return ""
     if isinstance(value, str):
@@ -97,7 +97,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 
 def test_csv(tmp_path: pathlib.Path) -> None:
-    """Rows become a table: numbers as they are, formulas escaped, nothing for None."""
+    """Rows become a table: numbers as they are, formulas escaped, None as an empty cell."""
     path = tmp_path / "people.csv"
 
     assert 3 == write_csv(path, PEOPLE)
@@ -110,7 +110,7 @@ def test_csv(tmp_path: pathlib.Path) -> None:
 
 
 def test_csv_for_spreadsheets(tmp_path: pathlib.Path) -> None:
-    """A byte order mark, other line ends and live formulas are there on demand."""
+    """Options write a byte order mark, other line ends and formulas as they are."""
     path = tmp_path / "people.csv"
     write_csv(path, PEOPLE[:1], bom=True, newline="\r\n", safe=False)
 
@@ -122,7 +122,7 @@ def test_csv_for_spreadsheets(tmp_path: pathlib.Path) -> None:
 def test_csv_reads_back(
     folder: pathlib.Path, rows: Rows, safe: bool, bom: bool, newline: Any
 ) -> None:
-    """What the standard library reads are the cells, whatever is in them."""
+    """The standard library reads the same cells, whatever their content."""
     path = folder / "back.csv"
     write_csv(path, rows, safe=safe, bom=bom, newline=newline)
     head, *body = table(path) if rows else [[]]
@@ -165,7 +165,7 @@ def test_csv_columns_of_the_first_row(tmp_path: pathlib.Path) -> None:
 
 
 def test_csv_columns_of_all_rows(tmp_path: pathlib.Path) -> None:
-    """Rows that are there all at once make one header of all their columns."""
+    """The header has the columns of all rows that are written at once."""
     path = tmp_path / "a.csv"
     write_csv(path, ({name: 1} for name in "abc"))
 
@@ -173,7 +173,7 @@ def test_csv_columns_of_all_rows(tmp_path: pathlib.Path) -> None:
 
 
 def test_csv_without_rows(tmp_path: pathlib.Path) -> None:
-    """Without rows there is the header alone, if it is known."""
+    """Without rows there is only the header, if it is known."""
     path = tmp_path / "a.csv"
 
     assert 0 == write_csv(path, [])
@@ -206,20 +206,20 @@ def test_csv_refuses_new_columns(tmp_path: pathlib.Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"a,a\n", "its header has a column twice"),
-        (b'"a"b\n', "it does not begin with a header of CSV in UTF-8"),
-        (b"\xff\xfea\n", "it does not begin with a header of CSV in UTF-8"),
+        (b"a,a\n", "its header has two columns of one name"),
+        (b'"a"b\n', "it does not begin with a CSV header in UTF-8"),
+        (b"\xff\xfea\n", "it does not begin with a CSV header in UTF-8"),
         (b"a;b\n1;2\n", "it has no column 'a', 'b'"),
-        (b"some notes", "it has no line with these columns"),
+        (b"some notes", "it does not begin with these columns"),
         (b'{"a": 1}\n', "header"),
-        (b"a,b,c", "it has no line with these columns"),
-        (b"\x00\x01", "it has no line with these columns"),
+        (b"a,b,c", "it does not begin with these columns"),
+        (b"\x00\x01", "it does not begin with these columns"),
     ],
 )
 def test_csv_refuses_other_files(
     tmp_path: pathlib.Path, content: bytes, words: str
 ) -> None:
-    """A file that is no CSV with these columns is left as it is."""
+    """A file that is not CSV with these columns stays as it is."""
     path = tmp_path / "a.csv"
     path.write_bytes(content)
     if words == "header":
@@ -232,7 +232,7 @@ def test_csv_refuses_other_files(
 
 
 @pytest.mark.parametrize("content", ["a,b\r\n1,2\r\n", "\ufeffb,a\r\n2,1\r\n"])
-def test_csv_goes_on_as_the_file_is(tmp_path: pathlib.Path, content: str) -> None:
+def test_csv_keeps_the_format_of_the_file(tmp_path: pathlib.Path, content: str) -> None:
     """Line ends, order of columns and byte order mark of the file stay."""
     path = tmp_path / "a.csv"
     path.write_bytes(content.encode())
@@ -245,10 +245,10 @@ def test_csv_goes_on_as_the_file_is(tmp_path: pathlib.Path, content: str) -> Non
 @pytest.mark.parametrize(
     ("columns", "words"),
     [
-        ([], "names of columns are due, got []"),
-        ([5], "names of columns are due, got [5]"),
-        (["a", "b", "a"], "a column stands twice in ['a', 'b', 'a']"),
-        ("name", "columns: a list is due, got 'name'"),
+        ([], "columns must be one or more strings, got []"),
+        ([5], "columns must be one or more strings, got [5]"),
+        (["a", "b", "a"], "two columns have one name in ['a', 'b', 'a']"),
+        ("name", "columns must be a list of names, got 'name'"),
     ],
 )
 def test_csv_refuses_columns(tmp_path: pathlib.Path, columns: Any, words: str) -> None:
@@ -263,7 +263,7 @@ def test_csv_refuses_columns(tmp_path: pathlib.Path, columns: Any, words: str) -
 def test_csv_torn_row(
     tmp_path: pathlib.Path, tail: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A row that was not written to its end is moved aside, and that is told."""
+    """An incomplete row is moved aside, and the writer reports it."""
     path = tmp_path / "a.csv"
     whole = 'a,b,c\n"x ""y""\n,",,7\n'
     path.write_bytes((whole + tail).encode())
@@ -272,26 +272,27 @@ def test_csv_torn_row(
 
     assert f"{whole}1,2,3\n" == path.read_text("utf-8")
     assert tail == path.with_name("a.csv.torn").read_bytes().decode()
-    assert f"its last row was cut off, {len(tail)} bytes" in writer.repaired
+    assert f"its last row is incomplete; its {len(tail)} bytes" in writer.repaired
     assert writer.repaired in caplog.text
 
 
 @pytest.mark.parametrize("tail", ["1,2,3", '1,2,"x, y"', ",,", "1,2,3\r"])
 def test_csv_row_without_an_end(tmp_path: pathlib.Path, tail: str) -> None:
-    """A last row with all cells gets its end of line: editors leave it out."""
+    """A last row with all cells gets its line end, which editors leave out."""
     path = tmp_path / "a.csv"
     path.write_bytes(b"a,b,c\r\n" + tail.encode())
     with CsvWriter(path, append=True) as writer:
         writer.write({"a": 1})
 
     assert (
-        "its last row had no end of line; its last cell may be short" == writer.repaired
+        "its last row had no line end; its last cell may be incomplete"
+        == writer.repaired
     )
     assert b"a,b,c\r\n" + tail.strip().encode() + b"\r\n1,,\r\n" == path.read_bytes()
 
 
 def test_csv_half_a_character(tmp_path: pathlib.Path) -> None:
-    """A row that ends amidst a character is torn, however many cells it has."""
+    """A row that ends within a character is incomplete, whatever its cells."""
     path = tmp_path / "a.csv"
     path.write_bytes("a,b\n1,Zoë".encode()[:-1])
     write_csv(path, [{"a": 2}], append=True)
@@ -304,7 +305,7 @@ def test_csv_half_a_character(tmp_path: pathlib.Path) -> None:
 def test_csv_killed_anywhere(
     folder: pathlib.Path, rows: Rows, data: draws.DataObject, bom: bool
 ) -> None:
-    """Cut off after any byte and gone on with, a file keeps all rows that were whole."""
+    """A file that is cut after any byte keeps all complete rows when it is appended to."""
     path = folder / "killed.csv"
     columns = list(rows[0])
     sizes = []
@@ -328,9 +329,9 @@ def test_csv_killed_anywhere(
 
 @pytest.mark.parametrize("row", [["a"], "name", None, 5])
 def test_a_row_is_a_mapping(tmp_path: pathlib.Path, row: Any) -> None:
-    """What is no mapping is no row."""
+    """A row that is not a mapping is refused."""
     for write in (write_csv, write_jsonl):
-        with pytest.raises(TypeError, match="a row is a mapping, got "):
+        with pytest.raises(TypeError, match="a row must be a mapping, got "):
             write(tmp_path / "a", [row])
 
 
@@ -343,14 +344,16 @@ def deep() -> Any:
 
 
 @pytest.mark.parametrize("value", [{1, 2}, object(), b"x", deep])
-def test_what_is_no_json(tmp_path: pathlib.Path, value: Any) -> None:
-    """A value that is no JSON is an error, and nothing of its row is written."""
+def test_values_that_are_not_json(tmp_path: pathlib.Path, value: Any) -> None:
+    """A value that is not JSON is an error, and nothing of its row is written."""
     value = value() if value is deep else value
     good = {"a": 1}
     for writer in (CsvWriter(tmp_path / "a.csv"), JsonlWriter(tmp_path / "a.jsonl")):
         with writer:
             writer.write(good)
-            with pytest.raises(ExportError, match=r"column 'a': |the row is no JSON: "):
+            with pytest.raises(
+                ExportError, match=r"column 'a': |the row is not JSON: "
+            ):
                 writer.write_all([good, {"a": value}, good])
             writer.write(good)
 
@@ -367,7 +370,7 @@ def test_what_is_no_json(tmp_path: pathlib.Path, value: Any) -> None:
     draws.lists(draws.dictionaries(texts, json_values | texts, max_size=3), max_size=4)
 )
 def test_jsonl_reads_back(folder: pathlib.Path, rows: Rows) -> None:
-    """What is read are the rows, types and halves of emoji included."""
+    """The same rows are read, with their types and halves of emoji."""
     path = folder / "back.jsonl"
 
     assert len(rows) == write_jsonl(path, rows)
@@ -382,7 +385,7 @@ def test_jsonl_reads_back(folder: pathlib.Path, rows: Rows) -> None:
 def test_jsonl_killed_anywhere(
     folder: pathlib.Path, rows: Rows, data: draws.DataObject
 ) -> None:
-    """Cut off after any byte and gone on with, a file keeps all rows that were whole."""
+    """A file that is cut after any byte keeps all complete rows when it is appended to."""
     path = folder / "killed.jsonl"
     sizes = []
     with JsonlWriter(path) as writer:
@@ -401,13 +404,13 @@ def test_jsonl_killed_anywhere(
 
 
 def test_jsonl_row_without_an_end(tmp_path: pathlib.Path) -> None:
-    """A whole object is kept, also if the crash came before its line end."""
+    """A complete object is kept, also if a crash came before its line end."""
     path = tmp_path / "a.jsonl"
     path.write_bytes(b'{"a": 1}\n{"a": 2}')
     with JsonlWriter(path, append=True) as writer:
         writer.write({"a": 3})
 
-    assert "its last row had no end of line; it got one" == writer.repaired
+    assert "its last row had no line end, which was added" == writer.repaired
     kept = path.read_text(encoding="utf-8").splitlines()
     assert [1, 2, 3] == [json.loads(line)["a"] for line in kept]
 
@@ -415,7 +418,7 @@ def test_jsonl_row_without_an_end(tmp_path: pathlib.Path) -> None:
 def test_jsonl_torn_row(
     tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A row that was not written to its end is moved aside, and that is told."""
+    """An incomplete row is moved aside, and the writer reports it."""
     path = tmp_path / "a.jsonl"
     for tail in (b'{"a": "x', b"\0\0\0"):
         path.write_bytes(b'{"a": 1}\n' + tail)
@@ -423,7 +426,7 @@ def test_jsonl_torn_row(
             writer.write({"a": 2})
 
         assert [{"a": 1}, {"a": 2}] == lines(path)
-        assert f"cut off, {len(tail)} bytes without an end" in writer.repaired
+        assert f"incomplete; its {len(tail)} bytes were moved" in writer.repaired
     assert b'{"a": "x\0\0\0' == path.with_name("a.jsonl.torn").read_bytes()
     assert 2 == len(caplog.records)
 
@@ -433,7 +436,7 @@ def test_jsonl_torn_row(
     [b"a,b\n1,2\n", b"[\n  1\n]\n", b"notes", b'{"a": 1}\n[1', b"5\n", b"\xff"],
 )
 def test_jsonl_refuses_other_files(tmp_path: pathlib.Path, content: bytes) -> None:
-    """A file that is no JSON Lines is left as it is."""
+    """A file that is not JSON Lines stays as it is."""
     path = tmp_path / "a.jsonl"
     path.write_bytes(content)
     with pytest.raises(ExportError, match="JSON Lines"):
@@ -442,7 +445,7 @@ def test_jsonl_refuses_other_files(tmp_path: pathlib.Path, content: bytes) -> No
 
 
 def test_jsonl_appends(tmp_path: pathlib.Path) -> None:
-    """Without append a file is written anew; with it, it grows, also from nothing."""
+    """Without append a file is overwritten; with it, it grows, also from nothing."""
     path = tmp_path / "a.jsonl"
     write_jsonl(path, [{"a": 1}], append=True)
     write_jsonl(path, [{"b": 2}], append=True)
@@ -492,7 +495,7 @@ def test_open_binary_files(tmp_path: pathlib.Path) -> None:
 
 
 def test_open_files_are_not_read() -> None:
-    """What is to be read or synced needs a path."""
+    """Options that read or sync a file need a path."""
     file = io.StringIO()
     for options in ({"append": True}, {"fsync": True}):
         with pytest.raises(ValueError, match="append and fsync need a path"):
@@ -500,7 +503,7 @@ def test_open_files_are_not_read() -> None:
 
 
 def test_fsync(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On demand each call waits for the disk once, when all its rows are written."""
+    """With fsync each call waits for the disk once, after its rows."""
     path = tmp_path / "a.jsonl"
     sizes = []
     real = os.fsync
@@ -518,8 +521,52 @@ def test_fsync(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [6, 9] == sizes
 
 
+@pytest.mark.parametrize("append", [True, False])
+@pytest.mark.parametrize("kind", [CsvWriter, JsonlWriter])
+def test_a_file_has_one_writer(tmp_path: pathlib.Path, kind: Any, append: bool) -> None:
+    """A second writer changes nothing, not even a row that is being written."""
+    path = tmp_path / "rows"
+    with kind(path) as writer:
+        writer.write({"a": 1})
+        with path.open("ab") as file:
+            file.write(b'{"a": ')
+        before = path.read_bytes()
+        with pytest.raises(ExportError, match="rows: another writer has it open; end"):
+            kind(path, append=append)
+
+        assert before == path.read_bytes()
+
+    with kind(path, append=append) as writer:
+        assert append == bool(writer.repaired)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no modes")
+def test_only_the_owner_may_read(tmp_path: pathlib.Path) -> None:
+    """New files are private, also incomplete rows; the mode of an old one stays."""
+    path, old = tmp_path / "rows", tmp_path / "old"
+    write_jsonl(path, PEOPLE)
+    with path.open("ab") as file:
+        file.write(b'{"a": ')
+    write_jsonl(path, PEOPLE, append=True)
+    old.touch(0o644)
+    write_jsonl(old, PEOPLE)
+    aside = tmp_path / "rows.torn"
+
+    assert [0o600, 0o600, 0o644] == [
+        each.stat().st_mode & 0o777 for each in (path, aside, old)
+    ]
+
+
+def test_paths_that_cannot_be_written(tmp_path: pathlib.Path) -> None:
+    """A directory and a folder that is missing are errors of the operating system."""
+    for path in (tmp_path, tmp_path / "missing" / "rows"):
+        for append in (True, False):
+            with pytest.raises(OSError, match=path.name):
+                JsonlWriter(path, append=append)
+
+
 def test_writing_after_the_end(tmp_path: pathlib.Path) -> None:
-    """A closed writer says so, and closing twice is nothing."""
+    """A closed writer raises an error, and closing twice is harmless."""
     writer = JsonlWriter(tmp_path / "a.jsonl", fsync=True)
     writer.close()
     writer.close()
@@ -544,7 +591,7 @@ def test_a_pipe_is_a_path(tmp_path: pathlib.Path) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="limits are a thing of Unix")
 @pytest.mark.parametrize("kind", [CsvWriter, JsonlWriter])
 def test_a_full_disk(tmp_path: pathlib.Path, kind: Any) -> None:
-    """A row that did not fit leaves nothing behind, and the next one stands alone."""
+    """A row that did not fit leaves nothing in the file, and the next one is whole."""
     import resource
 
     path = tmp_path / "full"
@@ -567,14 +614,14 @@ def test_a_full_disk(tmp_path: pathlib.Path, kind: Any) -> None:
 
 
 @pytest.mark.skipif(not pathlib.Path("/dev/full").exists(), reason="a thing of Linux")
-def test_a_device_that_takes_nothing() -> None:
-    """What is no file on a disk cannot be taken back, and the error is the system's."""
+def test_a_full_device() -> None:
+    """The error of a device is that of the operating system."""
     with pytest.raises(OSError, match="No space left"):
         write_jsonl("/dev/full", [{"a": 1}])
 
 
 def test_the_error_pickles() -> None:
-    """The error keeps its words and its file when it is copied or pickled."""
+    """The error keeps its message and its path when it is copied or pickled."""
     error = ExportError("it is full", path="a.csv")
     for again in (copy.copy(error), pickle.loads(pickle.dumps(error))):
         assert "a.csv: it is full" == str(again)
@@ -582,7 +629,7 @@ def test_the_error_pickles() -> None:
 
 
 def test_the_nasty_profile(tmp_path: pathlib.Path) -> None:
-    """The nasty profile is whole in both files, and no formula in a spreadsheet."""
+    """The hostile profile is whole in both files, and no formula in a spreadsheet."""
     rows = read_completion(hostile_text.completion()).rows(st.open_person_page)
     write_csv(tmp_path / "a.csv", rows)
     write_jsonl(tmp_path / "a.jsonl", rows)
