@@ -37,7 +37,17 @@ All of them can be pickled and copied.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Final,
+    Literal,
+    NamedTuple,
+    Self,
+    TypeAlias,
+    TypeVar,
+)
 
 from linkedapi_async._utils.text import printable
 
@@ -456,6 +466,8 @@ class ActionError(LinkedApiError):
         action_type: The action that failed.
         label: Its label, if it has one.
         completion: Everything that the workflow yielded.
+        category: The account limit that the action counts against, such as
+            ``stMessages``; None if it counts against no known limit.
     """
 
     def __init__(
@@ -466,6 +478,7 @@ class ActionError(LinkedApiError):
         action_type: str,
         label: str | None,
         completion: Completion,
+        category: str | None = None,
     ) -> None:
         tag = f" ({label!r})" if label is not None else ""
         super().__init__(
@@ -476,6 +489,7 @@ class ActionError(LinkedApiError):
         self.action_type = action_type
         self.label = label
         self.completion = completion
+        self.category = category
 
 
 class AmbiguousKeyError(LinkedApiError, KeyError):
@@ -484,3 +498,130 @@ class AmbiguousKeyError(LinkedApiError, KeyError):
 
 class ResultMissingError(LinkedApiError, KeyError):
     """No outcome matches the key."""
+
+
+About: TypeAlias = Literal["target", "workflow", "category", "account", "token", "host"]
+"""What an error is a verdict about.
+
+- ``target``: the person, company, post or conversation; other targets are not affected.
+- ``workflow``: the workflow itself; it fails again for every target.
+- ``category``: one account limit, such as ``stMessages``; other actions go on.
+- ``account``: the LinkedIn account; nothing of it goes on.
+- ``token``: the main token or its subscription; no account goes on.
+- ``host``: the API or the connection to it.
+"""
+
+
+class Verdict(NamedTuple):
+    """What an error means for other workflows."""
+
+    about: About
+    """What failed."""
+    passes: bool
+    """Whether it passes without anyone changing anything."""
+    category: str | None = None
+    """The account limit; only for ``category``, and None if it is unknown."""
+    retry_after: float | None = None
+    """When it passes, in seconds from now; None if that is unknown."""
+
+
+# https://linkedapi.io/docs/making-requests, and the pages of the actions
+_VERDICTS: Final[dict[str, tuple[About, bool]]] = {
+    # The main token and its subscription
+    "accountApiTokenRequired": ("token", False),
+    "invalidAccountApiToken": ("token", False),
+    "linkedApiTokenRequired": ("token", False),
+    "invalidLinkedApiToken": ("token", False),
+    "noAvailableSeats": ("token", False),
+    "trialLimitReached": ("token", False),
+    "dailyConnectionAttemptsExceeded": ("token", True),
+    # The account
+    "identificationTokenRequired": ("account", False),
+    "invalidIdentificationToken": ("account", False),
+    "subscriptionRequired": ("account", False),
+    "linkedinAccountSignedOut": ("account", False),
+    "languageNotSupported": ("account", False),
+    "accountNotFound": ("account", False),
+    "noSalesNavigator": ("account", False),
+    "outsideWorkingHours": ("account", True),
+    "workingHoursWaitExpired": ("account", True),
+    # One category of the account
+    "limitExceeded": ("category", True),
+    "noteLimitExceeded": ("category", True),
+    "requestNotAllowed": ("category", True),
+    "searchingNotAllowed": ("category", True),
+    # The workflow
+    "invalidRequestPayload": ("workflow", False),
+    "invalidWorkflow": ("workflow", False),
+    "plusPlanRequired": ("workflow", False),
+    "accountIdRequired": ("workflow", False),
+    "noteTooLong": ("workflow", False),
+    "searchInterfaceMismatch": ("workflow", False),
+    "filterNotApplied": ("workflow", False),
+    "filterIdentityMismatch": ("workflow", False),
+    "mentionNotResolved": ("workflow", False),
+    "noPostingPermission": ("workflow", False),
+    "workflowTimeout": ("workflow", True),
+    "unknownError": ("workflow", False),
+    # The target
+    "personNotFound": ("target", False),
+    "companyNotFound": ("target", False),
+    "postNotFound": ("target", False),
+    "jobNotFound": ("target", False),
+    "commentNotFound": ("target", False),
+    "threadNotFound": ("target", False),
+    "skillNotFound": ("target", False),
+    "connectionNotFound": ("target", False),
+    "sessionNotFound": ("target", False),
+    "conversationsNotSynced": ("target", False),
+    "selfProfileNotAllowed": ("target", False),
+    "messagingNotAllowed": ("target", False),
+    "retrievingNotAllowed": ("target", False),
+    "commentingNotAllowed": ("target", False),
+    "replyingNotAllowed": ("target", False),
+    "repostNotAllowed": ("target", False),
+    "endorsementUnavailable": ("target", False),
+    "emailRequired": ("target", False),
+    "alreadyPending": ("target", False),
+    "alreadyConnected": ("target", False),
+    "notPending": ("target", False),
+    "duplicateComment": ("target", False),
+    "alreadyReposted": ("target", False),
+    # The host
+    "tooManyRequests": ("host", True),
+    "httpError": ("host", True),
+}
+
+# For errors without a type of the API; the first class that fits decides.
+_VERDICTS_BY_CLASS: Final[
+    tuple[tuple[type[LinkedApiError], tuple[About, bool]], ...]
+] = (
+    (RateLimitedError, ("host", True)),
+    (ConnectionFailedError, ("host", True)),
+    (ProtocolError, ("host", True)),
+    (AuthenticationError, ("token", False)),
+    (AccountPausedError, ("account", False)),
+    (WaitTimeoutError, ("workflow", True)),
+)
+
+
+def verdict_of(error: BaseException) -> Verdict:
+    """Return what *error* is a verdict about, and whether it passes.
+
+    The API's error type or failure reason decides, then the class of the error. An
+    unknown type is a verdict about the workflow, and does not pass.
+
+    Args:
+        error: Any error; one of this library says more.
+    """
+    name = getattr(error, "reason", None) or getattr(error, "type", None)
+    found = _VERDICTS.get(name) if isinstance(name, str) else None
+    by_class = (v for cls, v in _VERDICTS_BY_CLASS if isinstance(error, cls))
+    about, passes = found or next(by_class, ("workflow", False))
+    category = error.category if isinstance(error, ActionError) else None
+    return Verdict(
+        about=about,
+        passes=passes,
+        category=category if about == "category" else None,
+        retry_after=error.retry_after if isinstance(error, RateLimitedError) else None,
+    )

@@ -4,10 +4,12 @@ import builtins
 import copy
 import inspect
 import itertools
+import json
+import pathlib
 import pickle
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -28,11 +30,13 @@ from linkedapi_async.errors import (
     StartUnknownError,
     UnknownValueWarning,
     UnsupportedError,
+    Verdict,
     WaitTimeoutError,
     WorkflowCancelledError,
     WorkflowError,
     WorkflowFailedError,
     WorkflowNotFoundError,
+    verdict_of,
 )
 
 
@@ -58,6 +62,7 @@ ARGUMENTS: dict[str, Any] = {
     "nearest": "st.openPost",
     "offender": "st.opnPost",
     "candidates": ("wf-7",),
+    "category": "stMessages",
     "owner": "st.openPost",
     "parameter": "limit",
     "parent": "st.doForPosts",
@@ -339,3 +344,75 @@ def test_request_errors_say_what_helps() -> None:
     assert "linkedinAccountSignedOut" == paused.reason == paused.type
     assert ConnectionFailedError("x", sent=True).sent
     assert not ConnectionFailedError("x", sent=False).sent
+
+
+# Verdicts
+
+ERROR_TYPES: list[dict[str, str]] = json.loads(
+    (pathlib.Path(__file__).parent / "data" / "error_types.json").read_bytes()
+)
+
+
+def failed(type_: str, category: str | None = None) -> ActionError:
+    """Return the error of an action that failed with *type_*."""
+    return ActionError(
+        type=type_,
+        message="x",
+        action_type="st.sendMessage",
+        label=None,
+        completion=COMPLETION,
+        category=category,
+    )
+
+
+@pytest.mark.parametrize("row", ERROR_TYPES, ids=lambda row: str(row["type"]))
+def test_every_error_type_of_the_api_has_a_verdict(row: dict[str, str]) -> None:
+    """Errors of requests, workflows and actions with one type have one verdict."""
+    name = row["type"]
+    each = [
+        RequestError("x", type=name),
+        WorkflowFailedError(reason=name, message="x"),
+        failed(name),
+    ]
+
+    assert name in errors._VERDICTS
+    assert 1 == len({verdict_of(error) for error in each})
+    assert verdict_of(each[0]).about in get_args(errors.About)
+
+
+def test_the_table_of_verdicts_has_no_other_types() -> None:
+    """The table has exactly the types of the catalogue."""
+    assert {row["type"] for row in ERROR_TYPES} == {*errors._VERDICTS}
+
+
+@pytest.mark.parametrize(
+    ("error", "verdict"),
+    [
+        (failed("personNotFound", "stMessages"), Verdict("target", passes=False)),
+        (
+            failed("limitExceeded", "stMessages"),
+            Verdict("category", passes=True, category="stMessages"),
+        ),
+        (failed("limitExceeded"), Verdict("category", passes=True)),
+        (failed("brandNew", "stMessages"), Verdict("workflow", passes=False)),
+        (RequestError("x", type="brandNew"), Verdict("workflow", passes=False)),
+        (
+            WorkflowFailedError(reason="workingHoursWaitExpired", message="x"),
+            Verdict("account", passes=True),
+        ),
+        (
+            RateLimitedError("x", retry_after=7.5, http_status=429),
+            Verdict("host", passes=True, retry_after=7.5),
+        ),
+        (ConnectionFailedError("x", sent=False), Verdict("host", passes=True)),
+        (
+            errors.AuthenticationError("x", http_status=401),
+            Verdict("token", passes=False),
+        ),
+        (errors.AccountPausedError("x"), Verdict("account", passes=False)),
+        (ValueError("x"), Verdict("workflow", passes=False)),
+    ],
+)
+def test_what_an_error_is_a_verdict_about(error: Exception, verdict: Verdict) -> None:
+    """The API's type decides before the class; what is unknown is the workflow's."""
+    assert verdict == verdict_of(error)

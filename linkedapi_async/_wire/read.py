@@ -143,12 +143,14 @@ def _error(
     if success is True or (success is not False and fields and not error):
         return None
     facts = error if isinstance(error, dict) else {}
+    cls = ACTIONS.get(action_type)
     return ActionError(
         type=str(facts.get("type") or "unknownError"),
         message=str(facts.get("message") or "the API gave no reason"),
         action_type=action_type or "(no actionType)",
         label=label,
         completion=completion,
+        category=None if cls is None else cls.category,
     )
 
 
