@@ -22,7 +22,6 @@ import orjson
 from linkedapi import LinkedApi, LinkedApiConfig
 
 from linkedapi_async import Polling, Session, st
-from linkedapi_async._polling.lane import PendingWorkflow
 
 
 CONNECTIONS = 50
@@ -233,10 +232,9 @@ async def crowd(url: str) -> tuple[float, float, float]:
                 f"https://www.linkedin.com/in/person-{number}"
             )
             account = accounts[number % ACCOUNTS]
-            ticket = PendingWorkflow(
-                f"wf-64835e7c-a0ac-40ae-8338-{number:012d}", account
+            account._runner().watch(
+                f"wf-64835e7c-a0ac-40ae-8338-{number:012d}", workflow, ordered=True
             )
-            account._watch(ticket, workflow, None, ordered=True)
         gc.collect()
         after, _ = tracemalloc.get_traced_memory()
         tracemalloc.stop()

@@ -11,23 +11,23 @@ A start is a span of kind *client* under the span of whoever asked for it, and c
 while the request is sent. A result is a span of kind *internal* under the span of
 whoever awaits it, and links to the start. Polls are counted and are no spans.
 
-===================================  ==========  =======================================
-metric                               unit        what it is
-===================================  ==========  =======================================
-``linkedapi.workflows.started``      {workflow}  that the server took
-``linkedapi.workflows.finished``     {workflow}  by ``linkedapi.workflow.status`` and
-                                                 ``error.type``
-``linkedapi.workflows.in_flight``    {workflow}  by ``linkedapi.lane.state``: head, tail,
-                                                 unordered or paused
-``linkedapi.workflow.polls``         {poll}      histogram: polls per finished workflow
-``linkedapi.workflow.noticed_late``  s           histogram: how late an end can have been
-                                                 noticed at most
-``linkedapi.polls``                  {poll}      by ``linkedapi.poll.outcome``
-``linkedapi.requests.retried``       {request}   by ``linkedapi.request.kind`` and
-                                                 ``error.type``
-``linkedapi.starts.failed``          {start}     by ``error.type``
-``linkedapi.starts.unknown``         {start}     sent, and nobody knows whether taken
-===================================  ==========  =======================================
+======================================  ==========  ====================================
+metric                                  unit        what it is
+======================================  ==========  ====================================
+``linkedapi.workflows.started``         {workflow}  that the server accepted
+``linkedapi.workflows.finished``        {workflow}  by ``linkedapi.workflow.status`` and
+                                                    ``error.type``
+``linkedapi.workflows.in_flight``       {workflow}  by ``linkedapi.lane.state``: head,
+                                                    tail, unordered or paused
+``linkedapi.workflow.polls``            {poll}      histogram: polls per finished workflow
+``linkedapi.workflow.detection_delay``  s           histogram: how late an end can
+                                                    have been noticed at most
+``linkedapi.polls``                     {poll}      by ``linkedapi.poll.outcome``
+``linkedapi.requests.retried``          {request}   by ``linkedapi.request.kind`` and
+                                                    ``error.type``
+``linkedapi.starts.failed``             {start}     by ``error.type``
+``linkedapi.starts.unknown``            {start}     sent, with an unknown outcome
+======================================  ==========  ====================================
 
 Attributes of spans: ``linkedapi.account`` (a name), ``linkedapi.workflow.id``,
 ``linkedapi.workflow.status``, ``linkedapi.workflow.polls``, ``linkedapi.key``,
@@ -206,8 +206,8 @@ class _Meters:
         self._polls_each = meter.create_histogram(
             "linkedapi.workflow.polls", "{poll}", "Polls per finished workflow"
         )
-        self._late = meter.create_histogram(
-            "linkedapi.workflow.noticed_late",
+        self._detection_delay = meter.create_histogram(
+            "linkedapi.workflow.detection_delay",
             "s",
             "How late an end can have been noticed at most",
         )
@@ -268,8 +268,8 @@ class _Meters:
         status = {"linkedapi.workflow.status": event.status}
         self._finished.add(1, {**status, **_error(event.error)})
         self._polls_each.record(event.polls, status)
-        if event.late is not None:
-            self._late.record(event.late, status)
+        if event.detection_delay is not None:
+            self._detection_delay.record(event.detection_delay, status)
 
     def polled(self, event: PollAnswered) -> None:
         """Count a poll."""

@@ -27,7 +27,7 @@ from linkedapi_async.admin._resources import (
     WebhookCalls,
     object_reader,
 )
-from linkedapi_async.admin._results import Changelog
+from linkedapi_async.admin._results import AdminAccount, Changelog
 from linkedapi_async.errors import RequestError, UnsupportedError
 from linkedapi_async.policies import Polling, Retries
 
@@ -35,8 +35,7 @@ from linkedapi_async.policies import Polling, Retries
 if TYPE_CHECKING:
     import aiohttp
 
-    from linkedapi_async.session import Session
-    from linkedapi_async.session._account import Account
+    from linkedapi_async.session import Account, Session
 
 
 _log = logging.getLogger("linkedapi_async")
@@ -200,15 +199,12 @@ class Admin:
         Returns:
             The accounts without a match; their ``account_id`` is unchanged.
         """
-        if session._identification_token is not None:
-            session._on()
         found = await self.accounts.get_all()
         records = [r for r in found.accounts or () if r.id is not None]
-        by_token = {r.identification_token: r.id for r in records}
         withheld = [r for r in records if r.identification_token is None and r.url]
         unmatched = []
-        for token, account in session._accounts.items():
-            id = by_token.get(token)
+        for account in session.accounts:
+            id = next((r.id for r in records if _is_of(r, account)), None)
             if id is None and withheld:
                 address = await _profile_address(account)
                 ids = [r.id for r in withheld if address and _address(r.url) == address]
@@ -225,6 +221,11 @@ class Admin:
         if host is None:  # its constructor raised
             return "<Admin, not made>"
         return f"<Admin at {host.requests.base_url}, {host.state}>"
+
+
+def _is_of(record: AdminAccount, account: Account) -> bool:
+    token = record.identification_token
+    return token is not None and account.has_token(token)
 
 
 async def _profile_address(account: Account) -> str:

@@ -345,7 +345,7 @@ class BatchRunner:
             # The account cannot continue; another one may start the row instead.
             if handle.workflow_id is None:
                 self._pool.appendleft(item)
-            self._stop_account(handle.account.name, error)
+            self._stop_account(handle.account, error)
 
     def _mark_unknown(self, item: Item) -> None:
         self.unknown += 1

@@ -5,21 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import Any, Self
 
 from linkedapi_async._actions.action import Action
 from linkedapi_async.errors import LinkedApiError
-from linkedapi_async.session._handle import WorkflowHandle
-
-
-if TYPE_CHECKING:
-    from linkedapi_async.session._account import Account
+from linkedapi_async.session._handle import ManagedHandle, WorkflowHandle
 from linkedapi_async.session._journaling import ALREADY_DELIVERED
-
-
-Start: TypeAlias = Callable[
-    [tuple[Any, ...], str | None], Awaitable[WorkflowHandle[Any]]
-]
+from linkedapi_async.session._runner import Runner
 
 
 class AsCompleted:
@@ -32,27 +24,28 @@ class AsCompleted:
     def __init__(
         self,
         workflows: Iterable[Any] | AsyncIterable[Any],
+        runner: Runner,
+        *,
         limit: int,
-        start: Start,
-        account: Account,
+        check: bool,
     ) -> None:
-        self._draw = _item_source(workflows)
-        self._start = start
-        self._account = account
+        self._next_item = _item_source(workflows)
+        self._runner = runner
+        self._check = check
         self._slots = asyncio.Semaphore(limit)
-        self._finished: asyncio.Queue[WorkflowHandle[Any] | None] = asyncio.Queue()
+        self._finished: asyncio.Queue[ManagedHandle | None] = asyncio.Queue()
         self._running: set[asyncio.Task[None]] = set()
         self._feeder: asyncio.Task[None] | None = None
         self._keys: set[str] = set()
         self._input_error: Exception | None = None
         self._feeder_done = False
-        self._lent: WorkflowHandle[Any] | None = None
+        self._current: ManagedHandle | None = None
 
     async def __aenter__(self) -> Self:
         if self._feeder is not None:
-            message = "as_completed() is for one pass: call it again for another"
+            message = "as_completed() can be entered once: call it again"
             raise RuntimeError(message)
-        self._account.session._check_open()
+        self._runner.runtime.check_open()
         self._feeder = asyncio.create_task(self._feed())
         return self
 
@@ -69,18 +62,16 @@ class AsCompleted:
         if self._feeder is None:
             message = "use it as: async with session.as_completed(…) as done"
             raise RuntimeError(message)
-        if self._lent is not None:
-            # Asking for the next says that this one was dealt with.
-            if self._lent._entry is not None:
-                self._lent._entry.acknowledge()
-            self._lent = None
+        if self._current is not None:
+            # The body takes the next handle once it has dealt with this one.
+            self._current.acknowledge()
+            self._current = None
             self._slots.release()
-        hub = self._account.session._hub
-        since = hub.now()
+        since = self._runner.runtime.now()
         handle = await self._finished.get()
         if handle is not None:
-            handle._deliver(since)
-            self._lent = handle
+            handle.deliver(since)
+            self._current = handle
             return handle
         self._finished.put_nowait(None)
         if self._input_error is not None:
@@ -91,7 +82,7 @@ class AsCompleted:
         try:
             while True:
                 await self._slots.acquire()
-                task = asyncio.create_task(self._run(await self._draw()))
+                task = asyncio.create_task(self._run(await self._next_item()))
                 self._running.add(task)
                 task.add_done_callback(self._ended)
         except StopAsyncIteration:
@@ -112,7 +103,7 @@ class AsCompleted:
             message = f"the key {key!r} came twice; keys are unique"
             raise ValueError(message)
         self._keys.add(key)
-        return await self._account._recall(key, workflow)
+        return await self._runner.recall(key, workflow)
 
     async def _run(self, item: Any) -> None:
         key, workflow = _split_key(item)
@@ -122,11 +113,13 @@ class AsCompleted:
             if known is ALREADY_DELIVERED:
                 self._slots.release()
                 return
-            handle = known or await self._start(roots, key)
+            handle = known or await self._runner.start(
+                roots, check=self._check, key=key
+            )
         except Exception as error:  # noqa: BLE001  # the handle's result() raises it
-            handle = WorkflowHandle(self._account, workflow, error=error, key=key)
+            handle = ManagedHandle(self._runner, workflow, error=error, key=key)
         with contextlib.suppress(LinkedApiError):
-            await handle._end()
+            await handle.wait_for_end()
         self._finished.put_nowait(handle)
 
 
@@ -148,10 +141,10 @@ def _item_source(
         raise TypeError(message)
     iterator = iter(workflows)
 
-    async def draw() -> Any:
+    async def next_item() -> Any:
         try:
             return next(iterator)
         except StopIteration:
             raise StopAsyncIteration from None
 
-    return draw
+    return next_item

@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
+from typing import Any, TypeVar, cast, overload
 from urllib.parse import urlencode
 
 from linkedapi_async._http.requests import Method
@@ -40,10 +40,7 @@ from linkedapi_async.session._inbox import (
     parsed_time,
     written_time,
 )
-
-
-if TYPE_CHECKING:
-    from linkedapi_async.session._account import Account
+from linkedapi_async.session._runner import Runner
 
 
 T = TypeVar("T")
@@ -94,8 +91,8 @@ class EndpointMethods(ABC):
     """The endpoints that answer at once."""
 
     @abstractmethod
-    def _on(self) -> Account:
-        """Return the account that the verbs are for."""
+    def _runner(self) -> Runner:
+        """Return the runner of the account that the methods work on."""
 
     async def poll_conversations(
         self, conversations: Iterable[ConversationQuery | str | dict[str, Any]]
@@ -115,13 +112,13 @@ class EndpointMethods(ABC):
 
         https://linkedapi.io/docs/working-with-conversations
         """
-        account = self._on()
+        runner = self._runner()
         body = [_query(each) for each in _validate_conversations(conversations)]
         if not body:
-            account.session._check_open()
+            runner.runtime.check_open()
             return []
         return await _ask(
-            account,
+            runner,
             "POST",
             "/conversations/poll",
             lambda result: _many(Conversation, result),
@@ -172,16 +169,14 @@ class EndpointMethods(ABC):
 
         https://linkedapi.io/docs/working-with-conversations
         """
-        account = _require_linked_api(self._on(), "poll_inbox")
+        runner = _require_linked_api(self._runner(), "poll_inbox")
         words = {"type": type, "thread_id": thread_id, "person_url": person_url}
         body = _since("poll_inbox", since, words)
         if person_url is None:
             cls = InboxMessage
-            return await _poll(account, "/inbox/poll", body, cls, "messages")
+            return await _poll(runner, "/inbox/poll", body, cls, "messages")
         whole = PersonInbox
-        return await _ask(
-            account, "POST", "/inbox/poll", lambda r: _one(whole, r), body
-        )
+        return await _ask(runner, "POST", "/inbox/poll", lambda r: _one(whole, r), body)
 
     async def poll_network(
         self, *, since: Moment | None = None, type: NetworkEventType | None = None
@@ -203,10 +198,10 @@ class EndpointMethods(ABC):
 
         https://linkedapi.io/docs/making-requests
         """
-        account = _require_linked_api(self._on(), "poll_network")
+        runner = _require_linked_api(self._runner(), "poll_network")
         body = _since("poll_network", since, {"type": type})
         cls = NetworkEvent
-        return await _poll(account, "/network/poll", body, cls, "events")
+        return await _poll(runner, "/network/poll", body, cls, "events")
 
     async def info(self) -> AccountInfo:
         """Return who the account is, which checks both tokens; linked_api only.
@@ -218,9 +213,9 @@ class EndpointMethods(ABC):
 
         https://linkedapi.io/docs/making-requests
         """
-        account = _require_linked_api(self._on(), "info")
+        runner = _require_linked_api(self._runner(), "info")
         cls = AccountInfo
-        return await _ask(account, "GET", "/account", lambda r: _one(cls, r))
+        return await _ask(runner, "GET", "/account", lambda r: _one(cls, r))
 
     async def usage(self, start: Moment, end: Moment) -> list[ActionUse]:
         """Return every action that the account executed in a period.
@@ -237,7 +232,7 @@ class EndpointMethods(ABC):
         """
         query, cls = urlencode(_period(start, end)), ActionUse
         return await _ask(
-            self._on(),
+            self._runner(),
             "GET",
             f"/stats/actions?{query}",
             lambda result: _many(cls, result),
@@ -277,18 +272,18 @@ class EndpointMethods(ABC):
             UnsupportedError: The account_api generation has no such endpoint.
             ValueError: The cursor is none of messages, or a number makes no sense.
         """
-        account = _require_linked_api(self._on(), "messages")
+        runner = _require_linked_api(self._runner(), "messages")
         words = _without_none("messages", type=type, thread_id=thread_id)
 
         async def poll(since: str | None) -> list[Item]:
             """Return the messages since a moment."""
-            messages = await account.poll_inbox(
+            messages = await self.poll_inbox(
                 since=since, type=words.get("type"), thread_id=words.get("threadId")
             )
             return [item_of(message, message.time) for message in messages]
 
         position = _position("messages", cursor, since, window)
-        return ItemStream(account, position, poll, interval=interval, follow=follow)
+        return ItemStream(runner, position, poll, interval=interval, follow=follow)
 
     def network_events(
         self,
@@ -318,30 +313,30 @@ class EndpointMethods(ABC):
             ValueError: The cursor is none of network events, or a number makes no
                 sense.
         """
-        account = _require_linked_api(self._on(), "network_events")
+        runner = _require_linked_api(self._runner(), "network_events")
         words = _without_none("network_events", type=type)
 
         async def poll(since: str | None) -> list[Item]:
             """Return the events since a moment."""
-            events = await account.poll_network(since=since, type=words.get("type"))
+            events = await self.poll_network(since=since, type=words.get("type"))
             return [item_of(event, event.detected_at) for event in events]
 
         position = _position("network_events", cursor, since, window)
-        return ItemStream(account, position, poll, interval=interval, follow=follow)
+        return ItemStream(runner, position, poll, interval=interval, follow=follow)
 
 
 # Out
 
 
-def _require_linked_api(account: Account, verb: str) -> Account:
-    """Return *account*, if its generation has *verb*."""
-    if account.session.generation == "account_api":
+def _require_linked_api(runner: Runner, verb: str) -> Runner:
+    """Return *runner*, if its generation has *verb*."""
+    if runner.runtime.requests.generation == "account_api":
         message = (
             f"the account_api generation has no {verb}; a session with "
             "linked_api_token= has"
         )
         raise UnsupportedError(message, generation="account_api")
-    return account
+    return runner
 
 
 def _validate_conversations(conversations: object) -> Iterable[Any]:
@@ -415,7 +410,7 @@ def _position(
 
 
 async def _poll(
-    account: Account, path: str, body: Any, cls: type[T], field: str
+    runner: Runner, path: str, body: Any, cls: type[T], field: str
 ) -> list[T]:
     """Ask for what stands in one field of the answer."""
 
@@ -423,21 +418,21 @@ async def _poll(
         fields = _object(result)
         return _many(cls, [] if fields.get(field) is None else fields[field])
 
-    return await _ask(account, "POST", path, read, body)
+    return await _ask(runner, "POST", path, read, body)
 
 
 async def _ask(
-    account: Account,
+    runner: Runner,
     method: Method,
     path: str,
     read: Callable[[Any], T],
     body: Any = None,
 ) -> T:
     """Ask an endpoint, again where that helps, and say what to do about a refusal."""
-    account.session._check_open()
-    request = account.session._api.direct(method, path, body)
+    runner.runtime.check_open()
+    request = runner.runtime.requests.direct(method, path, body)
     try:
-        return await account._call(request, "ask", read)
+        return await runner.call(request, "ask", read)
     except RejectedError as error:
         advice = ADVICE.get(error.type or "")
         if advice is None:

@@ -147,7 +147,7 @@ class WorkflowFinished(WorkflowEvent):
     """The API's word for why it did not complete, or the name of the error's class."""
     error: LinkedApiError | None
     """Why it did not complete; its actions may have failed even if it did."""
-    late: float | None
+    detection_delay: float | None
     """How late, in seconds, this can have been noticed at most.
 
     None if an event of a webhook told it, it was cancelled here, or nobody knows.

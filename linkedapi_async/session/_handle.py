@@ -1,11 +1,11 @@
-"""The handle of a started workflow: its id, its state, its typed result."""
+"""The handle of a started workflow: its id, its status, its typed result."""
 
 from __future__ import annotations
 
 import copy
 import math
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from linkedapi_async._actions.action import Roots
 from linkedapi_async._http.responses import CompletedWorkflow, Status
@@ -19,17 +19,14 @@ from linkedapi_async.errors import (
     WorkflowCancelledError,
 )
 from linkedapi_async.session._journaling import JournalRecorder
-
-
-if TYPE_CHECKING:
-    from linkedapi_async.session._account import Account
+from linkedapi_async.session._runtime import AccountOwner
 
 
 ResultT = TypeVar("ResultT", covariant=True)
 
 
 class WorkflowHandle(Generic[ResultT]):
-    """A workflow that was started, and the way to its typed result.
+    """A started workflow, and the way to its typed result.
 
     ``await handle`` is ``await handle.result()``. Handles come from `Session.start`,
     `Session.attach` and `Session.as_completed`.
@@ -37,34 +34,34 @@ class WorkflowHandle(Generic[ResultT]):
 
     __slots__ = (
         "__weakref__",
-        "_account",
         "_delivered",
         "_ended",
-        "_entry",
-        "_ticket",
+        "_owner",
+        "_pending",
+        "_recorder",
         "key",
         "workflow",
     )
 
     workflow: Roots | None
-    """What was asked; None for an id attached without its workflow."""
+    """The workflow that was sent; None for an id attached without its workflow."""
     key: str | None
     """The caller's key of an item of `Session.as_completed`."""
 
     def __init__(
         self,
-        account: Account,
+        owner: AccountOwner,
         workflow: Roots | None,
         *,
-        ticket: PendingWorkflow | None = None,
+        pending: PendingWorkflow | None = None,
         error: Exception | None = None,
         key: str | None = None,
-        entry: JournalRecorder | None = None,
+        recorder: JournalRecorder | None = None,
     ) -> None:
-        self._account = account
-        self._ticket = ticket
+        self._owner = owner
+        self._pending = pending
         self._ended: Completion | Exception | None = error
-        self._entry = entry
+        self._recorder = recorder
         self._delivered = False
         self.workflow = workflow
         self.key = key
@@ -72,26 +69,26 @@ class WorkflowHandle(Generic[ResultT]):
     @property
     def workflow_id(self) -> str | None:
         """The API's id of it; None for an item that could not be started."""
-        return None if self._ticket is None else self._ticket.id
+        return None if self._pending is None else self._pending.id
 
     @property
-    def account(self) -> Account:
-        """The account that it runs on."""
-        return self._account
+    def account(self) -> str:
+        """The name of the account that it runs on."""
+        return self._owner.name
 
     @property
     def done(self) -> bool:
         """Whether it has ended, or could not be started."""
-        return self._ticket is None or self._ticket.end is not None
+        return self._pending is None or self._pending.end is not None
 
     @property
     def status(self) -> Status:
-        """What was last heard of it; moves without anybody waiting."""
-        if self._ticket is None:
+        """The last known status; it is kept up to date without a wait."""
+        if self._pending is None:
             return "failed"
-        if self._ticket.end is None:
-            return cast("Status", self._ticket.status)
-        ending = self._ticket.end.value
+        if self._pending.end is None:
+            return cast("Status", self._pending.status)
+        ending = self._pending.end.value
         if isinstance(ending, CompletedWorkflow):
             return "completed"
         return "cancelled" if isinstance(ending, WorkflowCancelledError) else "failed"
@@ -99,9 +96,9 @@ class WorkflowHandle(Generic[ResultT]):
     @property
     def failure(self) -> LinkedApiError | None:
         """Why it ended without a completion, if it did."""
-        if self._ticket is None:
+        if self._pending is None:
             return cast("LinkedApiError", self._ended)
-        ending = self._ticket.end and self._ticket.end.value
+        ending = self._pending.end and self._pending.end.value
         return ending if isinstance(ending, LinkedApiError) else None
 
     async def completion(self, timeout: float | None = None) -> Completion:
@@ -109,7 +106,7 @@ class WorkflowHandle(Generic[ResultT]):
 
         Args:
             timeout: How long to wait, in seconds. None is the session's
-                `Polling.deadline`, 24 hours unless told; 0 asks exactly once;
+                `Polling.deadline`, 24 hours by default; 0 polls exactly once;
                 `math.inf` waits for ever.
 
         Raises:
@@ -117,54 +114,55 @@ class WorkflowHandle(Generic[ResultT]):
             WorkflowFailedError: The workflow as a whole failed.
             WorkflowCancelledError: It was cancelled.
             WorkflowNotFoundError: The API does not know its id.
-            AuthenticationError: The API refused the tokens again and again.
+            AuthenticationError: The API refused the tokens repeatedly.
             SessionClosedError: The session was closed.
         """
         if timeout is not None and (math.isnan(timeout) or timeout < 0):
-            message = f"timeout: 0 or more seconds are due, got {timeout!r}"
+            message = f"timeout must be at least 0 seconds, got {timeout!r}"
             raise ValueError(message)
-        since = self._account.session._hub.now()
-        await self._end(timeout)
+        since = self._owner.runtime.now()
+        await self._wait_for_end(timeout)
         self._deliver(since)
-        if self._entry is not None and not self._entry.stream:
-            self._entry.acknowledge()
+        if self._recorder is not None and not self._recorder.stream:
+            self._recorder.acknowledge()
         if isinstance(self._ended, Completion):
             return self._ended
         raise copy.copy(cast("Exception", self._ended))
 
-    async def _end(self, timeout: float | None = None) -> None:
-        """Wait until it has ended and the journal knows, without acknowledging it."""
-        if self._ended is None and self._ticket is not None:
-            ended = await self._wait(self._ticket, timeout)
-            if self._entry is not None:
-                await self._entry.flushed()
-            self._keep(ended)
+    async def _wait_for_end(self, timeout: float | None) -> None:
+        if self._ended is None and self._pending is not None:
+            ended = await self._wait(self._pending, timeout)
+            if self._recorder is not None:
+                await self._recorder.flushed()
+            # Keep what came first, so that all who wait get the same object.
+            if self._ended is None:
+                self._ended = ended
 
     def _deliver(self, since: float) -> None:
-        """Say that somebody who has waited *since* gets the result, the first time."""
-        if self._ticket is not None and not self._delivered:
-            self._delivered = True
-            session = self._account.session
-            session._facts.delivered(self, session._hub.now() - since)
-
-    def _keep(self, ended: Completion | Exception) -> None:
-        """Keep what came first, so that all who wait get the same object."""
-        if self._ended is None:
-            self._ended = ended
+        if self._pending is None or self._delivered:
+            return
+        self._delivered = True
+        runtime, ended = self._owner.runtime, self._ended
+        completion = ended if isinstance(ended, Completion) else None
+        error = None if isinstance(ended, Completion) else ended
+        seconds = runtime.now() - since
+        runtime.observer.delivered(
+            self, completion, error, self._pending.polls, seconds
+        )
 
     async def _wait(
-        self, ticket: PendingWorkflow, timeout: float | None
+        self, pending: PendingWorkflow, timeout: float | None
     ) -> Completion | Exception:
+        runtime = self._owner.runtime
         try:
-            ending = await self._account.session._hub.wait(ticket, timeout)
+            ending = await runtime.poller.wait(pending, timeout)
         except TimeoutError:
-            policy = self._account.session.polling.deadline
-            seconds = policy if timeout is None else timeout
+            seconds = runtime.polling.deadline if timeout is None else timeout
             raise WaitTimeoutError(
-                seconds=seconds, handle=self, workflow_id=ticket.id
+                seconds=seconds, handle=self, workflow_id=pending.id
             ) from None
         if isinstance(ending.value, CompletedWorkflow):
-            return read_completion(ending.value.raw, self.workflow, ticket.id)
+            return read_completion(ending.value.raw, self.workflow, pending.id)
         return cast("Exception", ending.value)
 
     async def result(self, timeout: float | None = None) -> ResultT:
@@ -185,9 +183,9 @@ class WorkflowHandle(Generic[ResultT]):
             self.workflow is None and isinstance(completion.raw, list)
         ):
             return cast("ResultT", completion.root.value())
-        asked = len(self.workflow or completion.roots)
-        if len(completion.roots) != asked:
-            message = f"{asked} roots were asked for, {len(completion.roots)} came"
+        sent = len(self.workflow or completion.roots)
+        if len(completion.roots) != sent:
+            message = f"{sent} roots were sent, {len(completion.roots)} came back"
             raise ResultMissingError(message, workflow_id=self.workflow_id)
         return cast("ResultT", tuple(root.value() for root in completion.roots))
 
@@ -195,19 +193,49 @@ class WorkflowHandle(Generic[ResultT]):
         return self.result().__await__()
 
     async def cancel(self) -> bool:
-        """Cancel the workflow; return whether it was.
+        """Cancel the workflow; return whether it was cancelled.
 
-        After True all waits for it raise `WorkflowCancelledError` and nothing asks for
-        it any more; after False the wait goes on, or has ended otherwise already.
+        After True all waits for it raise `WorkflowCancelledError` and it is no longer
+        polled; after False the wait goes on, or has ended otherwise already.
 
         Raises:
             UnsupportedError: The account_api generation cannot cancel.
             RequestError: The API refused, or did not answer.
         """
-        if self._ticket is None or self._ticket.end is not None:
+        if self._pending is None or self._pending.end is not None:
             return self.status == "cancelled"
-        return await self._account._withdraw(self._ticket.id)
+        self._owner.runtime.check_open()
+        return await self._owner.cancel(self._pending.id)
 
     def __repr__(self) -> str:
         key = "" if self.key is None else f" {self.key!r}"
         return f"<WorkflowHandle{key} {self.workflow_id} {self.status}>"
+
+
+class ManagedHandle(WorkflowHandle[Any]):
+    """A handle as the other modules of the session use it; users see its base."""
+
+    __slots__ = ()
+
+    @property
+    def pending(self) -> PendingWorkflow:
+        """The poller's record of it; only of a workflow that was started."""
+        return cast("PendingWorkflow", self._pending)
+
+    @property
+    def recorder(self) -> JournalRecorder | None:
+        """Its record in the journal, if there is a journal."""
+        return self._recorder
+
+    async def wait_for_end(self, timeout: float | None = None) -> None:
+        """Wait until it has ended and the journal knows, without acknowledging it."""
+        await self._wait_for_end(timeout)
+
+    def deliver(self, since: float) -> None:
+        """Record that a caller, who waits *since* then, gets the result."""
+        self._deliver(since)
+
+    def acknowledge(self) -> None:
+        """Record in the journal that the caller has dealt with the result."""
+        if self._recorder is not None:
+            self._recorder.acknowledge()

@@ -14,7 +14,7 @@ import heapq
 import logging
 import math
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, Self, TypeVar
+from typing import Any, Generic, NamedTuple, NoReturn, Self, TypeVar
 
 from linkedapi_async._results.outcome import Result
 from linkedapi_async._utils.json import decode_json, encode_json
@@ -25,10 +25,7 @@ from linkedapi_async.errors import (
     RequestError,
 )
 from linkedapi_async.policies import Retries
-
-
-if TYPE_CHECKING:
-    from linkedapi_async.session._account import Account
+from linkedapi_async.session._account_state import AccountState
 
 
 _log = logging.getLogger("linkedapi_async")
@@ -283,7 +280,7 @@ class ItemStream(Generic[ItemT]):
 
     def __init__(
         self,
-        account: Account,
+        account: AccountState,
         position: Cursor,
         poll: Callable[[str | None], Awaitable[list[Item]]],
         *,
@@ -293,7 +290,7 @@ class ItemStream(Generic[ItemT]):
         if not (math.isfinite(interval) and interval > 0):
             message = f"interval: a positive number is due, got {interval!r}"
             raise ValueError(message)
-        account.session._check_open()
+        account.runtime.check_open()
         self._account = account
         self._position = position
         self._poll = poll
@@ -389,7 +386,7 @@ class ItemStream(Generic[ItemT]):
             self._failures = self._refusals = 0
             self._heard = True
             self._receive(answer or [])
-        wait = self._waits.wait(max(2, self._failures + 1), self._account.session._rng)
+        wait = self._waits.wait(max(2, self._failures + 1), self._account.runtime.rng)
         self._due = loop.time() + max(wait, pause)
         return self._follow or bool(self._pending)
 
@@ -435,7 +432,7 @@ class ItemStream(Generic[ItemT]):
             SessionClosedError: The session is left meanwhile.
         """
         task = asyncio.ensure_future(work)
-        stopped = self._account.session._hub.stopped
+        stopped = self._account.runtime.poller.stopped
         ends = [end for end in (task, self._left, stopped) if end is not None]
         try:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -448,8 +445,8 @@ class ItemStream(Generic[ItemT]):
 
     def _check(self) -> None:
         """Check that the session is open and works."""
-        session = self._account.session
-        session._check_open()
-        if session._hub.crash is not None:
+        runtime = self._account.runtime
+        runtime.check_open()
+        if runtime.poller.crash is not None:
             message = "the polling engine crashed"
-            raise RuntimeError(message) from session._hub.crash
+            raise RuntimeError(message) from runtime.poller.crash

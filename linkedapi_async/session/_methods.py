@@ -6,6 +6,7 @@ from collections.abc import AsyncIterable, Iterable
 from typing import Any, TypeVar, overload
 
 from linkedapi_async._actions.action import Roots, Workflow
+from linkedapi_async._http.requests import validate_workflow_id
 from linkedapi_async._http.responses import Status
 from linkedapi_async.session._as_completed import AsCompleted
 from linkedapi_async.session._endpoints import EndpointMethods
@@ -128,7 +129,7 @@ class WorkflowMethods(EndpointMethods):
         Raises:
             LinkedApiError: As for `start` and `WorkflowHandle.result`.
         """
-        handle = await self._on()._begin(workflow, check=check)
+        handle = await self._runner().start(workflow, check=check)
         return await handle.result(timeout)
 
     @overload
@@ -195,7 +196,7 @@ class WorkflowMethods(EndpointMethods):
 
         https://linkedapi.io/docs/executing-workflows
         """
-        return await self._on()._begin(workflow, check=check)
+        return await self._runner().start(workflow, check=check)
 
     @overload
     def attach(self, workflow_id: str, workflow: Workflow[T]) -> WorkflowHandle[T]: ...
@@ -214,7 +215,7 @@ class WorkflowMethods(EndpointMethods):
         Raises:
             ValueError: The id is none, or is attached with another workflow.
         """
-        return self._on()._adopt(workflow_id, workflow)
+        return self._runner().attach(workflow_id, workflow)
 
     async def status(self, workflow_id: str) -> Status:
         """Ask once how a workflow is.
@@ -223,9 +224,9 @@ class WorkflowMethods(EndpointMethods):
             WorkflowNotFoundError: The API does not know the id.
             RequestError: The API refused, or did not answer.
         """
-        account = self._on()
-        account.session._check_open()
-        return await account._ask(workflow_id)
+        runner = self._runner()
+        runner.runtime.check_open()
+        return await runner.status(validate_workflow_id(workflow_id))
 
     async def cancel(self, workflow_id: str) -> bool:
         """Cancel a workflow by its id; return whether it was.
@@ -234,7 +235,9 @@ class WorkflowMethods(EndpointMethods):
             UnsupportedError: The account_api generation cannot cancel.
             RequestError: The API refused, or did not answer.
         """
-        return await self._on()._withdraw(workflow_id)
+        runner = self._runner()
+        runner.runtime.check_open()
+        return await runner.cancel(validate_workflow_id(workflow_id))
 
     def as_completed(
         self,
@@ -263,12 +266,6 @@ class WorkflowMethods(EndpointMethods):
             check: As for `start`.
         """
         if limit < 1:
-            message = f"limit: at least 1 is due, got {limit!r}"
+            message = f"limit must be at least 1, got {limit!r}"
             raise ValueError(message)
-        account = self._on()
-
-        async def start(workflow: tuple[Any, ...], key: str | None) -> Any:
-            """Start one item."""
-            return await account._begin(workflow, check=check, key=key)
-
-        return AsCompleted(workflows, limit, start, account)
+        return AsCompleted(workflows, self._runner(), limit=limit, check=check)

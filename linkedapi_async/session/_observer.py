@@ -1,45 +1,44 @@
-"""What happens in a session, as it happens: to the standard logs.
+"""What happens in a session: each fact once, for the standard logs and for events.
 
 ====================================  ==================================================
-logger                                what it tells
+logger                                what it logs
 ====================================  ==================================================
-``linkedapi_async``                   WARNING and ERROR of what needs a look; INFO when
-                                      it is over
-``linkedapi_async.starts``            DEBUG of each start: sent, taken, failed, attached
+``linkedapi_async``                   WARNING and ERROR of what needs attention; INFO
+                                      when it is over
+``linkedapi_async.starts``            DEBUG of each start: sent, accepted, failed,
+                                      attached
 ``linkedapi_async.polls``             DEBUG of each answer to a poll
-``linkedapi_async.ends``              DEBUG of each end, and of each result handed out
-``linkedapi_async.retries``           DEBUG of each request that is sent again
+``linkedapi_async.ends``              DEBUG of each end, and of each result delivered
+``linkedapi_async.retries``           DEBUG of each request that is retried
 ``linkedapi_async.webhooks``          WARNING of deliveries that were refused
 ====================================  ==================================================
 
-Records carry what they are about as attributes, where it applies (``extra`` in terms of
-`logging`): ``linkedapi_account`` (a name, never a token), ``linkedapi_workflow_id``,
+Records carry these attributes, where they apply (``extra`` in terms of `logging`):
+``linkedapi_account`` (a name, never a token), ``linkedapi_workflow_id``,
 ``linkedapi_key``, ``linkedapi_start`` (the number of a start), ``linkedapi_status``,
-``linkedapi_reason`` (the API's word for an error, or the name of its class),
-``linkedapi_polls``, ``linkedapi_late``, ``linkedapi_seconds``, ``linkedapi_attempt``
-and ``linkedapi_failures``.
+``linkedapi_reason`` (the API's error type, or the name of the error's class),
+``linkedapi_polls``, ``linkedapi_detection_delay`` (seconds), ``linkedapi_seconds``,
+``linkedapi_attempt`` and ``linkedapi_failures``.
 """
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from linkedapi_async._polling.answers import PollFailed, StillRunning
+from linkedapi_async._actions.action import action_types
+from linkedapi_async._polling.answers import Ended, PollFailed, StillRunning
+from linkedapi_async._utils.log import error_reason, log_extra
+from linkedapi_async.errors import StartUnknownError
 
 
 if TYPE_CHECKING:
     from linkedapi_async._actions.action import Roots
     from linkedapi_async._http.failure_rules import RequestKind
     from linkedapi_async._polling.answers import Answer
-    from linkedapi_async._polling.lane import PendingWorkflow
+    from linkedapi_async._results.completion import Completion
     from linkedapi_async.errors import AccountPausedError, RequestError
-    from linkedapi_async.session._handle import WorkflowHandle
-from linkedapi_async._actions.action import action_types
-from linkedapi_async._utils.log import error_reason, log_extra
 
-
-DEBUG: Final = logging.DEBUG
 
 _log = logging.getLogger("linkedapi_async")
 
@@ -51,46 +50,132 @@ _ends = logging.getLogger("linkedapi_async.ends")
 
 _retries = logging.getLogger("linkedapi_async.retries")
 
+EXTRA_FIELDS: Final = {
+    "account": "account",
+    "workflow_id": "workflow_id",
+    "key": "key",
+    "number": "start",
+    "status": "status",
+    "reason": "reason",
+    "polls": "polls",
+    "detection_delay": "detection_delay",
+    "seconds": "seconds",
+    "waited": "seconds",
+    "wait": "seconds",
+    "attempt": "attempt",
+}
+"""Which facts a log record carries, and under which name."""
 
-def _of(handle: WorkflowHandle[Any], **facts: object) -> dict[str, object]:
-    return log_extra(
-        account=handle.account.name,
-        workflow_id=handle.workflow_id,
-        key=handle.key,
-        **facts,
-    )
+_WORDS: Final = ("actions", "request", "summary")
+"""Which facts a line may name besides."""
+
+_OUTCOMES: Final = {StillRunning: "waiting", Ended: "finished", PollFailed: "missed"}
+
+
+class ObservedWorkflow(Protocol):
+    """What the observer reads of a handle."""
+
+    @property
+    def account(self) -> str:
+        """The name of the account."""
+        ...
+
+    @property
+    def workflow_id(self) -> str | None:
+        """The API's id of the workflow."""
+        ...
+
+    @property
+    def status(self) -> str:
+        """The last status that is known."""
+        ...
+
+    @property
+    def failure(self) -> Exception | None:
+        """Why the workflow ended without a completion, if it did."""
+        ...
+
+    key: str | None
+
+
+class Dispatcher(Protocol):
+    """Makes events of facts, for callbacks."""
+
+    def wants(self, event: str) -> bool:
+        """Return whether a callback waits for events of the class *event*."""
+        ...
+
+    def dispatch(self, event: str, facts: dict[str, Any]) -> None:
+        """Call the callbacks with an event of the class *event*."""
+        ...
 
 
 class Observer:
-    """Is told what happens in a session; times are in seconds.
+    """Takes note of what happens in a session; times are in seconds.
 
-    This one tells the logs only. `Session.on` puts one in its place that tells those
-    who listen too, so that nobody else pays for them.
+    Each method is one fact, with the class of its event and the line of the log. What
+    these need is worked out only if the line is logged or a callback waits for the
+    event.
     """
 
-    __slots__ = ()
+    __slots__ = ("dispatcher",)
+
+    def __init__(self) -> None:
+        self.dispatcher: Dispatcher | None = None
+        """Where events go; None while nothing listens."""
+
+    def _record(
+        self,
+        event: str,
+        line: str = "",
+        *,
+        log: logging.Logger = _log,
+        level: int = logging.DEBUG,
+        **facts: Any,
+    ) -> None:
+        """Log the *line* and dispatch the *event*, where either is wanted."""
+        logged = bool(line) and log.isEnabledFor(level)
+        dispatcher = self.dispatcher
+        wanted = dispatcher is not None and dispatcher.wants(event)
+        if not (logged or wanted):
+            return
+        facts = _derived(facts)
+        if logged:
+            extra = {EXTRA_FIELDS[k]: v for k, v in facts.items() if k in EXTRA_FIELDS}
+            # Not all facts: error trackers show the arguments, so no workflow is in them.
+            words = extra | {name: facts.get(name) for name in _WORDS}
+            log.log(level, line, words, extra=log_extra(**extra), stacklevel=2)
+        if dispatcher is not None and wanted:
+            dispatcher.dispatch(event, facts)
 
     def starting(
         self, account: str, number: int, roots: Roots, key: str | None, waited: float
     ) -> None:
-        """Take note that a start is sent, *waited* seconds after it was asked for."""
-        if _starts.isEnabledFor(DEBUG):
-            _starts.debug(
-                "Starting %s on account %s",
-                ", ".join(action_types(roots)),
-                account,
-                extra=log_extra(account=account, start=number, key=key, seconds=waited),
-            )
+        """Record that a start is sent, *waited* seconds after the caller began it."""
+        self._record(
+            "WorkflowStarting",
+            "Starting %(actions)s on account %(account)s",
+            log=_starts,
+            account=account,
+            number=number,
+            workflow=roots,
+            key=key,
+            waited=waited,
+        )
 
-    def started(self, handle: WorkflowHandle[Any], number: int, seconds: float) -> None:
-        """Take note that the server took a workflow."""
-        if _starts.isEnabledFor(DEBUG):
-            _starts.debug(
-                "Started workflow %s on account %s",
-                handle.workflow_id,
-                handle.account.name,
-                extra=_of(handle, start=number, status=handle.status, seconds=seconds),
-            )
+    def started(self, handle: ObservedWorkflow, number: int, seconds: float) -> None:
+        """Record that the server accepted a workflow, which may run already."""
+        self._record(
+            "WorkflowStarted",
+            "Started workflow %(workflow_id)s on account %(account)s",
+            log=_starts,
+            handle=handle,
+            number=number,
+            status=handle.status,
+            seconds=seconds,
+        )
+        if handle.status == "running":
+            self.running(handle)
 
     def start_failed(
         self,
@@ -102,78 +187,79 @@ class Observer:
         *,
         seconds: float,
     ) -> None:
-        """Take note that a start that was sent, or was about to be, failed."""
-        if _starts.isEnabledFor(DEBUG):
-            reason = error_reason(error)
-            _starts.debug(
-                "A start of %s on account %s failed: %s",
-                ", ".join(action_types(roots)),
-                account,
-                reason,
-                extra=log_extra(
-                    account=account,
-                    start=number,
-                    key=key,
-                    reason=reason,
-                    seconds=seconds,
-                ),
-            )
+        """Record that a start failed, or that its outcome is unknown."""
+        unknown = isinstance(error, StartUnknownError)
+        self._record(
+            "StartUnknown" if unknown else "StartFailed",
+            "A start of %(actions)s on account %(account)s failed: %(reason)s",
+            log=_starts,
+            account=account,
+            number=number,
+            workflow=roots,
+            key=key,
+            error=error,
+            seconds=seconds,
+        )
 
-    def attached(self, handle: WorkflowHandle[Any]) -> None:
-        """Take note that a workflow is waited for that was started before."""
-        if _starts.isEnabledFor(DEBUG):
-            _starts.debug(
-                "Attached workflow %s to account %s",
-                handle.workflow_id,
-                handle.account.name,
-                extra=_of(handle),
-            )
+    def attached(self, handle: ObservedWorkflow) -> None:
+        """Record that the session waits for a workflow that was started before."""
+        self._record(
+            "WorkflowAttached",
+            "Attached workflow %(workflow_id)s to account %(account)s",
+            log=_starts,
+            handle=handle,
+        )
 
-    def polled(self, account: str, ticket: PendingWorkflow, answer: Answer) -> None:
-        """Take note of the answer to a poll, before anybody draws conclusions."""
-        if _polls.isEnabledFor(DEBUG):
-            status, reason = _told(answer)
-            _polls.debug(
-                "Workflow %s on account %s: %s",
-                ticket.id,
-                account,
-                status or reason,
-                extra=log_extra(
-                    account=account,
-                    workflow_id=ticket.id,
-                    status=status,
-                    reason=reason,
-                ),
-            )
+    def polled(self, account: str, workflow_id: str, answer: Answer) -> None:
+        """Record the answer to a poll, before anything follows from it."""
+        self._record(
+            "PollAnswered",
+            "Workflow %(workflow_id)s on account %(account)s: %(summary)s",
+            log=_polls,
+            account=account,
+            workflow_id=workflow_id,
+            answer=answer,
+        )
 
-    def running(self, handle: WorkflowHandle[Any]) -> None:
-        """Take note that the API calls a workflow running for the first time."""
+    def running(self, handle: ObservedWorkflow) -> None:
+        """Record that the API calls a workflow running for the first time."""
+        self._record("WorkflowRunning", handle=handle)
 
     def finished(
-        self, handle: WorkflowHandle[Any], polls: int, late: float | None
+        self, handle: ObservedWorkflow, polls: int, detection_delay: float | None
     ) -> None:
-        """Take note of the end of a workflow, or of the wait for it."""
-        if _ends.isEnabledFor(DEBUG):
-            reason = error_reason(handle.failure)
-            _ends.debug(
-                "Workflow %s on account %s ended: %s",
-                handle.workflow_id,
-                handle.account.name,
-                reason or handle.status,
-                extra=_of(
-                    handle, status=handle.status, reason=reason, polls=polls, late=late
-                ),
-            )
+        """Record the end of a workflow, or of the wait for it."""
+        self._record(
+            "WorkflowFinished",
+            "Workflow %(workflow_id)s on account %(account)s ended: %(summary)s",
+            log=_ends,
+            handle=handle,
+            status=handle.status,
+            error=handle.failure,
+            polls=polls,
+            detection_delay=detection_delay,
+        )
 
-    def delivered(self, handle: WorkflowHandle[Any], seconds: float) -> None:
-        """Take note that somebody got a result, after a wait of *seconds*."""
-        if _ends.isEnabledFor(DEBUG):
-            _ends.debug(
-                "Delivered workflow %s of account %s",
-                handle.workflow_id,
-                handle.account.name,
-                extra=_of(handle, status=handle.status, seconds=seconds),
-            )
+    def delivered(
+        self,
+        handle: ObservedWorkflow,
+        completion: Completion | None,
+        error: Exception | None,
+        polls: int,
+        seconds: float,
+    ) -> None:
+        """Record that a caller got a result, after a wait of *seconds*."""
+        self._record(
+            "WorkflowDelivered",
+            "Delivered workflow %(workflow_id)s of account %(account)s",
+            log=_ends,
+            handle=handle,
+            status=handle.status,
+            completion=completion,
+            error=error,
+            polls=polls,
+            seconds=seconds,
+        )
 
     def retried(
         self,
@@ -183,57 +269,90 @@ class Observer:
         attempt: int,
         wait: float,
     ) -> None:
-        """Take note that a request is sent again, for the *attempt*-th time in all."""
-        if _retries.isEnabledFor(DEBUG):
-            reason = error_reason(error)
-            _retries.debug(
-                "A request (%s) for account %s failed and is sent again: %s",
-                kind,
-                account,
-                reason,
-                extra=log_extra(
-                    account=account, reason=reason, attempt=attempt, seconds=wait
-                ),
-            )
+        """Record that a request is sent again, for the *attempt*-th time in all."""
+        self._record(
+            "RequestRetried",
+            "A request (%(request)s) for account %(account)s failed and is retried: "
+            "%(reason)s",
+            log=_retries,
+            account=account,
+            request=kind,
+            error=error,
+            attempt=attempt,
+            wait=wait,
+        )
 
     def paused(self, account: str, error: AccountPausedError) -> None:
-        """Take note that an account cannot work."""
-        _log.warning(
-            "Account %s is paused: %s",
-            account,
-            error.type,
-            extra=log_extra(account=account, reason=error.type),
+        """Record that an account cannot work."""
+        self._record(
+            "AccountPaused",
+            "Account %(account)s is paused: %(reason)s",
+            level=logging.WARNING,
+            account=account,
+            error=error,
         )
 
     def unpaused(self, account: str) -> None:
-        """Take note that a paused account starts workflows again."""
-        _log.info("Account %s goes on", account, extra=log_extra(account=account))
+        """Record that a paused account starts workflows again."""
+        self._record(
+            "AccountUnpaused",
+            "Account %(account)s works again",
+            level=logging.INFO,
+            account=account,
+        )
 
-    def surprised(self, account: str) -> None:
-        """Take note that a workflow ran or finished out of its lane's turn."""
-        if _polls.isEnabledFor(DEBUG):
-            _polls.debug(
-                "Workflows of account %s run in another order than they were started",
-                account,
-                extra=log_extra(account=account),
-            )
+    def reordered(self, account: str) -> None:
+        """Record that a workflow ran or finished out of its lane's order."""
+        self._record(
+            "LaneReordered",
+            "Workflows of account %(account)s run in another order than they were "
+            "started",
+            log=_polls,
+            account=account,
+        )
 
     def outage_began(self, error: Exception, failures: int) -> None:
-        """Take note of an outage, of which the engine warns at its own pace."""
+        """Record an outage; the poller logs it, at most once a minute."""
+        self._record("OutageBegan", error=error, failures=failures)
 
     def outage_ended(self, failures: int, seconds: float) -> None:
-        """Take note that the host answers again."""
+        """Record that the host answers again."""
+        self._record("OutageEnded", failures=failures, seconds=seconds)
 
 
-def _told(answer: Answer) -> tuple[str | None, str | None]:
-    """Return the status that an answer tells, and the reason for it."""
+def _derived(facts: dict[str, Any]) -> dict[str, Any]:
+    """Return the *facts* with what follows from them."""
+    known = {"status": None, "error": None, **facts}
+    handle: ObservedWorkflow | None = facts.get("handle")
+    if handle is not None:
+        known["account"] = handle.account
+        known["workflow_id"] = handle.workflow_id
+        known["key"] = handle.key
+    known["reason"] = error_reason(known["error"])
+    known["actions"] = ", ".join(action_types(facts.get("workflow")))
+    known["summary"] = known["reason"] or known["status"]
+    answer: Answer | None = facts.get("answer")
+    if answer is not None:
+        known.update(_of_answer(answer))
+    return known
+
+
+def _of_answer(answer: Answer) -> dict[str, Any]:
+    """Return what the answer to a poll says."""
+    status = reason = error = None
     if isinstance(answer, PollFailed):
-        return None, error_reason(answer.error)
-    if isinstance(answer, StillRunning):
-        return answer.status, answer.reason
-    error = answer.value if isinstance(answer.value, Exception) else None
-    return answer.status or "finished", error_reason(error)
-
-
-NULL_OBSERVER: Final = Observer()
-"""What a session has while nobody listens."""
+        error = answer.error
+        reason = error_reason(error)
+    elif isinstance(answer, StillRunning):
+        status, reason = answer.status, answer.reason
+    else:
+        status = answer.status
+        failure = answer.value if isinstance(answer.value, Exception) else None
+        reason = error_reason(failure)
+    return {
+        "outcome": _OUTCOMES[type(answer)],
+        "status": status,
+        "error": error,
+        "reason": reason,
+        "summary": status or reason or "finished",
+    }

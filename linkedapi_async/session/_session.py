@@ -3,39 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import os
-import random
 import ssl as ssl_module
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import aiohttp
 import attrs
 
-from linkedapi_async._http.caller import RetryingCaller
-from linkedapi_async._http.connection import MAX_RESPONSE_BYTES, api_requests
+from linkedapi_async._http.connection import (
+    MAX_RESPONSE_BYTES,
+    Connection,
+    api_requests,
+    check_type,
+)
 from linkedapi_async._http.requests import DEFAULT_URL, validate_token
-from linkedapi_async._http.transport import AiohttpTransport, HttpSettings
-from linkedapi_async._polling.answers import Answer
-from linkedapi_async._polling.lane import PendingWorkflow
-from linkedapi_async._polling.poller import Poller
 from linkedapi_async._polling.scheduler import LaneState
 from linkedapi_async._types import Generation
 from linkedapi_async._utils.log import error_reason, log_extra
 from linkedapi_async._utils.secret import Secret
-from linkedapi_async.errors import LinkedApiError, SessionClosedError
-from linkedapi_async.policies import Polling, Retries, RetryBudget
-from linkedapi_async.session._account import Account, default_name, drain
-from linkedapi_async.session._handle import WorkflowHandle
+from linkedapi_async.errors import LinkedApiError
+from linkedapi_async.policies import Polling, Retries
+from linkedapi_async.session._account import Account, default_name
+from linkedapi_async.session._handle import ManagedHandle, WorkflowHandle
 from linkedapi_async.session._methods import WorkflowMethods
-from linkedapi_async.session._observer import NULL_OBSERVER, Observer
+from linkedapi_async.session._runner import Runner, drain
+from linkedapi_async.session._runtime import Runtime
 
 
 if TYPE_CHECKING:
     from linkedapi_async.journal import Journal, Row
+    from linkedapi_async.session._dispatch import EventDispatcher
     from linkedapi_async.session._events import SessionEvent
     from linkedapi_async.session._webhooks import WebhookSubscription
     from linkedapi_async.webhooks import WebhookReceiver
@@ -44,15 +43,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger("linkedapi_async")
 
 EventT = TypeVar("EventT", bound="SessionEvent")
-
-
-@attrs.define
-class Counters:
-    """What a session counts by itself."""
-
-    started: int = 0
-    completed: int = 0
-    failed: int = 0
 
 
 @attrs.frozen(kw_only=True)
@@ -163,52 +153,71 @@ class Session(WorkflowMethods):
         account_id: str | None = None,
         allow_insecure_http: bool = False,
     ) -> None:
-        self._api = api_requests(
-            linked_api_token=Secret.optional(linked_api_token),
-            account_api_token=Secret.optional(account_api_token),
-            base_url=base_url,
-            allow_insecure_http=allow_insecure_http,
+        main = Secret.optional(linked_api_token)
+        older = Secret.optional(account_api_token)
+        identity = Secret.optional(identification_token)
+        way = Secret.optional(proxy)
+        # So that no frame shows them.
+        del linked_api_token, account_api_token, identification_token, proxy
+        check_type("polling", polling, Polling, None)
+        if identity is not None:
+            validate_token("identification_token", identity)
+        self._runtime = Runtime(
+            connection=Connection(
+                "Session",
+                api_requests(
+                    linked_api_token=main,
+                    account_api_token=older,
+                    base_url=base_url,
+                    allow_insecure_http=allow_insecure_http,
+                ),
+                retries=retries,
+                http=http,
+                trust_env=trust_env,
+                ssl=ssl,
+                proxy=way,
+                request_timeout=request_timeout,
+                max_response_bytes=max_response_bytes,
+                connections=connections,
+            ),
+            polling=polling or Polling(),
+            rate=rate,
+            request_timeout=request_timeout,
+            journal=None if journal is None else _opened(journal),
+            sole_client=sole_client,
         )
-        self.polling: Polling = polling or Polling()
-        self.retries: Retries = retries or Retries()
-        self._rng = random.Random()  # noqa: S311  # spreads waits, guards nothing
-        self._counters = Counters()
-        self._starts = itertools.count(1)
-        self._budget = RetryBudget(self.retries.budget)
-        self._settings = HttpSettings(
-            timeout=request_timeout,
-            max_response_bytes=max_response_bytes,
-            connections=connections,
-            ssl=ssl,
-            proxy=Secret.optional(proxy),
-            trust_env=trust_env,
-        )
-        self._borrowed = http
-        self._rate = rate
-        self._journal = None if journal is None else _opened(journal)
         self._cancel_on_exit = cancel_on_exit
-        self.sole_client: bool = sole_client
         self._account_id = account_id
-        self._listenings: list[WebhookSubscription] = []
-        self._facts: Observer = NULL_OBSERVER
-        self._identification_token = identification_token
-        self._accounts: dict[str, Account] = {}
-        self._names: set[str] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._closed = False
-        if identification_token is not None:
-            validate_token("identification_token", Secret(identification_token))
+        self._identity = identity
+        self._accounts: dict[Secret[str], Account] = {}
+        self._runners: dict[str, Runner] = {}
+        self._subscriptions: list[WebhookSubscription] = []
+        self._dispatcher: EventDispatcher | None = None
 
     @property
     def generation(self) -> Generation:
         """The generation of the API that is spoken."""
-        return self._api.generation
+        return self._runtime.requests.generation
 
     @property
     def base_url(self) -> str:
         """Where the API is."""
-        return self._api.base_url
+        return self._runtime.requests.base_url
+
+    @property
+    def polling(self) -> Polling:
+        """When workflows are polled."""
+        return self._runtime.polling
+
+    @property
+    def retries(self) -> Retries:
+        """When a request that failed is sent again."""
+        return self._runtime.connection.retries
+
+    @property
+    def sole_client(self) -> bool:
+        """Whether only this session starts workflows on its accounts."""
+        return self._runtime.sole_client
 
     @classmethod
     def from_env(cls, **settings: Any) -> Self:
@@ -228,97 +237,37 @@ class Session(WorkflowMethods):
         return cls(**{**environment_settings(os.environ), **settings})
 
     async def __aenter__(self) -> Self:
-        if self._loop is not None:
-            message = "a session is entered once: make another one"
-            raise RuntimeError(message)
-        if self._journal is not None:
-            await self._journal.open()
-        self._loop = asyncio.get_running_loop()
-        self._http = AiohttpTransport(self._settings, self._borrowed)
-        self._start_limit = asyncio.Semaphore(self._settings.connections)
-        self._hub = Poller(
-            self._poll,
-            self.polling,
-            in_flight=self._settings.connections,
-            rate=self._rate,
-            on_finish=self._finished,
-            on_reorder=self._surprised,
-            on_outage=self._outage,
-            rng=self._rng,
-        )
-        self._caller = RetryingCaller(
-            transport=self._http,
-            limiter=self._hub,
-            retries=self.retries,
-            budget=self._budget,
-            rng=self._rng,
-        )
-        self._hub.start()
+        await self._runtime.open()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._check_open()
-        for listening in [*self._listenings]:
-            listening.close()
-        self._closed = True
-        async with AsyncExitStack() as stack:
-            # From the last line to the first, whatever goes wrong on the way.
-            if self._journal is not None:
-                stack.push_async_callback(self._journal.aclose)
-            stack.push_async_callback(self._http.aclose)
-            stack.push_async_callback(self._rest)
-            stack.push_async_callback(self._hub.aclose, _closed_error)
-            # Starts under way end, at most a request timeout later: no id is lost.
-            await self._rest()
-            if self._cancel_on_exit:
-                await self._cancel_all()
-
-    async def _rest(self) -> None:
-        """Wait for the tasks of the session."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        self._runtime.check_open()
+        for subscription in self._subscriptions:
+            subscription.close()
+        await self._runtime.close(self._cancel_all)
 
     async def _cancel_all(self) -> None:
-        async def cancel(handle: WorkflowHandle[Any]) -> None:
-            workflow_id = str(handle.workflow_id)
+        """Cancel what is unfinished, if leaving is to do that."""
+
+        async def cancel(runner: Runner, workflow_id: str) -> None:
             try:
-                await handle.account._withdraw_now(workflow_id)
+                await runner.cancel(workflow_id)
             except LinkedApiError as error:
                 _log.warning(
                     "Could not cancel %s: %s",
                     workflow_id,
                     error,
                     extra=log_extra(
-                        account=handle.account.name,
+                        account=runner.name,
                         workflow_id=workflow_id,
                         reason=error_reason(error),
                     ),
                 )
 
-        await asyncio.gather(*(cancel(handle) for handle in self.handles))
-
-    def _check_open(self) -> None:
-        """Check that the session may be used here and now.
-
-        Raises:
-            RuntimeError: It is not entered, or was entered in another event loop.
-            SessionClosedError: It was left.
-        """
-        if self._closed:
-            raise SessionClosedError
-        if self._loop is None:
-            message = "use it as: async with Session(…) as session"
-            raise RuntimeError(message)
-        if self._loop is not asyncio.get_running_loop():
-            message = "a session works in the event loop that entered it only"
-            raise RuntimeError(message)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run *work* in a task of the session, which leaving waits for."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+        if self._cancel_on_exit:
+            await asyncio.gather(
+                *(cancel(r, i) for r in self._runners.values() for i in r.handles)
+            )
 
     def account(
         self,
@@ -338,10 +287,14 @@ class Session(WorkflowMethods):
         Raises:
             ValueError: The token is none, or has or shares a name already.
         """
-        token = validate_token(
-            "identification_token", Secret(identification_token)
-        ).reveal()
-        if token == self._identification_token:
+        token = validate_token("identification_token", Secret(identification_token))
+        del identification_token  # so that no frame shows it
+        return self._account(token, name, account_id)
+
+    def _account(
+        self, token: Secret[str], name: str | None, account_id: str | None
+    ) -> Account:
+        if token == self._identity:
             account_id = account_id or self._account_id
         known = self._accounts.get(token)
         if known is not None:
@@ -350,22 +303,46 @@ class Session(WorkflowMethods):
                 raise ValueError(message)
             known.account_id = account_id or known.account_id
             return known
-        name = name or default_name(token)
-        if name in self._names:
+        name = name or default_name(token.reveal())
+        if name in self._runners:
             message = f"another account is called {name!r} already"
             raise ValueError(message)
-        self._names.add(name)
-        account = self._accounts[token] = Account(self, token, name, account_id)
+        runner = Runner(self._runtime, token, name, account_id)
+        self._runners[name] = runner
+        account = self._accounts[token] = Account(runner)
         return account
 
-    def _on(self) -> Account:
-        if self._identification_token is None:
+    @property
+    def default_account(self) -> Account:
+        """The account of *identification_token*.
+
+        Raises:
+            ValueError: The session has none.
+        """
+        if self._identity is None:
             message = (
                 "the session has no default account: pass identification_token= to "
                 "Session, or use session.account(…)"
             )
             raise ValueError(message)
-        return self.account(self._identification_token)
+        return self._account(self._identity, None, None)
+
+    @property
+    def accounts(self) -> tuple[Account, ...]:
+        """The default account, if there is one, and all that `account` gave."""
+        self._add_default_account()
+        return tuple(self._accounts.values())
+
+    def _add_default_account(self) -> None:
+        if self._identity is not None:
+            self._account(self._identity, None, None)
+
+    def _all_runners(self) -> Iterable[Runner]:
+        self._add_default_account()
+        return self._runners.values()
+
+    def _runner(self) -> Runner:
+        return self._runners[self.default_account.name]
 
     def listen(self, receiver: WebhookReceiver) -> WebhookSubscription:
         """Let webhook events end waits too: whichever comes first does.
@@ -391,13 +368,10 @@ class Session(WorkflowMethods):
         # Most sessions listen to nothing.
         from linkedapi_async.session._webhooks import WebhookSubscription  # noqa: PLC0415
 
-        self._check_open()
-        if self._identification_token is not None:
-            self._on()  # so that an event finds it before it was used
-        listening = WebhookSubscription(self, receiver)
-        self._listenings.append(listening)
-        self._hub.listen()
-        return listening
+        self._runtime.check_open()
+        subscription = WebhookSubscription(self._runtime, self._all_runners, receiver)
+        self._subscriptions.append(subscription)
+        return subscription
 
     def on(
         self, event: type[EventT], callback: Callable[[EventT], object]
@@ -408,7 +382,7 @@ class Session(WorkflowMethods):
 
             from linkedapi_async.events import WorkflowFinished
 
-            session.on(WorkflowFinished, lambda event: print(event.reason, event.late))
+            session.on(WorkflowFinished, lambda event: print(event.reason, event.polls))
 
         An error that it raises is logged and hinders nothing. It is called in the
         thread of the event loop, and everything waits for it. Where nobody listens,
@@ -428,14 +402,14 @@ class Session(WorkflowMethods):
         # Most sessions have nobody who listens, and need no classes of events.
         from linkedapi_async.session._dispatch import EventDispatcher  # noqa: PLC0415
 
-        facts = self._facts
-        telling = facts if isinstance(facts, EventDispatcher) else EventDispatcher(self)
-        return telling.listen(event, callback)
+        if self._dispatcher is None:
+            self._dispatcher = EventDispatcher(self._runtime.observer)
+        return self._dispatcher.subscribe(event, callback)
 
     @property
     def journal(self) -> Journal | None:
         """The journal, if the session keeps one."""
-        return self._journal
+        return self._runtime.journal
 
     async def recover(self) -> Recovered:
         """Pick up what earlier runs with the same journal have left.
@@ -451,29 +425,31 @@ class Session(WorkflowMethods):
             ValueError: The session keeps no journal.
             JournalError: The journal cannot be read.
         """
-        self._check_open()
-        if self._journal is None:
+        self._runtime.check_open()
+        journal = self._runtime.journal
+        if journal is None:
             message = "recover() needs Session(journal=…)"
             raise ValueError(message)
-        if self._identification_token is not None:
-            self._on()
-        accounts = {account.name: account for account in self._accounts.values()}
-        rows = await self._journal.rows("accepted", "finished", "unknown")
-        own = [row for row in rows if row.account in accounts]
+        runners = {runner.name: runner for runner in self._all_runners()}
+        rows = await journal.rows("accepted", "finished", "unknown")
+        own = [row for row in rows if row.account in runners]
         return Recovered(
             handles=tuple(
-                accounts[row.account]._resumed(self._journal, row)
+                runners[row.account].from_journal(journal, row)
                 for row in own
                 if row.state != "unknown"
             ),
             unknown=tuple(row for row in own if row.state == "unknown"),
-            other_accounts=tuple(row for row in rows if row.account not in accounts),
+            other_accounts=tuple(row for row in rows if row.account not in runners),
         )
 
     @property
     def handles(self) -> tuple[WorkflowHandle[Any], ...]:
         """All unfinished handles of all accounts."""
-        return tuple(h for a in self._accounts.values() for h in a.handles)
+        return self._unfinished()
+
+    def _unfinished(self) -> tuple[ManagedHandle, ...]:
+        return tuple(h for r in self._runners.values() for h in r.handles.values())
 
     async def drain(
         self, timeout: float | None = None
@@ -486,53 +462,37 @@ class Session(WorkflowMethods):
         Returns:
             The handles that have not ended when the time is up.
         """
-        return await drain(lambda: self.handles, timeout)
+        return await drain(self._unfinished, timeout)
 
     @property
     def stats(self) -> Stats:
         """The counters as they are now."""
-        late = sorted(self._hub.detection_delays)
+        poller, counters = self._runtime.poller, self._runtime.counters
+        delays = sorted(poller.detection_delays)
         return Stats(
-            started=self._counters.started,
-            in_flight=len(self.handles),
-            completed=self._counters.completed,
-            failed=self._counters.failed,
-            polls=self._hub.polls,
-            retries=self._caller.retried,
-            out_of_order=self._hub.out_of_order,
-            detection_delay_p50=late[len(late) // 2] if late else None,
-            detection_delay_p99=late[len(late) * 99 // 100] if late else None,
+            started=counters.started,
+            in_flight=len(self._unfinished()),
+            completed=counters.completed,
+            failed=counters.failed,
+            polls=poller.polls,
+            retries=self._runtime.retried,
+            out_of_order=poller.out_of_order,
+            detection_delay_p50=delays[len(delays) // 2] if delays else None,
+            detection_delay_p99=delays[len(delays) * 99 // 100] if delays else None,
         )
-
-    def _poll(self, ticket: PendingWorkflow) -> Awaitable[Answer]:
-        account: Account = ticket.account  # type: ignore[assignment]
-        return account._poll(ticket)
-
-    def _finished(self, ticket: PendingWorkflow) -> None:
-        account: Account = ticket.account  # type: ignore[assignment]
-        account._finished(ticket)
 
     def counts_by_state(self) -> dict[LaneState, int]:
         """Return how many workflows wait in which state, from any thread."""
-        return self._hub.counts_by_state() if self._loop and not self._closed else {}
-
-    def _surprised(self, account: Any) -> None:
-        self._facts.surprised(account.name)
-
-    def _outage(self, error: Exception | None, failures: int, seconds: float) -> None:
-        if error is None:
-            self._facts.outage_ended(failures, seconds)
-        else:
-            self._facts.outage_began(error, failures)
+        is_open = self._runtime.state == "open"
+        return self._runtime.poller.counts_by_state() if is_open else {}
 
     def __repr__(self) -> str:
-        state = "closed" if self._closed else "open" if self._loop else "not entered"
-        where = f"{self._api.generation} at {self._api.base_url}"
-        return f"<Session {where}, {len(self._accounts)} accounts, {state}>"
-
-
-def _closed_error(ticket: PendingWorkflow) -> SessionClosedError:
-    return SessionClosedError(workflow_id=ticket.id)
+        if "_accounts" not in vars(self):  # its constructor raised
+            return "<Session, not made>"
+        where = f"{self.generation} at {self.base_url}"
+        return (
+            f"<Session {where}, {len(self._accounts)} accounts, {self._runtime.state}>"
+        )
 
 
 def _opened(journal: str | os.PathLike[str] | Journal) -> Journal:
@@ -554,7 +514,7 @@ POLL_INTERVAL = "LINKED_API_POLL_INTERVAL"
 
 
 def environment_settings(variables: Mapping[str, str]) -> dict[str, Any]:
-    """Return the parameters of a session that *variables* hold."""
+    """Return the arguments of `Session` that environment *variables* give."""
     found = {name: variables[name] for name in ENVIRONMENT if variables.get(name)}
     mains = found.keys() & {"LINKED_API_TOKEN", "ACCOUNT_API_TOKEN"}
     if len(mains) != 1:

@@ -1,7 +1,7 @@
 """The events of webhooks in a session: whichever comes first ends a wait.
 
 An event is a hint that may be lost, late, doubled or out of order. It never makes a
-wait end wrongly: what it does not tell in full is asked for.
+wait end wrongly: what it does not say in full is polled.
 """
 
 from __future__ import annotations
@@ -10,23 +10,22 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, Self, cast
+from typing import TYPE_CHECKING, Final, Self
 
 import attrs
 
 from linkedapi_async._http.responses import read_event_ending
 from linkedapi_async._utils.log import error_reason, log_extra
 from linkedapi_async.errors import AccountPausedError, JournalError
+from linkedapi_async.session._runner import Runner
+from linkedapi_async.session._runtime import Runtime
 from linkedapi_async.webhooks._events import AccountEvent, Event, WorkflowEvent
 
 
 if TYPE_CHECKING:
-    from linkedapi_async._polling.lane import PendingWorkflow
     from linkedapi_async.journal import Journal, Row
-    from linkedapi_async.session._account import Account
-    from linkedapi_async.session._handle import WorkflowHandle
-    from linkedapi_async.session._session import Session
     from linkedapi_async.webhooks import WebhookReceiver
 
 
@@ -51,16 +50,16 @@ _log = logging.getLogger("linkedapi_async")
 
 @attrs.define
 class UnmatchedEvents:
-    """What events have told of a workflow that is not known yet."""
+    """What events have said of a workflow that is not known yet."""
 
     workflow_id: str
     account_id: str | None
     came: float
     """When the first event came, on the clock of the loop."""
     created: float | None
-    """When the workflow was created, in seconds since 1970, if an event told."""
+    """When the workflow was created, in seconds since 1970, if an event said so."""
     last: WorkflowEvent
-    """The event that tells most."""
+    """The event that says most."""
 
 
 class WebhookSubscription:
@@ -69,26 +68,35 @@ class WebhookSubscription:
     A context manager; leaving the session closes it too.
     """
 
-    def __init__(self, session: Session, receiver: WebhookReceiver) -> None:
-        self._session = session
+    def __init__(
+        self,
+        runtime: Runtime,
+        runners: Callable[[], Iterable[Runner]],
+        receiver: WebhookReceiver,
+    ) -> None:
+        self._runtime = runtime
+        self._runners = runners
         self._loop = asyncio.get_running_loop()
-        self._early: dict[str, UnmatchedEvents] = {}
+        self._unmatched: dict[str, UnmatchedEvents] = {}
         # So that a late event of a workflow that has ended explains nothing else.
         self._known: dict[str, None] = {}
-        for handle in session.handles:
-            self._remember(str(handle.workflow_id))
-        self._deciding: set[Account] = set()
-        self._unsubscribe = receiver.subscribe(self._take)
+        for runner in runners():
+            for workflow_id in runner.handles:
+                self._remember(workflow_id)
+        self._deciding: set[str] = set()
         self._closed = False
+        runtime.start_events.append(self)
+        runtime.poller.listen()
+        self._unsubscribe = receiver.subscribe(self._on_event)
 
     def close(self) -> None:
-        """Listen no longer; workflows are asked for as without webhooks."""
+        """Listen no longer; workflows are polled as without webhooks."""
         if not self._closed:
             self._closed = True
             self._unsubscribe()
-            self._session._listenings.remove(self)
-            if not self._session._listenings:
-                self._session._hub.stop_listening()
+            self._runtime.start_events.remove(self)
+            if not self._runtime.start_events:
+                self._runtime.poller.stop_listening()
 
     def __enter__(self) -> Self:
         return self
@@ -96,180 +104,179 @@ class WebhookSubscription:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _take(self, event: Event) -> None:
+    def _on_event(self, event: Event) -> None:
         """Take an event, in whatever thread the receiver was called."""
         try:
             here = asyncio.get_running_loop() is self._loop
         except RuntimeError:
             here = False
         if here:
-            self._heed(event)
+            self._sort(event)
         else:
             # A loop that is closed has no session left.
             with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._heed, event)
+                self._loop.call_soon_threadsafe(self._sort, event)
 
-    def _heed(self, event: Event) -> None:
+    def _sort(self, event: Event) -> None:
         if self._closed:
             return
         if isinstance(event, WorkflowEvent) and event.type in STAGES:
-            self._heed_workflow(event)
+            self._on_workflow_event(event)
         elif isinstance(event, AccountEvent):
-            self._heed_account(event)
+            self._on_account_event(event)
 
-    def _heed_account(self, event: AccountEvent) -> None:
-        account = self._account(event.account_id)
-        if account is None:
+    def _on_account_event(self, event: AccountEvent) -> None:
+        runner = self._runner_of(event.account_id)
+        if runner is None:
             return
-        word = event.type.partition(".")[2]
-        if word == "active":
-            account.unpause()
+        state = event.type.partition(".")[2]
+        if state == "active":
+            runner.unpause()
         else:
             message = f"a webhook event says {event.type} of the LinkedIn account"
-            account._note(AccountPausedError(message, type=word))
+            runner.pause_if_needed(AccountPausedError(message, type=state))
 
-    def _heed_workflow(self, event: WorkflowEvent) -> None:
-        handle = self._handle(event)
-        if handle is None:
+    def _on_workflow_event(self, event: WorkflowEvent) -> None:
+        runner = self._runner_with(event.workflow_id)
+        if runner is None:
             if event.type == "workflow.completed":
-                self._session._hub.event_confirmed(event.workflow_id)
+                self._runtime.poller.event_confirmed(event.workflow_id)
             if event.workflow_id not in self._known:
                 self._keep(event)
             return
-        account = handle.account
-        if account.account_id is None:
-            account.account_id = event.account_id
-        self._tell(handle, event)
+        if runner.account_id is None:
+            runner.account_id = event.account_id
+        self._apply(event)
 
-    def _tell(self, handle: WorkflowHandle[Any], event: WorkflowEvent) -> None:
-        """Let the engine know what an event says of a workflow that is waited for."""
-        ticket, hub = cast("PendingWorkflow", handle._ticket), self._session._hub
+    def _apply(self, event: WorkflowEvent) -> None:
+        """Let the poller know what an event says of a workflow that it polls."""
+        runner = self._runner_with(event.workflow_id)
+        if runner is None:
+            return  # it has ended meanwhile
+        pending = runner.handles[event.workflow_id].pending
+        poller = self._runtime.poller
         if event.type == "workflow.completed":
-            told = read_event_ending(
-                ticket.id, event.status, event.completion, event.failure
+            ending = read_event_ending(
+                pending.id, event.status, event.completion, event.failure
             )
-            hub.event_finished(ticket, told)
+            poller.event_finished(pending, ending)
         elif event.type == "workflow.started":
-            if ticket.status != "running" and not handle.done:
-                self._session._facts.running(handle)
-            hub.event_started(ticket)
+            runner.note_running(event.workflow_id)
+            poller.event_started(pending)
 
-    def _account(self, account_id: str | None) -> Account | None:
-        accounts = self._session._accounts.values()
-        known = (a for a in accounts if a.account_id == account_id)
+    def _runner_of(self, account_id: str | None) -> Runner | None:
+        known = (r for r in self._runners() if r.account_id == account_id)
         return None if account_id is None else next(known, None)
 
-    def _handle(self, event: WorkflowEvent) -> WorkflowHandle[Any] | None:
-        for account in self._session._accounts.values():
-            handle = account._handles.get(event.workflow_id)
-            if handle is not None:
-                return handle
-        return None
+    def _runner_with(self, workflow_id: str) -> Runner | None:
+        return next((r for r in self._runners() if workflow_id in r.handles), None)
 
-    # Workflows that are not known, or not yet
+    # Workflows that the session does not know, or not yet
 
     def _keep(self, event: WorkflowEvent) -> None:
         """Keep an event until its workflow is known, or explains an unknown start."""
         now = self._loop.time()
         self._prune(now)
         created = _seconds(event) if event.type == "workflow.created" else None
-        early = self._early.get(event.workflow_id)
+        early = self._unmatched.get(event.workflow_id)
         if early is None:
             early = UnmatchedEvents(
                 event.workflow_id, event.account_id, now, created, event
             )
-            self._early[event.workflow_id] = early
+            self._unmatched[event.workflow_id] = early
         elif STAGES[event.type] > STAGES[early.last.type]:
             early.last = event
         if created is not None:
             early.created = created
-        account = self._account(event.account_id)
-        if account is not None:
-            self.consider(account)
+        runner = self._runner_of(event.account_id)
+        if runner is not None:
+            self.reconsider(runner.name)
 
     def _prune(self, now: float) -> None:
-        while self._early:
-            first = next(iter(self._early.values()))
-            if now - first.came <= KEEP_SECONDS and len(self._early) < MAX_KEPT:
+        while self._unmatched:
+            first = next(iter(self._unmatched.values()))
+            if now - first.came <= KEEP_SECONDS and len(self._unmatched) < MAX_KEPT:
                 break
-            del self._early[first.workflow_id]
+            del self._unmatched[first.workflow_id]
 
-    def known(self, handle: WorkflowHandle[Any]) -> None:
-        """Use what came before the workflow was known."""
-        self._remember(str(handle.workflow_id))
-        early = self._early.pop(str(handle.workflow_id), None)
-        if early is not None:
-            account = handle.account
-            account.account_id = account.account_id or early.account_id
-            # Its start is to be noted in the journal before its end is.
-            self._loop.call_soon(self._tell, handle, early.last)
+    def match(self, workflow_id: str) -> None:
+        """Use what came before the session knew the workflow."""
+        self._remember(workflow_id)
+        early = self._unmatched.pop(workflow_id, None)
+        runner = self._runner_with(workflow_id)
+        if early is not None and runner is not None:
+            runner.account_id = runner.account_id or early.account_id
+            # The journal records its start before its end.
+            self._loop.call_soon(self._apply, early.last)
 
     def _remember(self, workflow_id: str) -> None:
         self._known[workflow_id] = None
         if len(self._known) > MAX_KEPT:
             del self._known[next(iter(self._known))]
 
-    def explaining(self, account: Account, since: float, until: float) -> list[str]:
-        """Return the unknown workflows that were created on *account* in that time.
+    def candidates(self, account_id: str, since: float, until: float) -> list[str]:
+        """Return the unknown workflows that were created on an account in that time.
 
         Args:
-            account: Whose they are.
+            account_id: The API's id of the account.
             since: The beginning, in seconds since 1970.
             until: The end, in seconds since 1970.
         """
-        if account.account_id is None:
-            return []
         return [
             early.workflow_id
-            for early in self._early.values()
-            if early.account_id == account.account_id
+            for early in self._unmatched.values()
+            if early.account_id == account_id
             and early.created is not None
             and since - CLOCK_SKEW <= early.created <= until + CLOCK_SKEW
         ]
 
-    def consider(self, account: Account) -> None:
-        """Look whether early events explain unknown starts of *account*."""
-        journal = self._session.journal
-        if journal is None or account in self._deciding or account._posting:
+    def reconsider(self, account: str) -> None:
+        """Look whether early events explain unknown starts of an account."""
+        journal = self._runtime.journal
+        runner = next(r for r in self._runners() if r.name == account)
+        if journal is None or account in self._deciding or runner.starting:
             return  # the start under way may be what the event is of
         self._deciding.add(account)
-        self._session._spawn(self._decide(account, journal))
+        self._runtime.spawn(self._decide(runner, journal))
 
-    async def _decide(self, account: Account, journal: Journal) -> None:
+    async def _decide(self, runner: Runner, journal: Journal) -> None:
         try:
-            rows = await journal.unknown(account=account.name)
+            rows = await journal.unknown(account=runner.name)
             for row in rows:
-                await self._suggest(account, journal, row, alone=len(rows) == 1)
+                await self._suggest(runner, journal, row, alone=len(rows) == 1)
         except (JournalError, ValueError) as error:
             _log.error(
-                "The journal could not note a candidate: %s",
+                "The journal could not record a candidate: %s",
                 error,
-                extra=log_extra(account=account.name, reason=error_reason(error)),
+                extra=log_extra(account=runner.name, reason=error_reason(error)),
             )
         finally:
-            self._deciding.discard(account)
+            self._deciding.discard(runner.name)
 
     async def _suggest(
-        self, account: Account, journal: Journal, row: Row, *, alone: bool
+        self, runner: Runner, journal: Journal, row: Row, *, alone: bool
     ) -> None:
-        """Note the candidates of an unknown start; adopt the only one if that is safe."""
-        end = max(row.updated, row.created + self._session._settings.timeout)
-        ids = self.explaining(account, row.created, end)
+        """Record the candidates of an unknown start; adopt the only one if it is safe."""
+        end = max(row.updated, row.created + self._runtime.request_timeout)
+        account_id = runner.account_id
+        ids = (
+            [] if account_id is None else self.candidates(account_id, row.created, end)
+        )
         for workflow_id in ids:
             await journal.suggest(row.key, workflow_id)
         found = {*row.candidates, *ids}
-        if not (self._session.sole_client and alone and len(found) == 1):
+        if not (self._runtime.sole_client and alone and len(found) == 1):
             return
         (workflow_id,) = found
         await journal.adopt(row.key, workflow_id)
-        account._resumed(journal, attrs.evolve(row, workflow_id=workflow_id))
+        runner.from_journal(journal, attrs.evolve(row, workflow_id=workflow_id))
         _log.warning(
             "The unknown start %s on account %s is workflow %s, by a webhook event; its "
             "handle is in session.handles",
             row.key,
-            account.name,
+            runner.name,
             workflow_id,
-            extra=log_extra(account=account.name, key=row.key, workflow_id=workflow_id),
+            extra=log_extra(account=runner.name, key=row.key, workflow_id=workflow_id),
         )
 
 

@@ -282,7 +282,7 @@ async def test_what_was_left_is_delivered(recorded: Recorded) -> None:
     tokens = {account: token for account, token in recorded.accounts.items() if account}
 
     assert [row["key"] for row in left] == [handle.key for handle in resumed.handles]
-    assert [row["account"] for row in left] == [h.account.name for h in resumed.handles]
+    assert [row["account"] for row in left] == [h.account for h in resumed.handles]
     assert [load_workflow(row["definition"], check=False) for row in left] == [
         handle.workflow for handle in resumed.handles
     ]
@@ -438,7 +438,7 @@ async def test_rows_of_other_accounts_are_kept(recorded: Recorded) -> None:
         for row in recorded.rows
         if row["account"] not in own and row["state"] in open_states
     ] == [row.key for row in resumed.other_accounts]
-    assert own == {handle.account.name for handle in resumed.handles}
+    assert own == {handle.account for handle in resumed.handles}
     assert {row["key"] for row in recorded.rows} == rows.keys()
     assert {"taken", "finished", "unknown"} == {
         rows[row.key]["state"] for row in resumed.other_accounts

@@ -112,8 +112,8 @@ async def test_no_await_loses_a_workflow(server: Scripted) -> None:
 
             task = asyncio.create_task(wait())
             await asyncio.wait([task])
-            while session._tasks:
-                await asyncio.wait(session._tasks)
+            while session._runtime._tasks:
+                await asyncio.wait(session._runtime._tasks)
             left = await session.drain()
             stats = session.stats
             taken = server.count("POST") - before

@@ -530,7 +530,7 @@ async def test_failures_leave_no_trace(sandbox: Sandbox, session: Session) -> No
     sandbox.fail_action("st.sendMessage", "messagingNotAllowed")
     await (await session.start(st.send_message(JANE, text="Hi"))).completion()
     sandbox.fail_next("languageNotSupported")
-    await (await session.start(st.sync_inbox()))._end()
+    await (await session.start(st.sync_inbox())).completion()
 
     assert [] == await session.poll_inbox()
     assert [("st.sendMessage", False)] == [

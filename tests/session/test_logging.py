@@ -33,7 +33,6 @@ from linkedapi_async._polling.answers import Ended
 from linkedapi_async._utils.log import error_reason, log_extra
 from linkedapi_async.errors import ProtocolError
 from linkedapi_async.session import _observer
-from linkedapi_async.session._observer import _told
 
 
 pytestmark = pytest.mark.anyio
@@ -64,7 +63,8 @@ def extra(record: logging.LogRecord) -> dict[str, Any]:
     return {
         name.removeprefix("linkedapi_"): value
         for name, value in vars(record).items()
-        if name not in STANDARD and name not in {"linkedapi_seconds", "linkedapi_late"}
+        if name not in STANDARD
+        and name not in {"linkedapi_seconds", "linkedapi_detection_delay"}
     }
 
 
@@ -105,8 +105,8 @@ async def test_a_life_in_the_logs(
     assert start == {"account": name, "start": started["start"]}
     assert polled == {"account": name, "workflow_id": "wf-1", "status": "completed"}
     assert ended == {**polled, "polls": 2}
-    assert polled == delivered
-    assert {"seconds", "late"} <= {
+    assert ended == delivered
+    assert {"seconds", "detection_delay"} <= {
         key.removeprefix("linkedapi_") for r in own(log) for key in vars(r)
     }
 
@@ -139,6 +139,7 @@ async def test_what_fails_in_the_logs(
         (".polls", "ProtocolError", None),
         (".polls", "workflowTimeout", None),
         (".ends", "workflowTimeout", None),
+        (".ends", "workflowTimeout", None),
         (".starts", "invalidWorkflow", None),
     ] == told
 
@@ -157,7 +158,7 @@ async def test_a_pause_in_the_logs(
 
     assert [
         ("", "WARNING", "Account ada is paused: linkedinAccountSignedOut"),
-        ("", "INFO", "Account ada goes on"),
+        ("", "INFO", "Account ada works again"),
     ] == lines(log)
     assert [
         {"account": "ada", "reason": "linkedinAccountSignedOut"},
@@ -268,7 +269,7 @@ async def test_nothing_is_put_into_words_that_nobody_reads(
         """Fail, for this is work for nothing."""
         raise AssertionError
 
-    for name in ("log_extra", "error_reason", "action_types", "_of", "_told"):
+    for name in ("log_extra", "error_reason", "action_types", "_derived"):
         monkeypatch.setattr(_observer, name, dear)
     server.script("POST", raw("no", status=503), taken(), refused("invalidWorkflow"))
     async with server.session() as session:
@@ -290,10 +291,10 @@ def test_names_of_loggers_and_fields_are_documented() -> None:
     """All that this package uses are in one docstring, for users rely on them."""
     found = list(calls())
     loggers = {ast.literal_eval(c.args[0]) for f, c in found if f == "getLogger"}
-    fields = {
+    fields = set(_observer.EXTRA_FIELDS.values()) | {
         keyword.arg
         for function, call in found
-        if function in {"log_extra", "_of"}
+        if function == "log_extra"
         for keyword in call.keywords
         if keyword.arg is not None
     }
@@ -325,9 +326,13 @@ def test_action_types() -> None:
     assert () == action_types(None)
 
 
-def test_an_end_that_is_no_error_has_no_reason() -> None:
-    """The answer that completes a workflow tells its status, if it has one."""
+def test_an_end_without_a_status_is_named(log: pytest.LogCaptureFixture) -> None:
+    """The line of a poll that ended a workflow says so, also without a status."""
+    observer = _observer.Observer()
     done = CompletedWorkflow({})
+    observer.polled("ada", "wf-1", Ended(done, "completed"))
+    observer.polled("ada", "wf-1", Ended(done))
 
-    assert ("completed", None) == _told(Ended(done, "completed"))
-    assert ("finished", None) == _told(Ended(done))
+    assert ["completed", "finished"] == [
+        record.message.rpartition(" ")[2] for record in own(log)
+    ]

@@ -44,7 +44,6 @@ from linkedapi_async import (
 from linkedapi_async.events import WorkflowStarting
 from linkedapi_async.otel import _METERS, _Tracing, instrument
 from linkedapi_async.sandbox import Sandbox
-from linkedapi_async.session._observer import NULL_OBSERVER
 
 
 pytestmark = pytest.mark.anyio
@@ -305,7 +304,8 @@ async def test_errors_that_are_not_ours_keep_their_words(
             """Fail as nothing should."""
             raise OSError(TOKEN)
 
-        monkeypatch.setattr(session, "_caller", types.SimpleNamespace(call=crash))
+        caller = types.SimpleNamespace(call=crash)
+        monkeypatch.setattr(session._runtime, "caller", caller)
         with pytest.raises(OSError, match=TOKEN):
             await session.start(CHECK)
     (span,) = telemetry.spans.values()
@@ -328,7 +328,7 @@ async def test_metrics_of_a_batch(telemetry: Telemetry) -> None:
     started = metrics["linkedapi.workflows.started"]
     finished = metrics["linkedapi.workflows.finished"]
     polls = metrics["linkedapi.workflow.polls"]
-    late = metrics["linkedapi.workflow.noticed_late"]
+    late = metrics["linkedapi.workflow.detection_delay"]
     all_polls = metrics["linkedapi.polls"]
     assert {(): 5} == {key: point.value for key, point in started.items()}
     assert stats.completed == finished["completed",].value
@@ -417,7 +417,7 @@ async def test_uninstrumenting(telemetry: Telemetry, server: Scripted) -> None:
             await asyncio.sleep(0)
         uninstrument()
         uninstrument()
-        assert session._facts is NULL_OBSERVER
+        assert session._runtime.observer.dispatcher is None
         gate.set()
         await task
 
@@ -471,7 +471,7 @@ async def test_without_providers_nothing_happens(server: Scripted) -> None:
             await session.run(CHECK)
         uninstrument()
 
-    assert session._facts is NULL_OBSERVER
+    assert session._runtime.observer.dispatcher is None
 
 
 def test_advice_without_opentelemetry(monkeypatch: pytest.MonkeyPatch) -> None:

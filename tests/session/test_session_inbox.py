@@ -597,7 +597,7 @@ async def test_leaving_the_session_ends_a_pause(server: Scripted) -> None:
     async with server.session() as session:
         messages = session.messages(interval=600)
         waiting = asyncio.create_task(anext(messages))
-        while not server.seen or session._hub._busy:
+        while not server.seen or session._runtime.poller._busy:
             await asyncio.sleep(0.001)
         await asyncio.sleep(0.01)
 
@@ -694,7 +694,7 @@ async def test_a_crash_of_the_engine(server: Scripted) -> None:
         waiting = asyncio.create_task(anext(messages))
         while not server.seen:
             await asyncio.sleep(0.001)
-        for task in session._hub._tasks:
+        for task in session._runtime.poller._tasks:
             task.cancel()
         with pytest.raises(RuntimeError, match="crashed"):
             await waiting

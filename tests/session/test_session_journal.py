@@ -284,11 +284,11 @@ async def test_token_that_is_refused_keeps_the_row(
     server.script("GET", running())
     async with server.session(journal=journal()) as session:
         handle = await session.start(CHECK)
-        assert handle._ticket is not None
+        assert handle._pending is not None
         error = JournalError("stands for a refused token")
         from linkedapi_async._polling.answers import Ended
 
-        session._hub.resolve(handle._ticket, Ended(error))
+        session._runtime.poller.resolve(handle._pending, Ended(error))
         with pytest.raises(JournalError):
             await handle
     (row,) = await rows_of(journal())
@@ -303,11 +303,11 @@ async def test_lost_workflow_is_noted_as_lost(server: Scripted, journal: Make) -
     server.script("GET", running())
     async with server.session(journal=journal()) as session:
         handle = await session.start(CHECK)
-        assert handle._ticket is not None
+        assert handle._pending is not None
         gone = Ended(WorkflowNotFoundError(workflow_id="wf-1"))
-        session._hub.resolve(handle._ticket, gone)
-        while session._tasks:
-            await asyncio.wait(session._tasks)
+        session._runtime.poller.resolve(handle._pending, gone)
+        while session._runtime._tasks:
+            await asyncio.wait(session._runtime._tasks)
     async with server.session(journal=journal()) as session:
         (late,) = (await session.recover()).handles
         with pytest.raises(WorkflowNotFoundError):
@@ -335,7 +335,7 @@ async def test_cancelled_start_is_noted_all_the_same(
         with pytest.raises(asyncio.CancelledError):
             await start
         gate.set()
-        await asyncio.wait(session._tasks)
+        await asyncio.wait(session._runtime._tasks)
         await session.drain()
     (row,) = await rows_of(journal())
 
@@ -535,7 +535,9 @@ async def test_item_under_way_is_waited_for(server: Scripted, journal: Make) -> 
         async with session.as_completed(items(2), limit=2):
             while server.count("POST") < 2:  # waits for what has no event
                 await asyncio.sleep(0.001)
-            await asyncio.wait([*session._tasks] or [asyncio.create_task(nothing())])
+            await asyncio.wait(
+                [*session._runtime._tasks] or [asyncio.create_task(nothing())]
+            )
     server.script("GET", completed(NODE))
     async with server.session(journal=journal()) as session:
         keys = await stream(session, 2)
@@ -572,7 +574,7 @@ async def test_keys_are_unique(server: Scripted, journal: Make) -> None:
         async with other.as_completed([("k", CHECK)]) as done:
             (foreign,) = [handle async for handle in done]
         assert session.journal is not None
-        await session.journal.intend("busy", session._on().name, b"{}")
+        await session.journal.intend("busy", session.default_account.name, b"{}")
         async with session.as_completed([("busy", CHECK)]) as done:
             (busy,) = [handle async for handle in done]
     broken = [handle for handle in handles if handle.workflow_id is None]
@@ -625,4 +627,4 @@ async def test_session_without_a_default_account_resumes(
         (handle,) = (await session.recover()).handles
         await handle
 
-    assert "sales" == handle.account.name
+    assert "sales" == handle.account

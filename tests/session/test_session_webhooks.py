@@ -182,12 +182,12 @@ async def test_events_that_come_too_early_are_forgotten(
         listening = session.listen(hooks.receiver)
         for n in range(5):
             hooks.completed(f"wf-{n}")
-        assert ["wf-2", "wf-3", "wf-4"] == [*listening._early]
+        assert ["wf-2", "wf-3", "wf-4"] == [*listening._unmatched]
 
-        for early in listening._early.values():
+        for early in listening._unmatched.values():
             early.came -= KEEP_SECONDS + 1
         hooks.completed("wf-9")
-        assert ["wf-9"] == [*listening._early]
+        assert ["wf-9"] == [*listening._unmatched]
 
 
 async def test_late_events_of_what_has_ended(
@@ -206,7 +206,7 @@ async def test_late_events_of_what_has_ended(
             hooks.completed(f"wf-{n}")
             hooks.created(f"wf-{n}")
 
-        assert not listening._early
+        assert not listening._unmatched
         assert ["wf-2", "wf-3"] == [*listening._known]
 
 
@@ -219,9 +219,9 @@ async def test_a_session_that_stops_listening(
             second = session.listen(hooks.receiver)
             handle = await session.start(CHECK)
         first.close()
-        trusts = [session._hub._scheduler._webhook_health]
+        trusts = [session._runtime.poller._scheduler._webhook_health]
         second.close()
-        trusts.append(session._hub._scheduler._webhook_health)
+        trusts.append(session._runtime.poller._scheduler._webhook_health)
         assert [True, False] == [trust is not None for trust in trusts]
         hooks.completed("wf-1")
         assert not handle.done
@@ -254,7 +254,7 @@ async def test_an_event_in_another_thread(server: Scripted, hooks: Webhooks) -> 
         late.join()
         listening.close()
         await asyncio.sleep(0)
-    assert not listening._early
+    assert not listening._unmatched
 
 
 def test_an_event_after_the_loop_has_gone(
@@ -269,7 +269,7 @@ def test_an_event_after_the_loop_has_gone(
         nonlocal late
         async with Session(linked_api_token="t", base_url="http://127.0.0.1:9") as old:
             late = old.listen(hooks.receiver)
-        hooks.receiver.subscribe(late._take)
+        hooks.receiver.subscribe(late._on_event)
 
     asyncio.run(begin())
     hooks.completed("wf-1")
@@ -315,7 +315,7 @@ async def test_account_ids(server: Scripted) -> None:
     """An id is given with the account, or later; the default account has one too."""
     async with server.session(account_id="one") as session:
         assert "one" == session.account(ACCOUNT, account_id="one").account_id
-        assert "one" == session._on().account_id
+        assert "one" == session.default_account.account_id
         other = session.account("other")
         assert other.account_id is None
         assert other is session.account("other", account_id="two")

@@ -1,0 +1,290 @@
+"""What a session knows of one account, and the requests in its name."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from linkedapi_async._actions.action import Roots
+from linkedapi_async._http.failure_rules import RequestKind
+from linkedapi_async._http.requests import Request
+from linkedapi_async._http.responses import (
+    PAUSING_ERRORS,
+    CompletedWorkflow,
+    Status,
+    poll_failure,
+    read_cancelled,
+    read_poll,
+    read_status_name,
+)
+from linkedapi_async._polling.answers import Answer, Ended, PollFailed, StillRunning
+from linkedapi_async._polling.lane import PendingWorkflow
+from linkedapi_async._utils.secret import Secret
+from linkedapi_async.errors import (
+    AccountPausedError,
+    RequestError,
+    StartUnknownError,
+    UnsupportedError,
+    WorkflowCancelledError,
+    WorkflowFailedError,
+)
+from linkedapi_async.session._handle import ManagedHandle
+from linkedapi_async.session._journaling import JournalRecorder
+from linkedapi_async.session._runtime import Runtime
+
+
+T = TypeVar("T")
+
+
+class AccountState:
+    """One account: its handles, its pause, its polls, its requests.
+
+    Args:
+        runtime: The state of the session.
+        identification_token: The account's token.
+        name: What the account is called in the journal, in logs, stats and errors.
+        account_id: The API's id of the account, by which webhook events are matched.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        identification_token: Secret[str],
+        name: str,
+        account_id: str | None = None,
+    ) -> None:
+        self.runtime = runtime
+        self.name = name
+        self.account_id = account_id
+        self.paused: AccountPausedError | None = None
+        """Why the account starts nothing at present; None while it does."""
+        self.handles: dict[str, ManagedHandle] = {}
+        """The unfinished handles by id, in the order of their starts."""
+        self.turn = asyncio.Lock()
+        """Held by the one start that may be under way."""
+        self.starting = False
+        """Whether a start has been sent and not answered."""
+        self.unknown_starts = 0
+        """How many starts ended without a known outcome."""
+        self._token = identification_token
+        self._headers = runtime.requests.headers(identification_token)
+
+    def has_token(self, identification_token: str) -> bool:
+        """Return whether the account has this token."""
+        return self._token.reveal() == identification_token
+
+    # Its pause
+
+    def check_working(self) -> None:
+        """Raise the error that paused the account, if it is paused."""
+        if self.paused is not None:
+            raise copy.copy(self.paused)
+
+    def pause_if_needed(self, error: RequestError) -> None:
+        """Pause the account if *error* says that it cannot work."""
+        if isinstance(error, AccountPausedError) and self.paused is None:
+            self.paused = error
+            self.runtime.poller.hold(self)
+            self.runtime.observer.paused(self.name, error)
+
+    def unpause(self) -> None:
+        """Start workflows again."""
+        if self.paused is not None:
+            self.paused = None
+            self.runtime.poller.release(self)
+            self.runtime.observer.unpaused(self.name)
+
+    # Its workflows
+
+    def watch(
+        self,
+        workflow_id: str,
+        workflow: Roots | None,
+        *,
+        status: str = "pending",
+        key: str | None = None,
+        ordered: bool,
+        recorder: JournalRecorder | None = None,
+    ) -> ManagedHandle:
+        """Poll a workflow from now on; return its handle.
+
+        Args:
+            workflow_id: The API's id of it.
+            workflow: What was sent, if that is known.
+            status: The status as the API spells it.
+            key: The caller's key.
+            ordered: Whether the server accepted it after all others of the account.
+            recorder: Its record in the journal.
+        """
+        pending = PendingWorkflow(workflow_id, self, status)
+        handle = ManagedHandle(
+            self, workflow, pending=pending, key=key, recorder=recorder
+        )
+        self.handles[workflow_id] = handle
+        self.runtime.poller.watch(pending, ordered=ordered)
+        for events in self.runtime.start_events:
+            events.match(workflow_id)
+        return handle
+
+    async def poll(self, pending: PendingWorkflow) -> Answer:
+        """Poll once, without a retry: the lanes poll again."""
+        runtime = self.runtime
+        try:
+            reply = await runtime.transport.send(
+                runtime.requests.status(pending.id), self._headers
+            )
+        except RequestError as error:
+            answer: Answer = poll_failure(error, pending.id)
+        else:
+            answer = read_poll(reply, pending.id, now=time.time())
+            if isinstance(answer, PollFailed) and isinstance(
+                answer.error, RequestError
+            ):
+                self.pause_if_needed(answer.error)
+        runtime.observer.polled(self.name, pending.id, answer)
+        if isinstance(answer, StillRunning) and answer.status == "running":
+            self.note_running(pending.id)
+        return answer
+
+    def note_running(self, workflow_id: str) -> None:
+        """Record that a workflow runs, unless that was known."""
+        handle = self.handles.get(workflow_id)
+        if handle is not None and handle.status != "running":
+            self.runtime.observer.running(handle)
+
+    def on_end(self, pending: PendingWorkflow) -> None:
+        """Forget a handle whose workflow has ended; the caller may keep it."""
+        handle = self.handles.pop(pending.id, None)
+        ending = pending.end and pending.end.value
+        if handle is not None:
+            if handle.recorder is not None:
+                handle.recorder.record_end(ending)
+            self.runtime.observer.finished(
+                handle, pending.polls, pending.detection_delay
+            )
+        counters = self.runtime.counters
+        if isinstance(ending, CompletedWorkflow):
+            counters.completed += 1
+            self.unpause()
+            return
+        counters.failed += 1
+        if isinstance(ending, WorkflowFailedError) and ending.reason in PAUSING_ERRORS:
+            self.pause_if_needed(AccountPausedError(ending.message, type=ending.reason))
+
+    async def status(self, workflow_id: str) -> Status:
+        """Ask once for the status of a workflow."""
+        request = self.runtime.requests.status(workflow_id)
+        return await self._call_about(
+            workflow_id,
+            request,
+            lambda result: read_status_name(result, workflow_id),
+        )
+
+    async def cancel(self, workflow_id: str) -> bool:
+        """Cancel a workflow, also while the session is left; return whether it was.
+
+        Raises:
+            UnsupportedError: The account_api generation cannot cancel.
+        """
+        runtime = self.runtime
+        if runtime.requests.generation == "account_api":
+            message = (
+                "the account_api generation cannot cancel a workflow; a session with "
+                "linked_api_token= can"
+            )
+            raise UnsupportedError(message, generation="account_api")
+        request = runtime.requests.cancel(workflow_id)
+        handle = self.handles.get(workflow_id)
+        lost: list[RequestError] = []
+        cancelled = await self._call_about(workflow_id, request, read_cancelled, lost)
+        if not cancelled and lost:
+            # The answer to an earlier try was lost, and that try may have cancelled it.
+            cancelled = await self.status(workflow_id) == "cancelled"
+        if cancelled and handle is not None:
+            error = WorkflowCancelledError(workflow_id=workflow_id)
+            runtime.poller.resolve(handle.pending, Ended(error))
+        return cancelled
+
+    # Its requests
+
+    async def _call_about(
+        self,
+        workflow_id: str,
+        request: Request,
+        read: Callable[[Any], T],
+        lost: list[RequestError] | None = None,
+    ) -> T:
+        """Send *request*, which is about a workflow that the API may not know."""
+        try:
+            return await self.call(request, "ask", read, lost=lost)
+        except RequestError as error:
+            raise poll_failure(error, workflow_id).error from None
+
+    async def call(
+        self,
+        request: Request,
+        kind: RequestKind,
+        read: Callable[[Any], T],
+        *,
+        admitted: bool = False,
+        lost: list[RequestError] | None = None,
+    ) -> T:
+        """Send *request*, again where the failure rules say so, and read the answer.
+
+        Args:
+            request: What to send.
+            kind: What the failure rules go by.
+            read: Makes the value of the answer's result.
+            admitted: Whether the request has waited for the host's pause and rate.
+            lost: Gets the failures after which the work may have been done.
+        """
+        observer = self.runtime.observer
+        return await self.runtime.caller.call(
+            request,
+            self._headers,
+            kind,
+            read,
+            admitted=admitted,
+            lost=lost,
+            on_error=self.pause_if_needed,
+            unknown=self._unknown,
+            on_retry=lambda error, attempt, wait: observer.retried(
+                self.name, kind, error, attempt, wait
+            ),
+        )
+
+    def _unknown(self, failed: RequestError) -> StartUnknownError:
+        message = (
+            "the start was sent and not answered; it is unknown whether the server "
+            f"accepted it: {failed}"
+        )
+        return StartUnknownError(message, account=self.name)
+
+    # Its unknown starts
+
+    def candidates_since(self, since: float) -> tuple[str, ...]:
+        """Return what a start may have become that was sent at *since*, by events.
+
+        Args:
+            since: In seconds since 1970.
+        """
+        if self.account_id is None:
+            return ()
+        until = time.time()
+        found = (
+            workflow_id
+            for events in self.runtime.start_events
+            for workflow_id in events.candidates(self.account_id, since, until)
+        )
+        return tuple(dict.fromkeys(found))
+
+    async def is_certain(self, candidates: tuple[str, ...]) -> bool:
+        """Return whether the one candidate must be the start that is unknown."""
+        if not (self.runtime.sole_client and len(candidates) == 1):
+            return False
+        journal = self.runtime.journal
+        rows = [] if journal is None else await journal.unknown(account=self.name)
+        return not (self.unknown_starts or rows)

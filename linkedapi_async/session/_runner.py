@@ -1,0 +1,164 @@
+"""One account's verbs: start, attach, recall, drain."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, cast
+
+import anyio
+
+from linkedapi_async._actions.action import Action, Roots, named_roots
+from linkedapi_async._actions.compatibility import unsupported_in
+from linkedapi_async._http.requests import validate_workflow_id
+from linkedapi_async._polling.answers import Ended
+from linkedapi_async._polling.lane import PendingWorkflow
+from linkedapi_async._wire.dump import dump_workflow
+from linkedapi_async._wire.load import load_workflow
+from linkedapi_async.errors import LinkedApiError, StartUnknownError
+from linkedapi_async.session._account_state import AccountState
+from linkedapi_async.session._handle import ManagedHandle
+from linkedapi_async.session._journaling import (
+    ALREADY_DELIVERED,
+    JournalRecorder,
+    end_of,
+    workflow_of,
+)
+from linkedapi_async.session._start import Start
+
+
+if TYPE_CHECKING:
+    from linkedapi_async.journal import Journal, Row
+
+
+class Runner(AccountState):
+    """Starts the workflows of one account, and finds those of earlier runs again."""
+
+    async def start(
+        self, workflow: tuple[Any, ...], *, check: bool, key: str | None = None
+    ) -> ManagedHandle:
+        """Start a workflow; a start under way survives the caller's cancellation."""
+        self.runtime.check_open()
+        self.check_working()
+        roots, definition = self._prepare(workflow, check=check)
+        start = Start(
+            self, roots, definition, key=key, recorder=self._new_recorder(key)
+        )
+        task = self.runtime.spawn(start.run())
+        try:
+            return await start.done
+        except asyncio.CancelledError:
+            if not start.begun:
+                task.cancel()
+            raise
+
+    def _prepare(self, workflow: tuple[Any, ...], *, check: bool) -> tuple[Roots, Any]:
+        """Return the roots of a workflow and its definition, both checked."""
+        (first,) = workflow if len(workflow) == 1 else (None,)
+        roots: Roots
+        if isinstance(first, dict | list):
+            roots = load_workflow(first, check=check)
+        else:
+            roots = first if isinstance(first, Action) else workflow
+        definition = dump_workflow(roots)
+        if check:
+            generation = self.runtime.requests.generation
+            for path, root in named_roots(roots):
+                for problem in unsupported_in(root, generation, path):
+                    raise problem
+        return roots, definition
+
+    def _new_recorder(self, key: str | None) -> JournalRecorder | None:
+        """Return the record of a start in the journal, if there is a journal."""
+        journal = self.runtime.journal
+        if journal is None:
+            return None
+        # Unique in the journal: each opening of it has a number of its own.
+        name = key or f"run-{journal.run_number}-{self.runtime.next_start()}"
+        return JournalRecorder(
+            journal, self.runtime.spawn, name, stream=key is not None
+        )
+
+    def attach(self, workflow_id: str, workflow: Roots | None) -> ManagedHandle:
+        """Return the handle of a workflow that was started elsewhere or earlier."""
+        self.runtime.check_open()
+        workflow_id = validate_workflow_id(workflow_id)
+        known = self.handles.get(workflow_id)
+        if known is None:
+            handle = self.watch(workflow_id, workflow, ordered=False)
+            self.runtime.observer.attached(handle)
+            return handle
+        if workflow is not None and known.workflow not in {None, workflow}:
+            message = f"{workflow_id} is attached with another workflow already"
+            raise ValueError(message)
+        known.workflow = known.workflow or workflow
+        return known
+
+    async def recall(self, key: str, workflow: Any) -> ManagedHandle | None:
+        """Return the handle of an item that an earlier run of a stream has started.
+
+        None if none has; `ALREADY_DELIVERED` if the item was delivered.
+
+        Raises:
+            ValueError: The key is being started at present, or is another account's.
+            StartUnknownError: It is unknown whether it was started.
+        """
+        journal = self.runtime.journal
+        row = await journal.row(key) if journal is not None else None
+        if journal is None or row is None:
+            return None
+        if row.state == "intended":
+            message = f"the key {key!r} is being started already; keys are unique"
+            raise ValueError(message)
+        if row.account != self.name:
+            message = f"the key {key!r} belongs to the account {row.account!r}"
+            raise ValueError(message)
+        if row.state == "unknown":
+            message = (
+                f"{key!r} was sent and not answered; decide with journal.adopt() or "
+                "journal.discard()"
+            )
+            raise StartUnknownError(message, account=self.name)
+        if row.state == "delivered":
+            return cast("ManagedHandle", ALREADY_DELIVERED)
+        return self.from_journal(journal, row, workflow)
+
+    def from_journal(
+        self, journal: Journal, row: Row, workflow: Any = None
+    ) -> ManagedHandle:
+        """Return the handle of a workflow that an earlier run has started."""
+        workflow_id = str(row.workflow_id)
+        known = self.handles.get(workflow_id)
+        if known is not None:
+            return known
+        if not isinstance(workflow, Action | tuple):
+            workflow = workflow_of(row)
+        recorder = JournalRecorder(
+            journal, self.runtime.spawn, row.key, stream=row.stream
+        )
+        ending = end_of(row)
+        if ending is None:
+            handle = self.watch(
+                workflow_id, workflow, key=row.key, ordered=True, recorder=recorder
+            )
+            self.runtime.observer.attached(handle)
+            return handle
+        pending = PendingWorkflow(workflow_id, self)
+        pending.end = Ended(ending)
+        recorder.recovered()
+        return ManagedHandle(
+            self, workflow, pending=pending, key=row.key, recorder=recorder
+        )
+
+
+async def drain(
+    unfinished: Callable[[], Iterable[ManagedHandle]], timeout: float | None
+) -> tuple[ManagedHandle, ...]:
+    """Wait until nothing is unfinished, or the time is up; return what is."""
+    with anyio.move_on_after(timeout):
+        while first := next(iter(unfinished()), None):
+            with contextlib.suppress(LinkedApiError):
+                await first.wait_for_end(math.inf)
+    return tuple(unfinished())

@@ -1,0 +1,225 @@
+"""One start on its way; it outlives the call that began it."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import itertools
+import logging
+import time
+from typing import Any, cast
+
+from linkedapi_async._actions.action import Roots, named_roots
+from linkedapi_async._http.failure_rules import RequestKind
+from linkedapi_async._http.requests import Request
+from linkedapi_async._http.responses import Accepted, read_started
+from linkedapi_async._utils.log import error_reason, log_extra
+from linkedapi_async.errors import JournalError, StartUnknownError
+from linkedapi_async.session._account_state import AccountState
+from linkedapi_async.session._handle import ManagedHandle
+from linkedapi_async.session._journaling import JournalRecorder
+
+
+_log = logging.getLogger("linkedapi_async")
+
+_NUMBERS = itertools.count(1)
+"""The numbers of starts, by which their events are put together."""
+
+
+class Start:
+    """One start of a workflow.
+
+    The caller waits for *done* and not for the task, so that cancelling the caller
+    cancels only its wait.
+
+    Args:
+        account: Where it starts.
+        roots: The workflow.
+        definition: The workflow as JSON.
+        key: The caller's key.
+        recorder: The start's record in the journal, if there is a journal.
+    """
+
+    def __init__(
+        self,
+        account: AccountState,
+        roots: Roots,
+        definition: Any,
+        *,
+        key: str | None,
+        recorder: JournalRecorder | None,
+    ) -> None:
+        self._account = account
+        self._roots = roots
+        self._definition = definition
+        self._key = key
+        self._recorder = recorder
+        self.done: asyncio.Future[ManagedHandle] = (
+            asyncio.get_running_loop().create_future()
+        )
+        self.begun = False
+        """Whether it may have been sent, so that it can no longer be withdrawn."""
+        self._number = next(_NUMBERS)
+        self._queued_at = account.runtime.now()
+
+    async def run(self) -> None:
+        """Wait for the account's turn, send the start and resolve `done`."""
+        try:
+            handle, recorded = await self._send()
+        except Exception as error:  # noqa: BLE001  # the caller's, or the log's
+            self._fail(error)
+            return
+        # The next start need not wait until this one is on disk; its caller does.
+        if recorded is None:
+            self._succeed(handle)
+        else:
+            recorded.add_done_callback(functools.partial(self._on_recorded, handle))
+
+    def _on_recorded(
+        self, handle: ManagedHandle, recorded: asyncio.Future[None]
+    ) -> None:
+        error = cast("JournalError | None", recorded.exception())
+        if error is None:
+            self._succeed(handle)
+        else:
+            error.workflow_id = handle.workflow_id
+            self._fail(error)
+
+    def _succeed(self, handle: ManagedHandle) -> None:
+        if not self.done.done():
+            self.done.set_result(handle)
+            return
+        name = self._account.name
+        _log.warning(
+            "A cancelled start on account %s was accepted: workflow %s runs, its handle "
+            "is in session.handles",
+            name,
+            handle.workflow_id,
+            extra=log_extra(
+                account=name, key=self._key, workflow_id=handle.workflow_id
+            ),
+        )
+
+    def _fail(self, error: Exception) -> None:
+        if not self.done.done():
+            self.done.set_exception(error)
+            return
+        name = self._account.name
+        _log.warning(
+            "A cancelled start on account %s failed: %s",
+            name,
+            error,
+            extra=log_extra(account=name, key=self._key, reason=error_reason(error)),
+        )
+
+    async def _send(self) -> tuple[ManagedHandle, asyncio.Future[None] | None]:
+        """Start it; return the handle, and what is done once its id is on disk."""
+        account, runtime, recorder = (
+            self._account,
+            self._account.runtime,
+            self._recorder,
+        )
+        async with account.turn, runtime.start_limit:
+            runtime.check_open()
+            account.check_working()
+            request = runtime.requests.start(self._definition)
+            await runtime.poller.admit()
+            self.begun = account.starting = True
+            sent_at = runtime.now()
+            runtime.observer.starting(
+                account.name,
+                self._number,
+                self._roots,
+                self._key,
+                sent_at - self._queued_at,
+            )
+            try:
+                if recorder is None:
+                    accepted = await self._post(request)
+                else:
+                    accepted = await self._recorded_post(request, recorder)
+            except Exception as error:
+                runtime.observer.start_failed(
+                    account.name,
+                    self._number,
+                    self._roots,
+                    self._key,
+                    error,
+                    seconds=runtime.now() - sent_at,
+                )
+                raise
+            finally:
+                account.starting = False
+                for events in runtime.start_events:
+                    events.reconsider(account.name)
+            runtime.counters.started += 1
+            handle = account.watch(
+                accepted.workflow_id,
+                self._roots,
+                status=accepted.status,
+                key=self._key,
+                ordered=True,
+                recorder=recorder,
+            )
+            runtime.observer.started(handle, self._number, runtime.now() - sent_at)
+        return handle, None if recorder is None else self._record(recorder, accepted)
+
+    async def _post(self, request: Request) -> Accepted:
+        """Send the start; if its outcome is unknown, a webhook event may explain it."""
+        account = self._account
+        since = time.time()
+        try:
+            return await account.call(
+                request, _kind(self._roots), read_started, admitted=True
+            )
+        except StartUnknownError as error:
+            error.candidates = account.candidates_since(since)
+            if not await account.is_certain(error.candidates):
+                account.unknown_starts += 1
+                raise
+            (workflow_id,) = error.candidates
+            _log.warning(
+                "The answer to a start on account %s was lost; by a webhook event it "
+                "is workflow %s",
+                account.name,
+                workflow_id,
+                extra=log_extra(
+                    account=account.name, key=self._key, workflow_id=workflow_id
+                ),
+            )
+            return Accepted(workflow_id, "pending")
+
+    async def _recorded_post(
+        self, request: Request, recorder: JournalRecorder
+    ) -> Accepted:
+        """Send the start between the two records that make a crash harmless."""
+        begun, recorded = recorder.record_intent(
+            self._account.name, request.body or b""
+        )
+        await begun
+        await recorded
+        try:
+            return await self._post(request)
+        except StartUnknownError as error:
+            await recorder.unknown(error.candidates)
+            raise
+        except Exception:
+            await recorded  # or it failed for that, and there is nothing to take back
+            await recorder.refused()
+            raise
+
+    def _record(
+        self, recorder: JournalRecorder, accepted: Accepted
+    ) -> asyncio.Future[None]:
+        try:
+            return recorder.record_accepted(accepted.workflow_id)
+        except JournalError as error:
+            error.workflow_id = accepted.workflow_id
+            raise
+
+
+def _kind(roots: Roots) -> RequestKind:
+    writes = any(
+        node.effect == "write" for _, root in named_roots(roots) for node in root.walk()
+    )
+    return "start_write" if writes else "start_read"
