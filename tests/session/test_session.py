@@ -726,7 +726,7 @@ async def test_session_belongs_to_its_event_loop(server: Scripted) -> None:
 
         message = await asyncio.to_thread(elsewhere)
 
-    assert "only in the event loop that entered it" in message
+    assert "was entered in another event loop" in message
 
 
 async def test_leaving_ends_open_waits(server: Scripted) -> None:
@@ -1073,7 +1073,7 @@ async def test_answer_has_a_size_limit(server: Scripted, compressed: bool) -> No
         server.script("GET", raw(body))
     settings = {"max_response_bytes": 100_000, "retries": Retries(attempts=1)}
     async with server.session(**settings) as session:
-        with pytest.raises(ProtocolError, match="larger than 100000 bytes"):
+        with pytest.raises(ProtocolError, match="larger than max_response_bytes=100000"):
             await session.status("wf-1")
 
 
@@ -1092,7 +1092,7 @@ async def test_every_request_has_a_timeout(server: Scripted) -> None:
     server.script("GET", held(asyncio.Event(), running()))
     settings = {"request_timeout": 0.05, "retries": Retries(attempts=1)}
     async with server.session(**settings) as session:
-        with pytest.raises(ConnectionFailedError, match="timed out") as caught:
+        with pytest.raises(ConnectionFailedError, match="no complete answer") as caught:
             await session.status("wf-1")
 
     assert caught.value.sent
@@ -1147,7 +1147,7 @@ def test_wrong_settings_are_refused_without_showing_tokens(
 
 def test_token_of_another_type_is_refused() -> None:
     """A token is a string."""
-    with pytest.raises(TypeError, match="a string is due, got int"):
+    with pytest.raises(TypeError, match="must be a string, got int"):
         Session(linked_api_token=5)  # type: ignore[arg-type]
 
 
@@ -1251,7 +1251,7 @@ def test_session_from_environment(
     [
         ({}, "neither is set"),
         ({"LINKED_API_TOKEN": "a", "ACCOUNT_API_TOKEN": "b"}, "both are set"),
-        ({"LINKED_API_TOKEN": "se cret"}, "LINKED_API_TOKEN: a token is one word"),
+        ({"LINKED_API_TOKEN": "se cret"}, "LINKED_API_TOKEN must be printable ASCII"),
     ],
 )
 def test_wrong_environment_is_named(
@@ -1531,7 +1531,7 @@ async def test_certificate_that_does_not_fit_gets_no_token(trusted: bool) -> Non
             retries=Retries(attempts=2, initial_delay=0.001, max_delay=0.01),
         ) as session,
     ):
-        with pytest.raises(ConnectionFailedError, match="Certificate") as caught:
+        with pytest.raises(ConnectionFailedError, match="certificate") as caught:
             await session.run(INVITE)
     loop.set_exception_handler(complain)
 
