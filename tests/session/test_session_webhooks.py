@@ -497,7 +497,7 @@ async def test_a_journal_that_cannot_note_a_candidate(
             await session.start(SEND)
         await journal.aclose()
         hooks.created("wf-7")
-        while "could not note" not in caplog.text:
+        while "could not record" not in caplog.text:
             await asyncio.sleep(0.001)
     assert logging.ERROR in {record.levelno for record in caplog.records}
 
