@@ -1073,7 +1073,9 @@ async def test_answer_has_a_size_limit(server: Scripted, compressed: bool) -> No
         server.script("GET", raw(body))
     settings = {"max_response_bytes": 100_000, "retries": Retries(attempts=1)}
     async with server.session(**settings) as session:
-        with pytest.raises(ProtocolError, match="larger than max_response_bytes=100000"):
+        with pytest.raises(
+            ProtocolError, match="larger than max_response_bytes=100000"
+        ):
             await session.status("wf-1")
 
 
