@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from linkedapi import LinkedApi, LinkedApiConfig, LinkedApiError, types
-from official_sdk import VOID, YIELDING, params_of
+from sdk_operations import VOID, YIELDING, params_of
 
 from linkedapi_async.sandbox import Sandbox
 

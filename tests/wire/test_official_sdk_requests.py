@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from official_sdk import (
+from sdk_operations import (
     CASES,
     CUSTOM,
     OPERATIONS,

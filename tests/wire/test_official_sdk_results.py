@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as draws
 from linkedapi import LinkedApiError
 from linkedapi.core import Operation
-from official_sdk import (
+from pydantic import BaseModel
+from sdk_operations import (
     CASES,
     SDK,
     VOID,
@@ -24,7 +25,6 @@ from official_sdk import (
     theirs,
     understood,
 )
-from pydantic import BaseModel
 
 from linkedapi_async import (
     ActionError,
