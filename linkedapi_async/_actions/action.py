@@ -29,7 +29,7 @@ from linkedapi_async._results.outcome import Outcome
 from linkedapi_async._types import BOTH, Generation
 from linkedapi_async._utils.display import Displayable
 from linkedapi_async._utils.spelling import nearest
-from linkedapi_async._utils.text import short_repr
+from linkedapi_async._utils.text import safe_repr, short_repr
 from linkedapi_async.errors import NestingError, ParameterError
 
 
@@ -218,6 +218,7 @@ class Action(
         module = type(self).__module__.rpartition(".")[2]
         return f"{module}.{type(self).__name__}({arguments})"
 
+    @safe_repr
     def __repr__(self) -> str:
         if not self.children:
             return self._call()

@@ -24,7 +24,7 @@ from linkedapi_async._actions.validators import (
 from linkedapi_async._types import BOTH, LINKED, Generation
 from linkedapi_async._utils.codegen import compile_function
 from linkedapi_async._utils.spelling import json_name, nearest
-from linkedapi_async._utils.text import short_repr
+from linkedapi_async._utils.text import safe_repr, short_repr
 from linkedapi_async.errors import ParameterError
 
 
@@ -216,6 +216,7 @@ class Validated:
     def __hash__(self) -> int:
         return hash((type(self), self._values()))
 
+    @safe_repr
     def __repr__(self) -> str:
         return f"{self._owner()}({self._arguments()})"
 

@@ -20,6 +20,7 @@ from linkedapi_async._http.requests import (
 )
 from linkedapi_async._http.transport import AiohttpTransport, HttpSettings
 from linkedapi_async._utils.secret import Secret
+from linkedapi_async._utils.text import safe_repr
 from linkedapi_async.policies import Retries, RetryBudget
 
 
@@ -138,9 +139,8 @@ class Connection:
         if self._transport is not None:
             await self._transport.aclose()
 
+    @safe_repr
     def __repr__(self) -> str:
-        if "state" not in vars(self):  # its constructor raised
-            return "<Connection, not made>"
         requests = self.requests
         return (
             f"<Connection {requests.generation} at {requests.base_url}, {self.state}>"

@@ -18,6 +18,7 @@ from linkedapi_async._results.outcome import (
 )
 from linkedapi_async._results.rows import completion_rows
 from linkedapi_async._utils.display import Displayable
+from linkedapi_async._utils.text import safe_repr
 from linkedapi_async.errors import ActionError, AmbiguousKeyError, ResultMissingError
 
 
@@ -118,6 +119,7 @@ class Completion(Displayable):
             raise ResultMissingError(message)
         return found[0]
 
+    @safe_repr
     def __repr__(self) -> str:
         types = ", ".join(outcome.action_type for outcome in self.roots)
         return f"<Completion of {types}, {len(self.errors)} errors>"

@@ -17,6 +17,7 @@ import attrs
 
 from linkedapi_async._results.key import ActionKey, Key, KeyedT, as_key
 from linkedapi_async._utils.spelling import json_name
+from linkedapi_async._utils.text import safe_repr
 from linkedapi_async.errors import ActionError, AmbiguousKeyError, ResultMissingError
 
 
@@ -158,6 +159,7 @@ class Result:
         owner: Any = cls
         return json_names_of(owner)
 
+    @safe_repr
     def __repr__(self) -> str:
         values = (
             f"{name}={value!r}"

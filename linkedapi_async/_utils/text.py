@@ -6,8 +6,13 @@ start of a formula become visible; everything else is unchanged.
 
 from __future__ import annotations
 
+import functools
 import re
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+
+T = TypeVar("T")
 
 
 # C0 and C1 (ESC is one), lone surrogates, marks that turn the direction of text, and
@@ -79,3 +84,19 @@ def is_encodable(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def safe_repr(method: Callable[[T], str]) -> Callable[[T], str]:
+    """Make a ``__repr__`` work on an object whose constructor raised.
+
+    Debuggers and error trackers show such objects, because they are in its frames.
+    """
+
+    @functools.wraps(method)
+    def shown(self: T) -> str:
+        try:
+            return method(self)
+        except AttributeError:
+            return f"<{type(self).__name__}, not made>"
+
+    return shown

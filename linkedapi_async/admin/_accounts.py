@@ -9,6 +9,7 @@ import anyio
 import attrs
 
 from linkedapi_async._http.failure_rules import classify_failure
+from linkedapi_async._utils.text import safe_repr
 from linkedapi_async.admin._connection import AdminConnection
 from linkedapi_async.admin._parameters import body
 from linkedapi_async.admin._resources import (
@@ -231,6 +232,7 @@ class ConnectionSession:
             timeout=timeout,
         )
 
+    @safe_repr
     def __repr__(self) -> str:
         return f"<ConnectionSession {shortened(self.session_id)}>"
 

@@ -18,6 +18,7 @@ from linkedapi_async._http.connection import (
 from linkedapi_async._http.requests import DEFAULT_URL, validate_base_url
 from linkedapi_async._utils.log import error_reason, log_extra
 from linkedapi_async._utils.secret import Secret
+from linkedapi_async._utils.text import safe_repr
 from linkedapi_async.admin._accounts import AccountsCalls
 from linkedapi_async.admin._connection import AdminConnection
 from linkedapi_async.admin._parameters import instant
@@ -216,11 +217,9 @@ class Admin:
                 account.account_id = id
         return tuple(unmatched)
 
+    @safe_repr
     def __repr__(self) -> str:
-        host = vars(self).get("_host")
-        if host is None:  # its constructor raised
-            return "<Admin, not made>"
-        return f"<Admin at {host.requests.base_url}, {host.state}>"
+        return f"<Admin at {self.base_url}, {self._host.state}>"
 
 
 def _is_of(record: AdminAccount, account: Account) -> bool:

@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 from attrs import field
 
 from linkedapi_async._results.outcome import Result, json_names, result
+from linkedapi_async._utils.text import safe_repr
 
 
 AccountState: TypeAlias = Literal["active", "frozen", "reconnection_required"] | str
@@ -120,6 +121,7 @@ The id of a connection session does, for it is the end of the link.
 class AdminResult(Result):
     """Base of all that the Admin API answers: typed attributes over the JSON."""
 
+    @safe_repr
     def __repr__(self) -> str:
         values = []
         for name in self._json_names():

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, Self, TypeVar
 
 from linkedapi_async._http.requests import validate_workflow_id
+from linkedapi_async._utils.text import safe_repr
 from linkedapi_async.errors import JournalError, JournalLockedError
 from linkedapi_async.journal._schema import (
     INSERT_INTENT,
@@ -408,5 +409,6 @@ class MemoryJournal(Journal):
             commit_started.set_result(None)
         return future
 
+    @safe_repr
     def __repr__(self) -> str:
         return f"<MemoryJournal, {'open' if self._is_open else 'closed'}>"

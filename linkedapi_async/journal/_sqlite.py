@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from linkedapi_async._utils.locks import FileLock
+from linkedapi_async._utils.text import safe_repr
 from linkedapi_async.errors import JournalError, JournalLockedError
 from linkedapi_async.journal._journal import Journal, T, not_open_error
 from linkedapi_async.journal._schema import (
@@ -117,6 +118,7 @@ class SqliteJournal(Journal):
         """
         return read(Path(path).resolve(), states)
 
+    @safe_repr
     def __repr__(self) -> str:
         is_open = self._writer is not None and self._writer.ready
         return f"<SqliteJournal {self.path}, {'open' if is_open else 'closed'}>"

@@ -21,6 +21,7 @@ from aiohttp import web
 from yarl import URL
 
 from linkedapi_async._types import Generation
+from linkedapi_async._utils.text import safe_repr
 from linkedapi_async.policies import Polling
 from linkedapi_async.sandbox._admin import Administration, AdminMixin, answer, changelog
 from linkedapi_async.sandbox._clock import LoopClock
@@ -456,6 +457,7 @@ class Sandbox(ScriptingMixin, AdminMixin, InboxMixin, WebhookMixin):
         workflows = self.log.workflows
         return sum(w.polls for w in workflows) / max(1, len(workflows))
 
+    @safe_repr
     def __repr__(self) -> str:
         running = self._runner is not None and self._runner.addresses
         where = f"at {self.url}" if running else "not running"

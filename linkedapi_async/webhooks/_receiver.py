@@ -16,6 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeAlias
 
+from linkedapi_async._utils.text import safe_repr
 from linkedapi_async.errors import SignatureError, WebhookError
 from linkedapi_async.webhooks._events import (
     Body,
@@ -265,6 +266,7 @@ class WebhookReceiver:
         self.last_event_at: float | None = None
         """When the last delivery was taken, duplicates included, in Unix time."""
 
+    @safe_repr
     def __repr__(self) -> str:
         return (
             f"<WebhookReceiver {self.received} received, {self.duplicates} duplicates, "
