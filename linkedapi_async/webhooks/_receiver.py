@@ -16,6 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeAlias
 
+from linkedapi_async._utils.secret import Secret
 from linkedapi_async._utils.text import safe_repr
 from linkedapi_async.errors import SignatureError, WebhookError
 from linkedapi_async.webhooks._events import (
@@ -88,7 +89,9 @@ def verify(
         ValueError: There is no secret, or one that cannot be right.
         TypeError: *body* is no bytes, or *headers* are none.
     """
-    keys = _keys(secrets)
+    given = Secret(secrets)
+    del secrets  # so that no frame shows them
+    keys = _keys(given)
     _check_tolerance(tolerance)
     _verify(
         headers, plain_bytes(body), keys, time.time() if now is None else now, tolerance
@@ -98,7 +101,7 @@ def verify(
 def _verify(
     headers: AnyHeaders,
     body: bytes,
-    keys: tuple[bytes, ...],
+    keys: tuple[Secret[bytes], ...],
     now: float,
     tolerance: float,
 ) -> None:
@@ -119,8 +122,8 @@ def _verify(
         raise SignatureError(f"the signature does not fit the body and {many}")
 
 
-def _code(key: bytes, timestamp: str, body: bytes) -> str:
-    code = hmac.new(key, f"{timestamp}.".encode(), hashlib.sha256)
+def _code(key: Secret[bytes], timestamp: str, body: bytes) -> str:
+    code = hmac.new(key.reveal(), f"{timestamp}.".encode(), hashlib.sha256)
     code.update(body)
     return code.hexdigest()
 
@@ -137,7 +140,9 @@ def sign(body: Body, *, secret: str, now: float | None = None) -> dict[str, str]
         ValueError: *secret* cannot be right.
         TypeError: *body* is no bytes.
     """
-    (key,) = _keys(secret)
+    given = Secret(secret)
+    del secret  # so that no frame shows it
+    (key,) = _keys(given)
     timestamp = str(int(time.time() if now is None else now))
     code = _code(key, timestamp, plain_bytes(body))
     return {TIMESTAMP_HEADER: timestamp, SIGNATURE_HEADER: code}
@@ -170,18 +175,23 @@ def _plain(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _keys(secrets: str | Iterable[str]) -> tuple[bytes, ...]:
-    given = (secrets,) if isinstance(secrets, str) else tuple(secrets)
+def _keys(secrets: Secret[Any]) -> tuple[Secret[bytes], ...]:
+    """Return the keys of one secret or of several; errors do not show them."""
+    if isinstance(secrets.reveal(), str):
+        secrets = Secret((secrets.reveal(),))
+    given = [Secret(each) for each in secrets.reveal()]
     if not given:
         raise ValueError("no secret: signatures cannot be checked")
     for secret in given:
-        # What is wrong with a secret is told without it.
-        if not secret or secret != secret.strip():
-            raise ValueError("a secret is a text, not empty, without space around it")
-        if not secret.isprintable():
-            raise ValueError("a secret has no control characters")
+        if not isinstance(secret.reveal(), str):
+            kind = type(secret.reveal()).__name__
+            raise TypeError(f"a secret must be a string, got {kind}")
+        if not secret.reveal() or secret.reveal() != secret.reveal().strip():
+            raise ValueError("a secret must not be empty or have space around it")
+        if not secret.reveal().isprintable():
+            raise ValueError("a secret must not have control characters")
     # https://linkedapi.io/docs/webhooks: the hex digits themselves are the key
-    return tuple(secret.encode() for secret in given)
+    return tuple(Secret(secret.reveal().encode()) for secret in given)
 
 
 def _check_tolerance(tolerance: float) -> None:
@@ -228,6 +238,9 @@ class WebhookReceiver:
         allow_unsigned: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        more = (secrets,) if isinstance(secrets, str) else tuple(secrets)
+        given = Secret(more if secret is None else (secret, *more))
+        del secret, secrets, more  # so that no frame shows them
         _check_tolerance(tolerance)
         for name, number in (
             ("largest_body", largest_body),
@@ -236,16 +249,14 @@ class WebhookReceiver:
         ):
             if not number > 0:
                 raise ValueError(f"{name}: more than 0 is due, got {number!r}")
-        more = (secrets,) if isinstance(secrets, str) else tuple(secrets)
-        given = more if secret is None else (secret, *more)
-        if allow_unsigned and given:
+        if allow_unsigned and given.reveal():
             raise ValueError("allow_unsigned: with a secret, signatures are checked")
-        if not allow_unsigned and not given:
+        if not allow_unsigned and not given.reveal():
             raise ValueError(
                 "no secret: pass secret=, or allow_unsigned=True if the webhook has no "
                 "signing and strangers cannot reach it"
             )
-        self._keys = _keys(given) if given else ()
+        self._keys = _keys(given) if given.reveal() else ()
         self._tolerance = tolerance
         self._largest = largest_body
         self._body_timeout = body_timeout
@@ -282,7 +293,9 @@ class WebhookReceiver:
         Raises:
             ValueError: One of them cannot be right.
         """
-        self._keys = _keys((secret, *more))
+        given = Secret((secret, *more))
+        del secret, more  # so that no frame shows them
+        self._keys = _keys(given)
 
     def receive(self, headers: AnyHeaders, body: Body) -> Event | None:
         """Take a delivery; return its event, or None if that came before.

@@ -31,6 +31,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from linkedapi_async import webhooks
+from linkedapi_async._utils.secret import Secret
 from linkedapi_async.errors import LinkedApiError, SignatureError, WebhookError
 from linkedapi_async.webhooks import (
     AccountEvent,
@@ -519,7 +520,7 @@ class TestSignature:
     ) -> None:
         """The official SDK comes to the same verdict on every delivery."""
         if signature is None:
-            signature = _receiver._code(secret.encode(), timestamp, body)
+            signature = _receiver._code(Secret(secret.encode()), timestamp, body)
         headers = {TIMESTAMP: timestamp, SIGNATURE: signature}
         now = NOW + shift
         theirs = verify_webhook_signature(
