@@ -199,7 +199,7 @@ def sandbox_in_a_thread(**settings: Any) -> Iterator[Sandbox]:
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(60)
     try:
         yield box
     finally:

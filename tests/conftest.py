@@ -1,8 +1,24 @@
-"""Fixtures that several test files share."""
+"""Fixtures that several test files share, and what holds for all tests."""
 
 from __future__ import annotations
 
+import signal
+
 import pytest
+from hypothesis import HealthCheck, settings
+
+
+# A busy machine is no failure of the code.
+settings.register_profile(
+    "tests", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("tests")
+
+# Under `nohup … &` these are ignored, which the commands under test would inherit.
+for number in (signal.SIGINT, signal.SIGTERM):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        default = number == signal.SIGINT
+        signal.signal(number, signal.default_int_handler if default else signal.SIG_DFL)
 
 
 @pytest.fixture

@@ -159,8 +159,8 @@ class _TextRenderer:
         yield self._joined(front, pieces)
 
     def _joined(self, front: str, pieces: list[Piece]) -> str:
-        """Return a line without space at its end, in colours or without."""
-        words = (self.styled(style, text.rstrip()) for style, text in pieces)
+        """Return a line, with or without colours."""
+        words = (self.styled(style, text) for style, text in pieces)
         return self.styled("dim", front) + " ".join(words)
 
     def _pieces(self, line: SummaryLine) -> Iterator[Piece]:

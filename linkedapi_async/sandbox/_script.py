@@ -383,7 +383,7 @@ def _named(
 def _unknown(owner: str, name: str, known: Sequence[str]) -> ValueError:
     alike = nearest(name, known)
     hint = f"did you mean {alike}?" if alike else f"known: {', '.join(known) or 'none'}"
-    return ValueError(f"{owner}: {name}: unknown; {hint}")
+    return ValueError(f"{owner}: {name} is not a result field; {hint}")
 
 
 def _check_class(action: Any) -> None:
@@ -419,7 +419,7 @@ def _check(action: type[AnyAction], data: Any) -> None:
     read = _read(name, data)
     if read is None:
         for extra in {*data} - {"then"}:
-            message = f"{name}: {extra}: unknown; it yields nothing"
+            message = f"{name}: {extra} is not a result field; it yields nothing"
             raise ValueError(message)
         return
     for index, each in enumerate(read if listed else [read]):

@@ -190,7 +190,8 @@ def check_result(cls: type[Result], entries: list[Entry]) -> None:
 
         assert entry["type"] == kind
         if kind == "enum":
-            assert entry["enum"] == list(inside)
+            # `typing` caches unions, and equal literals may differ in their order.
+            assert sorted(entry["enum"]) == sorted(inside)
         if kind == "object":
             check_result(inside, entry["fields"])
 
@@ -247,8 +248,7 @@ def test_every_action_is_there_once_and_in_order() -> None:
     assert [n for n in BUILT if n.startswith("nv.")] == (
         [n for n in names if n.startswith("nv.")]
     )
-    assert 62 == len(names)
-    assert 66 == len(FACTS)
+    assert len(BUILT) == len(names)
 
 
 @each_action

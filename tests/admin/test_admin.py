@@ -106,7 +106,7 @@ def admin_for(server: Scripted, **settings: Any) -> Admin:
     defaults: dict[str, Any] = {
         "linked_api_token": TOKEN,
         "base_url": server.url,
-        "polling": attrs.evolve(Polling.fixed(0.001), deadline=5),
+        "polling": attrs.evolve(Polling.fixed(0.001), deadline=60),
         "retries": Retries(initial_delay=0.001, max_delay=0.01),
     }
     return Admin(**{**defaults, **settings})

@@ -845,7 +845,9 @@ def test_journal_that_fails(shell: Shell, box: Sandbox) -> None:
 
 def test_signal_drains(shell: Shell) -> None:
     """A signal starts nothing more; what is in flight comes into the results."""
-    with sandbox_in_a_thread(duration=0.06) as box:
+    # The first workflow holds the others of its account until the signal has come.
+    durations = iter([4.0])
+    with sandbox_in_a_thread(duration=lambda _: next(durations, 0.06)) as box:
         shell.set(LINKED_API_BASE_URL=box.url)
         shell.write("people.csv", people(20))
 

@@ -211,7 +211,7 @@ async def test_webhooks_are_printed(tmp_path: Path) -> None:
             headers = sign(content, secret=key)
             async with http.post(url, data=content, headers=headers) as answer:
                 statuses.append(answer.status)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(100):
         out, err = await made.communicate()
     lines = out.decode().splitlines()
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import attrs
 import pytest
-from event_loops import run_virtual
+from event_loops import run_virtual, virtual_time
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
@@ -615,7 +615,9 @@ async def test_fail_action() -> None:
 async def test_a_completion_tells_of_when_it_was_made(sandbox: Sandbox) -> None:
     """An action that fails later has not failed in a workflow that had ended."""
     workflow_id = await start(sandbox, SSI)
-    await asyncio.sleep(0.02)
+    (workflow,) = sandbox.workflows
+    while workflow.finished is None:
+        await asyncio.sleep(0.01)
     sandbox.fail_action("st.retrieveSSI", "unknownError")
 
     told = await ask(sandbox, workflow_id)
@@ -1514,8 +1516,9 @@ async def test_life_cycle() -> None:
     assert url.startswith("http://127.0.0.1:")
 
 
+@virtual_time
 async def test_leaving_does_not_wait_for_clients() -> None:
-    """Connections that are kept open do not hold the sandbox up."""
+    """Connections that are kept open do not delay the end of the sandbox."""
     async with Sandbox(duration=0) as sandbox:
         http = aiohttp.ClientSession()
         async with http.get(sandbox.url) as answer:
@@ -1585,7 +1588,7 @@ def test_command_line_as_a_process() -> None:
 
         status = asyncio.run(probe())
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=10)
+        _, errors = process.communicate(timeout=100)
 
     assert (404, 0, "") == (status, process.returncode, errors)
 

@@ -53,7 +53,7 @@ async def sandbox() -> AsyncIterator[Sandbox]:
 @pytest.fixture
 async def admin(sandbox: Sandbox) -> AsyncIterator[Admin]:
     """An `Admin` for the sandbox."""
-    polling = attrs.evolve(Polling.fixed(0.002), deadline=5)
+    polling = attrs.evolve(Polling.fixed(0.002), deadline=60)
     async with sandbox.admin(polling=polling) as entered:
         yield entered
 

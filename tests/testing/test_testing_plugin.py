@@ -609,12 +609,12 @@ def test_a_whole_completion() -> None:
         (
             st.open_company_page,
             {"result": {"employesCount": 7}},
-            "st.openCompanyPage: employesCount is not a parameter; did you mean employeesCount?",
+            "st.openCompanyPage: employesCount is not a result field; did you mean employeesCount?",
         ),
         (
             st.open_company_page,
             {"result": {"zzz": 7}},
-            "st.openCompanyPage: zzz is not a parameter; known: ",
+            "st.openCompanyPage: zzz is not a result field; known: ",
         ),
         (
             st.open_company_page,
@@ -624,12 +624,12 @@ def test_a_whole_completion() -> None:
         (
             st.retrieve_company_dms,
             {"result": [{}, {"names": "x"}]},
-            "st.retrieveCompanyDMs[1]: names is not a parameter; did you mean name?",
+            "st.retrieveCompanyDMs[1]: names is not a result field; did you mean name?",
         ),
         (
             st.open_post,
             {"result": {"author": {"names": "x"}}},
-            "st.openPost.author: names is not a parameter; did you mean name?",
+            "st.openPost.author: names is not a result field; did you mean name?",
         ),
         (st.open_company_page, {"result": []}, "result must be one result"),
         (st.open_company_page, {"result": "x"}, "result must be one result"),
@@ -638,17 +638,17 @@ def test_a_whole_completion() -> None:
         (
             st.send_message,
             {"result": {"id": 1}},
-            "st.sendMessage: id is not a parameter; it yields nothing",
+            "st.sendMessage: id is not a result field; it yields nothing",
         ),
         (
             st.send_message,
             {"fields": {"id": 1}},
-            "st.sendMessage: id is not a parameter; known: none",
+            "st.sendMessage: id is not a result field; known: none",
         ),
         (
             st.open_company_page,
             {"fields": {"names": "x"}},
-            "st.openCompanyPage: names is not a parameter; did you mean name?",
+            "st.openCompanyPage: names is not a result field; did you mean name?",
         ),
         (
             st.retrieve_company_dms,
