@@ -137,4 +137,4 @@ def node_sdk(session: nox.Session) -> None:
         session.run(*install, "@linkedapi/node@1.2.19", external=True)
     except CommandFailed:
         session.skip("npm could not install the Node SDK here")
-    session.run("python", "tests/node_sdk/run.py", node, folder)
+    session.run("python", "tests/node_sdk/run_node_sdk.py", node, folder)

@@ -42,6 +42,7 @@ __all__ = [
     "EmploymentType",
     "Experience",
     "FeedPost",
+    "FeedbackType",
     "InboxMessage",
     "InboxThread",
     "InboxType",
@@ -674,6 +675,8 @@ class NvPersonPage(PersonFacts):
 
 
 InboxType: TypeAlias = Literal["st", "nv"] | str
+
+FeedbackType: TypeAlias = Literal["bug", "feature", "praise", "other"] | str
 
 NetworkEventType: TypeAlias = (
     Literal["connectionAccepted", "connectionAdded", "connectionRequestReceived"] | str

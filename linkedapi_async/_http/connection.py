@@ -16,6 +16,7 @@ from linkedapi_async._http.caller import RateLimiter, RetryingCaller, Transport
 from linkedapi_async._http.requests import (
     ApiRequests,
     validate_base_url,
+    validate_client,
     validate_token,
 )
 from linkedapi_async._http.transport import AiohttpTransport, HttpSettings
@@ -152,6 +153,7 @@ def api_requests(
     linked_api_token: Secret[Any] | None,
     account_api_token: Secret[Any] | None = None,
     base_url: str,
+    client: str,
     allow_insecure_http: bool,
 ) -> ApiRequests:
     """Return the requests of the generation that the one given token belongs to.
@@ -162,13 +164,14 @@ def api_requests(
     """
     check_type("base_url", base_url, str)
     check_type("allow_insecure_http", allow_insecure_http, bool)
+    name = validate_client(client)
     url = validate_base_url(base_url, allow_insecure_http=allow_insecure_http)
     if linked_api_token is not None and account_api_token is None:
         token = validate_token("linked_api_token", linked_api_token)
-        return ApiRequests("linked_api", url, token)
+        return ApiRequests("linked_api", url, token, name)
     if account_api_token is not None and linked_api_token is None:
         token = validate_token("account_api_token", account_api_token)
-        return ApiRequests("account_api", url, token)
+        return ApiRequests("account_api", url, token, name)
     message = "pass exactly one of linked_api_token= and account_api_token="
     raise ValueError(message)
 

@@ -25,14 +25,17 @@ DEFAULT_URL = "https://api.linkedapi.io"
 
 Method: TypeAlias = Literal["GET", "POST", "DELETE"]
 
+DEFAULT_CLIENT = f"linkedapi-async/{__version__}"
+
 COMMON_HEADERS = {
-    "client": f"linkedapi-async/{__version__}",
-    "User-Agent": f"linkedapi-async/{__version__}",
+    "User-Agent": DEFAULT_CLIENT,
     "Accept": "application/json",
     "Content-Type": "application/json",
 }
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,200}")
+
+_CLIENT = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,98}[\x21-\x7e])?")
 
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 
@@ -72,6 +75,25 @@ def validate_token(name: str, token: Secret[Any]) -> Secret[str]:
         )
         raise ValueError(message)
     return token
+
+
+def validate_client(client: object) -> str:
+    """Return *client* if it can name this program in the header ``client``.
+
+    Raises:
+        TypeError: It is not a string.
+        ValueError: It is empty, too long, or has more than printable ASCII.
+    """
+    if not isinstance(client, str):
+        message = f"client must be a string, got {type(client).__name__}"
+        raise TypeError(message)
+    if not _CLIENT.fullmatch(client):
+        message = (
+            "client must be 1 to 100 characters of printable ASCII without white space "
+            f"around them, got {client[:60]!r}"
+        )
+        raise ValueError(message)
+    return client
 
 
 def validate_workflow_id(workflow_id: object) -> str:
@@ -125,11 +147,13 @@ class Headers:
     """The headers of a request; the tokens among them are opaque."""
 
     tokens: Mapping[str, Secret[str]] = attrs.field(factory=dict)
+    client: str = DEFAULT_CLIENT
+    """The name of the program, as the API's statistics show it."""
 
     def reveal(self) -> CIMultiDict[str]:
         """Return all headers with their values; do not bind them to a name."""
         shown = {name: token.reveal() for name, token in self.tokens.items()}
-        return CIMultiDict({**shown, **COMMON_HEADERS})
+        return CIMultiDict({**shown, "client": self.client, **COMMON_HEADERS})
 
     def redact(self, content: bytes) -> bytes:
         """Return *content* without the tokens, in case a server echoes them."""
@@ -147,6 +171,7 @@ class ApiRequests:
     generation: Generation
     base_url: str
     token: Secret[str]
+    client: str = DEFAULT_CLIENT
 
     @property
     def _older(self) -> bool:
@@ -159,11 +184,12 @@ class ApiRequests:
     def headers(self, identification_token: Secret[str]) -> Headers:
         """Return the headers of every request for one account."""
         main = "account-api-token" if self._older else "linked-api-token"
-        return Headers({main: self.token, "identification-token": identification_token})
+        tokens = {main: self.token, "identification-token": identification_token}
+        return Headers(tokens, self.client)
 
     def admin_headers(self) -> Headers:
         """Return the headers of every request to the Admin API."""
-        return Headers({"linked-api-token": self.token})
+        return Headers({"linked-api-token": self.token}, self.client)
 
     def admin(self, call: str, parameters: Any = None) -> Request:
         """Return the request for a call of the Admin API."""

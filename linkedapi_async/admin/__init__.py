@@ -13,6 +13,7 @@ https://linkedapi.io/docs/admin-overview
 
 from linkedapi_async.admin._accounts import AccountsCalls, ConnectionSession
 from linkedapi_async.admin._admin import Admin
+from linkedapi_async.admin._changelog import fetch_changelog
 from linkedapi_async.admin._resources import (
     LimitsCalls,
     SubscriptionCalls,
@@ -81,4 +82,5 @@ __all__ = [
     "SubscriptionWord",
     "Webhook",
     "WebhookCalls",
+    "fetch_changelog",
 ]

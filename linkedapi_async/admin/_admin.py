@@ -15,11 +15,16 @@ from linkedapi_async._http.connection import (
     check_type,
     read_environment,
 )
-from linkedapi_async._http.requests import DEFAULT_URL, validate_base_url
+from linkedapi_async._http.requests import (
+    DEFAULT_CLIENT,
+    DEFAULT_URL,
+    validate_base_url,
+)
 from linkedapi_async._utils.log import error_reason, log_extra
 from linkedapi_async._utils.secret import Secret
 from linkedapi_async._utils.text import safe_repr
 from linkedapi_async.admin._accounts import AccountsCalls
+from linkedapi_async.admin._changelog import changelog_url_below
 from linkedapi_async.admin._connection import AdminConnection
 from linkedapi_async.admin._parameters import instant
 from linkedapi_async.admin._resources import (
@@ -41,7 +46,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("linkedapi_async")
 
-CHANGELOG_URL = "https://linkedapi.io/api/changelog"
 
 ENVIRONMENT = {
     "LINKED_API_TOKEN": "linked_api_token",
@@ -64,6 +68,8 @@ class Admin:
         linked_api_token: The main token of the current API; the older one has no
             administration.
         base_url: The address of the API; https, or http on loopback.
+        client: The name of your program in the header ``client``, at most 100
+            characters; by default that of this library and its version.
         changelog_url: The address of the changelog, which needs no token; by default
             that of the API, or ``/api/changelog`` below another *base_url*.
         polling: When connection sessions are polled.
@@ -89,6 +95,7 @@ class Admin:
         *,
         linked_api_token: str,
         base_url: str = DEFAULT_URL,
+        client: str = DEFAULT_CLIENT,
         changelog_url: str | None = None,
         polling: Polling | None = None,
         retries: Retries | None = None,
@@ -110,13 +117,11 @@ class Admin:
         requests = api_requests(
             linked_api_token=main,
             base_url=base_url,
+            client=client,
             allow_insecure_http=allow_insecure_http,
         )
         if changelog_url is None:
-            below = requests.base_url != DEFAULT_URL
-            changelog_url = (
-                f"{requests.base_url}/api/changelog" if below else CHANGELOG_URL
-            )
+            changelog_url = changelog_url_below(requests.base_url)
         self._changelog_url = validate_base_url(
             changelog_url, allow_insecure_http=allow_insecure_http
         )

@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "wait": ("_workflows", "Wait for workflows and print their completions."),
     "cancel": ("_workflows", "Cancel workflows."),
     "recover": ("_workflows", "Finish what earlier runs left open."),
+    "drift": ("_drift", "List what the API has beyond this version."),
     "sandbox": ("_serve", "Run a local server that behaves like the API."),
     "webhook": ("_serve", "Receive webhooks."),
 }

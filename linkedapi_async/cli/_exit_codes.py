@@ -46,6 +46,8 @@ FAILED: Final = 9
 
 DECLINED: Final = 14
 
+DRIFTED: Final = 15
+
 # A class comes before its base: the first match decides.
 EXIT_CODES: Final = (
     ExitCode(0, "all is done"),
@@ -64,6 +66,7 @@ EXIT_CODES: Final = (
     ExitCode(12, "the timeout passed; the workflow goes on", (WaitTimeoutError,)),
     ExitCode(13, "the journal cannot be used", (JournalError,)),
     ExitCode(DECLINED, "the workflow writes and was not confirmed"),
+    ExitCode(DRIFTED, "the API has changes that this version does not know"),
     ExitCode(128 + signal.SIGINT, "Ctrl-C; what was started goes on"),
     ExitCode(128 + signal.SIGTERM, "SIGTERM; what was started goes on"),
     ExitCode(1, "anything else", (LinkedApiError,)),

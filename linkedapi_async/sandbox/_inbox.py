@@ -47,6 +47,10 @@ HOUR_MS = 3_600_000
 
 MAX_PERIOD = dt.timedelta(days=30)
 
+FEEDBACK_TYPES = ("bug", "feature", "praise", "other")
+
+MAX_FEEDBACK = 5000
+
 RECENT = 3
 """The number of messages that the first sync of an inbox finds."""
 
@@ -119,6 +123,8 @@ class AccountData:
         self._log = log
         self._outcomes = outcomes
         self._mailboxes: dict[str, AccountMailbox] = {}
+        self.feedback: list[Json] = []
+        """Every feedback that came, as the body of its request."""
         self._read = 0
         self.inclusive: bool = True
         """Whether ``since`` includes the time itself, which the API does not publish."""
@@ -318,6 +324,7 @@ class AccountData:
             answers["POST", "/inbox/poll"] = self._inbox
             answers["POST", "/network/poll"] = self._network
             answers["GET", "/account"] = self._account
+            answers["POST", "/feedback"] = self._feedback
         return {
             endpoint: self._work(generation, endpoint[0], answer)
             for endpoint, answer in answers.items()
@@ -413,6 +420,16 @@ class AccountData:
         """Return the name and URL of the owner of the account called *name*."""
         member = self._world.member("sandbox", 1, {}, key=f"account/{name}")
         return {"name": member.facts["name"], "url": member.facts["public_url"]}
+
+    def _feedback(self, _: str, params: Any) -> Json:
+        body = _object(params)
+        if body.get("type") not in FEEDBACK_TYPES:
+            raise invalid_payload(f"type must be one of {', '.join(FEEDBACK_TYPES)}")
+        message = body.get("message")
+        if not (isinstance(message, str) and 1 <= len(message) <= MAX_FEEDBACK):
+            raise invalid_payload(f"message must have 1 to {MAX_FEEDBACK} characters")
+        self.feedback.append(body)
+        return {"feedbackId": f"feedback-{len(self.feedback)}"}
 
     def _stats(self, name: str, params: Any) -> list[Json]:
         start, end = (_time(key, params.get(key)) for key in ("start", "end"))

@@ -18,6 +18,8 @@ from linkedapi_async.errors import (
     ParameterError,
     ProtocolError,
     RejectedError,
+    RequestError,
+    StartUnknownError,
     UnsupportedError,
 )
 from linkedapi_async.results import (
@@ -25,6 +27,7 @@ from linkedapi_async.results import (
     ActionUse,
     Conversation,
     ConversationQuery,
+    FeedbackType,
     InboxMessage,
     InboxType,
     Moment,
@@ -49,6 +52,9 @@ LONGEST_PERIOD = dt.timedelta(days=30)
 """The longest period that usage is told of."""
 
 USAGE_PAGE = "https://linkedapi.io/docs/account-api/api-usage-statistics"
+
+MAX_FEEDBACK = 5000
+"""The longest feedback, in characters."""
 
 LONGEST_WINDOW = 366 * 86_400
 """In seconds."""
@@ -238,6 +244,40 @@ class EndpointMethods(ABC):
             lambda result: _many(cls, result),
         )
 
+    async def send_feedback(
+        self, type: FeedbackType, message: str, **context: str
+    ) -> str:
+        """Send feedback on the API to its makers; linked_api only.
+
+        It is sent once: a failure after which it may have arrived is raised and not
+        retried.
+
+        Args:
+            type: ``bug``, ``feature``, ``praise`` or ``other``.
+            message: 1 to 5,000 characters.
+            context: What helps to understand it: ``severity`` (low, medium or high),
+                ``surface``, ``workflow_id``, ``operation_name``, ``error_text``,
+                ``agent``, and anything else; sent under the names in camelCase.
+
+        Returns:
+            The API's id of the feedback.
+
+        Raises:
+            UnsupportedError: The account_api generation has no such endpoint.
+            ParameterError: The message is empty or too long; nothing was sent.
+            RequestError: The API refused, or did not answer.
+        """
+        runner = _require_linked_api(self._runner(), "send_feedback")
+        body = _without_none("send_feedback", type=type, message=message)
+        if len(message) > MAX_FEEDBACK:
+            reason = f"must be at most {MAX_FEEDBACK} characters, got {len(message)}"
+            raise ParameterError(
+                owner="send_feedback", parameter="message", reason=reason
+            )
+        if context:
+            body["context"] = _without_none("send_feedback", **context)
+        return await _send(runner, "/feedback", _feedback_id, body)
+
     def messages(
         self,
         cursor: str | None = None,
@@ -407,6 +447,21 @@ def _position(
 
 
 # In
+
+
+async def _send(runner: Runner, path: str, read: Callable[[Any], T], body: Any) -> T:
+    """Send *body* once, and raise what failed as it is."""
+    runner.runtime.check_open()
+    request = runner.runtime.requests.direct("POST", path, body)
+    try:
+        return await runner.call(request, "start_write", read)
+    except StartUnknownError as error:
+        failed = cast("RequestError", error.__cause__)
+    raise failed
+
+
+def _feedback_id(result: Any) -> str:
+    return str(_object(result).get("feedbackId") or "")
 
 
 async def _poll(

@@ -18,7 +18,7 @@ from linkedapi_async._http.connection import (
     api_requests,
     check_type,
 )
-from linkedapi_async._http.requests import DEFAULT_URL, validate_token
+from linkedapi_async._http.requests import DEFAULT_CLIENT, DEFAULT_URL, validate_token
 from linkedapi_async._polling.scheduler import LaneState
 from linkedapi_async._types import Generation
 from linkedapi_async._utils.log import error_reason, log_extra
@@ -107,6 +107,8 @@ class Session(WorkflowMethods):
         account_api_token: The main token of the older Account API.
         identification_token: The default LinkedIn account.
         base_url: Where the API is; https, or http on loopback.
+        client: The name of your program in the header ``client``, at most 100
+            characters; by default that of this library and its version.
         polling: When to ask for a workflow.
         retries: When to repeat a request that failed.
         http: An `aiohttp.ClientSession` of your own; it is never closed here.
@@ -137,6 +139,7 @@ class Session(WorkflowMethods):
         account_api_token: str | None = None,
         identification_token: str | None = None,
         base_url: str = DEFAULT_URL,
+        client: str = DEFAULT_CLIENT,
         polling: Polling | None = None,
         retries: Retries | None = None,
         http: aiohttp.ClientSession | None = None,
@@ -169,6 +172,7 @@ class Session(WorkflowMethods):
                     linked_api_token=main,
                     account_api_token=older,
                     base_url=base_url,
+                    client=client,
                     allow_insecure_http=allow_insecure_http,
                 ),
                 retries=retries,

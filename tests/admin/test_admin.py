@@ -44,6 +44,7 @@ from linkedapi_async.admin import (
     SeatChange,
     SubscriptionStatus,
     Webhook,
+    fetch_changelog,
 )
 from linkedapi_async.admin._accounts import UNSEEN
 from linkedapi_async.admin._resources import object_reader
@@ -765,6 +766,35 @@ async def test_where_the_changelog_is(server: Scripted) -> None:
         await admin.changelog()
 
     assert ["/elsewhere"] == [seen.path for seen in server.seen]
+
+
+async def test_the_changelog_without_a_token(server: Scripted) -> None:
+    """Nothing but the address is needed; the connection is closed afterwards."""
+    server.script("GET", raw('{"since": "2026-07-01", "count": 1}'))
+    url = f"{server.url}/api/changelog"
+
+    plain = await fetch_changelog(url=url)
+    newer = await fetch_changelog(dt.date(2026, 7, 1), url=url)
+
+    assert Changelog(since="2026-07-01", count=1) == plain == newer
+    assert not any("token" in name.lower() for s in server.seen for name in s.headers)
+
+
+async def test_an_unknown_changelog_is_an_error(server: Scripted) -> None:
+    """A refusal is raised as for any other request."""
+    server.script("GET", raw('{"error": "no"}', status=404))
+    with pytest.raises(RejectedError):
+        await fetch_changelog(url=f"{server.url}/api/changelog")
+
+
+async def test_the_name_of_the_program(server: Scripted) -> None:
+    """The header `client` carries the name that was passed."""
+    server.script("POST", ok({"accounts": []}))
+    settings = {"linked_api_token": TOKEN, "base_url": server.url}
+    async with Admin(**settings, client="skill:crm") as admin:
+        await admin.accounts.get_all()
+
+    assert "skill:crm" == server.seen[-1].headers["client"]
 
 
 NOON = dt.datetime(2026, 7, 1, 12, tzinfo=dt.timezone(dt.timedelta(hours=2)))

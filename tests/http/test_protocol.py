@@ -24,10 +24,13 @@ from linkedapi_async._http.failure_rules import (
     retry_decision,
 )
 from linkedapi_async._http.requests import (
+    DEFAULT_CLIENT,
     DEFAULT_URL,
     ApiRequests,
+    Headers,
     Request,
     validate_base_url,
+    validate_client,
     validate_token,
     validate_workflow_id,
 )
@@ -908,3 +911,26 @@ def test_published_response(example: dict[str, Any]) -> None:
         }
 
         assert expected[case] == ending(answer)
+
+
+def test_the_client_is_named_in_the_headers() -> None:
+    """A program may name itself; by default it is this library."""
+    token = Secret(TOKEN)
+    named = ApiRequests("linked_api", "https://api.test", token, "my program")
+
+    assert "my program" == named.headers(token).reveal()["client"]
+    assert "my program" == named.admin_headers().reveal()["client"]
+    assert DEFAULT_CLIENT == Headers().reveal()["client"]
+
+
+@pytest.mark.parametrize("client", ["", " x", "x\n", "é", "x" * 101])
+def test_a_client_is_one_line_of_ascii(client: str) -> None:
+    """What no header can carry is refused with its name."""
+    with pytest.raises(ValueError, match="client must be 1 to 100 characters"):
+        validate_client(client)
+
+
+def test_a_client_is_a_string() -> None:
+    """Another type is refused with the type that came."""
+    with pytest.raises(TypeError, match="client must be a string, got int"):
+        validate_client(5)

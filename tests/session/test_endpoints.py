@@ -726,3 +726,78 @@ def absent_gone(value: Any) -> Any:
     if isinstance(value, dict):
         return {k: absent_gone(v) for k, v in value.items() if v is not None}
     return value
+
+
+# Feedback
+
+
+async def test_feedback_reaches_the_api() -> None:
+    """Feedback is sent with its context in the API's names, and gives the API's id."""
+    async with Sandbox(speed=1000) as sandbox, sandbox.session() as session:
+        id = await session.send_feedback(
+            "bug", "It is slow", workflow_id="wf-1", severity="low"
+        )
+        plain = await session.send_feedback("praise", "It is good")
+
+        assert ("feedback-1", "feedback-2") == (id, plain)
+        assert [
+            {
+                "type": "bug",
+                "message": "It is slow",
+                "context": {"workflowId": "wf-1", "severity": "low"},
+            },
+            {"type": "praise", "message": "It is good"},
+        ] == sandbox.account_data.feedback
+
+
+@pytest.mark.parametrize("message", ["", "x" * 5001])
+async def test_feedback_has_a_length(message: str) -> None:
+    """An empty or too long message is refused before it is sent."""
+    async with Sandbox(speed=1000) as sandbox, sandbox.session() as session:
+        with pytest.raises(ParameterError, match="message"):
+            await session.send_feedback("bug", message)
+
+        assert [] == sandbox.account_data.feedback
+
+
+@pytest.mark.parametrize(
+    ("type", "message", "wrong"), [("moan", "x", "type"), ("bug", 5, "message")]
+)
+async def test_wrong_feedback_is_refused_by_the_api(
+    type: str, message: Any, wrong: str
+) -> None:
+    """A type that this version does not know is sent, and the answer raised."""
+    async with Sandbox(speed=1000) as sandbox, sandbox.session() as session:
+        headers = {"linked-api-token": "t", "identification-token": "a"}
+        async with (
+            aiohttp.ClientSession() as client,
+            client.post(
+                f"{sandbox.url}/feedback",
+                json={"type": type, "message": message},
+                headers=headers,
+            ) as response,
+        ):
+            assert wrong in (await response.json())["error"]["message"]
+        if type != "bug":
+            with pytest.raises(RejectedError, match="type"):
+                await session.send_feedback(type, message)
+
+
+async def test_feedback_is_sent_once(server: Scripted) -> None:
+    """An answer that is lost is an error; the feedback is not sent again."""
+    server.script("POST", raw("no", status=503))
+    async with server.session() as session:
+        with pytest.raises(ProtocolError):
+            await session.send_feedback("bug", "It is slow")
+
+    assert 1 == server.count("POST")
+
+
+async def test_feedback_needs_the_current_api() -> None:
+    """The older API has no such endpoint, which is said before anything is sent."""
+    async with (
+        Sandbox(speed=1000) as sandbox,
+        sandbox.session(generation="account_api") as session,
+    ):
+        with pytest.raises(UnsupportedError):
+            await session.send_feedback("bug", "It is slow")

@@ -1,4 +1,4 @@
-"""Run the official Node SDK against a sandbox: ``python run.py NODE FOLDER``.
+"""Run the official Node SDK against a sandbox: ``python run_node_sdk.py NODE FOLDER``.
 
 *NODE* is the program, *FOLDER* has the SDK in its ``node_modules``. Prints how many
 operations ended as they should; the status tells whether all did.
