@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
 import random
 import ssl as ssl_module
 from collections.abc import Mapping
@@ -70,7 +69,7 @@ class Connection:
         check_type("ssl", ssl, ssl_module.SSLContext, bool)
         if proxy is not None:
             check_type("proxy", proxy.reveal(), str)
-        check_seconds("request_timeout", request_timeout)
+        check_positive("request_timeout", request_timeout)
         check_count("max_response_bytes", max_response_bytes)
         check_count("connections", connections)
         self.requests: ApiRequests = requests
@@ -176,19 +175,22 @@ def api_requests(
     raise ValueError(message)
 
 
-def read_environment(names: Mapping[str, str]) -> Secret[dict[str, Any]]:
+def read_environment(
+    names: Mapping[str, str], variables: Secret[Mapping[str, str]]
+) -> Secret[dict[str, Any]]:
     """Return the parameters that environment variables set; empty ones count as unset.
 
     Args:
         names: The parameter for each variable.
+        variables: The environment; it is not shown, because it contains tokens.
 
     Raises:
         ValueError: A variable has white space or anything outside printable ASCII.
     """
-    found = [name for name in names if os.environ.get(name)]
+    found = [name for name in names if variables.reveal().get(name)]
     for name in found:
-        validate_token(name, Secret(os.environ[name]))
-    return Secret({names[name]: os.environ[name] for name in found})
+        validate_token(name, Secret(variables.reveal()[name]))
+    return Secret({names[name]: variables.reveal()[name] for name in found})
 
 
 def check_type(name: str, value: object, *allowed: type | None) -> None:
@@ -197,7 +199,6 @@ def check_type(name: str, value: object, *allowed: type | None) -> None:
     Raises:
         TypeError: It is not.
     """
-    # bool is an int, but not a number that anybody means.
     for each in allowed:
         if value is None if each is None else isinstance(value, each):
             return
@@ -205,7 +206,7 @@ def check_type(name: str, value: object, *allowed: type | None) -> None:
     raise TypeError(f"{name} must be {_a(' or '.join(names))}, got {_shown(value)}")
 
 
-def check_seconds(name: str, value: object) -> None:
+def check_positive(name: str, value: object) -> None:
     """Check that *value* is a positive, finite number.
 
     Raises:
@@ -213,7 +214,7 @@ def check_seconds(name: str, value: object) -> None:
         ValueError: It is not positive and finite.
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{name} must be a number of seconds, got {_shown(value)}")
+        raise TypeError(f"{name} must be a number, got {_shown(value)}")
     if not (math.isfinite(value) and value > 0):
         raise ValueError(f"{name} must be greater than 0 and finite, got {value}")
 

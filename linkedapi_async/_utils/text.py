@@ -96,7 +96,7 @@ def safe_repr(method: Callable[[T], str]) -> Callable[[T], str]:
     def shown(self: T) -> str:
         try:
             return method(self)
-        except AttributeError:
+        except (AttributeError, ValueError):
             return f"<{type(self).__name__}, not made>"
 
     return shown

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import os
 import ssl as ssl_module
 from typing import TYPE_CHECKING, Any, Self
 
@@ -159,7 +160,7 @@ class Admin:
             ValueError: The token is missing, or a variable has a value that is not
                 allowed; the message names the variable.
         """
-        found = read_environment(ENVIRONMENT)
+        found = read_environment(ENVIRONMENT, Secret(os.environ))
         given = Secret({**found.reveal(), **settings})
         settings.clear()  # so that no frame shows a token
         if "linked_api_token" not in given.reveal():

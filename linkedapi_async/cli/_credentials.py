@@ -174,7 +174,12 @@ class Credentials:
                 Polling.fixed(self.poll), queued_interval=queued
             )
         try:
-            return Session(**{**environment_settings(self.variables), **settings})
+            return Session(
+                **{
+                    **environment_settings(Secret(self.variables)).reveal(),
+                    **settings,
+                }
+            )
         except (TypeError, ValueError) as error:
             raise CommandError(str(error)) from error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+from linkedapi_async._utils.text import safe_repr
 from linkedapi_async.errors import AccountPausedError
 from linkedapi_async.session._handle import WorkflowHandle
 from linkedapi_async.session._methods import WorkflowMethods
@@ -85,5 +86,6 @@ class Account(WorkflowMethods):
         """
         return await drain(self._own_runner.handles.values, timeout)
 
+    @safe_repr
     def __repr__(self) -> str:
         return f"<Account {self.name}, {len(self._own_runner.handles)} unfinished>"

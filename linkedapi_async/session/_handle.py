@@ -11,6 +11,7 @@ from linkedapi_async._actions.action import Roots
 from linkedapi_async._http.responses import CompletedWorkflow, Status
 from linkedapi_async._polling.lane import PendingWorkflow
 from linkedapi_async._results.completion import Completion
+from linkedapi_async._utils.text import safe_repr
 from linkedapi_async._wire.read import read_completion
 from linkedapi_async.errors import (
     LinkedApiError,
@@ -207,6 +208,7 @@ class WorkflowHandle(Generic[ResultT]):
         self._owner.runtime.check_open()
         return await self._owner.cancel(self._pending.id)
 
+    @safe_repr
     def __repr__(self) -> str:
         key = "" if self.key is None else f" {self.key!r}"
         return f"<WorkflowHandle{key} {self.workflow_id} {self.status}>"

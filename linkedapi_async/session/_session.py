@@ -16,13 +16,16 @@ from linkedapi_async._http.connection import (
     MAX_RESPONSE_BYTES,
     Connection,
     api_requests,
+    check_positive,
     check_type,
+    read_environment,
 )
 from linkedapi_async._http.requests import DEFAULT_CLIENT, DEFAULT_URL, validate_token
 from linkedapi_async._polling.scheduler import LaneState
 from linkedapi_async._types import Generation
 from linkedapi_async._utils.log import error_reason, log_extra
 from linkedapi_async._utils.secret import Secret
+from linkedapi_async._utils.text import safe_repr
 from linkedapi_async.errors import LinkedApiError
 from linkedapi_async.policies import Polling, Retries
 from linkedapi_async.session._account import Account, default_name
@@ -163,6 +166,11 @@ class Session(WorkflowMethods):
         # So that no frame shows them.
         del linked_api_token, account_api_token, identification_token, proxy
         check_type("polling", polling, Polling, None)
+        check_type("cancel_on_exit", cancel_on_exit, bool)
+        check_type("sole_client", sole_client, bool)
+        check_type("account_id", account_id, str, None)
+        if rate is not None:
+            check_positive("rate", rate)
         if identity is not None:
             validate_token("identification_token", identity)
         self._runtime = Runtime(
@@ -238,7 +246,10 @@ class Session(WorkflowMethods):
         Raises:
             ValueError: A variable is missing or has a wrong value; the message names it.
         """
-        return cls(**{**environment_settings(os.environ), **settings})
+        found = environment_settings(Secret(os.environ))
+        given = Secret({**found.reveal(), **settings})
+        settings.clear()  # so that no frame shows a token
+        return cls(**given.reveal())
 
     async def __aenter__(self) -> Self:
         await self._runtime.open()
@@ -291,8 +302,9 @@ class Session(WorkflowMethods):
         Raises:
             ValueError: The token is none, or has or shares a name already.
         """
-        token = validate_token("identification_token", Secret(identification_token))
+        token = Secret(identification_token)
         del identification_token  # so that no frame shows it
+        validate_token("identification_token", token)
         return self._account(token, name, account_id)
 
     def _account(
@@ -490,9 +502,8 @@ class Session(WorkflowMethods):
         is_open = self._runtime.state == "open"
         return self._runtime.poller.counts_by_state() if is_open else {}
 
+    @safe_repr
     def __repr__(self) -> str:
-        if "_accounts" not in vars(self):  # its constructor raised
-            return "<Session, not made>"
         where = f"{self.generation} at {self.base_url}"
         return (
             f"<Session {where}, {len(self._accounts)} accounts, {self._runtime.state}>"
@@ -501,8 +512,9 @@ class Session(WorkflowMethods):
 
 def _opened(journal: str | os.PathLike[str] | Journal) -> Journal:
     # Imported here, for most sessions keep none.
-    from linkedapi_async.journal import open_journal  # noqa: PLC0415
+    from linkedapi_async.journal import Journal, open_journal  # noqa: PLC0415
 
+    check_type("journal", journal, str, os.PathLike, Journal)
     return open_journal(journal)
 
 
@@ -517,19 +529,19 @@ ENVIRONMENT = {
 POLL_INTERVAL = "LINKED_API_POLL_INTERVAL"
 
 
-def environment_settings(variables: Mapping[str, str]) -> dict[str, Any]:
+def environment_settings(
+    variables: Secret[Mapping[str, str]],
+) -> Secret[dict[str, Any]]:
     """Return the arguments of `Session` that environment *variables* give."""
-    found = {name: variables[name] for name in ENVIRONMENT if variables.get(name)}
-    mains = found.keys() & {"LINKED_API_TOKEN", "ACCOUNT_API_TOKEN"}
-    if len(mains) != 1:
-        which = "both are" if mains else "neither is"
-        message = f"one of LINKED_API_TOKEN and ACCOUNT_API_TOKEN is due, {which} set"
+    mains = ("LINKED_API_TOKEN", "ACCOUNT_API_TOKEN")
+    found = [name for name in mains if variables.reveal().get(name)]
+    if len(found) != 1:
+        which = "both are" if found else "neither is"
+        message = f"set one of LINKED_API_TOKEN and ACCOUNT_API_TOKEN; {which} set"
         raise ValueError(message)
-    for name, value in found.items():
-        validate_token(name, Secret(value))
-    settings: dict[str, Any] = {ENVIRONMENT[name]: found[name] for name in found}
-    if seconds := variables.get(POLL_INTERVAL):
-        settings["polling"] = _polling(seconds)
+    settings = read_environment(ENVIRONMENT, variables)
+    if seconds := variables.reveal().get(POLL_INTERVAL):
+        settings.reveal()["polling"] = _polling(seconds)
     return settings
 
 
