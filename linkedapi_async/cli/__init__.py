@@ -8,12 +8,13 @@ import sys
 
 def main() -> None:
     """Run the command line, and end the process with one of its exit statuses."""
-    for stream in (sys.stdout, sys.stderr):
-        # What an old console cannot show must not end the command.
+    # Results are UTF-8 whatever the code page of the console; messages follow it, and
+    # characters that it does not have are escaped.
+    for stream, encoding in ((sys.stdout, "utf-8"), (sys.stderr, None)):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+            stream.reconfigure(encoding=encoding, errors="backslashreplace")
     try:
-        # Without the extra there is no click, and that is worth a sentence.
+        # Without the extra, click is missing.
         from linkedapi_async.cli._app import app  # noqa: PLC0415
     except ModuleNotFoundError as error:
         if error.name != "click":

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import importlib
+import os
+import signal
+import sys
 from typing import Any, Final
 
 import click
 from click.shell_completion import get_completion_class
 
+from linkedapi_async._utils.spelling import nearest
 from linkedapi_async._version import __version__
 from linkedapi_async.cli._console import logged
-from linkedapi_async.cli._exit_codes import EXIT_CODES, command_error
+from linkedapi_async.cli._exit_codes import EXIT_CODES, CommandError
+from linkedapi_async.cli._messages import command_error
 from linkedapi_async.errors import LinkedApiError
 
 
@@ -81,6 +88,34 @@ class App(click.Group):
                 return super().invoke(ctx)
         except LinkedApiError as error:
             raise command_error(error) from error
+        except (KeyboardInterrupt, click.Abort) as error:
+            message = "interrupted"
+            raise CommandError(message, 128 + signal.SIGINT) from error
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise
+            if error.filename is None:
+                _discard_output()
+            where = error.filename or "standard output"
+            message = f"{where}: {error.strerror or error}"
+            raise CommandError(message) from error
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command of *args*, or suggest one."""
+        name = args[0]
+        if self.get_command(ctx, name) is None:
+            alike = nearest(name, self.list_commands(ctx))
+            hint = f"; did you mean {alike}?" if alike else ""
+            ctx.fail(f"No such command {name!r}{hint}")
+        return super().resolve_command(ctx, args)
+
+
+def _discard_output() -> None:
+    """Send what is still to be written nowhere: it cannot be written at exit either."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @click.group(cls=App, context_settings={"help_option_names": ["-h", "--help"]})

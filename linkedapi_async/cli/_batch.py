@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import shlex
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +15,10 @@ import click
 
 from linkedapi_async._actions.action import Action
 from linkedapi_async._wire.dump import dump_workflow
-from linkedapi_async.cli._batch_runner import (
-    Batch,
-    BatchRunner,
-    check_rows,
-    written_keys,
-)
-from linkedapi_async.cli._console import ask
+from linkedapi_async.cli._batch_results import ResultsFile, read_results
+from linkedapi_async.cli._batch_rows import Batch, check_rows
+from linkedapi_async.cli._batch_runner import BatchRunner
+from linkedapi_async.cli._console import ask, braces_option
 from linkedapi_async.cli._credentials import (
     Credentials,
     credential_options,
@@ -27,12 +27,12 @@ from linkedapi_async.cli._credentials import (
 from linkedapi_async.cli._exit_codes import CommandError
 from linkedapi_async.cli._output import as_json
 from linkedapi_async.cli._progress import Progress, progress_display
-from linkedapi_async.cli._row_input import read_rows
+from linkedapi_async.cli._row_input import STDIN, InputRow, RowFile, read_rows
 from linkedapi_async.cli._signals import SignalHandler
 from linkedapi_async.cli._template import Template
 from linkedapi_async.cli._workflow_input import read_definition, writing_actions
 from linkedapi_async.explain import explain_batch
-from linkedapi_async.export import JsonlWriter
+from linkedapi_async.export import CsvWriter, JsonlWriter
 
 
 @attrs.frozen(kw_only=True)
@@ -42,7 +42,12 @@ class BatchFiles:
     results: Path
     journal: Path
     limit: int
+    retry_failed: bool
     command: str
+
+    def retry_command(self) -> str:
+        """Return the command that starts failed rows again."""
+        return f"{self.command}{'' if self.retry_failed else ' --retry-failed'}"
 
 
 @click.command(short_help="Run one workflow per row of a file.")
@@ -52,7 +57,7 @@ class BatchFiles:
     "source",
     required=True,
     metavar="FILE",
-    help="The rows: CSV in UTF-8, or JSON Lines (.jsonl).",
+    help="The rows: CSV, or JSON Lines (.jsonl); - is standard input.",
 )
 @click.option(
     "--out",
@@ -72,9 +77,23 @@ class BatchFiles:
 )
 @click.option(
     "--delimiter",
-    default=",",
-    show_default=True,
-    help="The character between cells.",
+    metavar="CHARACTER",
+    help="The character between cells; by default it is detected.",
+)
+@click.option(
+    "--encoding",
+    metavar="NAME",
+    help="The encoding of the rows; by default it is detected.",
+)
+@click.option(
+    "--skip-invalid",
+    metavar="REPORT",
+    help="Skip rows that cannot be sent, and list them in this CSV file.",
+)
+@click.option(
+    "--retry-failed",
+    is_flag=True,
+    help="Start failed rows again, unless a part of them may have been written.",
 )
 @click.option(
     "--limit",
@@ -83,6 +102,7 @@ class BatchFiles:
     show_default=True,
     help="The most workflows in flight on each account.",
 )
+@braces_option
 @click.option("--yes", is_flag=True, help="Write to LinkedIn without asking.")
 @click.option("--dry-run", is_flag=True, help="Print the workflows and send nothing.")
 @credential_options
@@ -96,8 +116,12 @@ def batch(
     out: str,
     journal: str | None,
     key: str | None,
-    delimiter: str,
+    delimiter: str | None,
+    encoding: str | None,
+    skip_invalid: str | None,
+    retry_failed: bool,
     limit: int,
+    allow_braces: bool,
     yes: bool,
     dry_run: bool,
     **options: Any,
@@ -107,13 +131,22 @@ def batch(
     TEMPLATE is a workflow in JSON, or module:attribute, with placeholders in its texts:
     {{column}} becomes the cell. A value that is a single placeholder takes the type of
     its parameter: a list is split at ; and an empty cell omits the parameter. Inside a
-    text, only {{column?}} may be empty. All rows are checked before anything is sent.
+    text, only {{column?}} may be empty. All rows are checked before anything is sent:
+    left-over placeholders and cells such as nan, null or #N/A are refused.
+
+    CSV may come from LinkedIn, a spreadsheet or a program: the encoding, the delimiter
+    and the line with the header are detected. Margins of cells are removed. Columns
+    that the template does not use are ignored.
 
     After a crash or a kill, run the same command again: it continues, starts nothing
     twice, and writes each row to the results once. A row is identified by its workflow
     (or its --key), so rows may be added, removed and moved in between. A start without
     an answer is not repeated; decide on it with "linkedapi recover". With several
     --accounts, each takes the next row when it has capacity.
+
+    The exit status and the last lines are about the whole batch, earlier runs included:
+    8 if a start is unknown, otherwise 9 if a row failed, and 0 only if all rows are
+    done.
 
     The first Ctrl-C, or SIGTERM, starts nothing more and waits for the workflows in
     flight; the second exits at once. Neither loses anything.
@@ -125,35 +158,107 @@ def batch(
       linkedapi batch hello.json --from people.csv --out results.jsonl --yes
     """
     creds = credentials(**options)
-    with creds.console.warnings():
-        checked = check_rows(
-            Template(_definition(template)),
-            read_rows(source, delimiter=_character(delimiter)),
-            source=source,
-            key=key,
-            generation=creds.generation,
-        )
-    if dry_run:
-        _show(checked, creds)
-        return
-    command = shlex.join(["linkedapi", *context.meta["arguments"]])
     files = BatchFiles(
         results=Path(out),
         journal=Path(journal or f"{out}.journal"),
         limit=limit,
-        command=command,
+        retry_failed=retry_failed,
+        command=shlex.join(["linkedapi", *context.meta["arguments"]]),
     )
-    _confirm(checked, creds, yes=yes)
-    try:
+    if template == source == STDIN:
+        message = "TEMPLATE and --from cannot both be standard input"
+        raise CommandError(message)
+    _refuse_same_files(
+        {
+            "TEMPLATE": template,
+            "--from": source,
+            "--out": out,
+            "--journal": str(files.journal),
+            "--skip-invalid": skip_invalid,
+        }
+    )
+    _refuse_unusable("--out", files.results)
+    with creds.console.warnings():
+        filled = Template(_definition(template), allow_braces=allow_braces)
+        used = [*filled.columns, *([key] if key is not None else [])]
+        rows = read_rows(
+            source,
+            columns=used,
+            delimiter=_character(delimiter),
+            encoding=encoding,
+        )
+    with rows:
+        if rows.encoding == "cp1252" and encoding is None:
+            creds.console.info(
+                f"{source} is not UTF-8 and was read as Windows-1252; --encoding names "
+                "another encoding"
+            )
+        with (
+            creds.console.warnings(),
+            _skipped_rows(skip_invalid, rows, creds) as report,
+        ):
+            checked = check_rows(
+                filled, rows, key=key, generation=creds.generation, report=report
+            )
+        if dry_run:
+            _show(checked, creds)
+            return
+        if not _confirm(checked, creds, yes=yes):
+            return
         status = asyncio.run(_run(checked, creds, files))
-    except FileNotFoundError as error:
-        message = f"{error.filename}: {error.strerror}"
-        raise CommandError(message) from error
     if status:
         context.exit(status)
 
 
-def _character(delimiter: str) -> str:
+def _refuse_same_files(named: dict[str, str | None]) -> None:
+    """Refuse one file in two roles: one would overwrite the other."""
+    seen: dict[str, str] = {}
+    for option, name in named.items():
+        if name is None or name == STDIN:
+            continue
+        other = seen.setdefault(os.path.realpath(name), option)
+        if other != option:
+            message = f"{other} and {option} name one file: {name}"
+            raise CommandError(message)
+
+
+def _refuse_unusable(option: str, path: Path) -> None:
+    if path.exists() and not path.is_file():
+        kind = "a directory" if path.is_dir() else "not a regular file"
+        message = f"{option}: {path} is {kind}; pass the name of a file"
+        raise CommandError(message)
+
+
+@contextlib.contextmanager
+def _skipped_rows(
+    path: str | None, rows: RowFile, creds: Credentials
+) -> Iterator[Callable[[InputRow, str], None] | None]:
+    """Yield a function that reports a skipped row; None where no row may be."""
+    if path is None:
+        yield None
+        return
+    lines: set[int] = set()
+    columns = ["line", "problem", *(c for c in rows.columns if c not in _REPORT)]
+    with CsvWriter(path, columns=columns) as writer:
+
+        def report(row: InputRow, problem: str) -> None:
+            """Write one problem of a row."""
+            lines.add(row.line)
+            cells = {c: row.values.get(c) for c in columns}
+            writer.write({**cells, "line": row.line, "problem": problem})
+
+        yield report
+    if lines:
+        plural = "" if len(lines) == 1 else "s"
+        creds.console.info(f"skipped {len(lines)} row{plural}, listed in {path}")
+
+
+_REPORT = ("line", "problem")
+
+
+def _character(delimiter: str | None) -> str | None:
+    if delimiter is None:
+        return None
     character = delimiter.replace("\\t", "\t")
     if len(character) != 1:
         message = f"--delimiter must be one character or \\t, got {delimiter!r}"
@@ -171,13 +276,13 @@ def _definition(template: str) -> Any:
 
 def _show(checked: Batch, creds: Credentials) -> None:
     """Print the workflows, one line of JSON for each row."""
-    for item in checked.items:
+    for _, item in checked.numbered_items():
         definition = dump_workflow(checked.workflow(item))
         line = {"key": item.key, "line": item.row.line, "workflow": definition}
         click.echo(as_json(line, indent=None))
-    creds.console.info(str(_cost(checked, creds)))
+    creds.console.block(str(_cost(checked, creds)))
     creds.console.info(
-        f"a run would send {len(checked.items)} workflows to {creds.base_url}"
+        f"a run would send {checked.total} workflows to {creds.base_url}"
     )
 
 
@@ -189,22 +294,21 @@ def _cost(checked: Batch, creds: Credentials) -> object:
     )
 
 
-def _confirm(checked: Batch, creds: Credentials, *, yes: bool) -> None:
-    first = next(checked.workflows())
-    writes = writing_actions(first)
-    if writes:
-        if not yes:
-            creds.console.info(str(_cost(checked, creds)))
-        lines = "\n  ".join(writes)
-        question = (
-            f"This writes to LinkedIn for {len(checked.items)} rows:\n  {lines}\nSend"
-        )
-        ask(question, yes=yes)
+def _confirm(checked: Batch, creds: Credentials, *, yes: bool) -> bool:
+    """Return whether the batch may be sent."""
+    writes = writing_actions(next(checked.workflows()))
+    if not writes:
+        return True
+    if not yes:
+        creds.console.block(str(_cost(checked, creds)))
+    lines = "\n  ".join(writes)
+    question = f"This writes to LinkedIn for {checked.total} rows:\n  {lines}\nSend"
+    return ask(question, yes=yes)
 
 
 async def _run(checked: Batch, creds: Credentials, files: BatchFiles) -> int:
     """Run a batch, and return the exit status."""
-    progress = Progress(total=len(checked.items))
+    progress = Progress(total=checked.total)
 
     def first() -> str:
         """Return the message for the first signal."""
@@ -215,12 +319,11 @@ async def _run(checked: Batch, creds: Credentials, files: BatchFiles) -> int:
 
     def last() -> str:
         """Return how to continue."""
-        return (
-            f"{progress.done} of {progress.total} done; continue with: {files.command}"
-        )
+        done = progress.done + progress.failed
+        return f"{done} of {progress.total} done; continue with: {files.command}"
 
-    with JsonlWriter(files.results, append=True, fsync=True) as results:
-        written = written_keys(files.results)
+    with JsonlWriter(files.results, append=True, fsync=True) as writer:
+        past = read_results(files.results)
         async with creds.session(journal=files.journal) as session:
             assert session.journal is not None  # noqa: S101  # the session was given one
             with (
@@ -231,20 +334,31 @@ async def _run(checked: Batch, creds: Credentials, files: BatchFiles) -> int:
                     batch=checked,
                     accounts=creds.all(session),
                     journal=session.journal,
-                    results=results,
+                    results=ResultsFile(files.results, writer),
                     limit=files.limit,
+                    retry_failed=files.retry_failed,
                     signals=signals,
                     progress=progress,
                     changed=changed,
                 )
-                await runner.run(written)
-    if signals.received:
-        raise signals.failure()
-    if runner.unknown:
-        creds.console.info(
-            f"{runner.unknown} may have been started; to decide on them, run: "
-            f"linkedapi recover {shlex.quote(str(files.journal))}"
-        )
-    if runner.remaining:
+                await runner.run(past)
+    _report_end(progress, creds, files)
+    if progress.remaining:
+        if signals.received:
+            raise signals.failure()
         creds.console.info(last())
     return runner.status
+
+
+def _report_end(progress: Progress, creds: Credentials, files: BatchFiles) -> None:
+    """Show what is left to decide on, over all runs."""
+    if progress.unknown:
+        creds.console.info(
+            f"{progress.unknown} may have been started; to decide on them, run: "
+            f"{creds.command('recover', str(files.journal))}"
+        )
+    if progress.failed:
+        creds.console.info(
+            f"{progress.failed} failed, see {files.results}; retry them with: "
+            f"{files.retry_command()}"
+        )

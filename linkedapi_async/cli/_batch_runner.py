@@ -8,29 +8,25 @@ two runs, and nothing is started twice.
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
+from array import array
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import attrs
 
-from linkedapi_async._actions.action import Roots
-from linkedapi_async._types import Generation
 from linkedapi_async._utils.json import decode_json
 from linkedapi_async._wire.dump import dump_workflow
-from linkedapi_async._wire.read import read_completion
+from linkedapi_async.cli._batch_results import Failure, PastResults, ResultsFile
+from linkedapi_async.cli._batch_rows import MOST_PROBLEMS, Batch, Item, refused
 from linkedapi_async.cli._console import print_error
-from linkedapi_async.cli._exit_codes import FAILED, CommandError, status_of
+from linkedapi_async.cli._exit_codes import FAILED, TIMED_OUT, CommandError, status_of
+from linkedapi_async.cli._messages import message_of
 from linkedapi_async.cli._progress import Progress
-from linkedapi_async.cli._row_input import InputRow
 from linkedapi_async.cli._signals import SignalHandler
-from linkedapi_async.cli._template import Problem, Template
+from linkedapi_async.cli._workflow_input import writing_actions
 from linkedapi_async.errors import (
     JournalError,
-    LinkedApiError,
     RejectedError,
     StartUnknownError,
     WorkflowCancelledError,
@@ -38,129 +34,13 @@ from linkedapi_async.errors import (
     WorkflowFailedError,
     WorkflowNotFoundError,
 )
-from linkedapi_async.export import JsonlWriter
 from linkedapi_async.journal import EndStatus, Journal, Row
 from linkedapi_async.session._account import Account
 from linkedapi_async.session._handle import WorkflowHandle
 
 
-MOST_PROBLEMS: Final = 50
-"""The most problems that are listed."""
-
 _ROW_ERRORS: Final = (WorkflowError, RejectedError, StartUnknownError)
 """Errors of a start that do not affect other rows."""
-
-
-@attrs.frozen(eq=False)
-class Item:
-    """A row with its key."""
-
-    key: str
-    row: InputRow
-
-
-@attrs.frozen
-class Batch:
-    """All rows of an input, checked."""
-
-    template: Template
-    items: tuple[Item, ...]
-    generation: Generation | None
-
-    def workflow(self, item: Item) -> Roots:
-        """Return the workflow of a row."""
-        roots = self.template.render(item.row.values, self.generation)
-        assert not isinstance(roots, list)  # noqa: S101  # the row was checked
-        return roots
-
-    def workflows(self) -> Iterator[Roots]:
-        """Yield the workflows of all rows."""
-        return (self.workflow(item) for item in self.items)
-
-
-def check_rows(
-    template: Template,
-    rows: Sequence[InputRow],
-    *,
-    source: str,
-    key: str | None,
-    generation: Generation | None,
-) -> Batch:
-    """Return the batch of *rows*, every row rendered and checked.
-
-    Args:
-        template: A workflow with placeholders.
-        rows: The rows.
-        source: The name of the input in messages.
-        key: The column that identifies a row; None uses a digest of its workflow.
-        generation: The generation of the API to check against.
-
-    Raises:
-        CommandError: There are problems; each has its line, column and path.
-    """
-    problems = [f"the template: {p}" for p in template.problems]
-    problems += [f"{source}: {p}" for p in template.missing(_columns(rows))]
-    if problems:
-        raise _refused(problems)
-    items: dict[str, Item] = {}
-    for row in rows:
-        where = f"{source}:{row.line}"
-        roots = template.render(row.values, generation)
-        if isinstance(roots, list):
-            problems += [f"{where}: {problem}" for problem in roots]
-            continue
-        name = _digest(roots) if key is None else row.values.get(key)
-        if not isinstance(name, str) or not name.strip():
-            reason = "no such column" if key not in row.values else "the key is empty"
-            problems.append(f"{where}: {Problem(reason, '', (str(key),))}")
-        elif name in items:
-            other = items[name].row.line
-            same = "the workflow" if key is None else f"the key {name!r}"
-            hint = "; remove it, or identify rows with --key" if key is None else ""
-            problems.append(f"{where}: same as line {other}: {same}{hint}")
-        else:
-            items[name] = Item(name, row)
-    if problems:
-        raise _refused(problems)
-    return Batch(template, tuple(items.values()), generation)
-
-
-def _columns(rows: Sequence[InputRow]) -> list[str]:
-    return [*dict.fromkeys(name for row in rows for name in row.values)]
-
-
-def _digest(roots: Roots) -> str:
-    # Sorted, because the order of parameters in a template does not matter.
-    text = json.dumps(dump_workflow(roots), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def _refused(problems: Sequence[str]) -> CommandError:
-    more = len(problems) - MOST_PROBLEMS
-    lines = [*problems[:MOST_PROBLEMS], *([f"and {more} more"] if more > 0 else [])]
-    plural = "" if len(problems) == 1 else "s"
-    head = f"{len(problems)} problem{plural}; nothing was sent"
-    return CommandError("\n  ".join([head, *lines]), status_of(WorkflowError("")))
-
-
-def written_keys(path: Path) -> set[str]:
-    """Return the keys of the rows in a results file.
-
-    Raises:
-        CommandError: The file has a line that no batch wrote.
-    """
-    keys: set[str] = set()
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                found = decode_json(line)
-                keys.add(found["key"])
-            except (ValueError, TypeError, KeyError):
-                message = (
-                    f"{path}:{number}: not a result of a batch; pass another --out"
-                )
-                raise CommandError(message) from None
-    return keys
 
 
 @attrs.define(eq=False)
@@ -171,8 +51,9 @@ class BatchRunner:
         batch: The rows.
         accounts: The accounts of an entered session, by name.
         journal: The journal of the session.
-        results: The writer of the results.
+        results: The file that results are appended to.
         limit: The most rows in flight on each account.
+        retry_failed: Whether rows that failed and wrote nothing are started again.
         signals: After a signal, no more rows are started.
         progress: The counts, updated by the run.
         changed: Called after each change of *progress*.
@@ -181,34 +62,35 @@ class BatchRunner:
     batch: Batch
     accounts: Mapping[str, Account]
     journal: Journal
-    results: JsonlWriter
+    results: ResultsFile
     limit: int
+    retry_failed: bool
     signals: SignalHandler
     progress: Progress
     changed: Callable[[], None]
-    unknown: int = 0
-    """Rows with an unknown start."""
-    refused: int = 0
-    """Rows that the API refused to start."""
     error: Exception | None = None
     """The first error that stopped an account or the run."""
     _aborted: bool = False
-    _pool: deque[Item] = attrs.field(factory=deque)
+    # For each row of the input, the attempt that is to be started, or 0.
+    _planned: array[int] = attrs.field(factory=lambda: array("H"))
+    _left: int = 0
+    _new: Iterator[Item] = attrs.field(factory=lambda: iter(()))
+    _returned: deque[Item] = attrs.field(factory=deque)
     _own: dict[str, deque[Item]] = attrs.field(factory=dict)
-    _items: dict[str, Item] = attrs.field(factory=dict)
-    _new: set[str] = attrs.field(factory=set)
+    _in_flight: dict[str, Item] = attrs.field(factory=dict)
+    _started_here: set[str] = attrs.field(factory=set)
     _stopped: set[str] = attrs.field(factory=set)
-    _statuses: set[int] = attrs.field(factory=set)
+    _refusals: set[int] = attrs.field(factory=set)
 
-    async def run(self, written: set[str]) -> None:
+    async def run(self, past: PastResults) -> None:
         """Start the new rows, wait for all rows, and write their results.
 
         Args:
-            written: The keys of the rows that have a result already.
+            past: The results of earlier runs.
         """
-        self._items = {item.key: item for item in self.batch.items}
         self._own = {name: deque() for name in self.accounts}
-        await self._load_state(written)
+        await self._load_state(past)
+        self._new = self._new_items()
         while self._may_start():
             async with asyncio.TaskGroup() as workers:
                 for account in self._running_accounts():
@@ -218,60 +100,113 @@ class BatchRunner:
         """Return whether a row and an account to start it are left."""
         if self.signals.received or self._aborted:
             return False
-        return any(self._own[a.name] or self._pool for a in self._running_accounts())
+        shared = self._returned or self._left
+        return any(shared or self._own[a.name] for a in self._running_accounts())
 
     def _running_accounts(self) -> list[Account]:
         return [a for name, a in self.accounts.items() if name not in self._stopped]
 
     @property
-    def remaining(self) -> int:
-        """The number of rows without a result."""
-        return self.progress.total - self.progress.done
-
-    @property
     def status(self) -> int:
-        """The exit status, signals aside."""
-        if self.error is not None:
+        """The exit status for the whole batch, signals aside."""
+        if self._aborted and self.error is not None:
             return status_of(self.error)
-        if self.unknown:
+        if self.progress.unknown:
             return status_of(StartUnknownError("", account=""))
-        return min(self._statuses, default=0)
+        if self.progress.failed:
+            return FAILED
+        if self._refusals:
+            return min(self._refusals)
+        if self.error is not None and self.progress.remaining:
+            return status_of(self.error)
+        return 0
 
     # Earlier runs
 
-    async def _load_state(self, written: set[str]) -> None:
+    async def _load_state(self, past: PastResults) -> None:
         """Look up each row in the journal: done, in flight, unknown, or new."""
+        self._planned = array("H", bytes(2 * len(self.batch.valid)))
         problems: list[str] = []
-        for item in self.batch.items:
-            row = await self.journal.row(item.key)
-            problem = row and self._conflict(item, row)
-            if problem:
-                problems.append(f"line {item.row.line}: {problem}")
-            elif row is None:
-                if item.key in written:
-                    self.progress.done += 1
-                else:
-                    self._pool.append(item)
-            elif row.state == "unknown":
-                self._mark_unknown(item)
-            elif item.key in written:
-                self.progress.done += 1
-                if row.state == "finished":
-                    await self.journal.delivered(item.key)
-            elif row.state == "delivered":
-                self._write(
-                    item, row.account, row.workflow_id, row.end_status, row.result
-                )
-            else:
-                self._own[row.account].append(item)
+        count = 0
+        for index, item in self.batch.numbered_items():
+            problem = await self._load_row(index, item, past)
+            if problem is not None:
+                count += 1
+                if count <= MOST_PROBLEMS:
+                    problems.append(f"line {item.row.line}: {problem}")
         if problems:
-            raise _refused(problems)
+            raise refused(problems, count)
         self.changed()
+
+    async def _load_row(self, index: int, item: Item, past: PastResults) -> str | None:
+        """Load the state of one row; return why it cannot be continued, if so."""
+        item = await self._known_item(item, past)
+        written = past.knows(item.digest)
+        item = attrs.evolve(item, attempt=past.attempts.get(item.digest, 1))
+        failure = past.failed.get(item.digest)
+        if failure is not None:
+            again = attrs.evolve(item, attempt=item.attempt + 1)
+            if await self.journal.row(again.journal_key) is not None:
+                # A retry that has no result yet.
+                item, written = again, False
+        row = await self.journal.row(item.journal_key)
+        problem = row and self._conflict(item, row)
+        if problem:
+            return problem
+        if row is not None and row.state == "unknown":
+            self._mark_unknown(item)
+        elif written:
+            if row is not None and row.state == "finished":
+                await self.journal.delivered(item.journal_key)
+            if failure is None:
+                self.progress.done += 1
+            else:
+                self._load_failure(index, item, failure)
+        elif row is None:
+            self._plan(index, item.attempt)
+        elif row.state == "delivered":
+            # The results were deleted or cut off.
+            self._write(item, row.account, row.workflow_id, row.end_status, row.result)
+        else:
+            self._own[row.account].append(item)
+        return None
+
+    async def _known_item(self, item: Item, past: PastResults) -> Item:
+        """Return *item* under the key that an earlier version gave it, if one did."""
+        earlier = self.batch.earlier(item)
+        if earlier is None or past.knows(item.digest):
+            return item
+        if await self.journal.row(item.key) is not None:
+            return item
+        known = past.knows(earlier.digest) or await self.journal.row(earlier.key)
+        return earlier if known else item
+
+    def _load_failure(self, index: int, item: Item, failure: Failure) -> None:
+        wrote = failure.wrote
+        if wrote is None:
+            wrote = bool(writing_actions(self.batch.workflow(item)))
+        if self.retry_failed and not wrote:
+            self._plan(index, item.attempt + 1)
+            return
+        self.progress.failed += 1
+        if self.retry_failed:
+            print_error(
+                f"line {item.row.line}: not retried, because a part may have been written"
+            )
+
+    def _plan(self, index: int, attempt: int) -> None:
+        self._planned[index] = attempt
+        self._left += 1
+
+    def _new_items(self) -> Iterator[Item]:
+        for index, item in self.batch.numbered_items():
+            if self._planned[index]:
+                yield attrs.evolve(item, attempt=self._planned[index])
 
     def _conflict(self, item: Item, row: Row) -> str | None:
         """Return why a row of the journal does not match this row, if so."""
         definition = dump_workflow(self.batch.workflow(item))
-        if decode_json(row.definition) != definition:
+        if row.definition and decode_json(row.definition) != definition:
             return (
                 f"{item.key!r} was started with another workflow; use another key, "
                 "or start a new batch with another --out"
@@ -290,7 +225,7 @@ class BatchRunner:
             async for handle in done:
                 try:
                     await self._ended(account.name, handle)
-                except OSError as error:
+                except CommandError as error:
                     # Not acknowledged: the next run writes the result.
                     self._abort(error)
                     break
@@ -298,23 +233,38 @@ class BatchRunner:
     def _next_rows(self, name: str) -> Iterator[tuple[str, Any]]:
         """Yield rows for an account: those it started earlier, then new ones."""
         while not (self.signals.received or self._aborted or name in self._stopped):
-            queue = self._own[name] or self._pool
-            if not queue:
+            item = self._next_item(name)
+            if item is None:
                 return
-            item = queue.popleft()
-            if queue is self._pool:
-                self._new.add(item.key)
-                self.progress.started(asyncio.get_running_loop().time())
+            self._in_flight[item.journal_key] = item
             self.progress.in_flight += 1
             self.changed()
             # JSON keeps a list of one root.
-            yield item.key, dump_workflow(self.batch.workflow(item))
+            yield item.journal_key, dump_workflow(self.batch.workflow(item))
+
+    def _next_item(self, name: str) -> Item | None:
+        if self._own[name]:
+            return self._own[name].popleft()
+        if self._returned:
+            item = self._returned.popleft()
+        elif self._left:
+            self._left -= 1
+            item = next(self._new)
+        else:
+            return None
+        self._started_here.add(item.journal_key)
+        self.progress.started(asyncio.get_running_loop().time())
+        return item
 
     async def _ended(self, name: str, handle: WorkflowHandle[Any]) -> None:
-        """Handle the end of a row, or of its start."""
-        item = self._items[str(handle.key)]
+        """Handle the end of a row, of its start, or of the wait for it."""
+        item = self._in_flight.pop(str(handle.key))
         self.progress.in_flight -= 1
-        failure = handle.failure
+        failure: Exception | None = handle.failure
+        if failure is None and not handle.done:
+            # The deadline of the session has passed; a second wait would double it.
+            message = f"workflow {handle.workflow_id} has not ended within the deadline"
+            failure = CommandError(message, TIMED_OUT)
         if failure is None:
             completion = await handle.completion()
             self._write(item, name, handle.workflow_id, "completed", completion.raw)
@@ -326,31 +276,31 @@ class BatchRunner:
         elif isinstance(failure, WorkflowNotFoundError):
             self._write(item, name, handle.workflow_id, "lost", None)
         else:
-            self._without_result(item, handle, failure)
+            self._without_result(item, name, handle, failure)
+        self._started_here.discard(item.journal_key)
         self.changed()
 
     def _without_result(
-        self, item: Item, handle: WorkflowHandle[Any], error: Exception
+        self, item: Item, name: str, handle: WorkflowHandle[Any], error: Exception
     ) -> None:
         """Handle a row that gets no result in this run."""
         if isinstance(error, StartUnknownError):
             self._mark_unknown(item)
         elif isinstance(error, _ROW_ERRORS):
-            self.refused += 1
-            self._statuses.add(status_of(error))
-            print_error(f"line {item.row.line}: not started: {error}")
+            self._refusals.add(status_of(error))
+            print_error(f"line {item.row.line}: not started: {message_of(error)}")
         elif isinstance(error, JournalError):
             self._abort(error)
         else:
             # The account cannot continue; another one may start the row instead.
             if handle.workflow_id is None:
-                self._pool.appendleft(item)
-            self._stop_account(handle.account, error)
+                self._returned.append(item)
+            self._stop_account(name, error)
 
     def _mark_unknown(self, item: Item) -> None:
-        self.unknown += 1
+        self.progress.unknown += 1
         print_error(
-            f"line {item.row.line}: it is unknown whether {item.key!r} was "
+            f"line {item.row.line}: it is unknown whether {item.journal_key!r} was "
             "started; check the history of the account"
         )
 
@@ -359,12 +309,13 @@ class BatchRunner:
             self._stopped.add(name)
             self._count_accounts()
             self.error = self.error or error
-            print_error(f"account {name}: no more starts: {error}")
+            print_error(f"account {name}: no more starts: {message_of(error)}")
 
     def _abort(self, error: Exception) -> None:
-        self._aborted = True
-        self.error = error
-        print_error(f"no more starts: {error}")
+        if not self._aborted:
+            self._aborted = True
+            self.error = error
+            print_error(f"no more starts: {message_of(error)}")
 
     def _count_accounts(self) -> None:
         self.progress.accounts = len(self.accounts) - len(self._stopped)
@@ -375,38 +326,16 @@ class BatchRunner:
         account: str,
         workflow_id: str | None,
         status: EndStatus | None,
-        raw: Any,
+        detail: Any,
     ) -> None:
-        """Write one line of results; it is on disk when this returns."""
-        if isinstance(raw, bytes):
-            raw = decode_json(raw)
-        line = {
-            "key": item.key,
-            "line": item.row.line,
-            "account": account,
-            "workflowId": workflow_id,
-            "status": status,
-            "input": item.row.values,
-        }
-        errors: Sequence[LinkedApiError] = ()
-        failed = status != "completed"
-        if status == "completed":
-            completion = read_completion(raw, workflow_id=workflow_id)
-            errors = completion.errors
-            failed = any(not root.success for root in completion.roots)
-            line["errors"] = [
-                {"actionType": e.action_type, "type": e.type, "message": e.message}
-                for e in completion.errors
-            ]
-            line["completion"] = raw
-        elif raw is not None:
-            line["failure"] = raw
-        self.results.write(line)
-        self.progress.done += 1
-        if item.key in self._new:
+        """Write the result of a row; it is on disk when this returns."""
+        if isinstance(detail, bytes):
+            detail = decode_json(detail)
+        reason = self.results.write(item, account, workflow_id, status, detail)
+        if item.journal_key in self._started_here:
             self.progress.ended(asyncio.get_running_loop().time())
-        if failed:
+        if reason is None:
+            self.progress.done += 1
+        else:
             self.progress.failed += 1
-            self._statuses.add(FAILED)
-            reason = next((str(error) for error in errors), status)
             print_error(f"line {item.row.line}: {reason}")

@@ -31,6 +31,11 @@ class Console:
         if not self.quiet:
             print_error(text)
 
+    def block(self, text: str) -> None:
+        """Show *text* of several lines, unless the console is quiet."""
+        for line in text.splitlines():
+            self.info(line)
+
     def error(self, text: str) -> None:
         """Show *text*, quiet or not."""
         print_error(text)
@@ -46,8 +51,12 @@ class Console:
 
 
 def print_error(text: str) -> None:
-    """Print *text* on standard error."""
-    click.echo(printable(text, lines=True), err=True)
+    """Print *text* as one line on standard error.
+
+    A new line in text from outside, such as a message of the server, is escaped, so that
+    it cannot pass for a message of its own.
+    """
+    click.echo(printable(text), err=True)
 
 
 def quiet_option(command: CommandT) -> CommandT:
@@ -57,27 +66,41 @@ def quiet_option(command: CommandT) -> CommandT:
     )(command)
 
 
+def braces_option(command: CommandT) -> CommandT:
+    """Give *command* the option ``--allow-braces``."""
+    return click.option(
+        "--allow-braces",
+        is_flag=True,
+        help="Send texts with braces such as {{name}} as they are.",
+    )(command)
+
+
 def at_terminal() -> bool:
     """Return whether a question can be asked and answered."""
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def ask(question: str, *, yes: bool) -> None:
-    """Ask before anything is written to LinkedIn.
+def ask(question: str, *, yes: bool) -> bool:
+    """Ask before anything is written to LinkedIn; return whether the answer was yes.
+
+    Args:
+        question: The question, without a question mark.
+        yes: Whether the user answered in advance.
 
     Raises:
-        CommandError: The answer was no, or there is no terminal to ask at.
+        CommandError: There is no terminal to ask at.
     """
     if yes:
-        return
+        return True
     if not at_terminal():
         message = (
             "this writes to LinkedIn and there is no terminal to ask at; add --yes"
         )
         raise CommandError(message, DECLINED)
-    if not click.confirm(printable(question, lines=True), err=True):
-        message = "nothing was sent"
-        raise CommandError(message, DECLINED)
+    answer = click.confirm(printable(question, lines=True), err=True)
+    if not answer:
+        print_error("nothing was sent")
+    return answer
 
 
 class _ConsoleHandler(logging.Handler):

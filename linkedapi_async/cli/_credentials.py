@@ -8,6 +8,7 @@ import stat
 import tomllib
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
 
 import attrs
 import click
@@ -18,6 +19,7 @@ from linkedapi_async._utils.json import decode_json
 from linkedapi_async._utils.secret import Secret
 from linkedapi_async.cli._console import Console
 from linkedapi_async.cli._exit_codes import CommandError
+from linkedapi_async.cli._messages import message_of
 from linkedapi_async.policies import Polling
 from linkedapi_async.session import Session
 from linkedapi_async.session._account import Account
@@ -141,6 +143,8 @@ class Credentials:
     account: str | None
     """The name of the account to use."""
     poll: float | None
+    proxy: str | None
+    trust_env: bool
     console: Console
     arguments: tuple[str, ...] = ()
     """The options that give another command the same tokens."""
@@ -173,6 +177,7 @@ class Credentials:
             settings["polling"] = attrs.evolve(
                 Polling.fixed(self.poll), queued_interval=queued
             )
+        settings |= {"proxy": self.proxy, "trust_env": self.trust_env}
         try:
             return Session(
                 **{
@@ -181,7 +186,7 @@ class Credentials:
                 }
             )
         except (TypeError, ValueError) as error:
-            raise CommandError(str(error)) from error
+            raise CommandError(message_of(error)) from error
 
     def all(self, session: Session) -> dict[str, Account]:
         """Return the accounts of an entered session by name: all, or that of --account.
@@ -254,6 +259,18 @@ _OPTIONS: Final = (
         metavar="SECONDS",
         help="Poll at this interval; by default it grows with the age of a workflow.",
     ),
+    click.option(
+        "--proxy",
+        envvar="LINKED_API_PROXY",
+        metavar="URL",
+        help="Send requests through this proxy; set LINKED_API_PROXY instead if its URL "
+        "has a password.",
+    ),
+    click.option(
+        "--trust-env",
+        is_flag=True,
+        help="Take the proxy from HTTPS_PROXY, HTTP_PROXY and NO_PROXY.",
+    ),
     click.option("-q", "--quiet", is_flag=True, help="Show errors and warnings only."),
 )
 
@@ -264,17 +281,52 @@ def credentials(
     accounts: str | None,
     account: str | None,
     poll: float | None,
+    proxy: str | None,
+    trust_env: bool,
     quiet: bool,
 ) -> Credentials:
     """Return the credentials that the options of `credential_options` name."""
-    given = {"--env-file": env_file, "--accounts": accounts, "--account": account}
+    given = {
+        "--env-file": env_file,
+        "--accounts": accounts,
+        "--account": account,
+        "--proxy": proxy if _typed("proxy") else None,
+    }
+    if proxy is not None:
+        _check_proxy(proxy)
     return Credentials(
         variables=variables(env_file),
         accounts=named_accounts(accounts),
         account=account,
         poll=poll,
+        proxy=proxy,
+        trust_env=trust_env,
         console=Console(quiet),
-        arguments=tuple(
-            word for name, value in given.items() if value for word in (name, value)
+        arguments=(
+            *(word for name, value in given.items() if value for word in (name, value)),
+            *(["--trust-env"] if trust_env else []),
         ),
     )
+
+
+def _typed(name: str) -> bool:
+    """Return whether an option was typed, rather than set in the environment."""
+    source = click.get_current_context().get_parameter_source(name)
+    return source is click.core.ParameterSource.COMMANDLINE
+
+
+def _check_proxy(url: str) -> None:
+    # The URL may have a password, so it is in no message.
+    message = "--proxy must be a URL such as http://proxy:3128"
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise CommandError(message) from None
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise CommandError(message)
+    if parts.password is not None and _typed("proxy"):
+        message = (
+            "--proxy must not have a password, because other programs can read the "
+            "arguments of a command; set LINKED_API_PROXY instead"
+        )
+        raise CommandError(message)

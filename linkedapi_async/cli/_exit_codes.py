@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Sequence
 from typing import IO, Any, Final
 
 import attrs
@@ -13,7 +14,6 @@ from linkedapi_async.errors import (
     AccountPausedError,
     ActionError,
     AuthenticationError,
-    InvalidDefinitionError,
     JournalError,
     LinkedApiError,
     RejectedError,
@@ -44,13 +44,15 @@ USAGE: Final = 2
 
 FAILED: Final = 9
 
+TIMED_OUT: Final = 12
+
 DECLINED: Final = 14
 
 DRIFTED: Final = 15
 
 # A class comes before its base: the first match decides.
 EXIT_CODES: Final = (
-    ExitCode(0, "all is done"),
+    ExitCode(0, "everything is done, or the answer to the question was no"),
     ExitCode(USAGE, "the command line, a file or the tokens are wrong", (ExportError,)),
     ExitCode(3, "a workflow is wrong; nothing was sent", (WorkflowError,)),
     ExitCode(4, "a token is missing, wrong or expired", (AuthenticationError,)),
@@ -63,9 +65,13 @@ EXIT_CODES: Final = (
     ),
     ExitCode(10, "a workflow was cancelled", (WorkflowCancelledError,)),
     ExitCode(11, "the API does not know a workflow", (WorkflowNotFoundError,)),
-    ExitCode(12, "the timeout passed; the workflow goes on", (WaitTimeoutError,)),
+    ExitCode(
+        TIMED_OUT, "the timeout passed; the workflow goes on", (WaitTimeoutError,)
+    ),
     ExitCode(13, "the journal cannot be used", (JournalError,)),
-    ExitCode(DECLINED, "the workflow writes and was not confirmed"),
+    ExitCode(
+        DECLINED, "the workflow writes, and there was no terminal to confirm it at"
+    ),
     ExitCode(DRIFTED, "the API has changes that this version does not know"),
     ExitCode(128 + signal.SIGINT, "Ctrl-C; what was started goes on"),
     ExitCode(128 + signal.SIGTERM, "SIGTERM; what was started goes on"),
@@ -84,23 +90,24 @@ def status_of(error: BaseException) -> int:
 
 
 class CommandError(click.ClickException):
-    """A command failed: the message, and the exit status."""
+    """A command failed.
 
-    def __init__(self, message: str, status: int = USAGE) -> None:
+    Args:
+        message: What failed, on one line.
+        status: The exit status.
+        details: More lines, such as a list of problems.
+    """
+
+    def __init__(
+        self, message: str, status: int = USAGE, details: Sequence[str] = ()
+    ) -> None:
         super().__init__(message)
+        self.details: tuple[str, ...] = tuple(details)
         # The base class keeps it on the class.
         vars(self)["exit_code"] = status
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Print the message on standard error."""
-        text = f"error: {printable(self.message, lines=True)}"
-        click.echo(text, err=file is None, file=file)
-
-
-def command_error(error: Exception) -> CommandError:
-    """Return *error* as the failure of a command."""
-    text = str(error)
-    if isinstance(error, InvalidDefinitionError):
-        # Without the advice for Python.
-        text = "\n  ".join(["the workflow is wrong:", *map(str, error.problems)])
-    return CommandError(text, status_of(error))
+        lines = [f"error: {self.message}", *(f"  {line}" for line in self.details)]
+        # Text from outside must not begin a line of its own.
+        click.echo("\n".join(map(printable, lines)), err=file is None, file=file)

@@ -14,8 +14,9 @@ from linkedapi_async._types import BOTH, Generation
 from linkedapi_async._utils.spelling import nearest
 from linkedapi_async._utils.text import printable
 from linkedapi_async._wire.read import read_completion
-from linkedapi_async.cli._console import Console, quiet_option
+from linkedapi_async.cli._console import Console, braces_option, quiet_option
 from linkedapi_async.cli._exit_codes import CommandError, status_of
+from linkedapi_async.cli._messages import message_of
 from linkedapi_async.cli._output import show
 from linkedapi_async.cli._reference import format_action, search_actions
 from linkedapi_async.cli._workflow_input import (
@@ -51,6 +52,7 @@ def _print(text: str) -> None:
 @click.command(short_help="List the problems of workflows.")
 @click.argument("files", metavar="FILE...", nargs=-1, required=True)
 @_GENERATION
+@braces_option
 @_TEXT
 @quiet_option
 @click.pass_context
@@ -60,6 +62,7 @@ def check(
     *,
     files: tuple[str, ...],
     generation: Generation | None,
+    allow_braces: bool,
     format_: str,
     quiet: bool,
 ) -> None:
@@ -80,10 +83,11 @@ def check(
     statuses: set[int] = set()
     for name in files:
         with console.warnings():
-            found = [*find_problems(name, generation)]
+            found = [*find_problems(name, generation, allow_braces=allow_braces)]
         for problem in found:
             path = getattr(problem, "path", "")
-            message = problem.message.removeprefix(f"{name}: ")
+            message = message_of(problem).removeprefix(f"{path}: ")
+            message = message.removeprefix(f"{name}: ")
             problems.append({"file": name, "path": path, "message": message})
             statuses.add(status_of(problem))
             if format_ == "text":

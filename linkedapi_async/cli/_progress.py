@@ -35,15 +35,22 @@ class Progress:
 
     total: int
     done: int = 0
-    """Rows with a result, earlier runs included."""
+    """Rows that succeeded, earlier runs included."""
     failed: int = 0
-    """Rows of this run that failed."""
+    """Rows that failed, earlier runs included."""
+    unknown: int = 0
+    """Rows with an unknown start."""
     in_flight: int = 0
     """Rows that were started and did not end yet."""
     accounts: int = 1
     """Accounts that can start workflows."""
     _first_start: float | None = None
     _ends: deque[float] = attrs.field(factory=lambda: deque(maxlen=WINDOW))
+
+    @property
+    def remaining(self) -> int:
+        """The number of rows without an end."""
+        return self.total - self.done - self.failed - self.unknown
 
     def started(self, now: float) -> None:
         """Note a start; the rate counts from the first one."""
@@ -68,7 +75,7 @@ class Progress:
         rate = self.rate(now)
         if rate is None or not self.accounts:
             return None
-        return 60 * (self.total - self.done) / rate
+        return 60 * self.remaining / rate
 
     def summary(self, now: float) -> str:
         """Return the counts, the rate and the time left as text."""
@@ -76,7 +83,9 @@ class Progress:
         parts = [f"{self.done} of {self.total} done"]
         if self.failed:
             parts.append(f"{self.failed} failed")
-        if self.done < self.total:
+        if self.unknown:
+            parts.append(f"{self.unknown} unknown")
+        if self.remaining:
             if self.in_flight:
                 parts.append(f"{self.in_flight} in flight")
             parts.append(f"{self.accounts} account{'' if self.accounts == 1 else 's'}")

@@ -1,17 +1,52 @@
-"""The rows of a batch: CSV or JSON Lines, each with its line."""
+"""The rows of a batch: CSV as spreadsheets save it, or JSON Lines, each with its line.
+
+The input is copied to a private temporary file and read from there, any number of times,
+one row at a time: the rows that were checked are the rows that are sent.
+"""
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import islice
+from typing import IO, Any, Final, Self
 
 import attrs
 
 from linkedapi_async._utils.json import decode_json
 from linkedapi_async.cli._exit_codes import CommandError
+
+
+STDIN: Final = "-"
+
+_DELIMITERS: Final = (",", ";", "\t")
+
+# Excel writes this line before the header.
+_SEP_LINE: Final = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
+
+# LinkedIn's own export has notes before the header.
+_HEADER_SEARCH: Final = 30
+
+_BOMS: Final = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+# All white space, and what has no width. The joiners are kept inside a cell.
+_MARGINS: Final = (
+    "".join(filter(str.isspace, map(chr, range(0x3001))))
+    + "\xad\u180e\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
+)
 
 
 @attrs.frozen
@@ -21,83 +56,271 @@ class InputRow:
     line: int
     """The first line of the row in the file, from 1 on."""
     values: Mapping[str, Any]
-    """Its cells by column."""
+    """The cells by column, without margins."""
+    problem: str | None = None
+    """Why the row cannot be read."""
+    original: Mapping[str, Any] | None = None
+    """The cells with their margins, if any cell has some."""
 
 
-def read_rows(path: str, *, delimiter: str = ",") -> list[InputRow]:
+@attrs.frozen
+class _Header:
+    """The header of a CSV file and how to read the rows below it."""
+
+    delimiter: str
+    names: tuple[str, ...]
+    skipped: int
+    """The number of lines before the header."""
+
+
+class RowFile:
+    """The rows of one input; iterate over it as often as needed, once at a time.
+
+    Args:
+        name: The name of the input in messages.
+        file: A copy of the input.
+        columns: The columns that are used; the header is the first row with all of them.
+        delimiter: The character between two cells of CSV; None detects it.
+        encoding: The encoding of the text; None detects it.
+
+    Raises:
+        CommandError: The input is not text, or has no rows.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        file: IO[bytes],
+        *,
+        columns: Collection[str] = (),
+        delimiter: str | None = None,
+        encoding: str | None = None,
+    ) -> None:
+        self.name = name
+        self._file = file
+        self.encoding: str = encoding or self._detect_encoding()
+        self._check_encoding()
+        self._header: _Header | None = None
+        if self._is_json():
+            names = (name for row in self for name in row.values)
+            self.columns: list[str] = [*dict.fromkeys(names)]
+        else:
+            self._header = self._find_header(columns, delimiter)
+            self.columns = self._unique_columns(columns)
+        if next(iter(self), None) is None:
+            message = f"{name}: no rows"
+            raise CommandError(message)
+
+    def __iter__(self) -> Iterator[InputRow]:
+        with self._text() as text:
+            yield from (
+                self._json_rows(text)
+                if self._header is None
+                else (self._csv_rows(text, self._header))
+            )
+
+    @contextmanager
+    def _text(self) -> Iterator[io.TextIOWrapper]:
+        self._file.seek(0)
+        text = io.TextIOWrapper(self._file, self.encoding, newline="")
+        try:
+            yield text
+        finally:
+            # A pass that was left early may end after the file was closed.
+            if not self._file.closed:
+                text.detach()
+
+    def _detect_encoding(self) -> str:
+        self._file.seek(0)
+        start = self._file.read(4096)
+        if start.startswith(b"PK\x03\x04"):
+            message = f"{self.name} is an Excel workbook; save it as CSV"
+            raise CommandError(message)
+        for bom, encoding in _BOMS:
+            if start.startswith(bom):
+                return encoding
+        if b"\0" in start:
+            # Every second byte of Latin text is zero; the first byte names the order.
+            return "utf-16-be" if start.startswith(b"\0") else "utf-16-le"
+        return "utf-8" if self._undecodable("utf-8") is None else "cp1252"
+
+    def _undecodable(self, encoding: str) -> int | None:
+        """Return the line of the first bytes that *encoding* does not have."""
+        self._file.seek(0)
+        decoder = codecs.getincrementaldecoder(encoding)()
+        line = 1
+        while True:
+            chunk = self._file.read(1 << 16)
+            try:
+                decoder.decode(chunk, final=not chunk)
+            except UnicodeDecodeError as error:
+                return line + error.object[: error.start].count(b"\n")
+            if not chunk:
+                return None
+            line += chunk.count(b"\n")
+
+    def _check_encoding(self) -> None:
+        try:
+            line = self._undecodable(self.encoding)
+        except LookupError:
+            message = f"--encoding: unknown encoding {self.encoding!r}"
+            raise CommandError(message) from None
+        if line is not None:
+            message = f"{self.name}:{line}: not {self.encoding}; save it as UTF-8"
+            raise CommandError(message)
+
+    # JSON Lines
+
+    def _is_json(self) -> bool:
+        if self.name != STDIN:
+            return self.name.lower().endswith((".jsonl", ".ndjson"))
+        with self._text() as text:
+            lines = (line.strip(_MARGINS) for line in text)
+            return next(filter(None, lines), "").startswith("{")
+
+    def _json_rows(self, text: io.TextIOWrapper) -> Iterator[InputRow]:
+        for number, line in enumerate(text, 1):
+            if not line.strip(_MARGINS):
+                continue
+            try:
+                values = decode_json(line.encode())
+            except ValueError as error:
+                yield InputRow(number, {}, f"not JSON: {error}")
+                continue
+            if isinstance(values, dict):
+                yield _without_margins(number, values)
+            else:
+                yield InputRow(number, {}, "expected a JSON object")
+
+    # CSV
+
+    def _find_header(self, columns: Collection[str], delimiter: str | None) -> _Header:
+        with self._text() as text:
+            marked = _SEP_LINE.fullmatch(text.readline())
+        first = 1 if marked else 0
+        if delimiter is None and marked:
+            delimiter = marked[1]
+        found: list[_Header] = []
+        for candidate in (delimiter,) if delimiter else _DELIMITERS:
+            headers = self._first_records(candidate, first)
+            for header in headers if columns else islice(headers, 1):
+                if columns and set(columns) <= set(header.names):
+                    return header
+                found.append(header)
+        # No row has all columns: the widest one makes the best message.
+        return max(found, key=lambda header: len(header.names), default=_NO_HEADER)
+
+    def _first_records(self, delimiter: str, first: int) -> Iterator[_Header]:
+        with self._text() as text:
+            for _ in range(first):
+                text.readline()
+            reader = csv.reader(text, delimiter=delimiter)
+            line = first
+            try:
+                for cells in islice(reader, _HEADER_SEARCH):
+                    names = tuple(cell.strip(_MARGINS) for cell in cells)
+                    if any(names):
+                        yield _Header(delimiter, names, line)
+                    line = first + reader.line_num
+            except csv.Error:
+                # Notes before the header need not be CSV.
+                return
+
+    def _unique_columns(self, used: Collection[str]) -> list[str]:
+        """Return the columns that have a name of their own."""
+        assert self._header is not None  # noqa: S101  # it was just found
+        names = self._header.names
+        for name in used:
+            if names.count(name) > 1:
+                line = self._header.skipped + 1
+                message = f"{self.name}:{line}: two columns are called {name!r}"
+                raise CommandError(message)
+        return [name for name in names if name and names.count(name) == 1]
+
+    def _csv_rows(self, text: io.TextIOWrapper, header: _Header) -> Iterator[InputRow]:
+        for _ in range(header.skipped):
+            text.readline()
+        reader = csv.reader(text, delimiter=header.delimiter, strict=True)
+        line = header.skipped + 1
+        try:
+            next(reader, None)
+            line = header.skipped + reader.line_num + 1
+            for cells in reader:
+                first, line = line, header.skipped + reader.line_num + 1
+                row = self._csv_row(first, cells, header.names)
+                if row is not None:
+                    yield row
+        except csv.Error as error:
+            # What follows cannot be told apart from the broken row.
+            message = f"{self.name}:{line}: {error}"
+            raise CommandError(message) from error
+
+    def _csv_row(
+        self, line: int, cells: list[str], names: tuple[str, ...]
+    ) -> InputRow | None:
+        if not any(cell.strip(_MARGINS) for cell in cells):
+            return None
+        # Excel leaves out empty cells at the end of a row.
+        cells += [""] * (len(names) - len(cells))
+        known = dict.fromkeys(self.columns)
+        values = {n: c for n, c in zip(names, cells, strict=False) if n in known}
+        row = _without_margins(line, values)
+        if any(cell.strip(_MARGINS) for cell in cells[len(names) :]):
+            problem = f"{len(cells)} cells, the header has {len(names)}"
+            return attrs.evolve(row, problem=problem)
+        return row
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+_NO_HEADER: Final = _Header(",", (), 0)
+
+
+def _without_margins(line: int, values: Mapping[str, Any]) -> InputRow:
+    cleaned = {
+        name.strip(_MARGINS): value.strip(_MARGINS) if isinstance(value, str) else value
+        for name, value in values.items()
+    }
+    return InputRow(line, cleaned, original=values if values != cleaned else None)
+
+
+def read_rows(
+    name: str,
+    *,
+    columns: Collection[str] = (),
+    delimiter: str | None = None,
+    encoding: str | None = None,
+) -> RowFile:
     """Return the rows of a file: JSON Lines if its name ends so, otherwise CSV.
 
     Args:
-        path: A file in UTF-8, with or without a byte order mark.
-        delimiter: The character between two cells of CSV.
+        name: A file, or ``-`` for standard input.
+        columns: The columns that are used.
+        delimiter: The character between two cells of CSV; None detects it.
+        encoding: The encoding of the text; None detects it.
 
     Raises:
         CommandError: The file cannot be read; the message names the line.
     """
+    # Only this user can open it, and it has no name.
+    copy = tempfile.TemporaryFile()  # noqa: SIM115  # RowFile closes it
     try:
-        text = Path(path).read_bytes().decode("utf-8-sig")
+        if name == STDIN:
+            shutil.copyfileobj(sys.stdin.buffer, copy)
+        else:
+            with open(name, "rb") as source:  # noqa: PTH123  # as it was typed
+                shutil.copyfileobj(source, copy)
+        return RowFile(
+            name, copy, columns=columns, delimiter=delimiter, encoding=encoding
+        )
     except OSError as error:
-        message = f"{path}: {error.strerror}"
+        copy.close()
+        message = f"{name}: {error.strerror}"
         raise CommandError(message) from error
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        message = f"{path}:{line}: not UTF-8; save the file as UTF-8"
-        raise CommandError(message) from None
-    lines = path.lower().endswith((".jsonl", ".ndjson"))
-    rows = _from_json(path, text) if lines else _from_csv(path, text, delimiter)
-    found = [*rows]
-    if not found:
-        message = f"{path}: no rows"
-        raise CommandError(message)
-    return found
-
-
-def _from_csv(path: str, text: str, delimiter: str) -> Iterator[InputRow]:
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    header: list[str] | None = None
-    line = 1
-    try:
-        for cells in reader:
-            first, line = line, reader.line_num + 1
-            if not any(cells):
-                continue
-            if header is None:
-                header = _checked_header(path, cells)
-            elif len(cells) != len(header):
-                message = (
-                    f"{path}:{first}: {len(cells)} cells, the header has {len(header)}"
-                )
-                raise CommandError(message)
-            else:
-                yield InputRow(first, dict(zip(header, cells, strict=True)))
-    except csv.Error as error:
-        message = f"{path}:{line}: {error}"
-        raise CommandError(message) from error
-
-
-def _checked_header(path: str, cells: list[str]) -> list[str]:
-    names = [cell.strip() for cell in cells]
-    for name in names:
-        if not name or names.count(name) > 1:
-            what = (
-                f"two columns are called {name!r}" if name else "a column has no name"
-            )
-            message = f"{path}:1: {what}"
-            raise CommandError(message)
-    return names
-
-
-def _from_json(path: str, text: str) -> Iterator[InputRow]:
-    # Only at "\n": JSON may hold what else splits lines.
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            values = decode_json(line.encode())
-        except ValueError as error:
-            message = f"{path}:{number}: not JSON: {error}"
-            raise CommandError(message) from None
-        if not isinstance(values, dict):
-            message = f"{path}:{number}: expected a JSON object"
-            raise CommandError(message)
-        yield InputRow(number, values)
+    except BaseException:
+        copy.close()
+        raise

@@ -104,7 +104,8 @@ class SignalHandler:
         if task.done():
             return task.result()
         task.cancel()
-        await asyncio.wait({task})
+        # Retrieves the exception too: a gathering of tasks ends with one.
+        await asyncio.gather(task, return_exceptions=True)
         raise self.failure()
 
     def failure(self) -> CommandError:

@@ -31,6 +31,14 @@ from linkedapi_async._utils.json import decode_json, encode_json
 from linkedapi_async._utils.spelling import json_name, nearest
 from linkedapi_async._utils.text import short_repr
 from linkedapi_async._wire.load import load_workflow
+from linkedapi_async.cli._messages import message_of
+from linkedapi_async.cli._text_checks import (
+    leaves_gap,
+    left_over,
+    missing_value,
+    nodes,
+    texts,
+)
 from linkedapi_async.cli._workflow_input import find_unsupported
 from linkedapi_async.errors import InvalidDefinitionError, ParameterError, WorkflowError
 
@@ -73,10 +81,12 @@ class Template:
 
     Args:
         definition: A JSON object, or a list of them.
+        allow_braces: Whether texts and cells may have braces like placeholders.
     """
 
-    def __init__(self, definition: Any) -> None:
+    def __init__(self, definition: Any, *, allow_braces: bool = False) -> None:
         self._definition = definition
+        self._allow_braces = allow_braces
         # The columns of each parameter, by the path of its action and its name.
         self._columns: dict[tuple[str, str], tuple[str, ...]] = {}
         self.problems: tuple[Problem, ...] = tuple(self._survey())
@@ -88,40 +98,46 @@ class Template:
 
     def _survey(self) -> Iterator[Problem]:
         """Note the columns of each parameter, and yield problems that no row can solve."""
-        for path, node in _nodes(self._definition):
+        for path, node in nodes(self._definition):
             for name, value in node.items():
                 if name == "then":
                     continue
-                texts = [*_texts(value)]
-                if name == "actionType" and any("{{" in text for text in texts):
+                parts = [*texts(value)]
+                if name == "actionType" and any("{{" in text for text in parts):
                     yield Problem("actionType must not have a placeholder", path)
                     continue
                 columns = [
-                    found[1] for text in texts for found in _PLACEHOLDER.finditer(text)
+                    found[1] for text in parts for found in _PLACEHOLDER.finditer(text)
                 ]
                 if columns:
                     self._columns[path, name] = tuple(dict.fromkeys(columns))
-                for text in texts:
-                    rest = _PLACEHOLDER.sub("", text)
-                    if "{{" in rest or "}}" in rest:
+                for text in parts:
+                    rest = left_over(_PLACEHOLDER.sub("", text))
+                    if rest and not self._allow_braces:
                         reason = (
-                            f"{name}: {short_repr(text)} has an incomplete placeholder"
+                            f"{name}: {short_repr(text)} has {rest!r}, which is no "
+                            "placeholder such as {{column}}; replace it, or pass "
+                            "--allow-braces"
                         )
                         yield Problem(reason, path)
 
-    def missing(self, columns: Iterable[str]) -> Iterator[Problem]:
-        """Yield a problem for each used column that is not in *columns*."""
+    def missing(
+        self, columns: Iterable[str], key: str | None = None
+    ) -> Iterator[Problem]:
+        """Yield a problem for each used column that is not in *columns*.
+
+        Args:
+            columns: The columns of the input.
+            key: The column with the keys, if one has them.
+        """
         known = [*columns]
-        for (path, name), needed in self._columns.items():
-            for column in needed:
+        if key is not None and key not in known:
+            yield Problem(f"--key: no such column; {_hint(key, known)}", "", (key,))
+        for (path, name), used in self._columns.items():
+            for column in used:
                 if column not in known:
-                    alike = nearest(column, known)
-                    hint = (
-                        f"did you mean {alike!r}?"
-                        if alike
-                        else f"known columns: {', '.join(known)}"
-                    )
-                    yield Problem(f"{name}: no such column; {hint}", path, (column,))
+                    reason = f"{name}: no such column; {_hint(column, known)}"
+                    yield Problem(reason, path, (column,))
 
     def render(
         self, values: Mapping[str, Any], generation: Generation | None = None
@@ -132,7 +148,7 @@ class Template:
             values: Its cells by column.
             generation: The generation of the API to check against.
         """
-        renderer = _Renderer(values)
+        renderer = _Renderer(values, allow_braces=self._allow_braces)
         definition = renderer.tree(self._definition)
         if renderer.problems:
             return renderer.problems
@@ -150,38 +166,20 @@ class Template:
             inner = problem.owner.partition(": ")[2] or problem.parameter
             name = json_name(re.split(r"[\[. ]", inner)[0])
             columns = self._columns.get((problem.path, name), ())
-        return Problem(problem.message, problem.path, columns)
+        return Problem(message_of(problem), "", columns)
 
 
-def _nodes(definition: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Visit all actions of a definition, each with its path."""
-    if isinstance(definition, list):
-        stack = [(f"root[{n}]", node) for n, node in enumerate(definition)][::-1]
-    else:
-        stack = [("root", definition)]
-    while stack:
-        path, node = stack.pop()
-        if isinstance(node, dict):
-            yield path, node
-            then = node.get("then", [])
-            below = then if isinstance(then, list) else [then]
-            stack += [(f"{path}.then[{n}]", b) for n, b in enumerate(below)][::-1]
-
-
-def _texts(value: Any) -> Iterator[str]:
-    """Visit all texts in a JSON value."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, list | dict):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _texts(item)
+def _hint(column: str, known: list[str]) -> str:
+    alike = nearest(column, known)
+    return f"did you mean {alike!r}?" if alike else f"columns: {', '.join(known)}"
 
 
 class _Renderer:
     """Render a definition with the cells of one row."""
 
-    def __init__(self, values: Mapping[str, Any]) -> None:
+    def __init__(self, values: Mapping[str, Any], *, allow_braces: bool) -> None:
         self._values = values
+        self._allow_braces = allow_braces
         self.problems: list[Problem] = []
 
     def tree(self, definition: Any) -> Any:
@@ -220,11 +218,9 @@ class _Renderer:
         """Return *value* rendered; *validator* is that of its parameter."""
         if isinstance(value, str):
             placeholder = _PLACEHOLDER.fullmatch(value)
-            return (
-                self._typed(placeholder[1], validator)
-                if placeholder
-                else _PLACEHOLDER.sub(self._text, value)
-            )
+            if placeholder:
+                return self._typed(placeholder[1], validator)
+            return self._joined(value)
         if isinstance(value, list):
             inner = validator.item if isinstance(validator, ListOf) else None
             items = [self._value(item, inner) for item in value]
@@ -238,16 +234,35 @@ class _Renderer:
             return {k: v for k, v in pairs.items() if v is not _OMIT}
         return value
 
+    def _joined(self, text: str) -> str:
+        """Return a text with its placeholders replaced."""
+        parts: list[str] = []
+        empty: list[int] = []
+        end = 0
+        for placeholder in _PLACEHOLDER.finditer(text):
+            cell = self._text(placeholder)
+            parts += [text[end : placeholder.start()], cell]
+            end = placeholder.end()
+            if not cell.strip():
+                empty.append(len(parts) - 1)
+        parts.append(text[end:])
+        joined = "".join(parts)
+        if any(leaves_gap(parts, index) for index in empty):
+            columns = [found[1] for found in _PLACEHOLDER.finditer(text)]
+            message = f"an empty cell leaves a gap: {short_repr(joined)}"
+            raise _RenderError(message, columns)
+        return joined
+
     def _text(self, placeholder: re.Match[str]) -> str:
         """Return a cell as a part of a text."""
-        cell, optional = self._cell(placeholder[1]), placeholder[2]
+        column, optional = placeholder[1], placeholder[2]
+        cell = self._cell(column)
         if isinstance(cell, str) and (cell.strip() or optional):
-            return cell
+            return self._checked(cell, column)
         if cell is None and optional:
             return ""
         if isinstance(cell, int | float):
             return encode_json(cell).decode()
-        column = placeholder[1]
         if cell is None or isinstance(cell, str):
             reason = f"the cell is empty; write {{{{{column}?}}}} if it may be empty"
         else:
@@ -260,10 +275,27 @@ class _Renderer:
         if cell is None or (isinstance(cell, str) and not cell.strip()):
             return _OMIT
         try:
-            return _converted(cell, validator)
+            converted = _converted(cell, validator)
         except ValueError:
             reason = f"expected {_expected(validator)}, got {short_repr(cell)}"
             raise _RenderError(reason, [column]) from None
+        for text in texts(converted):
+            self._checked(text, column)
+        return converted
+
+    def _checked(self, text: str, column: str) -> str:
+        """Return *text* of a cell if it may be sent."""
+        if missing_value(text.strip()):
+            reason = f"the cell is {text.strip()!r}, a missing value"
+            raise _RenderError(reason, [column])
+        found = None if self._allow_braces else left_over(text)
+        if found:
+            reason = (
+                f"the cell has the left-over placeholder {found!r}; replace it, or pass "
+                "--allow-braces"
+            )
+            raise _RenderError(reason, [column])
+        return text
 
     def _cell(self, column: str) -> Any:
         if column not in self._values:

@@ -16,6 +16,7 @@ from linkedapi_async._utils.json import decode_json
 from linkedapi_async._wire.dump import dump_workflow
 from linkedapi_async._wire.load import load_workflow
 from linkedapi_async.cli._exit_codes import CommandError
+from linkedapi_async.cli._text_checks import find_left_overs
 from linkedapi_async.errors import InvalidDefinitionError, LinkedApiError, WorkflowError
 
 
@@ -89,16 +90,24 @@ def as_workflow(name: str, found: Any, *, check: bool = True) -> Roots:
 
 
 def find_problems(
-    name: str, generation: Generation | None, *, check: bool = True
+    name: str, generation: Generation | None, *, allow_braces: bool = False
 ) -> Iterator[LinkedApiError | CommandError]:
-    """Yield the problems of the workflow in *name*."""
+    """Yield the problems of the workflow in *name*.
+
+    Args:
+        name: As for `read_workflow`.
+        generation: The generation of the API to check against.
+        allow_braces: Whether texts may have braces like placeholders.
+    """
     try:
-        roots = read_workflow(name, check=check)
+        roots = read_workflow(name)
     except InvalidDefinitionError as error:
         yield from error.problems
     except (WorkflowError, CommandError) as error:
         yield error
     else:
+        if not allow_braces:
+            yield from find_left_overs(dump_workflow(roots))
         if generation is not None:
             yield from find_unsupported(roots, generation)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shlex
+import sys
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from linkedapi_async._actions.action import ActionClass, Roots
 from linkedapi_async._http.requests import validate_workflow_id
 from linkedapi_async._results.completion import Completion
 from linkedapi_async._wire.dump import dump_workflow
-from linkedapi_async.cli._console import Console, ask
+from linkedapi_async.cli._console import Console, ask, braces_option
 from linkedapi_async.cli._credentials import (
     Credentials,
     credential_options,
@@ -24,9 +25,9 @@ from linkedapi_async.cli._credentials import (
 from linkedapi_async.cli._exit_codes import (
     FAILED,
     CommandError,
-    command_error,
     status_of,
 )
+from linkedapi_async.cli._messages import message_of
 from linkedapi_async.cli._output import (
     FORMATS,
     action_of,
@@ -35,6 +36,7 @@ from linkedapi_async.cli._output import (
     show_rows,
 )
 from linkedapi_async.cli._signals import SignalHandler
+from linkedapi_async.cli._text_checks import find_left_overs
 from linkedapi_async.cli._workflow_input import (
     find_unsupported,
     read_workflow,
@@ -45,6 +47,7 @@ from linkedapi_async.errors import (
     LinkedApiError,
     StartUnknownError,
     WaitTimeoutError,
+    WorkflowError,
     WorkflowFailedError,
 )
 from linkedapi_async.explain import explain
@@ -84,20 +87,24 @@ class WorkflowEnd:
                 "message": self.error.explanation,
             }
             return {**facts, "status": "failed", "failure": failure}
-        return {**facts, "status": None, "error": str(self.error)}
+        return {
+            **facts,
+            "status": None,
+            "error": message_of(self.error) if self.error else None,
+        }
 
     def report(self, console: Console) -> None:
         """Show the errors."""
         if self.error is not None:
-            console.error(f"error: {self.error}")
+            console.error(f"error: {message_of(self.error)}")
         for error in self.completion.errors if self.completion else ():
-            console.info(f"failed: {error}")
+            console.info(f"failed: {message_of(error)}")
 
 
 async def _wait_for(handle: WorkflowHandle[Any], timeout: float | None) -> WorkflowEnd:
     completion, error = None, None
     try:
-        completion = await handle.completion(timeout)
+        completion = await handle.completion(timeout, acknowledge=False)
     except LinkedApiError as raised:
         error = raised
     return WorkflowEnd(str(handle.workflow_id), handle.key, completion, error)
@@ -157,6 +164,7 @@ _TIMEOUT = click.option(
     help="Record the run here, so that a crash loses nothing.",
 )
 @_TIMEOUT
+@braces_option
 @format_options
 @credential_options
 @click.pass_context
@@ -171,6 +179,7 @@ def run(
     no_check: bool,
     journal: str | None,
     timeout: float | None,
+    allow_braces: bool,
     format_: str,
     action: str | None,
     **options: Any,
@@ -192,33 +201,47 @@ def run(
     creds, only = credentials(**options), action_of(action)
     with creds.console.warnings():
         roots = read_workflow(file, check=not no_check)
-        if creds.generation is not None and not no_check:
-            unsupported = [*find_unsupported(roots, creds.generation)]
-            if unsupported:
-                raise InvalidDefinitionError(unsupported)
+    problems = [
+        *(() if no_check else _unsupported(roots, creds)),
+        *(() if allow_braces else find_left_overs(dump_workflow(roots))),
+    ]
+    if problems:
+        raise InvalidDefinitionError(problems)
     if dry_run:
         _show_request(roots, creds)
         return
-    _confirm(roots, creds, yes=yes)
+    if not _confirm(roots, creds, yes=yes):
+        return
+
+    def display(end: WorkflowEnd) -> None:
+        """Print the end of the workflow."""
+        if format_ != "json":
+            _show_rows([end], format_, only, creds.console)
+        elif end.completion is not None:
+            show(end.completion.raw)
+        end.report(creds.console)
+
     work = _start_and_wait(
-        roots, creds, journal, None if no_wait else [timeout], check=not no_check
+        roots,
+        creds,
+        journal,
+        timeout=timeout,
+        check=not no_check,
+        display=None if no_wait else display,
     )
     end = asyncio.run(work)
-    if isinstance(end, str):
-        click.echo(end)
+    if end is None:
         return
-    if end.completion is None:
-        if isinstance(end.error, WaitTimeoutError):
-            creds.console.info(
-                f"continue the wait with: {creds.command('wait', end.workflow_id)}"
-            )
-        raise command_error(end.error or AssertionError())
-    if format_ == "json":
-        show(end.completion.raw)
-    else:
-        _show_rows([end], format_, only, creds.console)
-    end.report(creds.console)
+    if isinstance(end.error, WaitTimeoutError):
+        creds.console.info(
+            f"continue the wait with: {creds.command('wait', end.workflow_id)}"
+        )
     _exit(context, [end.status])
+
+
+def _unsupported(roots: Roots, creds: Credentials) -> Iterable[WorkflowError]:
+    """Return the parts of a workflow that the API of the tokens does not support."""
+    return find_unsupported(roots, creds.generation) if creds.generation else ()
 
 
 def _show_request(roots: Roots, creds: Credentials) -> None:
@@ -230,7 +253,7 @@ def _show_request(roots: Roots, creds: Credentials) -> None:
             "workflow": dump_workflow(roots),
         }
     )
-    creds.console.info(str(_cost(roots, creds)))
+    creds.console.block(str(_cost(roots, creds)))
     creds.console.info("nothing was sent")
 
 
@@ -239,24 +262,27 @@ def _cost(roots: Roots, creds: Credentials) -> object:
     return explain(*workflow, generation=creds.generation or "linked_api")
 
 
-def _confirm(roots: Roots, creds: Credentials, *, yes: bool) -> None:
+def _confirm(roots: Roots, creds: Credentials, *, yes: bool) -> bool:
+    """Return whether the workflow may be sent."""
     writes = writing_actions(roots)
-    if writes:
-        if not yes:
-            creds.console.info(str(_cost(roots, creds)))
-        lines = "\n  ".join(writes)
-        ask(f"This writes to LinkedIn:\n  {lines}\nSend", yes=yes)
+    if not writes:
+        return True
+    if not yes:
+        creds.console.block(str(_cost(roots, creds)))
+    lines = "\n  ".join(writes)
+    return ask(f"This writes to LinkedIn:\n  {lines}\nSend", yes=yes)
 
 
 async def _start_and_wait(
     roots: Roots,
     creds: Credentials,
     journal: str | None,
-    wait: Sequence[float | None] | None,
     *,
+    timeout: float | None,
     check: bool,
-) -> WorkflowEnd | str:
-    """Start a workflow; return its end, or its id where *wait* is None."""
+    display: Callable[[WorkflowEnd], None] | None,
+) -> WorkflowEnd | None:
+    """Start a workflow, and return its end; without *display*, print its id only."""
     started: list[str] = []
 
     def last() -> str:
@@ -284,9 +310,27 @@ async def _start_and_wait(
             handle = await account.start(definition, check=check)
             started.append(str(handle.workflow_id))
             creds.console.info(f"started {handle.workflow_id}")
-            if wait is None:
-                return started[0]
-            return await signals.run_until_signal(_wait_for(handle, *wait))
+            if display is None:
+                click.echo(started[0])
+                return None
+            end: WorkflowEnd = await signals.run_until_signal(
+                _wait_for(handle, timeout)
+            )
+        display(end)
+        await _acknowledge(session.journal, [end])
+    return end
+
+
+async def _acknowledge(journal: Journal | None, ends: Sequence[WorkflowEnd]) -> None:
+    """Record that *ends* were printed, once the output has them."""
+    sys.stdout.flush()
+    if journal is None:
+        return
+    printed = {end.workflow_id for end in ends}
+    for row in await journal.rows("finished"):
+        # A batch writes its rows to its own results first.
+        if row.workflow_id in printed and not row.stream:
+            await journal.delivered(row.key)
 
 
 def _for_each_id(
@@ -300,7 +344,7 @@ def _for_each_id(
         try:
             validate_workflow_id(each)
         except ValueError as error:
-            raise CommandError(str(error)) from error
+            raise CommandError(message_of(error)) from error
 
     async def for_all() -> dict[str, Any]:
         """Call *work* for all ids at once, until a signal."""
@@ -334,7 +378,7 @@ def _show_answers(
         failed = isinstance(answer, LinkedApiError)
         rows.append({"workflowId": each, name: None if failed else answer})
         if failed:
-            console.error(f"error: {answer}")
+            console.error(f"error: {message_of(answer)}")
     if format_ == "json":
         show(rows)
     else:
@@ -492,15 +536,24 @@ def recover(
         message = f"{journal}: no such journal"
         raise CommandError(message)
     decisions = Decisions(mark_started=mark_started, retry=retry, skip=skip)
-    ends, recovered = asyncio.run(_recovered(journal, decisions, creds, timeout))
-    _show_ends(ends, format_, only, creds.console)
+
+    def display(ends: Sequence[WorkflowEnd]) -> None:
+        """Print the ends of the workflows."""
+        _show_ends(ends, format_, only, creds.console)
+
+    work = _recovered(journal, decisions, creds, timeout, display)
+    ends, recovered = asyncio.run(work)
     _report_open(journal, recovered, creds)
     unknown = status_of(StartUnknownError("", account=""))
     _exit(context, [unknown if recovered.unknown else 0, *(end.status for end in ends)])
 
 
 async def _recovered(
-    journal: str, decisions: Decisions, creds: Credentials, timeout: float | None
+    journal: str,
+    decisions: Decisions,
+    creds: Credentials,
+    timeout: float | None,
+    display: Callable[[Sequence[WorkflowEnd]], None],
 ) -> tuple[list[WorkflowEnd], Recovered]:
     again = f"continue with: {creds.command('recover', journal)}"
     async with creds.session(journal=journal) as session:
@@ -509,7 +562,7 @@ async def _recovered(
         try:
             await decisions.apply(session.journal)
         except ValueError as error:
-            raise CommandError(str(error)) from error
+            raise CommandError(message_of(error)) from error
         recovered = await session.recover()
         if recovered.handles:
             creds.console.info(f"waiting for {len(recovered.handles)}")
@@ -518,6 +571,8 @@ async def _recovered(
             ends: list[WorkflowEnd] = await signals.run_until_signal(
                 asyncio.gather(*work)
             )
+        display(ends)
+        await _acknowledge(session.journal, ends)
     return ends, recovered
 
 

@@ -102,13 +102,17 @@ class WorkflowHandle(Generic[ResultT]):
         ending = self._pending.end and self._pending.end.value
         return ending if isinstance(ending, LinkedApiError) else None
 
-    async def completion(self, timeout: float | None = None) -> Completion:
+    async def completion(
+        self, timeout: float | None = None, *, acknowledge: bool = True
+    ) -> Completion:
         """Wait until the workflow has ended and return its result tree.
 
         Args:
             timeout: How long to wait, in seconds. None is the session's
                 `Polling.deadline`, 24 hours by default; 0 polls exactly once;
                 `math.inf` waits for ever.
+            acknowledge: False leaves the end in the journal as not delivered, so that
+                `Session.recover` finds it until `Journal.delivered` records it.
 
         Raises:
             WaitTimeoutError: It has not ended; it goes on, and so can the wait.
@@ -124,7 +128,7 @@ class WorkflowHandle(Generic[ResultT]):
         since = self._owner.runtime.now()
         await self._wait_for_end(timeout)
         self._deliver(since)
-        if self._recorder is not None and not self._recorder.stream:
+        if acknowledge and self._recorder is not None and not self._recorder.stream:
             self._recorder.acknowledge()
         if isinstance(self._ended, Completion):
             return self._ended

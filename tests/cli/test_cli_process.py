@@ -392,13 +392,18 @@ async def test_servers_at_a_terminal(tmp_path: Path) -> None:
 
 
 async def test_old_consoles(tmp_path: Path) -> None:
-    """What a console cannot show is written out."""
+    """Data is UTF-8 whatever the code page; messages escape what it does not have."""
     files(tmp_path)
+    (tmp_path / "λ日.json").write_text("{}", encoding="utf-8")
     env = {"PYTHONIOENCODING": "iso8859-7"}
     done = await process("explain", "company.json", folder=tmp_path, env=env)
+    wrong = await process("check", "λ日.json", folder=tmp_path, env=env)
+    refused = await process("run", "日.json", folder=tmp_path, env=env)
 
     assert 0 == done.status
-    assert "1 \\xd7 st.openCompanyPage" in done.out
+    assert "1 × st.openCompanyPage" in done.out
+    assert "λ日.json: " in wrong.out
+    assert "\\u65e5.json" in refused.err
 
 
 async def test_pipe_that_closes(tmp_path: Path) -> None:

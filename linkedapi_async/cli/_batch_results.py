@@ -1,0 +1,160 @@
+"""The results file of a batch: one line of JSON for each row and attempt."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+
+from linkedapi_async._results.completion import Completion
+from linkedapi_async._results.key import ACTIONS
+from linkedapi_async._utils.json import decode_json
+from linkedapi_async._wire.read import read_completion
+from linkedapi_async.cli._batch_rows import Item, key_digest
+from linkedapi_async.cli._exit_codes import CommandError
+from linkedapi_async.cli._messages import message_of
+from linkedapi_async.errors import LinkedApiError
+from linkedapi_async.export import ExportError, JsonlWriter
+from linkedapi_async.journal import EndStatus
+
+
+_COMPLETED: Final = "completed"
+
+
+@attrs.frozen
+class Failure:
+    """A row whose last attempt failed."""
+
+    wrote: bool | None
+    """Whether an action wrote to LinkedIn; None if that is unknown."""
+
+
+@attrs.define
+class PastResults:
+    """The results of earlier runs, by `key_digest`."""
+
+    done: set[int] = attrs.field(factory=set)
+    failed: dict[int, Failure] = attrs.field(factory=dict)
+    attempts: dict[int, int] = attrs.field(factory=dict)
+    """The number of attempts, where it is more than one."""
+
+    def knows(self, digest: int) -> bool:
+        """Return whether a row has a result."""
+        return digest in self.done or digest in self.failed
+
+    def add(self, line: Any) -> None:
+        """Add one line; of several attempts the last one counts."""
+        digest = key_digest(line["key"])
+        if "attempt" in line:
+            self.attempts[digest] = int(line["attempt"])
+        if succeeded(line):
+            self.failed.pop(digest, None)
+            self.done.add(digest)
+        else:
+            self.failed[digest] = Failure(_wrote(line))
+
+
+def succeeded(line: Any) -> bool:
+    """Return whether a line is of a workflow that completed without a failed root."""
+    if line["status"] != _COMPLETED:
+        return False
+    completion = line["completion"]
+    roots = completion if isinstance(completion, list) else [completion]
+    return all(root.get("success") is True for root in roots)
+
+
+def _wrote(line: Any) -> bool | None:
+    """Return whether a failed workflow wrote to LinkedIn, if its completion says so."""
+    if line["status"] != _COMPLETED:
+        return None
+    return any(
+        outcome.success and _may_write(outcome.action_type)
+        for outcome in read_completion(line["completion"]).walk()
+    )
+
+
+def _may_write(action_type: str) -> bool:
+    known = ACTIONS.get(action_type)
+    return known is None or known.effect == "write"
+
+
+def read_results(path: Path) -> PastResults:
+    """Return the results in a file.
+
+    Raises:
+        CommandError: The file has a line that no batch wrote.
+    """
+    past = PastResults()
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                past.add(decode_json(line))
+            except (ValueError, TypeError, KeyError, AttributeError, LinkedApiError):
+                message = (
+                    f"{path}:{number}: not a result of a batch; pass another --out"
+                )
+                raise CommandError(message) from None
+    return past
+
+
+@attrs.frozen
+class ResultsFile:
+    """Write results, each on disk before its workflow is acknowledged."""
+
+    path: Path
+    writer: JsonlWriter
+
+    def write(
+        self,
+        item: Item,
+        account: str,
+        workflow_id: str | None,
+        status: EndStatus | None,
+        detail: Any,
+    ) -> str | None:
+        """Write one line.
+
+        Args:
+            item: The row.
+            account: The name of its account.
+            workflow_id: The id of its workflow.
+            status: How the workflow ended.
+            detail: The completion, or the reason of the failure, as JSON values.
+
+        Returns:
+            Why the row failed; None if it succeeded.
+
+        Raises:
+            CommandError: The file cannot be written.
+        """
+        line: dict[str, Any] = {
+            "key": item.key,
+            "line": item.row.line,
+            "account": account,
+            "workflowId": workflow_id,
+            "status": status,
+            "input": item.row.values,
+        }
+        if item.attempt > 1:
+            line["attempt"] = item.attempt
+        errors: list[str] = []
+        if status == _COMPLETED:
+            completion = read_completion(detail, workflow_id=workflow_id)
+            line |= {"errors": _error_facts(completion), "completion": detail}
+            errors = [*map(message_of, completion.errors)]
+        elif detail is not None:
+            line["failure"] = detail
+        try:
+            self.writer.write(line)
+        except (OSError, ExportError) as error:
+            message = f"{self.path}: {getattr(error, 'strerror', None) or error}"
+            raise CommandError(message) from error
+        return None if succeeded(line) else next(iter(errors), str(status))
+
+
+def _error_facts(completion: Completion) -> list[dict[str, Any]]:
+    return [
+        {"actionType": e.action_type, "type": e.type, "message": e.message}
+        for e in completion.errors
+    ]

@@ -1,0 +1,96 @@
+"""Checks of texts that will be sent: left-over placeholders, and broken fillings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from linkedapi_async._utils.text import short_repr
+from linkedapi_async.errors import WorkflowError
+
+
+# `{{name}}`, `{name}`, `${name}`, `{% name %}`, and halves of them.
+_LEFT_OVER: Final = re.compile(
+    r"\{\{[^{}]*\}\}|\$?\{\s*[^\W\d][\w .-]*\}|\{\{|\}\}|\{%|%\}"
+)
+
+# What other programs write for a missing value. Case counts, except in errors of
+# spreadsheets: Null and Nan are names of people.
+_NOT_TEXT: Final = frozenset(
+    [
+        "nan",
+        "NaN",
+        "NaT",
+        "null",
+        "NULL",
+        "None",
+        "undefined",
+        "N/A",
+        "n/a",
+        "<NA>",
+        "<null>",
+        "NIL",
+    ]
+) | {"[object Object]"}
+_SHEET_ERROR: Final = re.compile(
+    r"#(N/A|REF!|VALUE!|NAME\?|DIV/0!|NULL!|NUM!|SPILL!|CALC!|ERROR!|FIELD!|BUSY!)",
+    re.IGNORECASE,
+)
+
+_ENDS_SENTENCE: Final = ",.!?;:"
+
+
+def nodes(definition: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield all actions of a definition, each with its path."""
+    if isinstance(definition, list):
+        stack = [(f"root[{n}]", node) for n, node in enumerate(definition)][::-1]
+    else:
+        stack = [("root", definition)]
+    while stack:
+        path, node = stack.pop()
+        if isinstance(node, dict):
+            yield path, node
+            then = node.get("then", [])
+            below = then if isinstance(then, list) else [then]
+            stack += [(f"{path}.then[{n}]", b) for n, b in enumerate(below)][::-1]
+
+
+def texts(value: Any) -> Iterator[str]:
+    """Yield all texts in a JSON value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | dict):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from texts(item)
+
+
+def left_over(text: str) -> str | None:
+    """Return the first left-over placeholder in *text*."""
+    found = _LEFT_OVER.search(text)
+    return found and found[0]
+
+
+def find_left_overs(definition: Any) -> Iterator[WorkflowError]:
+    """Yield a problem for each text of a definition with a left-over placeholder."""
+    for path, node in nodes(definition):
+        for name, value in node.items():
+            if name == "then":
+                continue
+            for found in filter(None, map(left_over, texts(value))):
+                message = (
+                    f"{name} has the left-over placeholder {short_repr(found)}; replace "
+                    "it, or pass --allow-braces"
+                )
+                yield WorkflowError(message, path=path)
+
+
+def missing_value(text: str) -> bool:
+    """Return whether *text* is what a program writes for a missing value."""
+    return text in _NOT_TEXT or _SHEET_ERROR.fullmatch(text) is not None
+
+
+def leaves_gap(parts: Sequence[str], empty: int) -> bool:
+    """Return whether the empty part leaves a gap before punctuation: "Hello !"."""
+    before, after = "".join(parts[:empty]), "".join(parts[empty + 1 :])
+    return after[:1] in {*_ENDS_SENTENCE} and (not before or before[-1].isspace())

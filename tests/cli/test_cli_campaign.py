@@ -1,0 +1,430 @@
+"""Batches over several runs: texts, skipped rows, retries, and the exit status."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+from cli_harness import FAST, TOKENS, Shell, sandbox_in_a_thread
+from hypothesis import given
+from hypothesis import strategies as some
+
+from linkedapi_async.cli._text_checks import left_over, missing_value
+from linkedapi_async.journal import SqliteJournal
+from linkedapi_async.policies import Polling
+from linkedapi_async.sandbox import Sandbox
+from linkedapi_async.session._session import ENVIRONMENT
+
+
+HELLO: dict[str, Any] = {
+    "actionType": "st.sendMessage",
+    "personUrl": "{{url}}",
+    "text": "Hello {{name}}!",
+}
+BATCH = ("batch", "hello.json", "--from", "people.csv", "--out", "r.jsonl", "--yes")
+
+
+@pytest.fixture(scope="module")
+def box() -> Iterator[Sandbox]:
+    """A sandbox that is fast."""
+    with sandbox_in_a_thread(speed=5000) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def shell(
+    box: Sandbox,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Iterator[Shell]:
+    """A folder with a template and some people, and tokens of the sandbox."""
+    monkeypatch.chdir(tmp_path)
+    made = Shell(tmp_path, monkeypatch, capsys)
+    made.set(**dict.fromkeys([*ENVIRONMENT, "TERM", "LINKED_API_PROXY"]))
+    made.set(**TOKENS, **FAST, LINKED_API_BASE_URL=box.url)
+    made.write("hello.json", json.dumps(HELLO))
+    made.write("people.csv", people("Ada", "Bob", "Eve"))
+    yield made
+    box.clear_faults()
+
+
+count = iter(range(100_000))
+
+
+def people(*names: str) -> str:
+    """Return a CSV of new people with these names."""
+    rows = [f"https://www.linkedin.com/in/c{next(count)},{name}" for name in names]
+    return "\n".join(["url,name", *rows, ""])
+
+
+def lines(shell: Shell) -> list[dict[str, Any]]:
+    """Return the results of a batch."""
+    return [json.loads(line) for line in shell.read("r.jsonl").splitlines()]
+
+
+# Texts
+
+
+@pytest.mark.parametrize(
+    ("cell", "problem"),
+    [
+        ("nan", "the cell is 'nan', a missing value"),
+        ("#n/a", "the cell is '#n/a', a missing value"),
+        ("undefined", "the cell is 'undefined', a missing value"),
+        ("null", "the cell is 'null', a missing value"),
+        ("{{First Name}}", "the cell has the left-over placeholder '{{First Name}}'"),
+        ("{name}", "the cell has the left-over placeholder '{name}'"),
+        ("", "the cell is empty; write {{name?}} if it may be empty"),
+    ],
+)
+def test_broken_cells_are_refused(
+    shell: Shell, box: Sandbox, cell: str, problem: str
+) -> None:
+    """A text with a hole, a missing value or a placeholder is sent to nobody."""
+    before = box.requests
+    shell.write("people.csv", people("Ada", cell))
+    done = shell(*BATCH)
+
+    assert 3 == done.status
+    assert f"people.csv:3: column 'name': root: text: {problem}" in done.err
+    assert before == box.requests
+
+
+def test_empty_cells_leave_no_gap(shell: Shell) -> None:
+    """A cell that may be empty must not leave "Hello !" behind."""
+    gap = {**HELLO, "text": "Hello {{name?}}!"}
+    fine = {**HELLO, "text": "Hello!{{name?}} {{name?}}"}
+    shell.write("people.csv", people(""))
+    shell.write("hello.json", json.dumps(gap))
+    refused = shell(*BATCH)
+    shell.write("hello.json", json.dumps(fine))
+
+    assert 3 == refused.status
+    assert "column 'name': root: text: an empty cell leaves a gap: 'Hello !'" in (
+        refused.err.replace("columns", "column")
+    )
+    assert 0 == shell(*BATCH).status
+
+
+def test_names_that_look_like_missing_values(shell: Shell) -> None:
+    """People are called Nan and Null: only what programs write is refused."""
+    shell.write("people.csv", people("Nan", "Null", "Nil"))
+
+    assert 0 == shell(*BATCH).status
+
+
+@pytest.mark.parametrize("command", [("check",), ("run", "--dry-run"), ("run",)])
+def test_templates_are_not_sent(
+    shell: Shell, box: Sandbox, command: tuple[str, ...]
+) -> None:
+    """A template given to `run` or `check` is refused with its placeholder."""
+    before = box.requests
+    shell.write("hello.json", json.dumps({**HELLO, "personUrl": "u"}))
+    done = shell(*command, "hello.json")
+
+    assert 3 == done.status
+    assert "root: text has the left-over placeholder '{{name}}'" in done.out + done.err
+    assert before == box.requests
+    assert 0 == shell("run", "hello.json", "--yes", "--allow-braces").status
+    assert 0 == shell("check", "hello.json", "--allow-braces").status
+
+
+def test_braces_that_are_meant(shell: Shell) -> None:
+    """With --allow-braces texts and cells may have them."""
+    shell.write("hello.json", json.dumps({**HELLO, "text": "{x} {{name}} {%"}))
+    shell.write("people.csv", people("{{Ada}}"))
+
+    assert 3 == shell(*BATCH).status
+    assert 0 == shell(*BATCH, "--allow-braces").status
+
+
+@given(some.text())
+def test_plain_texts_pass(text: str) -> None:
+    """A text without braces and hashes has nothing left over."""
+    plain = text.translate(dict.fromkeys(map(ord, "{}%")))
+
+    assert left_over(plain) is None
+    assert not missing_value(f"{plain} and more")
+
+
+# Rows
+
+
+def test_skipped_rows_are_listed(shell: Shell) -> None:
+    """With a report, bad rows are skipped and listed with line and problem."""
+    same = "https://www.linkedin.com/in/twice,Ada"
+    rows = [same, "u,nan", "=evil,{{x}}", "a,b,c", same, "v,Bob"]
+    shell.write("people.csv", "\n".join(["url,name", *rows]))
+    refused = shell(*BATCH)
+    done = shell(*BATCH, "--skip-invalid", "report.csv")
+    report = shell.read("report.csv").splitlines()
+
+    assert 3 == refused.status
+    assert 0 == done.status
+    assert "skipped 4 rows, listed in report.csv\n" in done.err
+    assert {2, 7} == {line["line"] for line in lines(shell)}
+    assert "line,problem,url,name" == report[0]
+    assert ["3,", "4,", "5,", "6,"] == [line[:2] for line in report[1:]]
+    assert "'=evil" in report[2]
+    assert "the same workflow as line 2" in report[4]
+
+
+def test_nothing_is_left_to_send(shell: Shell) -> None:
+    """A list without one row that can be sent is an error, also with a report."""
+    shell.write("people.csv", people("nan"))
+    done = shell(*BATCH, "--skip-invalid", "report.csv")
+
+    assert 3 == done.status
+    assert "error: people.csv: no row can be sent\n" in done.err
+
+
+def test_rows_from_standard_input(shell: Shell) -> None:
+    """Rows come from standard input too, and a template cannot at the same time."""
+    words = ("batch", "hello.json", "--from", "-", "--out", "r.jsonl", "--yes")
+    done = shell(*words, typed=shell.read("people.csv").encode())
+    both = shell("batch", "-", *words[2:], typed=b"{}")
+
+    assert 0 == done.status
+    assert 3 == len(lines(shell))
+    assert 2 == both.status
+    assert "TEMPLATE and --from cannot both be standard input" in both.err
+
+
+def test_windows_text_is_named(shell: Shell) -> None:
+    """A file that is no UTF-8 is read as Windows-1252, and the command says so."""
+    shell.write("people.csv", people("Zoë").encode("cp1252"))
+    done = shell(*BATCH)
+
+    assert 0 == done.status
+    assert "people.csv is not UTF-8 and was read as Windows-1252" in done.err
+    assert "Zoë" == lines(shell)[0]["input"]["name"]
+
+
+def test_margins_keep_the_key(shell: Shell, box: Sandbox) -> None:
+    """A row that an earlier version sent with its margins is not sent again."""
+    url = f"https://www.linkedin.com/in/c{next(count)}"
+    for key in ((), ("--key", "name")):
+        for name in ("r.jsonl", "r.jsonl.journal"):
+            (shell.folder / name).unlink(missing_ok=True)
+        shell.write("people.jsonl", json.dumps({"url": url, "name": "Ada\u200bB"}))
+        words = (*BATCH[:2], "--from", "people.jsonl", *BATCH[4:], *key)
+        assert 0 == shell(*words).status
+        # The same text with a margin now, as the earlier version stored it.
+        old = shell.read("r.jsonl")
+        (line,) = lines(shell)
+        shell.write("people.csv", f"url,name\n{url},Ada\u200bB\n")
+        assert 0 == shell(*BATCH, *key).status
+        assert old == shell.read("r.jsonl")
+        assert 1 == len(lines(shell)), line
+    assert 2 == sum(url in str(workflow.definition) for workflow in box.workflows)
+
+
+# The whole batch
+
+
+def test_status_speaks_of_all_runs(shell: Shell, box: Sandbox) -> None:
+    """A row that failed in an earlier run still fails the batch, until it is retried."""
+    box.fail_action("st.sendMessage", "messagingNotAllowed")
+    first = shell(*BATCH)
+    box.clear_faults()
+    shell.write("people.csv", shell.read("people.csv") + people("New").split("\n")[1])
+    second = shell(*BATCH)
+    third = shell(*BATCH, "--retry-failed")
+    fourth = shell(*BATCH)
+    found = lines(shell)
+
+    assert (9, 9, 0, 0) == tuple(d.status for d in (first, second, third, fourth))
+    assert "0 of 3 done, 3 failed\n" in first.err
+    assert "1 of 4 done, 3 failed\n" in second.err
+    assert "3 failed, see r.jsonl; retry them with: linkedapi batch" in second.err
+    assert "--yes --retry-failed\n" in second.err
+    assert "4 of 4 done\n" in third.err
+    assert "4 of 4 done\n" in fourth.err
+    assert 7 == len(found)
+    assert [2, 2, 2] == [line["attempt"] for line in found[4:]]
+    assert 4 == len({line["key"] for line in found})
+
+
+def test_retry_goes_on_after_a_crash(shell: Shell, box: Sandbox) -> None:
+    """A retry that an interrupted run started is waited for, and not started again."""
+    box.fail_action("st.sendMessage", "messagingNotAllowed")
+    shell(*BATCH)
+    box.clear_faults()
+    before = shell.read("r.jsonl")
+    shell(*BATCH, "--retry-failed")
+    started = len(box.workflows)
+    # The results of the retry are lost; the journal has them.
+    shell.write("r.jsonl", before)
+    done = shell(*BATCH)
+
+    assert 0 == done.status
+    assert started == len(box.workflows)
+    assert [2, 2, 2] == [line["attempt"] for line in lines(shell)[3:]]
+
+
+def test_retry_fails_again(shell: Shell, box: Sandbox) -> None:
+    """A row may fail again and again; each attempt is started once."""
+    box.fail_action("st.sendMessage", "messagingNotAllowed")
+    statuses = [shell(*BATCH, "--retry-failed").status for _ in range(3)]
+    box.clear_faults()
+
+    assert [9, 9, 9] == statuses
+    assert [1, 2, 3] == sorted({line.get("attempt", 1) for line in lines(shell)})
+    assert 9 == shell(*BATCH).status
+    assert 0 == shell(*BATCH, "--retry-failed").status
+
+
+def test_what_may_have_written_is_not_retried(shell: Shell, box: Sandbox) -> None:
+    """A failed row is not retried if a part of it wrote, or if that is unknown."""
+    visit = {"actionType": "st.openPersonPage", "personUrl": "{{url}}"}
+    shell.write("hello.json", json.dumps([HELLO, visit]))
+    box.fail_action("st.openPersonPage", "personNotFound")
+    first = shell(*BATCH)
+    box.clear_faults()
+    second = shell(*BATCH, "--retry-failed")
+    shell.write("hello.json", json.dumps(HELLO))
+    shell.write("people.csv", people("Ada"))
+    box.fail_next("languageNotSupported")
+    third = shell(*BATCH)
+    fourth = shell(*BATCH, "--retry-failed")
+
+    assert (9, 9, 9, 9) == tuple(d.status for d in (first, second, third, fourth))
+    assert "line 2: not retried, because a part may have been written\n" in second.err
+    assert "line 2: not retried, because a part may have been written\n" in fourth.err
+    assert 4 == len(lines(shell))
+
+
+def test_unknown_starts_come_first(shell: Shell, box: Sandbox) -> None:
+    """An unknown start counts before a failure, also in later runs."""
+    box.inject_fault("reset_after", on="start")
+    box.fail_action("st.sendMessage", "messagingNotAllowed")
+    first = shell(*BATCH, "--limit", "1")
+    box.clear_faults()
+    second = shell(*BATCH)
+
+    assert (8, 8) == (first.status, second.status)
+    assert "0 of 3 done, 2 failed, 1 unknown\n" in first.err
+    assert "1 may have been started; to decide on them, run: linkedapi" in second.err
+
+
+def test_finished_run_after_a_signal(shell: Shell) -> None:
+    """A run that ends in spite of a signal has the status of its rows."""
+    with sandbox_in_a_thread(duration=0.2) as box:
+        shell.set(LINKED_API_BASE_URL=box.url)
+
+        def send() -> None:
+            while len(box.workflows) < 3:
+                threading.Event().wait(0.01)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        sender = threading.Thread(target=send)
+        sender.start()
+        done = shell(*BATCH)
+        sender.join()
+
+    assert 0 == done.status
+    assert "no more starts; waiting for " in done.err
+
+
+def test_one_waiting_account_stops_no_other(
+    shell: Shell, box: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An account whose workflow passes the deadline rests; the others go on."""
+    short = functools.partial(attrs.evolve, deadline=1.5)
+    fixed = Polling.fixed
+    monkeypatch.setattr(Polling, "fixed", lambda seconds: short(fixed(seconds)))
+
+    def pending(answer: dict[str, Any]) -> dict[str, Any]:
+        result = answer.get("result")
+        if isinstance(result, dict) and "workflowStatus" in result:
+            answer["result"] = {
+                "workflowId": result["workflowId"],
+                "workflowStatus": "pending",
+            }
+        return answer
+
+    box.inject_fault(
+        "mangle", on="status", count=None, account="token-night", change=pending
+    )
+    shell.write("two.json", '{"night": "token-night", "day": "token-day"}')
+    shell.write("people.csv", people(*"abcdefgh"))
+    begun = time.monotonic()
+    done = shell(*BATCH, "--accounts", "two.json", "--limit", "1")
+    took = time.monotonic() - begun
+
+    assert 12 == done.status
+    assert "account night: no more starts: workflow wf-" in done.err
+    assert "has not ended within the deadline" in done.err
+    assert "account day" not in done.err
+    assert {"day": 7} == {
+        name: sum(line["account"] == name for line in lines(shell))
+        for name in {line["account"] for line in lines(shell)}
+    }
+    # One deadline, not two.
+    assert took < 15
+
+
+# Files
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--journal", "r.jsonl"), "--out and --journal name one file: r.jsonl"),
+        (("--journal", "./r.jsonl"), "--out and --journal name one file: r.jsonl"),
+        (("--out", "people.csv"), "--from and --out name one file: people.csv"),
+        (("--out", "hello.json"), "TEMPLATE and --out name one file: hello.json"),
+        (("--skip-invalid", "r.jsonl"), "--out and --skip-invalid name one file"),
+        (("--out", "."), "--out: . is a directory"),
+        (("--out", "/dev/full"), "--out: /dev/full is not a regular file"),
+        (("--out", "absent/r.jsonl"), "absent/r.jsonl: No such file or directory"),
+        (("--journal", "absent/j"), "absent/j"),
+        (("--skip-invalid", "absent/x.csv"), "absent/x.csv: No such file or directory"),
+    ],
+)
+def test_files_in_the_wrong_place(
+    shell: Shell, box: Sandbox, options: tuple[str, ...], words: str
+) -> None:
+    """A file that cannot be used is named before anything is sent."""
+    before = len(box.workflows)
+    done = shell(*BATCH, *options)
+
+    assert done.status in {2, 13}
+    assert words in done.err
+    assert "Traceback" not in done.err
+    assert before == len(box.workflows)
+    assert shell.read("people.csv").startswith("url,name\n")
+
+
+def test_files_without_permission(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error of the system is one line with the name of the file."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "r.jsonl")
+
+    monkeypatch.setattr("linkedapi_async.cli._batch.JsonlWriter", refuse)
+    done = shell(*BATCH)
+
+    assert (2, "error: r.jsonl: Permission denied\n") == (done.status, done.err)
+
+
+def test_journal_of_recover_keeps_the_rows(shell: Shell) -> None:
+    """`recover` prints rows of a batch and leaves them to the batch."""
+    shell(*BATCH)
+    states = {row.state for row in SqliteJournal.read("r.jsonl.journal")}
+
+    assert {"delivered"} == states
+    assert 0 == shell("recover", "r.jsonl.journal").status
