@@ -790,8 +790,9 @@ async def test_an_unknown_changelog_is_an_error(server: Scripted) -> None:
 async def test_the_name_of_the_program(server: Scripted) -> None:
     """The header `client` carries the name that was passed."""
     server.script("POST", ok({"accounts": []}))
-    settings = {"linked_api_token": TOKEN, "base_url": server.url}
-    async with Admin(**settings, client="skill:crm") as admin:
+    async with Admin(
+        linked_api_token=TOKEN, base_url=server.url, client="skill:crm"
+    ) as admin:
         await admin.accounts.get_all()
 
     assert "skill:crm" == server.seen[-1].headers["client"]
