@@ -189,7 +189,10 @@ class _Tracing:
 class _Meters:
     """The instruments of one provider of meters, which all sessions share."""
 
-    def __init__(self, meter: metrics.Meter) -> None:
+    def __init__(self, provider: metrics.MeterProvider) -> None:
+        meter = provider.get_meter(SCOPE, __version__)
+        # Kept, so that no other provider gets its identity.
+        self._provider = provider
         self._sessions: dict[object, weakref.ref[Session]] = {}
         self._started = meter.create_counter(
             "linkedapi.workflows.started", "{workflow}", "Workflows the server took"
@@ -282,16 +285,15 @@ class _Meters:
         self._retried.add(1, {**kind, **_error(event.error)})
 
 
-_METERS: weakref.WeakKeyDictionary[metrics.MeterProvider, _Meters] = (
-    weakref.WeakKeyDictionary()
-)
+_METERS: dict[int, _Meters] = {}
+"""By the identity of the provider, because a provider need not be hashable."""
 
 
 def _meters(provider: metrics.MeterProvider) -> _Meters:
     """Return the instruments of *provider*: a provider wants each made only once."""
-    meters = _METERS.get(provider)
+    meters = _METERS.get(id(provider))
     if meters is None:
-        meters = _METERS[provider] = _Meters(provider.get_meter(SCOPE, __version__))
+        meters = _METERS[id(provider)] = _Meters(provider)
     return meters
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable
@@ -84,9 +85,16 @@ def held(gate: asyncio.Event, then: Answer) -> Answer:
     return answer
 
 
-def taken(workflow_id: str = "wf-1") -> Answer:
-    """Take a workflow."""
-    return ok({"workflowId": workflow_id})
+def taken(workflow_id: str | None = None) -> Answer:
+    """Accept a workflow; without an id they are wf-1, wf-2, … in turn."""
+    numbers = itertools.count(1)
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        """Answer one request."""
+        accepted = workflow_id or f"wf-{next(numbers)}"
+        return await ok({"workflowId": accepted})(request)
+
+    return answer
 
 
 def running() -> Answer:

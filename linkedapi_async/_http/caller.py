@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import time
 from collections.abc import Callable
@@ -39,6 +38,14 @@ class RateLimiter(Protocol):
 
     async def admit(self) -> None:
         """Wait until the host may get one more request."""
+        ...
+
+    async def admit_retry(self, seconds: float) -> bool:
+        """Wait for *seconds* and until the host may get a retry.
+
+        Returns:
+            False if the owner is being closed, so that there is no retry.
+        """
         ...
 
     def pause(self, seconds: float | None) -> None:
@@ -102,11 +109,10 @@ class RetryingCaller:
         """
         self.budget.earn()
         attempt, maybe_accepted = 0, False
+        if not admitted:
+            await self.limiter.admit()
         while True:
             attempt += 1
-            if not admitted:
-                await self.limiter.admit()
-            admitted = False
             try:
                 response = await self.transport.send(
                     request, headers, write=kind == "start_write"
@@ -126,19 +132,27 @@ class RetryingCaller:
             if decision == "retry_once":
                 decision = "unknown" if maybe_accepted else "retry"
                 maybe_accepted = True
-            if (
-                decision == "retry"
-                and attempt < self.retries.attempts
-                and self.budget.spend()
+            if decision == "retry" and await self._admit_retry(
+                failed, attempt + 1, on_retry
             ):
-                self.retried += 1
-                wait = self.retries.wait(attempt + 1, self.rng)
-                if isinstance(failed, RateLimitedError):
-                    self.limiter.pause(failed.pause)
-                on_retry(failed, attempt + 1, wait)
-                await asyncio.sleep(wait)
                 continue
             if decision == "unknown" or (maybe_accepted and decision == "retry"):
                 final = unknown(failed)
                 raise final from (None if final is failed else failed)
             raise failed
+
+    async def _admit_retry(
+        self,
+        failed: RequestError,
+        attempt: int,
+        on_retry: Callable[[RequestError, int, float], None],
+    ) -> bool:
+        """Wait until the *attempt* may be sent; return whether there is one."""
+        if attempt > self.retries.attempts or not self.budget.spend():
+            return False
+        self.retried += 1
+        wait = self.retries.wait(attempt, self.rng)
+        if isinstance(failed, RateLimitedError):
+            self.limiter.pause(failed.pause)
+        on_retry(failed, attempt, wait)
+        return await self.limiter.admit_retry(wait)

@@ -49,6 +49,16 @@ class SlidingWindow:
                 self._slots.release()
                 raise
 
+    async def admit_retry(self, seconds: float) -> bool:
+        """Wait for *seconds*, then as `admit` does.
+
+        Raises:
+            RuntimeError: It was closed meanwhile.
+        """
+        await self.sleep(seconds)
+        await self.admit()
+        return True
+
     async def send(
         self, request: Request, headers: Headers, *, write: bool = False
     ) -> Response:

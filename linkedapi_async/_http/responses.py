@@ -227,6 +227,15 @@ def read_started(result: Any) -> Accepted:
 def read_status(result: Any, workflow_id: str) -> Answer:
     """Return what the state of a workflow means for a wait."""
     fields = result if isinstance(result, dict) else {}
+    answered = fields.get("workflowId")
+    if answered not in (None, workflow_id):  # may be unhashable
+        # A cache or a proxy has mixed up two answers.
+        message = f"the answer is about the workflow {str(answered)[:60]!r}"
+        return PollFailed(ProtocolError(message, workflow_id=workflow_id), "failed")
+    return _read_status(fields, workflow_id)
+
+
+def _read_status(fields: dict[str, Any], workflow_id: str) -> Answer:
     status = fields.get("workflowStatus")
     completion, failure = fields.get("completion"), fields.get("failure")
     if status in ("pending", "running"):  # may be unhashable

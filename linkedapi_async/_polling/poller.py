@@ -271,10 +271,18 @@ class Poller:
         """Whether the engine polls no more."""
         return self._closing is not None or self.crash is not None
 
-    def _check(self, workflow: PendingWorkflow) -> None:
-        """Raise if the engine cannot poll *workflow* any more."""
+    def check_running(self) -> None:
+        """Check that the engine has not crashed.
+
+        Raises:
+            RuntimeError: It has.
+        """
         if self.crash is not None:
             raise RuntimeError("the polling engine crashed") from self.crash
+
+    def _check(self, workflow: PendingWorkflow) -> None:
+        """Raise if the engine cannot poll *workflow* any more."""
+        self.check_running()
         if self._closing is not None:
             raise self._closing(workflow)
 

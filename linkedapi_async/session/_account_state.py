@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import logging
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -19,9 +20,11 @@ from linkedapi_async._http.responses import (
     read_cancelled,
     read_poll,
     read_status_name,
+    unreadable,
 )
 from linkedapi_async._polling.answers import Answer, Ended, PollFailed, StillRunning
 from linkedapi_async._polling.lane import PendingWorkflow
+from linkedapi_async._utils.log import error_reason, log_extra
 from linkedapi_async._utils.secret import Secret
 from linkedapi_async.errors import (
     AccountPausedError,
@@ -35,6 +38,8 @@ from linkedapi_async.session._handle import ManagedHandle
 from linkedapi_async.session._journaling import JournalRecorder
 from linkedapi_async.session._runtime import Runtime
 
+
+_log = logging.getLogger("linkedapi_async")
 
 T = TypeVar("T")
 
@@ -124,13 +129,30 @@ class AccountState:
             self, workflow, pending=pending, key=key, recorder=recorder
         )
         self.handles[workflow_id] = handle
-        self.runtime.poller.watch(pending, ordered=ordered)
+        self.runtime.workflow_ids.add(workflow_id)
+        if self.runtime.poller.crash is None:
+            # Otherwise the handle keeps the id, and every wait says what happened.
+            self.runtime.poller.watch(pending, ordered=ordered)
         for events in self.runtime.start_events:
             events.match(workflow_id)
         return handle
 
     async def poll(self, pending: PendingWorkflow) -> Answer:
-        """Poll once, without a retry: the lanes poll again."""
+        """Poll once, without a retry: the lanes poll again.
+
+        Whatever fails is a failed poll of this one workflow.
+        """
+        try:
+            answer = await self._send_poll(pending)
+            if isinstance(answer, StillRunning) and answer.status == "running":
+                self.note_running(pending.id)
+        except Exception as error:  # noqa: BLE001  # closed by default
+            failed = unreadable(error)
+            failed.workflow_id = pending.id
+            return PollFailed(failed)
+        return answer
+
+    async def _send_poll(self, pending: PendingWorkflow) -> Answer:
         runtime = self.runtime
         try:
             reply = await runtime.transport.send(
@@ -145,8 +167,6 @@ class AccountState:
             ):
                 self.pause_if_needed(answer.error)
         runtime.observer.polled(self.name, pending.id, answer)
-        if isinstance(answer, StillRunning) and answer.status == "running":
-            self.note_running(pending.id)
         return answer
 
     def note_running(self, workflow_id: str) -> None:
@@ -158,13 +178,32 @@ class AccountState:
     def on_end(self, pending: PendingWorkflow) -> None:
         """Forget a handle whose workflow has ended; the caller may keep it."""
         handle = self.handles.pop(pending.id, None)
-        ending = pending.end and pending.end.value
+        for step in (self._record_end, self._count_end):
+            try:
+                step(pending, handle)
+            except Exception as error:  # noqa: BLE001  # the handle has its result
+                _log.exception(
+                    "Could not record how workflow %s ended",
+                    pending.id,
+                    extra=log_extra(
+                        account=self.name,
+                        workflow_id=pending.id,
+                        reason=error_reason(error),
+                    ),
+                )
+
+    def _record_end(
+        self, pending: PendingWorkflow, handle: ManagedHandle | None
+    ) -> None:
         if handle is not None:
-            if handle.recorder is not None:
-                handle.recorder.record_end(ending)
+            if handle.recorder is not None and pending.end is not None:
+                handle.recorder.record_end(pending.end.value)
             self.runtime.observer.finished(
                 handle, pending.polls, pending.detection_delay
             )
+
+    def _count_end(self, pending: PendingWorkflow, _: ManagedHandle | None) -> None:
+        ending = pending.end and pending.end.value
         counters = self.runtime.counters
         if isinstance(ending, CompletedWorkflow):
             counters.completed += 1
@@ -257,11 +296,14 @@ class AccountState:
         )
 
     def _unknown(self, failed: RequestError) -> StartUnknownError:
-        message = (
-            "the start was sent and not answered; it is unknown whether the server "
-            f"accepted it: {failed}"
-        )
-        return StartUnknownError(message, account=self.name)
+        return self.unknown_start(f"it was sent and not answered: {failed}")
+
+    def unknown_start(
+        self, reason: str, candidates: tuple[str, ...] = ()
+    ) -> StartUnknownError:
+        """Return the error of a start that the server may have accepted."""
+        message = f"it is unknown whether the server accepted the start; {reason}"
+        return StartUnknownError(message, account=self.name, candidates=candidates)
 
     # Its unknown starts
 
@@ -286,5 +328,9 @@ class AccountState:
         if not (self.runtime.sole_client and len(candidates) == 1):
             return False
         journal = self.runtime.journal
-        rows = [] if journal is None else await journal.unknown(account=self.name)
+        if journal is None:
+            return not self.unknown_starts
+        if await journal.key_of(candidates[0]) is not None:
+            return False  # another start has become this workflow
+        rows = await journal.unknown(account=self.name)
         return not (self.unknown_starts or rows)

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from typing import Any, Self
 
 from linkedapi_async._actions.action import Action
-from linkedapi_async.errors import LinkedApiError
 from linkedapi_async.session._handle import ManagedHandle, WorkflowHandle
 from linkedapi_async.session._journaling import ALREADY_DELIVERED
+from linkedapi_async.session._recent import RecentKeys
 from linkedapi_async.session._runner import Runner
 
 
@@ -36,7 +36,7 @@ class AsCompleted:
         self._finished: asyncio.Queue[ManagedHandle | None] = asyncio.Queue()
         self._running: set[asyncio.Task[None]] = set()
         self._feeder: asyncio.Task[None] | None = None
-        self._keys: set[str] = set()
+        self._keys = RecentKeys()
         self._input_error: Exception | None = None
         self._feeder_done = False
         self._current: ManagedHandle | None = None
@@ -82,6 +82,7 @@ class AsCompleted:
         try:
             while True:
                 await self._slots.acquire()
+                self._runner.runtime.poller.check_running()
                 task = asyncio.create_task(self._run(await self._next_item()))
                 self._running.add(task)
                 task.add_done_callback(self._ended)
@@ -99,10 +100,9 @@ class AsCompleted:
             self._finished.put_nowait(None)
 
     async def _known(self, key: str, workflow: Any) -> Any:
-        if key in self._keys:
-            message = f"the key {key!r} came twice; keys are unique"
+        if not self._keys.add(key):
+            message = f"the key {key!r} came twice; keys must be unique"
             raise ValueError(message)
-        self._keys.add(key)
         return await self._runner.recall(key, workflow)
 
     async def _run(self, item: Any) -> None:
@@ -118,7 +118,8 @@ class AsCompleted:
             )
         except Exception as error:  # noqa: BLE001  # the handle's result() raises it
             handle = ManagedHandle(self._runner, workflow, error=error, key=key)
-        with contextlib.suppress(LinkedApiError):
+        # Whatever ends the wait: the handle is yielded, and its result() raises it.
+        with contextlib.suppress(Exception):
             await handle.wait_for_end()
         self._finished.put_nowait(handle)
 

@@ -15,6 +15,7 @@ from linkedapi_async._utils.text import safe_repr
 from linkedapi_async._wire.read import read_completion
 from linkedapi_async.errors import (
     LinkedApiError,
+    ProtocolError,
     ResultMissingError,
     WaitTimeoutError,
     WorkflowCancelledError,
@@ -166,9 +167,13 @@ class WorkflowHandle(Generic[ResultT]):
             raise WaitTimeoutError(
                 seconds=seconds, handle=self, workflow_id=pending.id
             ) from None
-        if isinstance(ending.value, CompletedWorkflow):
+        if not isinstance(ending.value, CompletedWorkflow):
+            return cast("Exception", ending.value)
+        try:
             return read_completion(ending.value.raw, self.workflow, pending.id)
-        return cast("Exception", ending.value)
+        except Exception as error:
+            message = f"the completion cannot be read: {type(error).__name__}"
+            raise ProtocolError(message, workflow_id=pending.id) from error
 
     async def result(self, timeout: float | None = None) -> ResultT:
         """Wait until the workflow has ended and return what its root yields.

@@ -447,6 +447,4 @@ class ItemStream(Generic[ItemT]):
         """Check that the session is open and works."""
         runtime = self._account.runtime
         runtime.check_open()
-        if runtime.poller.crash is not None:
-            message = "the polling engine crashed"
-            raise RuntimeError(message) from runtime.poller.crash
+        runtime.poller.check_running()

@@ -41,6 +41,7 @@ class Runner(AccountState):
     ) -> ManagedHandle:
         """Start a workflow; a start under way survives the caller's cancellation."""
         self.runtime.check_open()
+        self.runtime.poller.check_running()
         self.check_working()
         roots, definition = self._prepare(workflow, check=check)
         start = Start(

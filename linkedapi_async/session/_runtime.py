@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
+import anyio
 import attrs
 
 from linkedapi_async._http.caller import RetryingCaller
@@ -17,6 +18,7 @@ from linkedapi_async._http.transport import AiohttpTransport
 from linkedapi_async._polling.poller import Poller
 from linkedapi_async.errors import SessionClosedError
 from linkedapi_async.session._observer import Observer
+from linkedapi_async.session._recent import RecentKeys
 
 
 if TYPE_CHECKING:
@@ -26,6 +28,10 @@ if TYPE_CHECKING:
     from linkedapi_async._polling.lane import PendingWorkflow
     from linkedapi_async.journal import Journal
     from linkedapi_async.policies import Polling
+
+
+CLOSING_MARGIN: Final = 1.0
+"""How much longer than a request leaving may take, in seconds."""
 
 
 @attrs.define
@@ -106,6 +112,8 @@ class Runtime:
         self.observer = Observer()
         self.counters = Counters()
         self.start_events: list[StartEvents] = []
+        self.workflow_ids = RecentKeys()
+        """The ids that the session knows, those of ended workflows included."""
         self.start_limit = asyncio.Semaphore(connection.connections)
         self.poller = Poller(
             _poll,
@@ -122,6 +130,8 @@ class Runtime:
         self._starts = itertools.count(1)
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
+        self._starts_end = False
+        self._waiting_starts: set[anyio.CancelScope] = set()
 
     @property
     def requests(self) -> ApiRequests:
@@ -151,7 +161,7 @@ class Runtime:
             JournalError: The journal cannot be opened.
         """
         self.transport = self.connection.open()
-        self.caller = self.connection.caller(self.poller, self.transport)
+        self.caller = self.connection.caller(self, self.transport)
         if self.journal is not None:
             try:
                 await self.journal.open()
@@ -160,23 +170,94 @@ class Runtime:
                 raise
         self.poller.start()
 
-    async def close(self, before: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Let starts under way end, then end every wait, and close everything.
+    async def close(self, cancel_all: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Let requests of starts end, then end every wait, and close everything.
+
+        The network gets at most the request timeout and a second. Cancellation does not
+        interrupt it, because the id of an accepted start must reach the journal; it is
+        raised afterwards.
 
         Args:
-            before: Is called once no start is under way, while polling goes on.
+            cancel_all: Cancels the unfinished workflows, if leaving is to do that.
         """
         self._closed = True
+        closing = asyncio.create_task(self._close(cancel_all))
+        cancelled: asyncio.CancelledError | None = None
+        # anyio cancels again and again, asyncio once; the shield is against the first.
+        with anyio.CancelScope(shield=True):
+            while not closing.done():
+                try:
+                    await asyncio.wait([closing])
+                except asyncio.CancelledError as error:
+                    cancelled = error
+        closing.result()
+        if cancelled is not None:
+            raise cancelled
+
+    async def _close(self, cancel_all: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        deadline = self.now() + self.request_timeout + CLOSING_MARGIN
         async with AsyncExitStack() as stack:
             # From the last line to the first, whatever goes wrong on the way.
             if self.journal is not None:
                 stack.push_async_callback(self.journal.aclose)
             stack.push_async_callback(self.connection.aclose)
-            stack.push_async_callback(self.join)
+            stack.push_async_callback(self._end_tasks, deadline)
             stack.push_async_callback(self.poller.aclose, _closed_error)
-            # Starts under way end, at most a request timeout later: no id is lost.
-            await self.join()
-            await before()
+            # Starts under way get their answer; nothing is retried and no pause waited for.
+            self._starts_end = True
+            for scope in self._waiting_starts:
+                scope.cancel()
+            await self._end_tasks(deadline)
+            self._starts_end = False
+            with anyio.move_on_after(max(0.0, deadline - self.now())):
+                await cancel_all()
+
+    async def _end_tasks(self, deadline: float) -> None:
+        """Wait for the tasks of the session until *deadline*, then cancel them."""
+        while self._tasks and (left := deadline - self.now()) > 0:
+            await asyncio.wait(self._tasks, timeout=left)
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=CLOSING_MARGIN)
+
+    async def admit(self) -> None:
+        """Wait until the host may get one more request that is not a poll."""
+        await self.poller.admit()
+
+    async def admit_start(self) -> None:
+        """Wait until the host may get a start.
+
+        Raises:
+            SessionClosedError: The session is left meanwhile.
+        """
+        if not await self._unless_closing(self.poller.admit):
+            raise SessionClosedError
+
+    async def admit_retry(self, seconds: float) -> bool:
+        """Wait for *seconds* and until the host may get a retry; False if it is left."""
+
+        async def wait() -> None:
+            await asyncio.sleep(seconds)
+            await self.poller.admit()
+
+        return await self._unless_closing(wait)
+
+    def pause(self, seconds: float | None) -> None:
+        """Send nothing to the host for *seconds*; None changes nothing."""
+        self.poller.pause(seconds)
+
+    async def _unless_closing(self, work: Callable[[], Awaitable[None]]) -> bool:
+        """Do *work*; return False if starts must end before it is done."""
+        if self._starts_end:
+            return False
+        with anyio.CancelScope() as scope:
+            self._waiting_starts.add(scope)
+            try:
+                await work()
+            finally:
+                self._waiting_starts.discard(scope)
+        return not scope.cancelled_caught
 
     def check_open(self) -> None:
         """Check that the session may be used here and now.
@@ -203,11 +284,6 @@ class Runtime:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-    async def join(self) -> None:
-        """Wait for the tasks of the session."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
 
     def _on_reordered(self, account: object) -> None:
         self.observer.reordered(cast("AccountOwner", account).name)

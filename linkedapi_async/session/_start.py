@@ -14,7 +14,12 @@ from linkedapi_async._http.failure_rules import RequestKind
 from linkedapi_async._http.requests import Request
 from linkedapi_async._http.responses import Accepted, read_started
 from linkedapi_async._utils.log import error_reason, log_extra
-from linkedapi_async.errors import JournalError, StartUnknownError
+from linkedapi_async.errors import (
+    JournalError,
+    RequestError,
+    SessionClosedError,
+    StartUnknownError,
+)
 from linkedapi_async.session._account_state import AccountState
 from linkedapi_async.session._handle import ManagedHandle
 from linkedapi_async.session._journaling import JournalRecorder
@@ -66,6 +71,15 @@ class Start:
         """Wait for the account's turn, send the start and resolve `done`."""
         try:
             handle, recorded = await self._send()
+        except asyncio.CancelledError:
+            # Leaving waits no longer; a start that was sent may have been accepted.
+            account = self._account
+            self._fail(
+                account.unknown_start("the session was closed before its answer came")
+                if self.begun
+                else SessionClosedError()
+            )
+            raise
         except Exception as error:  # noqa: BLE001  # the caller's, or the log's
             self._fail(error)
             return
@@ -104,6 +118,8 @@ class Start:
         if not self.done.done():
             self.done.set_exception(error)
             return
+        if not self.begun:
+            return  # it was withdrawn
         name = self._account.name
         _log.warning(
             "A cancelled start on account %s failed: %s",
@@ -121,9 +137,10 @@ class Start:
         )
         async with account.turn, runtime.start_limit:
             runtime.check_open()
+            runtime.poller.check_running()
             account.check_working()
             request = runtime.requests.start(self._definition)
-            await runtime.poller.admit()
+            await runtime.admit_start()
             self.begun = account.starting = True
             sent_at = runtime.now()
             runtime.observer.starting(
@@ -169,11 +186,9 @@ class Start:
         account = self._account
         since = time.time()
         try:
-            return await account.call(
-                request, _kind(self._roots), read_started, admitted=True
-            )
+            return await self._call(request)
         except StartUnknownError as error:
-            error.candidates = account.candidates_since(since)
+            error.candidates = error.candidates or account.candidates_since(since)
             if not await account.is_certain(error.candidates):
                 account.unknown_starts += 1
                 raise
@@ -188,6 +203,30 @@ class Start:
                 ),
             )
             return Accepted(workflow_id, "pending")
+
+    async def _call(self, request: Request) -> Accepted:
+        """Send the start.
+
+        Raises:
+            RequestError: The server did not accept it.
+            StartUnknownError: The server may have accepted it.
+        """
+        account = self._account
+        try:
+            accepted = await account.call(
+                request, _kind(self._roots), read_started, admitted=True
+            )
+        except (RequestError, StartUnknownError):
+            raise
+        except Exception as error:
+            # Closed by default: only the failure rules free a start.
+            reason = f"an unexpected {type(error).__name__} came after it was sent"
+            raise account.unknown_start(reason) from error
+        if not account.runtime.workflow_ids.add(accepted.workflow_id):
+            # A proxy has replayed an answer, or the server takes the two for one.
+            reason = f"the answer has the id of another start, {accepted.workflow_id}"
+            raise account.unknown_start(reason, (accepted.workflow_id,))
+        return accepted
 
     async def _recorded_post(
         self, request: Request, recorder: JournalRecorder

@@ -268,6 +268,8 @@ class WebhookSubscription:
         if not (self._runtime.sole_client and alone and len(found) == 1):
             return
         (workflow_id,) = found
+        if await journal.key_of(workflow_id) is not None:
+            return  # another start has become this workflow
         await journal.adopt(row.key, workflow_id)
         runner.from_journal(journal, attrs.evolve(row, workflow_id=workflow_id))
         _log.warning(

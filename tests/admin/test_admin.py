@@ -944,6 +944,10 @@ class Failing:
     async def admit(self) -> None:
         """Let everything go."""
 
+    async def admit_retry(self, seconds: float) -> bool:
+        """Let every retry go at once."""
+        return True
+
     def pause(self, seconds: float | None) -> None:
         """Take no notice."""
 

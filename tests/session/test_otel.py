@@ -296,7 +296,7 @@ async def test_starts_that_fail(telemetry: Telemetry, server: Scripted) -> None:
 async def test_errors_that_are_not_ours_keep_their_words(
     telemetry: Telemetry, server: Scripted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of a foreign error only the class is told: nobody knows what its words are."""
+    """Of a foreign error only the class is shown, because its text may be secret."""
     async with server.session() as session:
         telemetry.instrument(session)
 
@@ -306,11 +306,11 @@ async def test_errors_that_are_not_ours_keep_their_words(
 
         caller = types.SimpleNamespace(call=crash)
         monkeypatch.setattr(session._runtime, "caller", caller)
-        with pytest.raises(OSError, match=TOKEN):
+        with pytest.raises(StartUnknownError):
             await session.start(CHECK)
     (span,) = telemetry.spans.values()
 
-    assert "OSError" == span.status.description
+    assert "OSError" in str(span.status.description)
     assert TOKEN not in telemetry.text()
 
 
@@ -402,7 +402,7 @@ async def test_sessions_are_let_go(telemetry: Telemetry) -> None:
     telemetry.instrument(Session(linked_api_token=TOKEN, identification_token=ACCOUNT))
     gc.collect()
 
-    assert {} == _METERS[telemetry.meters]._sessions
+    assert {} == _METERS[id(telemetry.meters)]._sessions
     assert {} == telemetry.values(IN_FLIGHT)
 
 
