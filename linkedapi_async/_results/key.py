@@ -31,10 +31,12 @@ class ActionKey(Generic[KeyedT]):
         @property
         def label(self) -> str | None:
             """The caller's tag, which the completion echoes."""
+            ...
 
         @property
         def children(self) -> typing.Sequence[ActionKey[Any]]:
             """The actions nested under it."""
+            ...
 
 
 Key: TypeAlias = ActionKey[KeyedT] | type[ActionKey[KeyedT]]

@@ -66,7 +66,7 @@ class Row:
 
 
 # Where a row's values are, if not in the column of the same name.
-_SUBQUERIES: Final = {
+_SUBQUERIES: Final[dict[str, str]] = {
     "result": "(SELECT result FROM results WHERE results.n = workflows.n)",
     "candidates": (
         "(SELECT group_concat(candidates.workflow_id, ' ') FROM candidates "

@@ -13,7 +13,7 @@ SOAK = Path(__file__).parents[2] / "soak"
 def test_damaged_journals_lose_no_row_silently() -> None:
     """A damaged journal opens with every row, or an error of the tree says why not."""
     done = subprocess.run(
-        [sys.executable, SOAK / "run.py", "--share", "0.03", "journal"],
+        [sys.executable, SOAK / "run.py", "--share", "0.03", "damaged_journals"],
         capture_output=True,
         text=True,
         check=False,
