@@ -1,15 +1,15 @@
-"""What waiting costs: CPU per poll, memory per workflow, event-loop lag.
+"""Measure the cost of waiting: CPU per poll, memory per workflow, event-loop lag.
 
-All of it side by side in one run, as ratios, against bare aiohttp loops and the
-official SDK. The servers are processes of their own, so that only the client counts.
+All figures are measured side by side in one run, against bare aiohttp loops and the
+official SDK. The servers run in processes of their own, so only the client counts.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import math
 import resource
-import statistics
 import subprocess
 import sys
 import time
@@ -19,6 +19,7 @@ from typing import Any
 
 import aiohttp
 import orjson
+from _table import Figure, table
 from linkedapi import LinkedApi, LinkedApiConfig
 
 from linkedapi_async import Polling, Session, st
@@ -67,7 +68,7 @@ asyncio.run(main())
 
 
 def serve(mode: str) -> tuple[subprocess.Popen[str], str]:
-    """Start a server that answers every poll the same; return it and its URL."""
+    """Start a server that gives every poll the same answer; return it and its URL."""
     process = subprocess.Popen(
         [sys.executable, "-c", SERVER, mode], stdout=subprocess.PIPE, text=True
     )
@@ -183,8 +184,8 @@ async def bare_thousand(url: str) -> float:
             )
             address = f"{url}/workflows"
             async with client.post(address, data=body, headers=headers) as response:
-                taken = orjson.loads(await response.read())
-            address = f"{url}/workflows/{taken['result']['workflowId']}"
+                accepted = orjson.loads(await response.read())
+            address = f"{url}/workflows/{accepted['result']['workflowId']}"
             async with client.get(address, headers=headers) as response:
                 orjson.loads(await response.read())
 
@@ -193,18 +194,13 @@ async def bare_thousand(url: str) -> float:
         return time.perf_counter() - begin
 
 
-def ratio(
+def measured_pairs(
     ours: Callable[[], float], theirs: Callable[[], float], pairs: int
-) -> tuple[float, float, float]:
-    """Return both medians and the median ratio of *pairs* measured in turn."""
+) -> list[tuple[float, float]]:
+    """Return *pairs* of values measured in turn, after a warm-up."""
     ours()
     theirs()
-    measured = [(ours(), theirs()) for _ in range(pairs)]
-    return (
-        statistics.median(mine for mine, _ in measured),
-        statistics.median(other for _, other in measured),
-        statistics.median(mine / other for mine, other in measured),
-    )
+    return [(ours(), theirs()) for _ in range(pairs)]
 
 
 def run(measure: Callable[[str], Coroutine[Any, Any, float]], url: str) -> float:
@@ -219,8 +215,8 @@ ACCOUNTS = 1_000
 async def crowd(url: str) -> tuple[float, float, float]:
     """Let 100,000 workflows wait in one session, polled over HTTP, for 20 seconds.
 
-    Return the bytes that each takes, handle and workflow included and with nobody
-    awaiting it, and p99 and maximum of the event-loop lag meanwhile, in seconds.
+    Return the bytes of each, which includes its handle and workflow but no waiter, and
+    p99 and maximum of the event-loop lag, in seconds.
     """
     async with Session(base_url=url, **TOKENS) as session:
         accounts = [session.account(f"account-{n}") for n in range(ACCOUNTS)]
@@ -243,9 +239,9 @@ async def crowd(url: str) -> tuple[float, float, float]:
         loop = asyncio.get_running_loop()
         end, polls = loop.time() + 20, session.stats.polls
         while loop.time() < end:
-            due = loop.time() + 0.005
+            expected = loop.time() + 0.005
             await asyncio.sleep(0.005)
-            lags.append(loop.time() - due)
+            lags.append(loop.time() - expected)
         assert gc.isenabled()
         assert session.stats.polls > polls + 500
         lags.sort()
@@ -258,36 +254,36 @@ def main() -> None:
     running, running_url = serve("running")
     done, done_url = serve("done")
     try:
-        bare = ratio(
+        bare = measured_pairs(
             lambda: run(our_polls, running_url), lambda: run(bare_polls, running_url), 7
         )
-        sdk = ratio(
+        sdk = measured_pairs(
             lambda: run(our_polls, running_url), lambda: their_polls(running_url), 5
         )
-        thousand = ratio(
+        thousand = measured_pairs(
             lambda: run(our_thousand, done_url), lambda: run(bare_thousand, done_url), 9
         )
         each, p99, longest = asyncio.run(crowd(running_url))
     finally:
         running.terminate()
         done.terminate()
-    head = f"{'medians of pairs in one run':<52} {'ours':>8} {'theirs':>8}"
-    print(f"{head}      ratio    reach")
-    for name, (mine, other, how), scale, unit, reach in (
-        ("client CPU per poll, against a bare loop", bare, 1e6, "µs", 1.3),
-        ("client CPU per poll, against the SDK's status()", sdk, 1e6, "µs", 0.2),
-        ("1,000 workflows, 1,000 accounts, bare script", thousand, 1e3, "ms", 1.3),
-    ):
-        print(
-            f"{name:<52} {mine * scale:8.0f} {other * scale:8.0f} {unit} {how:7.2f} × "
-            f"{reach:6.2f} ×"
-        )
-    print(
-        f"memory per waiting workflow, {WAITING:,} on {ACCOUNTS:,} accounts: ", end=""
-    )
-    print(f"{each / 1024:.2f} KiB, reach 1.50 KiB")
-    print(f"event-loop lag while {WAITING:,} wait: p99 {p99 * 1e3:.1f} ms, ", end="")
-    print(f"maximum {longest * 1e3:.1f} ms, reach p99 5 ms")
+    waiting = f"{WAITING:,} waiting on {ACCOUNTS:,} accounts"
+    figures = [
+        Figure.of_pairs("client CPU per poll, against a bare loop", bare, "µs", 1.3),
+        Figure.of_pairs(
+            "client CPU per poll, against the SDK's status()", sdk, "µs", 0.2
+        ),
+        Figure.of_pairs(
+            "1,000 workflows on 1,000 accounts, against a bare script",
+            thousand,
+            "ms",
+            1.3,
+        ),
+        Figure(f"memory per workflow, {waiting}", each / 1024, "KiB", 1.5),
+        Figure(f"event-loop lag p99, {waiting}", p99 * 1e3, "ms", 5),
+        Figure(f"event-loop lag maximum, {waiting}", longest * 1e3, "ms", math.inf),
+    ]
+    print(table("medians of pairs in one run", figures))
 
 
 if __name__ == "__main__":

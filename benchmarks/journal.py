@@ -1,7 +1,7 @@
-"""What a journal costs on starting 1,000 workflows on 50 accounts over loopback.
+"""Measure the cost of a journal: 1,000 starts on 50 accounts over loopback.
 
-Each pair is the same run with a journal on disk and without, in turn. The server is a
-process of its own.
+Each pair is the same run with a journal on disk and without, in turn. The server runs in
+a process of its own.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from client import TOKENS, ratio, serve
+from _table import Figure, table
+from client import TOKENS, measured_pairs, serve
 
 from linkedapi_async import Polling, Session, st
 
 
 WORKFLOWS, ACCOUNTS, PAIRS = 1_000, 50, 25
-REACH = 1.25
+LIMIT = 1.25
 SEND = [
     st.send_message(f"https://www.linkedin.com/in/person-{number}", text="Hello!")
     for number in range(WORKFLOWS)
@@ -46,19 +47,17 @@ def main() -> None:
     try:
         with tempfile.TemporaryDirectory() as folder:
             files = (Path(folder) / f"{number}.sqlite3" for number in range(99))
-            mine, bare, how = ratio(
+            pairs = measured_pairs(
                 lambda: asyncio.run(starts(url, next(files))),
                 lambda: asyncio.run(starts(url, None)),
                 PAIRS,
             )
     finally:
         process.terminate()
-    name = f"{WORKFLOWS:,} starts on {ACCOUNTS} accounts, median of {PAIRS} pairs"
-    print(f"{name:<52} {'with':>8} {'without':>8}      ratio    reach")
-    print(
-        f"{'a journal on disk, synchronous=FULL':<52} {mine * 1e3:8.0f} "
-        f"{bare * 1e3:8.0f} ms {how:7.2f} × {REACH:6.2f} ×"
-    )
+    title = f"{WORKFLOWS:,} starts on {ACCOUNTS} accounts, medians of {PAIRS} pairs"
+    name = "a journal on disk, synchronous=FULL"
+    figures = [Figure.of_pairs(name, pairs, "ms", LIMIT)]
+    print(table(title, figures, ("with", "without")))
 
 
 if __name__ == "__main__":

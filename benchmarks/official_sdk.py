@@ -1,7 +1,7 @@
 """Compare with the official SDK, linkedapi 1.4.7, side by side in one run.
 
-Each figure is the median of pairs measured in turn, so that a machine that slows down
-slows both. Nothing goes over a network.
+Each figure is the median of pairs measured in turn, so a machine that slows down slows
+both. No request is sent.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
+from _table import Figure, table
 from linkedapi.operations import FetchCompany
 from linkedapi.types import FetchCompanyParams, LimitParams
 from linkedapi.types.company import (
@@ -50,7 +51,7 @@ def ours_built() -> bytes:
 
 
 def theirs_built() -> bytes:
-    """Do the same as the SDK does, up to the bytes that requests would send."""
+    """Do the same with the SDK, up to the bytes that it would send."""
     request = MAPPER.map_request(
         FetchCompanyParams(
             company_url=URL,
@@ -68,8 +69,8 @@ def theirs_built() -> bytes:
     return json.dumps(request, allow_nan=False).encode()
 
 
-def answer() -> bytes:
-    """Return the bytes of an answer with 500 employees."""
+def response() -> bytes:
+    """Return the bytes of a response with 500 employees."""
     employees = [
         {
             "name": f"Person {number}",
@@ -93,21 +94,23 @@ def answer() -> bytes:
     return orjson.dumps({"success": True, "result": result})
 
 
-ANSWER = answer()
+RESPONSE = response()
 EMPLOYEES_KEY = st.retrieve_company_employees()
-ASKED = st.open_company_page(URL, basic_info=True).then(EMPLOYEES_KEY)
+WORKFLOW = st.open_company_page(URL, basic_info=True).then(EMPLOYEES_KEY)
 
 
 def ours_parsed() -> int:
-    """Turn the answer's bytes into typed results."""
-    completion = read_completion(decode_json(ANSWER)["result"]["completion"], ASKED)
+    """Turn the bytes of the response into typed results."""
+    completion = read_completion(
+        decode_json(RESPONSE)["result"]["completion"], WORKFLOW
+    )
     return len(completion[EMPLOYEES_KEY])
 
 
 def theirs_parsed() -> int:
-    """Do the same as the SDK does with the body of an answer."""
-    response = LinkedApiResponse[Any].model_validate(json.loads(ANSWER))
-    workflow = WorkflowResponse.model_validate(response.result)
+    """Do the same with the SDK."""
+    envelope = LinkedApiResponse[Any].model_validate(json.loads(RESPONSE))
+    workflow = WorkflowResponse.model_validate(envelope.result)
     assert workflow.completion is not None
     mapped = MAPPER.map_response(workflow.completion)
     assert mapped.data is not None
@@ -133,21 +136,15 @@ def imported(modules: str) -> float:
 def paired(
     measures: Sequence[Callable[[], float]], pairs: int = PAIRS
 ) -> list[list[float]]:
-    """Measure all in turn, *pairs* times after a warm-up."""
+    """Measure each in turn, *pairs* times after a warm-up."""
     for measure in measures:
         measure()
     return [[measure() for measure in measures] for _ in range(pairs)]
 
 
-def row(name: str, measured: list[list[float]], unit: str, reach: float) -> str:
-    """Return one line of the table, for (ours, theirs) pairs."""
-    scale = {"ms": 1e3, "µs": 1e6}[unit]
-    ours, theirs = (statistics.median(column) for column in zip(*measured, strict=True))
-    ratio = statistics.median(mine / other for mine, other in measured)
-    return (
-        f"{name:<46} {ours * scale:9.1f} {theirs * scale:9.1f} {unit} "
-        f"{ratio:6.2f} × {reach:6.2f} ×"
-    )
+def pairs_of(measured: list[list[float]]) -> list[tuple[float, float]]:
+    """Return the first two values of each measurement."""
+    return [(mine, other) for mine, other, *_ in measured]
 
 
 def main() -> None:
@@ -164,13 +161,18 @@ def main() -> None:
             lambda: imported(DEPENDENCIES),
         ]
     )
-    extra = statistics.median(mine - base for mine, _, base in imports)
-    head = f"{'median of ' + str(PAIRS) + ' pairs':<46} {'ours':>9} {'theirs':>9}"
-    print(f"{head}     ratio    reach")
-    print(row("build + check + dump, two children, to bytes", built, "µs", 0.55))
-    print(row("500 employees, from bytes to typed results", parsed, "ms", 0.75))
-    print(row("import", [[a, b] for a, b, _ in imports], "ms", 0.95))
-    print(f"import beyond that of {DEPENDENCIES}: {extra * 1e3:.0f} ms, reach 130 ms")
+    own = statistics.median(mine - base for mine, _, base in imports)
+    figures = [
+        Figure.of_pairs(
+            "build, check and dump two children, to bytes", pairs_of(built), "µs", 0.6
+        ),
+        Figure.of_pairs(
+            "500 employees, from bytes to typed results", pairs_of(parsed), "ms", 0.75
+        ),
+        Figure.of_pairs("import", pairs_of(imports), "ms", 0.95),
+        Figure("import, beyond that of the dependencies", own * 1e3, "ms", 130),
+    ]
+    print(table(f"medians of {PAIRS} pairs", figures))
 
 
 if __name__ == "__main__":

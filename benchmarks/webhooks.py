@@ -1,7 +1,7 @@
-"""How often a workflow is asked for while webhooks tell how it goes.
+"""Measure how often a workflow is polled while webhooks report its events.
 
-A session, a receiver and the sandbox with its signed deliveries talk over loopback; only
-the clock is virtual.
+A session, a receiver and the sandbox with its signed deliveries communicate over
+loopback; only the clock is virtual.
 """
 
 from __future__ import annotations
@@ -28,28 +28,28 @@ WORKFLOWS = [
 
 @attrs.frozen
 class Case:
-    """One way in which webhooks may be."""
+    """One quality of webhook delivery."""
 
     name: str
-    reach: str
+    limit: str
     listens: bool = True
     mode: PayloadMode = "fat"
     faults: dict[str, Any] | None = None
 
 
 SECRET = "not-a-secret-on-loopback"
-BAD = {"lose": 0.1, "duplicate": 0.1, "reorder": 0.1, "delay": (0.0, 10.0)}
+POOR = {"lose": 0.1, "duplicate": 0.1, "reorder": 0.1, "delay": (0.0, 10.0)}
 CASES = [
     Case("no webhooks", "7", listens=False),
     Case("healthy, with results", "0.2"),
     Case("healthy, without results (thin)", "", mode="thin"),
-    Case("a tenth lost, doubled and overtaken each, all late", "", faults=BAD),
+    Case("a tenth lost, duplicated and reordered each, all late", "", faults=POOR),
     Case("dead", "as without", faults={"dead": True}),
 ]
 
 
-async def play(case: Case) -> float:
-    """Run all workflows; return the polls for each."""
+async def measure(case: Case) -> float:
+    """Run all workflows; return the polls per workflow."""
     async with Sandbox(seed=1) as sandbox, sandbox.session() as session:
         receiver = WebhookReceiver(SECRET)
         runner = await serve(receiver)
@@ -86,10 +86,10 @@ async def run_all(session: Session) -> None:
 def main() -> None:
     """Measure and print the table."""
     total = f"{len(WORKFLOWS):,} workflows on {ACCOUNTS} accounts"
-    print(f"{total:<52} {'polls per workflow':>20} {'reach':>12}")
+    print(f"{total:<52} {'polls per workflow':>20} {'limit':>12}")
     for case in CASES:
-        polls = run_virtual(play(case))
-        print(f"{case.name:<52} {polls:20.3f} {case.reach:>12}")
+        polls = run_virtual(measure(case))
+        print(f"{case.name:<52} {polls:20.3f} {case.limit:>12}")
 
 
 if __name__ == "__main__":

@@ -1,17 +1,16 @@
 """A campaign that survives crashes: run it, kill it, run it again until it is done.
 
-Each person is written to once. The journal remembers what was started, what came back
-and what was dealt with, so a run goes on where the last one ended, however it ended::
+Each person is written to at most once. The journal records what was started, its results
+and what was acknowledged, so a run goes on where the last one stopped::
 
     LINKED_API_TOKEN=… IDENTIFICATION_TOKEN=… python examples/campaign.py people.csv
 
 The file has a column ``url`` and a column ``text``; its rows are the items, and the URL
 is the key of each.
 
-What is promised: each message is started once, and its result comes out here at least
-once. What is not: a start that was sent and never answered may or may not have been
-taken. Nobody can tell from here, so it is not sent again; it is listed in the end, for
-somebody to look at the account's history and decide.
+Each message is started at most once, and its result is delivered at least once. A start
+that was sent and not answered may have been accepted, so it is not sent again. It is
+listed in the end: look at the account's history and decide.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ def messages(path: Path) -> Iterator[tuple[str, st.send_message]]:
 
 
 async def run(path: Path, journal: Path, speed: float) -> int:
-    """Send what has not been sent yet; return how many starts wait for a decision."""
+    """Send the messages that are not sent yet; return the number of unknown starts."""
     polling = Polling().faster(speed)
     async with Session.from_env(journal=journal, polling=polling) as session:
         async with session.as_completed(messages(path), limit=20) as done:
@@ -43,14 +42,14 @@ async def run(path: Path, journal: Path, speed: float) -> int:
                     await handle
                 except StartUnknownError:
                     continue
-                except Exception as error:  # noqa: BLE001  # one person's, not all's
+                except Exception as error:  # noqa: BLE001  # the others go on
                     print(f"{handle.key}: {error}", file=sys.stderr)
-                # Whatever is to be done with a result is done here, before the next
-                # is asked for: doing it twice, after a crash, must do no harm.
+                # Process a result here: the next item acknowledges it. After a crash
+                # it may come again, so processing it twice must be harmless.
                 print(handle.key, handle.workflow_id, flush=True)
         unknown = (await session.recover()).unknown
     for entry in unknown:
-        print(f"not known whether it was sent: {entry.key}", file=sys.stderr)
+        print(f"may have been sent: {entry.key}", file=sys.stderr)
     return len(unknown)
 
 

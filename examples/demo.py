@@ -3,8 +3,7 @@
 Without tokens in the environment it runs against the sandbox, a local server that
 behaves like Linked API. With ``LINKED_API_TOKEN`` or ``ACCOUNT_API_TOKEN``, and
 ``IDENTIFICATION_TOKEN`` (several separated by commas), it runs the same workflows, which
-only read, against the live API; there each takes minutes, so it runs three unless told
-otherwise::
+only read, against the live API. There each takes minutes, so the default is three::
 
     python examples/demo.py --companies 30
 """
@@ -81,7 +80,7 @@ def table(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def show_progress(done: int, total: int, session: Session) -> None:
-    """Show how far it is: on one line on a terminal, else a line now and then."""
+    """Show the progress: on one line at a terminal, otherwise on a line now and then."""
     filled = 30 * done // total
     bar = "█" * filled + "░" * (30 - filled)
     line = f"{bar} {done}/{total} workflows, {session.stats.polls} polls"
@@ -143,12 +142,12 @@ async def opened(stack: AsyncExitStack) -> tuple[Session, list[Account]]:
 
 
 def is_live() -> bool:
-    """Return whether there is a token for the live API."""
+    """Return whether the environment has a token for the live API."""
     return any(map(os.environ.get, ("LINKED_API_TOKEN", "ACCOUNT_API_TOKEN")))
 
 
 def arguments() -> argparse.Namespace:
-    """Return what the command line says."""
+    """Return the arguments of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     count = 3 if is_live() else 36
     parser.add_argument("--companies", type=int, default=count, help="how many")

@@ -1,4 +1,4 @@
-"""A small campaign: invite the people who run some companies, at a human pace."""
+"""A small campaign: invite the decision makers of companies, at a human pace."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ LIMIT_REACHED = "limitExceeded"
 
 @dataclass
 class Report:
-    """What came of a campaign, by the URL of each person."""
+    """The outcome of a campaign, by the URL of each person."""
 
     invited: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
 
 
 async def people(session: Session, company: str) -> list[str]:
-    """Return the URLs of three people who run *company*."""
+    """Return the URLs of three decision makers of *company*."""
     deciders = st.retrieve_company_dms(limit=3)
     page = await session.run(st.open_company_page(company).then(deciders))
     return [person.public_url for person in page[deciders] if person.public_url]
@@ -31,12 +31,12 @@ async def people(session: Session, company: str) -> list[str]:
 async def invite(
     session: Session, companies: Iterable[str], *, note: str, pause: float = 1200.0
 ) -> Report:
-    """Invite the people who run *companies*.
+    """Invite the decision makers of *companies*.
 
     Args:
-        session: Where to run it.
+        session: The session that runs the workflows.
         companies: Their URLs.
-        note: What to write to each.
+        note: The text of each invitation.
         pause: How long to wait after an invitation, in seconds.
     """
     report = Report()
@@ -58,7 +58,7 @@ def harmless(definition: Any) -> bool:
     """Return whether a workflow definition only reads.
 
     Raises:
-        InvalidDefinitionError: It is not right at all.
+        InvalidDefinitionError: It is not a legal workflow.
     """
     workflow = load_workflow(definition)
     roots = workflow if isinstance(workflow, tuple) else (workflow,)

@@ -28,7 +28,7 @@ ADA, BOB, EVE = (f"{SITE}/in/{name}" for name in ("ada", "bob", "eve"))
 
 @pytest.fixture
 def acme(linkedapi_sandbox: Sandbox) -> Sandbox:
-    """A sandbox in which Ada, Bob and Eve run Acme."""
+    """A sandbox in which Ada, Bob and Eve are the decision makers of Acme."""
     deciders = [results.DecisionMaker(public_url=url) for url in (ADA, BOB, EVE)]
     linkedapi_sandbox.script(st.retrieve_company_dms, deciders)
     return linkedapi_sandbox
@@ -39,7 +39,7 @@ async def test_a_campaign_takes_a_day(
     linkedapi_session: Session,
     linkedapi_virtual_time: VirtualTime,
 ) -> None:
-    """Sixty people are asked within a day, and not all of them at once."""
+    """About sixty people are invited within a day, one after another."""
     report = await invite(linkedapi_session, COMPANIES, note="Shall we talk?")
 
     hours = linkedapi_virtual_time.elapsed / 3600
@@ -52,20 +52,20 @@ async def test_a_campaign_takes_a_day(
     )
 
 
-async def test_everybody_is_asked_in_turn(
+async def test_each_person_is_invited_once(
     acme: Sandbox, linkedapi_session: Session
 ) -> None:
-    """The people that the company's page names get one invitation each."""
+    """The decision makers of a company get one invitation each, in order."""
     await invite(linkedapi_session, [ACME], note="Hello", pause=0)
 
     asked = acme.started(st.send_connection_request)
     assert [action.person_url for action in asked] == [ADA, BOB, EVE]
 
 
-async def test_one_failure_is_one_persons(
+async def test_failure_does_not_stop_the_campaign(
     acme: Sandbox, linkedapi_session: Session
 ) -> None:
-    """Who cannot be asked is noted, and the next one is."""
+    """A failed invitation is reported, and the next person is invited."""
     failure = acme.script(
         st.send_connection_request,
         error="alreadyPending",
@@ -78,8 +78,10 @@ async def test_one_failure_is_one_persons(
     assert failure.used == 1
 
 
-async def test_the_limit_ends_it(acme: Sandbox, linkedapi_session: Session) -> None:
-    """When LinkedIn has had enough of the account, nobody else is asked."""
+async def test_reached_limit_stops_the_campaign(
+    acme: Sandbox, linkedapi_session: Session
+) -> None:
+    """After the account has reached a limit, nothing more is started."""
     acme.script(st.send_connection_request, error=LIMIT_REACHED, times=1)
     await invite(linkedapi_session, [ACME, ACME], note="Hello", pause=0)
 
@@ -89,14 +91,14 @@ async def test_the_limit_ends_it(acme: Sandbox, linkedapi_session: Session) -> N
 @given(workflow=workflows(actions=4))
 @settings(max_examples=30, deadline=None)
 def test_any_workflow_is_judged(workflow: Any) -> None:
-    """Whatever is right is harmless or not, and it says so."""
+    """Every legal workflow is either harmless or not."""
     assert harmless(dump_workflow(workflow)) in {True, False}
 
 
 @given(broken=broken_workflows(actions=4))
 @settings(max_examples=30, deadline=None)
-def test_no_slip_passes(broken: BrokenWorkflow) -> None:
-    """What is wrong in any way is refused, with the place."""
+def test_broken_workflow_is_refused(broken: BrokenWorkflow) -> None:
+    """A workflow that breaks one rule is refused, with its place."""
     with pytest.raises(InvalidDefinitionError) as caught:
         harmless(broken.definition)
 
