@@ -75,7 +75,7 @@ _SUBQUERIES: Final[dict[str, str]] = {
 }
 
 _COLUMNS: Final = ", ".join(
-    _SUBQUERIES.get(field.name, field.name) for field in attrs.fields(Row)
+    _SUBQUERIES.get(name, name) for name in attrs.fields_dict(Row)
 )
 
 INSERT_INTENT: Final = (
