@@ -99,7 +99,7 @@ def drive(scenario: Scenario, n: int, seed: int) -> tuple[float, float]:
     for workflow in account.workflows:
         lanes.add(workflow, 0.0, ordered=not scenario.shuffled)
     polls, late, now = 0, 0.0, 0.0
-    while (due := lanes.next_poll_at()) is not None and lanes:
+    while (due := lanes.next_poll_at()) < math.inf and lanes:
         now = max(now, due)
         for workflow in lanes.take(now, 1):
             polls += 1

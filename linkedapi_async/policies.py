@@ -147,7 +147,8 @@ class Polling:
     )
     """Time in seconds after which a wait without ``timeout=`` gives up.
 
-    The default is 24 hours; `math.inf` waits for ever.
+    The default is 24 hours; `math.inf` waits for ever. Time for which the API reports
+    `outsideWorkingHours` does not count; towards a `timeout=` it does.
     """
 
     @classmethod

@@ -99,6 +99,9 @@ class PendingWorkflow(_Link):
     status: str = "pending"
     """The last status that the API reported."""
 
+    reason: str | None = field(default=None, init=False)
+    """Why it is pending, as the API reported last."""
+
     end: Ended | None = field(default=None, init=False)
     """How the wait ended; `None` while it goes on."""
 
@@ -163,6 +166,12 @@ class Lane(_Link):
 
     off_hours: int = 0
     """How many answers in a row said that the account is outside working hours."""
+
+    off_hours_since: float = math.inf
+    """The time of the first of these answers."""
+
+    off_hours_before: float = 0.0
+    """Time in seconds that earlier such periods took."""
 
     streak: int = 0
     """How many ends in a row were in order."""
@@ -249,6 +258,20 @@ class Lane(_Link):
             self.last_unpolled = None
         workflow.remove_by_age()
         workflow.insert_by_age(self.older)
+
+    def off_hours_seconds(self, now: float) -> float:
+        """Return how long the lane was outside working hours until *now*."""
+        return self.off_hours_before + max(0.0, now - self.off_hours_since)
+
+    def note_off_hours(self, now: float) -> None:
+        """Count an answer that the account is outside working hours."""
+        self.off_hours += 1
+        self.off_hours_since = min(self.off_hours_since, now)
+
+    def end_off_hours(self, now: float) -> None:
+        """Note that the account works again."""
+        self.off_hours_before = self.off_hours_seconds(now)
+        self.off_hours, self.off_hours_since = 0, math.inf
 
     def follow_runner(self) -> None:
         """Make the running workflow the head, whatever the believed order was."""

@@ -7,6 +7,7 @@ the engine: each may be cancelled at any time without harm to another.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import logging
 import math
@@ -28,13 +29,19 @@ if TYPE_CHECKING:
 
 
 MAX_PAUSE: Final = 3600.0
-"""Longer pauses of the host, in seconds, are ignored."""
+"""Maximum time in seconds of a pause of the host."""
 
 OUTAGE_THRESHOLD: Final = 3
 """How many failed polls in a row make an outage."""
 
 WARNING_INTERVAL: Final = 60.0
 """Minimum time in seconds between two warnings about the host."""
+
+LATE_TIMER: Final = 1.0
+"""How late, in seconds, a timer fires if the machine slept meanwhile."""
+
+LAST_POLL: Final = 60.0
+"""Maximum time in seconds that the poll after such a sleep may take."""
 
 _log = logging.getLogger("linkedapi_async")
 
@@ -51,12 +58,13 @@ class Poller:
     """Polls all workflows of a session, and wakes the tasks that wait for them.
 
     Args:
-        poll: Sends one poll. It raises nothing but `asyncio.CancelledError`; anything
-            else is a crash of the engine, which reaches every waiter.
+        poll: Sends one poll. Whatever it raises is a failed poll of that workflow.
         polling: When to poll.
         in_flight: How many polls may be in flight at once.
         rate: Requests per second to the host, or `None` for any number.
         on_finish: Called with each workflow whose wait ended, before its waiters wake.
+            If it raises, the waiters wake all the same, and the error is logged or
+            raised by `resolve`.
         on_reorder: Called soon after workflows of an account ran out of order.
         on_outage: Called when an outage begins, with its last error, and when it ends,
             with None; the other arguments are the number of polls that failed and the
@@ -147,11 +155,12 @@ class Poller:
             workflow: A workflow that was never watched before.
             ordered: Whether the server accepted it after all others of its account.
         """
-        self._check(workflow)
+        # After a crash too: the server runs it, and waits for it raise with its id.
+        if self._closing is not None:
+            raise self._closing(workflow)
         now = self.now()
         self._scheduler.add(workflow, now, ordered=ordered)
-        poll_at = self._scheduler.next_poll_at()
-        if poll_at is not None and poll_at <= now:
+        if self._scheduler.next_poll_at() <= now:
             self._feed()
         else:
             self._set_timer()
@@ -183,7 +192,7 @@ class Poller:
         """
         if workflow.end is None and end is not None:
             self._scheduler.event_finished(workflow, self.now())
-            self._conclude(workflow, end)
+            self._report(self._conclude, workflow, end)
             self._set_timer()
         elif workflow.end is None:
             self._scheduler.expect_end(workflow)
@@ -208,9 +217,9 @@ class Poller:
         self._set_timer()
 
     def pause(self, seconds: float | None) -> None:
-        """Send nothing to the host for *seconds*; absurd values are ignored."""
-        if seconds is not None and 0 < seconds <= MAX_PAUSE:
-            now = self.now()
+        """Send nothing to the host for *seconds*, at most `MAX_PAUSE`."""
+        if seconds is not None and seconds > 0:
+            now, seconds = self.now(), min(seconds, MAX_PAUSE)
             self._throttle.pause(now + seconds)
             self._warn_rate_limited(now, "The host asks for a pause of %.0f s", seconds)
 
@@ -235,12 +244,13 @@ class Poller:
         Raises:
             TimeoutError: The time is up; the workflow is still watched.
         """
-        seconds = self._polling.deadline if timeout is None else timeout
         if workflow.end is None:
-            if seconds <= 0:
+            if timeout is None:
+                await self._wait_for_deadline(workflow)
+            elif timeout <= 0:
                 await self.poll_now(workflow)
             else:
-                await self._wait_in(self._waiters, workflow, seconds)
+                await self._wait_seconds(workflow, timeout)
         if workflow.end is None:
             raise TimeoutError
         return workflow.end
@@ -248,13 +258,11 @@ class Poller:
     async def poll_now(self, workflow: PendingWorkflow) -> None:
         """Poll *workflow* once, or join the poll of it that is in flight.
 
-        Only a pause of the host, its rate and the polls in flight are respected.
+        Only the rate of the host and the polls in flight can delay it, and a pause of
+        the host, in which one such poll is sent each second.
         """
         if workflow.end is None:
-            self._check(workflow)
-            self._scheduler.expedite(workflow)
-            self._feed()
-            await self._wait_in(self._one_shot_waiters, workflow, math.inf)
+            await self._poll_within(workflow, math.inf)
 
     async def aclose(
         self, error_factory: Callable[[PendingWorkflow], BaseException]
@@ -272,11 +280,7 @@ class Poller:
         return self._closing is not None or self.crash is not None
 
     def check_running(self) -> None:
-        """Check that the engine has not crashed.
-
-        Raises:
-            RuntimeError: It has.
-        """
+        """Raise `RuntimeError` if the engine crashed."""
         if self.crash is not None:
             raise RuntimeError("the polling engine crashed") from self.crash
 
@@ -286,10 +290,40 @@ class Poller:
         if self._closing is not None:
             raise self._closing(workflow)
 
+    async def _wait_for_deadline(self, workflow: PendingWorkflow) -> None:
+        """Wait until the deadline, which excludes time outside working hours."""
+        start, left = self.now(), self._polling.deadline
+        excluded = self._scheduler.off_hours_seconds(workflow, start)
+        while workflow.end is None and left > 0:
+            await self._wait_seconds(workflow, left)
+            now = self.now()
+            off_hours = self._scheduler.off_hours_seconds(workflow, now) - excluded
+            left = self._polling.deadline - (now - start - off_hours)
+
+    async def _wait_seconds(self, workflow: PendingWorkflow, seconds: float) -> None:
+        """Wait at most *seconds*; poll once more if the machine slept meanwhile."""
+        deadline = self.now() + seconds
+        await self._wait_in(self._waiters, workflow, seconds)
+        if workflow.end is None and self.now() - deadline > LATE_TIMER:
+            await self._poll_within(workflow, LAST_POLL)
+
+    async def _poll_within(self, workflow: PendingWorkflow, seconds: float) -> None:
+        """Poll *workflow* once and wait at most *seconds* for the answer."""
+
+        def expedite() -> None:
+            self._scheduler.expedite(workflow)
+            self._feed()
+
+        await self._wait_in(self._one_shot_waiters, workflow, seconds, expedite)
+
     async def _wait_in(
-        self, waiters: _Waiters, workflow: PendingWorkflow, seconds: float
+        self,
+        waiters: _Waiters,
+        workflow: PendingWorkflow,
+        seconds: float,
+        begin: Callable[[], None] | None = None,
     ) -> None:
-        """Wait at most *seconds* to be woken for *workflow*."""
+        """Call *begin*, and wait at most *seconds* to be woken for *workflow*."""
         self._check(workflow)
         if not workflow.watched:
             raise RuntimeError(f"{workflow.id} is not watched")
@@ -297,6 +331,8 @@ class Poller:
         future: asyncio.Future[None] = loop.create_future()
         waiters.setdefault(workflow, set()).add(future)
         timer = None
+        if begin is not None:
+            begin()
         if seconds < math.inf:
             timer = loop.call_later(seconds, _release, future)
         try:
@@ -332,10 +368,10 @@ class Poller:
         if not self._stopped:
             self.crash = error or RuntimeError("a task of the engine was cancelled")
             reason = type(self.crash).__name__
+            self._stop()
             _log.error(
                 "The polling engine crashed: %s", reason, extra=log_extra(reason=reason)
             )
-            self._stop()
 
     def _stop(self) -> None:
         """Stop all tasks and wake all waiters."""
@@ -368,16 +404,36 @@ class Poller:
             return
         if now < self._throttle.until:
             self._scheduler.defer(now, self._throttle.until)
+            workflows = self._take_one_shot(now)
         else:
             limit = self._throttle.available(now, self._in_flight - self._busy)
             workflows = self._scheduler.take(now, limit)
             if workflows:
                 self._throttle.consume(now, len(workflows))
-                self._busy += len(workflows)
-                self._queue.extend(workflows)
-                for _ in workflows[spare:]:
-                    self._wake_worker()
+        if workflows:
+            self._busy += len(workflows)
+            self._queue.extend(workflows)
+            for _ in workflows[spare:]:
+                self._wake_worker()
         self._set_timer()
+
+    def _take_one_shot(self, now: float) -> list[PendingWorkflow]:
+        """Return the poll that may be sent *now* in spite of a pause, if there is one.
+
+        A caller waits for the answer to this very poll, and the pause may take an hour.
+        """
+        workflow = self._next_one_shot()
+        if workflow is None or now < self._throttle.next_urgent_slot():
+            return []
+        self._scheduler.take_urgent(workflow)
+        self._throttle.consume_urgent(now)
+        return [workflow]
+
+    def _next_one_shot(self) -> PendingWorkflow | None:
+        """Return the next workflow that a caller wants polled at once."""
+        if not self._one_shot_waiters or self._busy >= self._in_flight:
+            return None
+        return self._scheduler.first_urgent(self._one_shot_waiters)
 
     def _wake_worker(self) -> None:
         """Make one more worker look at the queue."""
@@ -387,22 +443,23 @@ class Poller:
             # No more workers than polls in flight: one limit bounds both.
             self._spawn(self._work)
 
-    def _next_timer(self) -> float | None:
+    def _next_timer(self) -> float:
         """Return when the driver must look at the lanes next."""
-        slot = self._throttle.next_slot()
-        poll_at = self._scheduler.next_poll_at()
-        if poll_at is not None and poll_at < self._throttle.until:
-            return poll_at  # deferred one lane after the other, not all in one turn
-        if self._busy >= self._in_flight:
-            return None
-        if self._scheduler.urgent:
-            return slot
-        return poll_at if poll_at is None else max(poll_at, slot)
+        when = self._scheduler.next_poll_at()
+        # A poll planned in a pause is deferred at its time, lane after lane.
+        if when >= self._throttle.until:
+            if self._busy >= self._in_flight:
+                return math.inf
+            slot = self._throttle.next_slot()
+            when = slot if self._scheduler.urgent else max(when, slot)
+        if self._next_one_shot() is not None:
+            when = min(when, self._throttle.next_urgent_slot())
+        return when
 
     def _set_timer(self) -> None:
         """Wake the driver in time; a timer that is too early stays."""
-        when = None if self._stopped else self._next_timer()
-        if when is None or self._loop is None:
+        when = math.inf if self._stopped else self._next_timer()
+        if when == math.inf or self._loop is None:
             return
         if self._timer is not None:
             if self._timer_at <= when:
@@ -422,7 +479,17 @@ class Poller:
         while True:
             while self._queue:
                 workflow = self._queue.popleft()
-                answer = await self._poll(workflow)
+                try:
+                    answer = await self._poll(workflow)
+                except asyncio.CancelledError:
+                    task = asyncio.current_task()
+                    if self._stopped or (task is not None and task.cancelling()):
+                        raise
+                    # Something inside the poll was cancelled, not this task.
+                    error = RuntimeError("the poll was cancelled")
+                    answer = self._unexpected(workflow, error)
+                except Exception as error:  # noqa: BLE001  # no other wait must end
+                    answer = self._unexpected(workflow, error)
                 self._busy -= 1
                 self._settle(workflow, answer)
             await self._sleep()
@@ -441,13 +508,16 @@ class Poller:
         now = self.now()
         self.polls += 1
         workflow.polls += 1
+        try:
+            end = self._scheduler.answered(workflow, now, answer)
+        except Exception as error:  # noqa: BLE001  # no other wait must end
+            answer = self._unexpected(workflow, error)
+            end = self._scheduler.answered(workflow, now, answer)
         if isinstance(answer, PollFailed):
-            self._note_failed(now, answer)
-        elif self._failures:
-            self._recover(now)
-        end = self._scheduler.answered(workflow, now, answer)
+            self._report(self.pause, answer.pause)
         if end is not None:
-            self._conclude(workflow, end)
+            self._report(self._conclude, workflow, end)
+        self._report(self._note_host, now, answer)
         for future in self._one_shot_waiters.pop(workflow, ()):
             _release(future)
         self._feed(spare=1)
@@ -462,10 +532,30 @@ class Poller:
         finally:
             self._wake(workflow)
 
-    def _note_failed(self, now: float, answer: PollFailed) -> None:
-        """Count a failed poll; a definite answer shows that the host is there."""
-        self.pause(answer.pause)
-        if answer.kind == "failed":
+    def _unexpected(self, workflow: PendingWorkflow, error: Exception) -> PollFailed:
+        """Return a failed poll for an *error* that no poll should raise; log it."""
+        message = "A poll of workflow %s failed unexpectedly: %s"
+        reason = type(error).__name__
+        self._report(self._warn_rate_limited, self.now(), message, workflow.id, reason)
+        return PollFailed(error)
+
+    def _report(self, call: Callable[..., object], *args: object) -> None:
+        """Call what reports to code outside the engine; no wait ends if it raises."""
+        try:
+            call(*args)
+        except Exception as error:  # noqa: BLE001  # hooks, handlers and filters
+            reason = type(error).__name__
+            # The log may be what raises.
+            with contextlib.suppress(Exception):
+                _log.error(
+                    "A callback of the polling engine failed: %s",
+                    reason,
+                    extra=log_extra(reason=reason),
+                )
+
+    def _note_host(self, now: float, answer: Answer) -> None:
+        """Count failed polls in a row; definite answers show that the host is there."""
+        if isinstance(answer, PollFailed) and answer.kind == "failed":
             self._count_failure(now, answer.error)
         elif self._failures:
             self._recover(now)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast, get_args
 
 from linkedapi_async._polling.answers import Answer, Ended, PollFailed, StillRunning
 from linkedapi_async._polling.lane import NEVER, Lane, PendingWorkflow
@@ -19,7 +19,7 @@ from linkedapi_async._polling.webhook_health import STRETCH, WebhookHealth
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable, Container, Hashable
 
     from linkedapi_async.policies import Polling
 
@@ -168,7 +168,7 @@ class PollScheduler:
         if lane is None:
             return
         self._event_first()
-        workflow.status = "running"
+        workflow.status, workflow.reason = "running", None
         lane.running = workflow
         if not lane.ordered:
             lane.follow_runner()
@@ -194,9 +194,9 @@ class PollScheduler:
         """Whether `take` may return a workflow before its time, because of `expedite`."""
         return bool(self._urgent)
 
-    def next_poll_at(self) -> float | None:
-        """Return when to call `take` next, or `None` if there is nothing to poll."""
-        return self._heap[0][0] if self._heap else None
+    def next_poll_at(self) -> float:
+        """Return when to call `take` next, `math.inf` if there is nothing to poll."""
+        return self._heap[0][0] if self._heap else math.inf
 
     def counts_by_state(self) -> dict[LaneState, int]:
         """Return how many workflows wait in which state of their lane.
@@ -232,6 +232,22 @@ class PollScheduler:
                 taken.append(chosen)
         return taken
 
+    def first_urgent(self, among: Container[PendingWorkflow]) -> PendingWorkflow | None:
+        """Return the first expedited workflow that is in *among*."""
+        for workflow in self._urgent:
+            if workflow.lane is not None and workflow in among:
+                return workflow
+        return None
+
+    def take_urgent(self, workflow: PendingWorkflow) -> None:
+        """Take the expedited *workflow* to poll it now, ahead of all others."""
+        self._urgent.remove(workflow)
+        cast("Lane", workflow.lane).begin_poll(workflow)
+
+    def off_hours_seconds(self, workflow: PendingWorkflow, now: float) -> float:
+        """Return how long the lane of *workflow* was outside working hours."""
+        return 0.0 if workflow.lane is None else workflow.lane.off_hours_seconds(now)
+
     def defer(self, now: float, until: float) -> None:
         """Move all polls planned by *now* behind *until*, spread at random."""
         while lane := self._pop(now):
@@ -245,13 +261,11 @@ class PollScheduler:
         self, workflow: PendingWorkflow, now: float, answer: Answer
     ) -> Ended | None:
         """Take the *answer* to a poll; return how the wait ended, if it did."""
-        workflow.in_flight = False
         lane = workflow.lane
         if lane is None:
+            workflow.in_flight = False
             return None
         paced = lane.in_flight is workflow
-        if paced:
-            lane.in_flight = None
         end: Ended | None = None
         if isinstance(answer, StillRunning):
             self._still_running(lane, workflow, now, answer, paced=paced)
@@ -260,6 +274,10 @@ class PollScheduler:
             self._finished(lane, workflow, now)
         else:
             end = self._poll_failed(lane, workflow, now, answer, paced=paced)
+        # Only now: if an answer raises, the caller passes a failed poll in its place.
+        workflow.in_flight = False
+        if paced:
+            lane.in_flight = None
         if lane.size:
             self._schedule(lane)
         return end
@@ -302,7 +320,7 @@ class PollScheduler:
         if by_event:
             health.event_first()
             if lane.head is workflow and lane.promoted_at > -math.inf:
-                health.observe_duration(now - lane.promoted_at)
+                health.observe_duration(max(0.0, now - lane.promoted_at))
         elif not lane.expects_end:
             health.poll_first(workflow.id, lane.account, now)
         lane.distrusts_events = not by_event and not lane.expects_end
@@ -420,9 +438,9 @@ class PollScheduler:
     def _note_off_hours(self, lane: Lane, now: float, answer: StillRunning) -> None:
         """Slow down a *lane* outside working hours, speed up any other."""
         if answer.status == "pending" and answer.reason == OFF_HOURS:
-            lane.off_hours += 1
+            lane.note_off_hours(now)
         elif lane.off_hours:
-            lane.off_hours = 0
+            lane.end_off_hours(now)
             lane.poll_number = 2
             lane.head_poll_at = now
 
@@ -436,7 +454,7 @@ class PollScheduler:
         paced: bool,
     ) -> None:
         """Go on waiting for *workflow*."""
-        workflow.status = answer.status
+        workflow.status, workflow.reason = answer.status, answer.reason
         workflow.unfinished_at = now
         workflow.unknown = lane.refused = NEVER
         if answer.status == "running":
@@ -495,14 +513,15 @@ class PollScheduler:
         if in_order and lane.ordered:
             since = max(since, lane.promoted_at)
         if since > -math.inf and not by_event:
-            workflow.detection_delay = now - since
+            # A clock that was set back must not make it negative.
+            workflow.detection_delay = max(0.0, now - since)
             self.detection_delays.append(workflow.detection_delay)
         self._judge_events(lane, workflow, now, by_event=by_event)
         promoted = lane.promoted_runner is workflow
         if self._leave(lane, workflow):
             return
         lane.refused = NEVER
-        lane.off_hours = 0
+        lane.end_off_hours(now)
         if not lane.ordered:
             self._finished_unordered(lane, now, in_order=in_order, promoted=promoted)
         elif in_order:

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import math
+from typing import Final
+
+
+URGENT_INTERVAL: Final = 1.0
+"""Minimum time in seconds between two requests that a pause does not hold up."""
 
 
 class Throttle:
@@ -16,6 +21,8 @@ class Throttle:
         self._gap = 0.0 if rate is None else 1 / rate
         self._free_at = -math.inf
         """When the rate allows the next request."""
+        self._urgent_at = -math.inf
+        """When the next request is allowed in spite of a pause."""
         self.until = -math.inf
         """The end of the pause."""
 
@@ -27,6 +34,10 @@ class Throttle:
         """Return when the next request is allowed."""
         return max(self.until, self._free_at)
 
+    def next_urgent_slot(self) -> float:
+        """Return when a request is allowed that need not wait for a pause to end."""
+        return min(self.next_slot(), max(self._urgent_at, self._free_at))
+
     def available(self, now: float, limit: int) -> int:
         """Return how many requests are allowed *now*, at most *limit*."""
         if now < self.next_slot():
@@ -37,3 +48,8 @@ class Throttle:
         """Note that *count* requests are sent *now*."""
         if self._gap:
             self._free_at = max(self._free_at, now) + count * self._gap
+
+    def consume_urgent(self, now: float) -> None:
+        """Note that a request is sent *now* in spite of a pause."""
+        self._urgent_at = now + URGENT_INTERVAL
+        self.consume(now, 1)

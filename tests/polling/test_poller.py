@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -15,7 +16,8 @@ from event_loops import VirtualLoop, run_virtual
 
 from linkedapi_async._polling.answers import Answer, Ended, PollFailed, StillRunning
 from linkedapi_async._polling.lane import PendingWorkflow
-from linkedapi_async._polling.poller import Poller
+from linkedapi_async._polling.poller import LAST_POLL, Poller
+from linkedapi_async._polling.scheduler import OFF_HOURS
 from linkedapi_async.policies import Polling
 
 
@@ -281,6 +283,156 @@ async def test_endless_timeout() -> None:
         assert await poller.wait(workflow, math.inf) is DONE
 
 
+def move_clock(seconds: float) -> None:
+    """Move the clock of the running loop, as a sleep of the machine does."""
+    loop: Any = asyncio.get_running_loop()
+    loop._selector._clock.now += seconds
+
+
+@pytest.mark.parametrize("timeout", [None, 500.0])
+@pytest.mark.parametrize("in_time", [True, False])
+async def test_deadline_while_the_machine_slept(
+    *, timeout: float | None, in_time: bool
+) -> None:
+    """A deadline that passed in a sleep polls once more before it raises."""
+    host = Host()
+    async with running(host.poll, Polling(deadline=500)) as poller:
+        workflows = [PendingWorkflow(str(n), 1) for n in range(3)]
+        for workflow in workflows:
+            poller.watch(workflow)
+        waits = [
+            asyncio.create_task(poller.wait(workflow, timeout))
+            for workflow in workflows
+        ]
+        await asyncio.sleep(11)
+        move_clock(90_000)
+        if in_time:
+            host.ends = dict.fromkeys("012", now())
+        ends = await asyncio.gather(*waits, return_exceptions=True)
+
+        assert {Ended if in_time else TimeoutError} == {type(end) for end in ends}
+
+
+async def test_deadline_while_the_machine_slept_without_a_host() -> None:
+    """The last poll is waited for a minute at most."""
+
+    async def poll(workflow: PendingWorkflow) -> Answer:
+        """Never answer."""
+        await asyncio.sleep(1e9)
+        return RUNNING
+
+    async with running(poll, Polling(deadline=500)) as poller:
+        workflow = PendingWorkflow("a", 1)
+        poller.watch(workflow)
+        wait = asyncio.create_task(poller.wait(workflow))
+        await asyncio.sleep(11)
+        move_clock(1000)
+        began = now()
+        with pytest.raises(TimeoutError):
+            await wait
+
+        assert LAST_POLL == pytest.approx(now() - began)
+
+
+async def test_a_clock_that_is_set_back() -> None:
+    """A clock that is set back delays polls and waits by that step at most."""
+    host, noticed = Host(), dict[str, float]()
+
+    def on_finish(workflow: PendingWorkflow) -> None:
+        """Note the time."""
+        noticed[workflow.id] = now() - began
+
+    async with running(host.poll, on_finish=on_finish) as poller:
+        workflows = [PendingWorkflow(str(n), 1) for n in range(4)]
+        for workflow in workflows:
+            poller.watch(workflow)
+        waits = [asyncio.create_task(poller.wait(w)) for w in workflows]
+        late = asyncio.create_task(poller.wait(workflows[-1], 100))
+        polled = PendingWorkflow("polled", 2)
+        poller.watch(polled)
+        await asyncio.sleep(50)
+        move_clock(-3600)
+        began = now()
+        host.ends = {"0": began, "1": began + 30, "2": began + 60, "3": began + 4000}
+        host.ends["polled"] = began
+
+        assert await poller.wait(polled, 0) is DONE
+        with pytest.raises(TimeoutError):
+            await late
+
+        assert now() - began <= 3600 + 51
+
+        assert [DONE] * 4 == await asyncio.gather(*waits)
+
+        assert all(noticed[name] <= 3600 + 5 for name in "012")
+
+        assert 4000 <= noticed["3"] <= 4000 + 5
+
+        assert min(poller.detection_delays) >= 0
+
+
+def off_hours(host: Host, begin: float, end: float) -> None:
+    """Let the host report that its account is outside working hours for a time."""
+    start, loop = now(), asyncio.get_running_loop()
+    waiting = StillRunning("pending", OFF_HOURS)
+    loop.call_at(start + begin, setattr, host, "answer", waiting)
+    loop.call_at(start + end, setattr, host, "answer", RUNNING)
+
+
+async def test_deadline_outside_working_hours() -> None:
+    """Time outside working hours does not count towards the default deadline."""
+    host = Host(RUNNING)
+    async with running(host.poll, Polling(deadline=1000)) as poller:
+        off_hours(host, 100, 20_100)
+        off_hours(host, 20_200, 50_200)
+        workflow = PendingWorkflow("a", 1)
+        poller.watch(workflow)
+        began = now()
+        with pytest.raises(TimeoutError):
+            await poller.wait(workflow)
+
+        assert 51_000 == pytest.approx(now() - began, abs=300)
+
+
+async def test_timeout_outside_working_hours() -> None:
+    """Time outside working hours counts towards an explicit timeout."""
+    host = Host(RUNNING)
+    async with running(host.poll) as poller:
+        off_hours(host, 100, 20_100)
+        workflow = PendingWorkflow("a", 1)
+        poller.watch(workflow)
+        began = now()
+        with pytest.raises(TimeoutError):
+            await poller.wait(workflow, 1000)
+
+        assert 1000 == pytest.approx(now() - began)
+
+        assert ("pending", OFF_HOURS) == (workflow.status, workflow.reason)
+
+        poller.event_started(workflow)
+
+        assert ("running", None) == (workflow.status, workflow.reason)
+
+
+async def test_deadline_of_a_wait_that_begins_outside_working_hours() -> None:
+    """A wait counts its own time only, and no end of another workflow adds to it."""
+    host = Host(RUNNING)
+    async with running(host.poll, Polling(deadline=1000)) as poller:
+        off_hours(host, 0, 5000)
+        first, second = PendingWorkflow("a", 1), PendingWorkflow("b", 1)
+        poller.watch(first)
+        poller.watch(second)
+        await asyncio.sleep(2000)
+        began = now()
+        wait = asyncio.create_task(poller.wait(second))
+        await asyncio.sleep(10)
+        poller.resolve(first, DONE)
+        with pytest.raises(TimeoutError):
+            await wait
+
+        assert 4000 == pytest.approx(now() - began, abs=300)
+
+
 async def test_timeout_zero() -> None:
     """A timeout of 0 polls exactly once."""
     host = Host()
@@ -524,9 +676,7 @@ async def test_pause(caplog: pytest.LogCaptureFixture) -> None:
         poller.pause(100)
         end = now() + 100
         before = len(host.polled)
-        watched = PendingWorkflow("new", "new")
-        poller.watch(watched)
-        one_shot = asyncio.create_task(poller.wait(watched, 0))
+        poller.watch(PendingWorkflow("new", "new"))
         await asyncio.sleep(99.9)
 
         assert before == len(host.polled)
@@ -537,9 +687,6 @@ async def test_pause(caplog: pytest.LogCaptureFixture) -> None:
         assert 201 <= len(after)
 
         assert 40 <= sum(time < 1 for time in after) <= 100
-
-        with pytest.raises(TimeoutError):
-            await one_shot
 
     assert ["The host asks for a pause of 100 s"] == caplog.messages
 
@@ -560,7 +707,80 @@ async def test_pause_from_an_answer() -> None:
         assert 2 == len(host.polled)
 
 
-@pytest.mark.parametrize("seconds", [None, 0, -5, math.nan, 3601, math.inf])
+async def test_timeout_zero_in_a_pause() -> None:
+    """A timeout of 0 polls at once in a pause, and the pause goes on."""
+    host = Host()
+    async with running(host.poll) as poller:
+        workflow = PendingWorkflow("a", 1)
+        poller.watch(workflow)
+        poller.pause(3600)
+        began = now()
+        with pytest.raises(TimeoutError):
+            await poller.wait(workflow, 0)
+
+        assert LATENCY == pytest.approx(now() - began)
+
+        await asyncio.sleep(1000)
+
+    assert 1 == len(host.polled)
+
+
+async def test_one_poll_a_second_in_a_pause() -> None:
+    """Timeouts of 0 send one poll a second for the whole host, and nothing else."""
+    host = Host(PollFailed(OSError(), pause=60))
+    async with running(host.poll, in_flight=5) as poller:
+        workflows = [PendingWorkflow(str(n), n) for n in range(20)]
+        for workflow in workflows:
+            poller.watch(workflow)
+        poller.pause(60)
+        await asyncio.sleep(15)
+        poller.event_finished(PendingWorkflow("unwatched", 1), None)
+        poller.event_finished(workflows[9], None)
+        waits = [poller.wait(workflow, 0) for workflow in workflows[:4]]
+        errors = await asyncio.gather(*waits, return_exceptions=True)
+        polled = [*host.polled]
+        await asyncio.sleep(30)
+
+        assert [TimeoutError] * 4 == [type(error) for error in errors]
+
+        assert ["0", "1", "2", "3"] == [name for _, name in polled]
+
+        assert [1.0] * 3 == [round(b - a, 6) for (a, _), (b, _) in pairwise(polled)]
+
+        assert polled == host.polled
+
+
+async def test_a_rate_holds_in_a_pause() -> None:
+    """Timeouts of 0 in a pause are no faster than the rate of the host."""
+    host = Host()
+    async with running(host.poll, rate=0.25, in_flight=1) as poller:
+        workflows = [PendingWorkflow(str(n), n) for n in range(3)]
+        for workflow in workflows:
+            poller.watch(workflow)
+        poller.pause(60)
+        waits = [poller.wait(workflow, 0) for workflow in workflows]
+        await asyncio.gather(*waits, return_exceptions=True)
+
+    assert [4, 4] == [round(b - a, 6) for a, b in pairwise(host.times)]
+
+
+@pytest.mark.parametrize("seconds", [3601, math.inf])
+async def test_long_pause(seconds: float) -> None:
+    """A pause takes at most an hour."""
+    host = Host()
+    async with running(host.poll) as poller:
+        poller.watch(PendingWorkflow("a", 1))
+        poller.pause(seconds)
+        await asyncio.sleep(3599)
+
+        assert [] == host.polled
+
+        await asyncio.sleep(10)
+
+    assert 1 <= len(host.polled)
+
+
+@pytest.mark.parametrize("seconds", [None, 0, -5, math.nan])
 async def test_absurd_pause(seconds: float | None) -> None:
     """An absurd pause is ignored."""
     host = Host()
@@ -692,45 +912,163 @@ async def test_close_while_a_poll_resists() -> None:
     assert ["a"] == polled
 
 
-@pytest.mark.parametrize("where", ["ask", "answer", "on_finish", "cancel"])
-async def test_crash(where: str, caplog: pytest.LogCaptureFixture) -> None:
-    """A crash of the engine reaches every waiter, and every later wait."""
+class Harm(logging.Filter):
+    """Raises wherever the polling engine calls something of others, for one workflow.
 
-    def on_finish(workflow: PendingWorkflow) -> None:
+    Args:
+        where: The place of the failure.
+    """
+
+    def __init__(self, where: str) -> None:
+        super().__init__()
+        self.where = where
+        self.count = 0
+
+    def hit(self, where: str) -> None:
+        """Raise if this is the place."""
+        if where == self.where:
+            self.count += 1
+            raise CrashError("secret")
+
+    async def poll(self, workflow: PendingWorkflow) -> Any:
+        """Fail for one workflow; all others end."""
+        if workflow.id != "odd":
+            await asyncio.sleep(LATENCY)
+            return DONE
+        self.hit("poll")
+        if self.where == "cancelled":
+            self.count += 1
+            raise asyncio.CancelledError
+        if self.where in ("nonsense", "answer"):
+            self.count += 1
+            return OddAnswer("running") if self.where == "answer" else "nonsense"
+        return DONE if self.where == "on_finish" else FAILED
+
+    def on_finish(self, workflow: PendingWorkflow) -> None:
+        """Fail for one workflow."""
+        if workflow.id == "odd":
+            self.hit("on_finish")
+
+    def on_outage(self, *_: object) -> None:
+        """Fail."""
+        self.hit("on_outage")
+
+    def filter(self, _: logging.LogRecord) -> bool:
+        """Fail."""
+        self.hit("log")
+        return True
+
+
+class OddAnswer(StillRunning):
+    """An answer that raises when it is read."""
+
+    @property
+    def reason(self) -> str | None:
+        """Raise."""
+        raise CrashError("secret")
+
+    @reason.setter
+    def reason(self, _: str | None) -> None:
+        """Ignore the value."""
+
+
+@pytest.mark.parametrize(
+    "where",
+    ["poll", "cancelled", "nonsense", "answer", "on_finish", "on_outage", "log"],
+)
+@pytest.mark.parametrize("ordered", [True, False])
+async def test_an_odd_poll_ends_no_other_wait(*, where: str, ordered: bool) -> None:
+    """Whatever raises around one poll, all other waits get their results."""
+    harm, log = Harm(where), logging.getLogger("linkedapi_async")
+    hooks: Any = {"on_finish": harm.on_finish, "on_outage": harm.on_outage}
+    log.addFilter(harm)
+    try:
+        async with running(harm.poll, **hooks) as poller:
+            odd = PendingWorkflow("odd", 1)
+            poller.watch(odd, ordered=ordered)
+            await asyncio.sleep(60)
+            polls = odd.polls
+            others = [PendingWorkflow(str(n), n % 3) for n in range(9)]
+            for workflow in others:
+                poller.watch(workflow, ordered=ordered)
+            waits = [poller.wait(workflow, 3600) for workflow in others]
+
+            assert [DONE] * 9 == await asyncio.gather(*waits)
+
+            if where == "on_finish":
+                assert await poller.wait(odd) is DONE
+            else:
+                assert 15 <= polls <= 60 / 3 + 1
+                assert poller.resolve(odd, DONE)
+
+            assert poller.crash is None
+    finally:
+        log.removeFilter(harm)
+
+    assert harm.count >= 1
+
+
+def cancel_tasks(poller: Poller) -> None:
+    """Cancel the tasks of the engine, as a careless caller may."""
+    for task in poller._tasks:
+        task.cancel()
+
+
+def break_scheduler(poller: Poller) -> None:
+    """Break what the engine cannot do without."""
+
+    def take(now: float, limit: int) -> list[PendingWorkflow]:
         """Break."""
         raise CrashError("secret")
 
-    async def poll(workflow: PendingWorkflow) -> Any:
-        """Break in the way that is asked for."""
-        if where == "ask":
-            raise CrashError("secret")
-        if where == "cancel":
-            raise asyncio.CancelledError
-        return DONE if where == "on_finish" else "nonsense"
+    poller._scheduler.take = take  # type: ignore[method-assign]
 
-    async with running(poll, on_finish=on_finish) as poller:
+
+@pytest.mark.parametrize("harm", [cancel_tasks, break_scheduler])
+async def test_crash(
+    harm: Callable[[Poller], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A crash stops the engine: every wait says so, and there is no further poll."""
+    host = Host()
+    async with running(host.poll) as poller:
         workflows = [PendingWorkflow(str(n), n) for n in range(5)]
         for workflow in workflows:
             poller.watch(workflow)
-            await asyncio.sleep(0.5)
-        waits = [poller.wait(workflow) for workflow in workflows[1:]]
-        errors = await asyncio.gather(*waits, return_exceptions=True)
+        poller.check_running()
+        waits = [asyncio.create_task(poller.wait(w)) for w in workflows]
+        waits.append(asyncio.create_task(poller.wait(workflows[0], 0)))
+        await asyncio.sleep(1)
+        harm(poller)
+        errors = await asyncio.gather(*waits[:5], return_exceptions=True)
+        polled = len(host.polled)
 
         assert {RuntimeError} == {type(error) for error in errors}
 
         assert {"the polling engine crashed"} == {str(error) for error in errors}
 
-        with pytest.raises(RuntimeError, match="the polling engine crashed") as raised:
-            await poller.wait(workflows[-1], 0)
+        for timeout in (0, None):
+            with pytest.raises(RuntimeError, match="engine crashed") as raised:
+                await poller.wait(workflows[-1], timeout)
 
-        assert raised.value.__cause__ is not None
+            assert raised.value.__cause__ is poller.crash
 
+        with pytest.raises(RuntimeError, match="engine crashed"):
+            poller.check_running()
+
+        new = PendingWorkflow("new", 1)
+        poller.watch(new)
+        with pytest.raises(RuntimeError, match="engine crashed"):
+            await poller.wait(new)
+        with pytest.raises((RuntimeError, TimeoutError)):
+            await waits[5]
         await asyncio.sleep(100)
+
+        assert polled == len(host.polled)
 
     assert "The polling engine crashed: " in caplog.text
 
 
-async def test_crash_of_on_finish_from_outside() -> None:
+async def test_on_finish_raises_from_outside() -> None:
     """If the hook raises in the call of a user, the waiters wake all the same."""
 
     def on_finish(workflow: PendingWorkflow) -> None:

@@ -58,7 +58,7 @@ class Play:
         """Go to the next poll; return its time and its workflow."""
         while True:
             poll_at = self.lanes.next_poll_at()
-            assert poll_at is not None
+            assert poll_at < math.inf
             self.now = max(self.now, poll_at)
             if taken := self.lanes.take(self.now, 1):
                 return f"{self.now:g}{taken[0].id}"
@@ -79,7 +79,7 @@ class Play:
     def polls_until(self, end: float, answers: dict[str, Answer] | None = None) -> str:
         """Return the workflows of the polls before *end*, each answered at once."""
         seen = ""
-        while (self.lanes.next_poll_at() or 0) < end:
+        while self.lanes.next_poll_at() < end:
             seen += self.polls(1, answers)[-1]
         return seen
 
@@ -88,7 +88,7 @@ def test_no_workflows() -> None:
     """Without workflows there is no next poll."""
     lanes = Play().lanes
 
-    assert lanes.next_poll_at() is None
+    assert math.inf == lanes.next_poll_at()
 
     assert [] == lanes.take(0.0, 5)
 
@@ -667,6 +667,22 @@ def test_throttle_pause() -> None:
     assert (0, 7) == (throttle.available(9.9, 7), throttle.available(10.0, 7))
 
 
+def test_throttle_urgent() -> None:
+    """In a pause one urgent request is allowed each second."""
+    throttle = Throttle()
+
+    assert -math.inf == throttle.next_urgent_slot()
+
+    throttle.pause(100.0)
+    throttle.consume_urgent(5.0)
+
+    assert (6.0, 100.0) == (throttle.next_urgent_slot(), throttle.next_slot())
+
+    throttle.consume_urgent(99.5)
+
+    assert 100.0 == throttle.next_urgent_slot()
+
+
 def test_throttle_rate() -> None:
     """A rate allows one request after the other, and saves none for later."""
     throttle = Throttle(rate=2)
@@ -858,8 +874,7 @@ class LanesMachine(RuleBasedStateMachine):
     def go_on(self, target: float, limit: int) -> None:
         """Run all polls and answers until *target*, in order of time."""
         while True:
-            poll_at = self.lanes.next_poll_at()
-            take = math.inf if poll_at is None else max(poll_at, self.now)
+            take = max(self.lanes.next_poll_at(), self.now)
             take = self.now if self.lanes.urgent else take
             back = self.answers[0][0] if self.answers else math.inf
             if min(take, back) > target:
@@ -945,7 +960,7 @@ class LanesMachine(RuleBasedStateMachine):
 
         assert 0 == len(self.lanes)
 
-        assert self.lanes.next_poll_at() is None or self.lanes.take(math.inf, 9) == []
+        assert [] == self.lanes.take(1e9, 9)
 
 
 TestLanesMachine = LanesMachine.TestCase

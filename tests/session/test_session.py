@@ -306,6 +306,32 @@ async def test_timeout_zero_asks_exactly_once(server: Scripted) -> None:
     assert 1 == server.count("GET")
 
 
+async def test_timeout_zero_polls_in_a_pause_of_the_host(server: Scripted) -> None:
+    """A pause of an hour does not hold up a timeout of 0."""
+    server.script("GET", *[raw("{}", status=429, Retry_After="3600")] * 2)
+    async with server.session() as session:
+        handle = await session.start(CHECK)
+        for _ in range(2):
+            with pytest.raises(WaitTimeoutError):
+                await asyncio.wait_for(handle.result(timeout=0), 30)
+
+    assert 2 == server.count("GET")
+
+
+async def test_an_engine_that_crashed_sends_no_further_start(server: Scripted) -> None:
+    """Every handle says so, and a start is refused before it is sent."""
+    server.script("GET", running())
+    async with server.session() as session:
+        handle = await session.start(CHECK)
+        for task in session._runtime.poller._tasks:
+            task.cancel()
+        for call in (handle.result(), session.run(CHECK)):
+            with pytest.raises(RuntimeError, match="the polling engine crashed"):
+                await call
+
+    assert 1 == server.count("POST")
+
+
 @virtual_time
 async def test_policy_deadline_ends_a_wait_without_timeout(server: Scripted) -> None:
     """Nobody waits for ever unless told to."""
