@@ -141,6 +141,7 @@ class Start:
             account.check_working()
             request = runtime.requests.start(self._definition)
             await runtime.admit_start()
+            runtime.poller.check_running()  # the pause may have taken an hour
             self.begun = account.starting = True
             sent_at = runtime.now()
             runtime.observer.starting(
