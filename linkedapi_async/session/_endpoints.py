@@ -442,7 +442,7 @@ def _position(
     begin = parsed_time(_moment(of, "since", since))
     position = Cursor(of, dt.timedelta(seconds=window), since=begin)
     if cursor is not None:
-        position.go_to(cursor)
+        position.load(cursor)
     return position
 
 

@@ -1,8 +1,8 @@
-"""New messages and network events, one after another, from where the user left off.
+"""New messages and network events, one after another, from a stored cursor.
 
-The endpoints give what was captured since a moment. Nobody has published whether
-that moment is part of it, and things may be captured late and out of order. So each
-poll looks back a while, and what was delivered within that while is remembered by id.
+The endpoints return what was captured since a moment. It is not documented whether the
+moment is included, and items may be captured late and out of order. So each poll looks
+back, and the ids of items that were delivered within that time are remembered.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ import datetime as dt
 import hashlib
 import heapq
 import logging
-import math
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, Generic, NamedTuple, NoReturn, Self, TypeVar
 
+from linkedapi_async._http.connection import check_positive
 from linkedapi_async._results.outcome import Result
 from linkedapi_async._utils.json import decode_json, encode_json
+from linkedapi_async._utils.log import error_reason, log_extra
 from linkedapi_async.errors import (
     AuthenticationError,
     RateLimitedError,
@@ -38,22 +39,22 @@ VERSION = 1
 """The layout of cursors."""
 
 MARGIN = dt.timedelta(seconds=1)
-"""How much further back is asked: the API may leave out the moment itself."""
+"""How much further back a poll looks, because the API may exclude the moment itself."""
 
 REMEMBERED = 10_000
-"""How many delivered items are remembered at most, but for those of one moment."""
+"""How many delivered items are remembered at most, not counting those of one moment."""
 
 REFUSALS_NEEDED = 3
-"""How many polls in a row are refused before that is the last word."""
+"""How many polls in a row must be refused to end an iteration that has worked."""
 
 MAX_WAIT = 300.0
 """The longest wait between polls while they fail, in seconds; or the interval."""
 
-_DAWN = dt.datetime.min.replace(tzinfo=dt.UTC)
+_EARLIEST = dt.datetime.min.replace(tzinfo=dt.UTC)
 
 
 def parsed_time(text: object) -> dt.datetime | None:
-    """Return a moment in ISO 8601 as UTC; None if it is none."""
+    """Return a moment in ISO 8601 as UTC; None if *text* is something else."""
     if not isinstance(text, str):
         return None
     try:
@@ -66,14 +67,18 @@ def parsed_time(text: object) -> dt.datetime | None:
 
 
 def written_time(when: dt.datetime) -> str:
-    """Return a moment in ISO 8601, in UTC and to the millisecond below."""
+    """Return a moment in ISO 8601, in UTC, rounded down to the millisecond."""
     spec = "milliseconds" if when.microsecond else "seconds"
     text = when.astimezone(dt.UTC).isoformat(timespec=spec)
     return text.replace("+00:00", "Z")
 
 
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
+
+
 class Item(NamedTuple):
-    """An item of an answer."""
+    """An item of an answer: its id, its time, and the result itself."""
 
     key: str
     when: dt.datetime | None
@@ -81,7 +86,7 @@ class Item(NamedTuple):
 
 
 def item_of(item: Result, time: str | None) -> Item:
-    """Return *item* with its id; without one, what it says is its id."""
+    """Return *item* with its id; without one, a hash of its content is the id."""
     key = getattr(item, "id", None)
     if key is None:
         raw = encode_json(item.raw)
@@ -90,39 +95,43 @@ def item_of(item: Result, time: str | None) -> Item:
 
 
 class Cursor:
-    """Where somebody is in a stream of items that come by time, though not strictly.
+    """The position in a stream of items that come roughly in the order of their times.
 
-    An item that comes to light late is new if it is not older than *window* before the
-    newest one that was taken. Only the API's own times are compared.
+    A late item is new if it is not older than *window* before the newest acknowledged
+    one. Times in the future do not count as newest: an item with a wrong date must not
+    hide those that follow it.
 
     Args:
-        of: What kind of items; a cursor of another kind is refused.
-        window: How late an item may come to light.
-        since: Where to begin; None takes all there is.
-        most: How many items are remembered at most. With more of them in the window
+        kind: The kind of items; the text of a cursor of another kind is refused.
+        window: How late an item may be captured.
+        since: Where to begin; None begins with the oldest item.
+        limit: How many items are remembered at most. With more of them in the window
             it shrinks; those of the newest moment are remembered in any case.
+        clock: Returns the present time.
     """
 
     def __init__(
         self,
-        of: str,
+        kind: str,
         window: dt.timedelta,
         *,
         since: dt.datetime | None = None,
-        most: int = REMEMBERED,
+        limit: int = REMEMBERED,
+        clock: Callable[[], dt.datetime] = _now,
     ) -> None:
-        self._of = of
+        self._kind = kind
         self._window = window
-        self._most = most
+        self._limit = limit
+        self._clock = clock
         self._floor = since
-        self._taken: dict[dt.datetime, set[str]] = {}
+        self._acknowledged: dict[dt.datetime, set[str]] = {}
         self._times: list[dt.datetime] = []
         self._count = 0
         self._undated: set[str] = set()
 
     @property
     def since(self) -> str | None:
-        """From when on to ask; None asks for all."""
+        """The moment from which to poll; None polls everything."""
         if self._floor is None:
             return None
         return written_time(_before(self._floor, MARGIN))
@@ -132,50 +141,56 @@ class Cursor:
         """How many items are remembered."""
         return self._count + len(self._undated)
 
-    def torn(self, items: Iterable[Item]) -> bool:
-        """Return whether an answer does not reach back to what was taken."""
-        return self._count > 0 and not any(self._knows(item) for item in items)
+    def has_gap(self, items: Iterable[Item]) -> bool:
+        """Return whether an answer does not reach back to what was acknowledged."""
+        now = self._clock()
+        # An item of the future is in every answer, so it proves nothing.
+        past = any(when <= now for when in self._times)
+        return past and not any(
+            item.when is not None and item.when <= now and self._knows(item)
+            for item in items
+        )
 
-    def fresh(self, items: Iterable[Item]) -> list[Item]:
-        """Return those of an answer that were not taken, oldest first.
+    def new_items(self, items: Iterable[Item]) -> list[Item]:
+        """Return the items of an answer that were not acknowledged, oldest first.
 
         Args:
-            items: All items of an answer, newest first as the API gives them.
+            items: All items of an answer, newest first as the API returns them.
         """
         by_key = {item.key: item for item in items}
-        # What has no time is remembered for as long as the API shows it.
+        # An item without a time is remembered for as long as the API returns it.
         self._undated &= by_key.keys()
-        fresh = [item for item in by_key.values() if self._is_fresh(item)]
-        fresh.reverse()
-        fresh.sort(key=lambda item: (item.when is None, item.when or _DAWN))
-        return fresh
+        new = [item for item in by_key.values() if self._is_new(item)]
+        new.reverse()
+        new.sort(key=lambda item: (item.when is None, item.when or _EARLIEST))
+        return new
 
-    def _is_fresh(self, item: Item) -> bool:
-        if item.when is not None and item.when < (self._floor or _DAWN):
+    def _is_new(self, item: Item) -> bool:
+        if item.when is not None and item.when < (self._floor or _EARLIEST):
             return False
         return not self._knows(item)
 
     def _knows(self, item: Item) -> bool:
         if item.when is None:
             return item.key in self._undated
-        return item.key in self._taken.get(item.when, ())
+        return item.key in self._acknowledged.get(item.when, ())
 
-    def take(self, item: Item) -> None:
-        """Note that *item* was delivered and dealt with."""
+    def acknowledge(self, item: Item) -> None:
+        """Record that *item* was delivered and processed."""
         if item.when is None:
             self._undated.add(item.key)
             return
         self._remember(item.when, item.key)
-        self._raise_floor(_before(item.when, self._window))
-        while self._count > self._most and len(self._times) > 1:
+        self._raise_floor(_before(min(item.when, self._clock()), self._window))
+        while self._count > self._limit and len(self._times) > 1:
             self._forget_oldest()
-            self._raise_floor(self._times[0])
+            self._raise_floor(min(self._times[0], self._clock()))
 
     def _remember(self, when: dt.datetime, key: str) -> None:
-        if when not in self._taken:
-            self._taken[when] = set()
+        if when not in self._acknowledged:
+            self._acknowledged[when] = set()
             heapq.heappush(self._times, when)
-        self._taken[when].add(key)
+        self._acknowledged[when].add(key)
         self._count += 1
 
     def _raise_floor(self, floor: dt.datetime) -> None:
@@ -184,30 +199,33 @@ class Cursor:
             self._forget_oldest()
 
     def _forget_oldest(self) -> None:
-        self._count -= len(self._taken.pop(heapq.heappop(self._times)))
+        self._count -= len(self._acknowledged.pop(heapq.heappop(self._times)))
 
-    def cursor(self) -> str:
+    def dump(self) -> str:
         """Return the position as a short text."""
         state = {
             "v": VERSION,
-            "of": self._of,
+            "of": self._kind,
             "floor": None if self._floor is None else self._floor.isoformat(),
             "taken": {
-                when.isoformat(): sorted(self._taken[when])
+                when.isoformat(): sorted(self._acknowledged[when])
                 for when in sorted(self._times)
             },
             "undated": sorted(self._undated),
         }
         return encode_json(state).decode()
 
-    def go_to(self, cursor: object) -> None:
-        """Go to the position that a *cursor* tells.
+    def load(self, text: object) -> None:
+        """Go to the position that `dump` has returned as *text*.
 
         Raises:
-            ValueError: It is none of this kind.
+            ValueError: It is not the text of a cursor of this kind.
         """
-        state = _read_cursor(cursor, self._of)
+        state = _read_cursor(text, self._kind)
         self._floor = state["floor"]
+        if self._floor is not None:
+            # Earlier versions let an item of the future raise it above the present.
+            self._floor = min(self._floor, _before(self._clock(), self._window))
         for when, keys in state["taken"].items():
             for key in keys:
                 self._remember(when, key)
@@ -218,20 +236,20 @@ def _before(when: dt.datetime, span: dt.timedelta) -> dt.datetime:
     try:
         return when - span
     except OverflowError:
-        return _DAWN
+        return _EARLIEST
 
 
-def _read_cursor(cursor: object, of: str) -> dict[str, Any]:
-    if not isinstance(cursor, str):
-        _refuse_cursor(of, f"got {type(cursor).__name__}")
+def _read_cursor(text: object, kind: str) -> dict[str, Any]:
+    if not isinstance(text, str):
+        _refuse_cursor(kind, type(text).__name__)
     try:
-        state = decode_json(cursor.encode())
+        state = decode_json(text.encode())
     except ValueError:
         state = None
     if not isinstance(state, dict) or state.get("v") != VERSION:
-        _refuse_cursor(of, "this is none, or one of another version")
-    if state.get("of") != of:
-        _refuse_cursor(of, f"this one is of {str(state.get('of'))[:60]!r}")
+        _refuse_cursor(kind, "another text, or a cursor of another version")
+    if state.get("of") != kind:
+        _refuse_cursor(kind, f"a cursor of {str(state.get('of'))[:60]!r}")
     floor, taken = state.get("floor"), state.get("taken")
     undated = state.get("undated")
     if not (
@@ -239,13 +257,15 @@ def _read_cursor(cursor: object, of: str) -> dict[str, Any]:
         and isinstance(taken, dict)
         and all(_is_keys(keys) for keys in [undated, *taken.values()])
     ):
-        _refuse_cursor(of, "this one is damaged")
-    times = {text: parsed_time(text) for text in [*taken, floor] if text is not None}
+        _refuse_cursor(kind, "a damaged one")
+    times = {
+        moment: parsed_time(moment) for moment in [*taken, floor] if moment is not None
+    }
     if None in times.values():
-        _refuse_cursor(of, "the times of this one are damaged")
+        _refuse_cursor(kind, "one with damaged times")
     return {
         "floor": times.get(floor),
-        "taken": {times[text]: keys for text, keys in taken.items()},
+        "taken": {times[moment]: keys for moment, keys in taken.items()},
         "undated": undated,
     }
 
@@ -254,13 +274,13 @@ def _is_keys(keys: object) -> bool:
     return isinstance(keys, list) and all(isinstance(key, str) for key in keys)
 
 
-def _refuse_cursor(of: str, what: str) -> NoReturn:
-    message = f"cursor: a text is due that `cursor` of {of} gave; {what}"
+def _refuse_cursor(kind: str, found: str) -> NoReturn:
+    message = f"cursor must be the `cursor` of an earlier {kind}(), got {found}"
     raise ValueError(message)
 
 
 class ItemStream(Generic[ItemT]):
-    """What comes in on an account; `messages` and `network_events` give it.
+    """Incoming items of an account; `messages` and `network_events` return it.
 
     An async iterator, oldest first, and an async context manager::
 
@@ -269,13 +289,13 @@ class ItemStream(Generic[ItemT]):
                 ...
                 store(messages.cursor)
 
-    An item counts as taken when the body asks for the next one: so the `cursor` is
-    behind the item before the one at hand, and a crash loses nothing. Call `take` when
-    the item at hand has been dealt with, and the `cursor` is behind it at once.
+    An item is acknowledged when the body asks for the next one: until then the `cursor`
+    is before it, so that a crash loses nothing. Call `acknowledge` when the item was
+    processed, to move the `cursor` past it at once.
 
-    An error ends one step, not the iterator: asking again goes on. Memory holds one
-    answer, and the ids of what was taken within the window, at most 10,000 of them but
-    for those of one moment.
+    An error ends one step and not the iterator: iterating again continues. Memory holds
+    one answer, and the ids of the items that were acknowledged within the window, at
+    most 10,000 of them, not counting those of one moment.
     """
 
     def __init__(
@@ -287,9 +307,7 @@ class ItemStream(Generic[ItemT]):
         interval: float,
         follow: bool,
     ) -> None:
-        if not (math.isfinite(interval) and interval > 0):
-            message = f"interval: a positive number is due, got {interval!r}"
-            raise ValueError(message)
+        check_positive("interval", interval)
         account.runtime.check_open()
         self._account = account
         self._position = position
@@ -299,34 +317,34 @@ class ItemStream(Generic[ItemT]):
             initial_delay=interval, max_delay=max(interval, MAX_WAIT), jitter=0.2
         )
         self._pending: list[Item] = []
-        self._lent: Item | None = None
-        self._asking = False
-        self._heard = False
+        self._current: Item | None = None
+        self._iterating = False
+        self._answered = False
         self._failures = 0
         self._refusals = 0
         loop = asyncio.get_running_loop()
-        self._due: float = loop.time()
-        self._left: asyncio.Future[None] = loop.create_future()
+        self._next_poll: float = loop.time()
+        self._closed: asyncio.Future[None] = loop.create_future()
 
     @property
     def cursor(self) -> str:
-        """The position after the last item that was taken, to be stored.
+        """The position after the last acknowledged item, to be stored.
 
-        A short JSON text without secrets. Pass it to the call that gave this iterator,
-        in whatever process, and it goes on there.
+        A short JSON text without secrets. Pass it to the method that returned this
+        iterator, in any process, to continue there.
         """
-        return self._position.cursor()
+        return self._position.dump()
 
-    def take(self) -> None:
-        """Say that the item at hand was dealt with, before asking for the next."""
-        if self._lent is not None:
-            self._position.take(self._lent)
-            self._lent = None
+    def acknowledge(self) -> None:
+        """Move the `cursor` past the current item, before the next one is requested."""
+        if self._current is not None:
+            self._position.acknowledge(self._current)
+            self._current = None
 
     async def aclose(self) -> None:
-        """End the iteration, also a wait that is under way; the cursor stays."""
-        if not self._left.done():
-            self._left.set_result(None)
+        """End the iteration and a wait that is under way; the cursor stays."""
+        if not self._closed.done():
+            self._closed.set_result(None)
 
     async def __aenter__(self) -> Self:
         return self
@@ -338,102 +356,106 @@ class ItemStream(Generic[ItemT]):
         return self
 
     async def __anext__(self) -> ItemT:
-        """Return the next item, when there is one.
+        """Return the next item; wait until there is one.
 
         Raises:
             AuthenticationError: The API refuses the tokens.
             RejectedError: The API refuses the request.
-            RequestError: Anything else went wrong; only with ``follow=False``.
+            RequestError: Another failure; only with ``follow=False``.
             SessionClosedError: The session was closed.
         """
-        if self._asking:
-            message = "somebody else waits for the next item: there is one at a time"
+        if self._iterating:
+            message = "another task waits for the next item; iterate in one task"
             raise RuntimeError(message)
-        self._asking = True
+        self._iterating = True
         try:
             return await self._next()
         finally:
-            self._asking = False
+            self._iterating = False
 
     async def _next(self) -> ItemT:
-        self.take()
-        while not self._left.done():
+        self.acknowledge()
+        while not self._closed.done():
             self._check()
             if self._pending:
-                self._lent = self._pending.pop()
-                item: ItemT = self._lent.item
+                self._current = self._pending.pop()
+                item: ItemT = self._current.item
                 return item
-            if not await self._look():
+            if not await self._poll_when_due():
                 break
         raise StopAsyncIteration
 
-    async def _look(self) -> bool:
-        """Poll once, when it is time; return whether to go on."""
+    async def _poll_when_due(self) -> bool:
+        """Poll once, when it is time; return whether to continue."""
         loop = asyncio.get_running_loop()
-        wait = self._due - loop.time()
+        wait = self._next_poll - loop.time()
         if self._follow and wait > 0:
-            await self._unless_left(asyncio.sleep(wait))
-        if self._left.done():
+            await self._unless_closed(asyncio.sleep(wait))
+        if self._closed.done():
             return False
         pause = 0.0
         try:
-            answer = await self._unless_left(self._ask())
+            answer = await self._unless_closed(self._poll_once())
         except RequestError as error:
-            self._missed(error)
+            self._on_failure(error)
             if isinstance(error, RateLimitedError):
-                pause = error.retry_after or 0.0
+                pause = error.pause or 0.0
         else:
             self._failures = self._refusals = 0
-            self._heard = True
+            self._answered = True
             self._receive(answer or [])
         wait = self._waits.wait(max(2, self._failures + 1), self._account.runtime.rng)
-        self._due = loop.time() + max(wait, pause)
+        self._next_poll = loop.time() + max(wait, pause)
         return self._follow or bool(self._pending)
 
-    async def _ask(self) -> list[Item]:
+    async def _poll_once(self) -> list[Item]:
         return await self._poll(self._position.since)
 
     def _receive(self, answer: list[Item]) -> None:
-        if self._position.torn(answer):
+        if self._position.has_gap(answer):
+            name = self._account.name
             _log.warning(
-                "An answer for account %s does not reach back to what was delivered "
-                "before: something in between may be missing",
-                self._account.name,
+                "An answer for account %s does not reach back to the last delivered "
+                "item; items in between may be missing",
+                name,
+                extra=log_extra(account=name),
             )
-        self._pending = self._position.fresh(answer)
+        self._pending = self._position.new_items(answer)
         self._pending.reverse()
 
-    def _missed(self, error: RequestError) -> None:
-        """Go on after a poll that failed, unless it is no use; then raise *error*.
+    def _on_failure(self, error: RequestError) -> None:
+        """Continue after a failed poll, or raise *error* if that is useless.
 
-        A definite refusal must be repeated once the API has answered before.
+        Once the API has answered, a refusal must be repeated to be raised.
         """
         self._failures += 1
         refused = isinstance(error, AuthenticationError | RejectedError)
         if refused and error.type is not None:
             self._refusals += 1
-            if not self._heard or self._refusals >= REFUSALS_NEEDED:
+            if not self._answered or self._refusals >= REFUSALS_NEEDED:
                 raise error
         else:
             self._refusals = 0
         if not self._follow:
             raise error
         if self._failures == 1:
+            name = self._account.name
             _log.warning(
                 "A poll for account %s failed and is repeated: %s",
-                self._account.name,
+                name,
                 error,
+                extra=log_extra(account=name, reason=error_reason(error)),
             )
 
-    async def _unless_left(self, work: Coroutine[Any, Any, T]) -> T | None:
-        """Do *work*; None if this iterator is left meanwhile.
+    async def _unless_closed(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """Do *work*; return None if this iterator is closed meanwhile.
 
         Raises:
-            SessionClosedError: The session is left meanwhile.
+            SessionClosedError: The session is closed meanwhile.
         """
         task = asyncio.ensure_future(work)
         stopped = self._account.runtime.poller.stopped
-        ends = [end for end in (task, self._left, stopped) if end is not None]
+        ends = [end for end in (task, self._closed, stopped) if end is not None]
         try:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -444,7 +466,7 @@ class ItemStream(Generic[ItemT]):
         return task.result() if done else None
 
     def _check(self) -> None:
-        """Check that the session is open and works."""
+        """Check that the session is open and its poller works."""
         runtime = self._account.runtime
         runtime.check_open()
         runtime.poller.check_running()

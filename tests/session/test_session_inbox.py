@@ -123,7 +123,7 @@ def consume(model: Model, plan: list[tuple[str, Any]], position: Cursor) -> list
     """Play a plan; return what was delivered, in order."""
     delivered: list[str] = []
     unsaved: set[str] = set()
-    cursor = position.cursor()
+    cursor = position.dump()
     batch: list[Item] = []
     for what, how in [*plan, ("take", None)]:
         if what in {"newer", "late"}:
@@ -132,26 +132,26 @@ def consume(model: Model, plan: list[tuple[str, Any]], position: Cursor) -> list
             # What was taken after the cursor was stored comes again, and no more.
             if how:
                 unsaved.clear()
-                cursor = position.cursor()
+                cursor = position.dump()
             delivered = [key for key in delivered if key not in unsaved]
             unsaved.clear()
             batch = []
             position = Cursor("messages", WINDOW * dt.timedelta(seconds=1))
-            position.go_to(cursor)
+            position.load(cursor)
         else:
             for _ in range(how or 2 * len(model.there) + 1):
                 if not batch:
                     answer = [item(k, s) for s, k in model.since(position.since)]
-                    assert not position.torn(answer)
-                    batch = position.fresh(answer)
+                    assert not position.has_gap(answer)
+                    batch = position.new_items(answer)
                 if not batch:
                     break
                 taken = batch.pop(0)
                 delivered.append(taken.key)
                 unsaved.add(taken.key)
-                position.take(taken)
+                position.acknowledge(taken)
             if how == 4:
-                cursor = position.cursor()
+                cursor = position.dump()
                 unsaved.clear()
     return delivered
 
@@ -176,20 +176,80 @@ def test_in_order(times: list[int], inclusive: bool) -> None:
         model.arrive(seconds)
     position = Cursor("messages", MINUTE, since=at(100))
 
-    batch = position.fresh([item(k, s) for s, k in model.since(position.since)])
+    batch = position.new_items([item(k, s) for s, k in model.since(position.since)])
 
     assert sorted(s for s in times if s >= 100) == [
         int((item_of.when - NOON).total_seconds()) for item_of in batch if item_of.when
     ]
 
 
+arrivals = some.lists(
+    # How many seconds go by, and how far in the future the message is dated.
+    some.tuples(
+        some.integers(0, 5000),
+        some.sampled_from([0, 0, 0, 1, 90, 18_000, 10**9]),
+    ),
+    max_size=30,
+)
+
+
+@given(arrivals, some.booleans(), some.booleans())
+@settings(max_examples=200, deadline=None)
+def test_items_of_the_future_hide_nothing(
+    arrivals: list[tuple[int, int]], inclusive: bool, restart: bool
+) -> None:
+    """A message with a wrong date comes once, and so does everything after it."""
+    model, now = Model(inclusive), 0
+
+    def fresh() -> Cursor:
+        """Return a cursor with the clock of this test."""
+        return Cursor("messages", MINUTE, clock=lambda: at(now))
+
+    position, delivered = fresh(), []
+    for passed, ahead in arrivals:
+        now += passed
+        model.arrive(now + ahead)
+        for each in position.new_items(
+            [item(k, s) for s, k in model.since(position.since)]
+        ):
+            delivered.append(each.key)
+            position.acknowledge(each)
+        if restart:
+            text = position.dump()
+            position = fresh()
+            position.load(text)
+
+    assert [key for _, key in model.there] == delivered
+
+
+def test_a_cursor_that_was_blinded_sees_again() -> None:
+    """A stored cursor whose floor is in the future goes back to the present."""
+    blinded = Cursor("messages", MINUTE, clock=lambda: at(10**9))
+    blinded.acknowledge(item("wrong", 10**9))
+    position = Cursor("messages", MINUTE, clock=lambda: at(100))
+    position.load(blinded.dump())
+
+    assert ["a"] == [each.key for each in position.new_items([item("a", 90)])]
+    assert [] == position.new_items([item("wrong", 10**9)])
+
+
+def test_an_item_of_the_future_hides_no_gap() -> None:
+    """It is in every answer, so it does not show that the answer reaches back."""
+    position = Cursor("messages", MINUTE, clock=lambda: at(100))
+    position.acknowledge(item("a", 90))
+    position.acknowledge(item("wrong", 10**9))
+
+    assert position.has_gap([item("wrong", 10**9), item("b", 99)])
+    assert not position.has_gap([item("wrong", 10**9), item("a", 90)])
+
+
 @given(some.lists(some.integers(0, 300), max_size=80))
 @settings(max_examples=100, deadline=None)
 def test_memory_is_bounded(times: list[int]) -> None:
     """No more is remembered than is in the window, and no more than allowed."""
-    position = Cursor("messages", MINUTE, most=10)
+    position = Cursor("messages", MINUTE, limit=10)
     for number, seconds in enumerate(sorted(times)):
-        position.take(item(f"m{number}", seconds))
+        position.acknowledge(item(f"m{number}", seconds))
 
     newest = max(times, default=0)
     in_window = sum(seconds >= newest - 60 for seconds in times)
@@ -199,12 +259,12 @@ def test_memory_is_bounded(times: list[int]) -> None:
 
 def test_a_shrunk_window_gives_nothing_twice() -> None:
     """What was forgotten for want of room is too old to be new."""
-    position = Cursor("messages", MINUTE, most=3)
+    position = Cursor("messages", MINUTE, limit=3)
     items = [item(f"m{number}", number) for number in range(10)]
     for each in items:
-        position.take(each)
+        position.acknowledge(each)
 
-    assert [] == position.fresh(items[::-1])
+    assert [] == position.new_items(items[::-1])
     assert written_time(at(6)) == position.since
 
 
@@ -213,7 +273,7 @@ def test_any_order() -> None:
     answer = [item("b", 2), item("d", None), item("a", 1), item("c", 3)]
 
     assert ["a", "b", "c", "d"] == [
-        each.key for each in Cursor("messages", MINUTE).fresh(answer)
+        each.key for each in Cursor("messages", MINUTE).new_items(answer)
     ]
 
 
@@ -221,25 +281,25 @@ def test_one_answer_gives_nothing_twice() -> None:
     """An answer that has an item twice has it once."""
     twice = [item("a", 1), item("a", 1)]
 
-    assert twice[:1] == Cursor("messages", MINUTE).fresh(twice)
+    assert twice[:1] == Cursor("messages", MINUTE).new_items(twice)
 
 
 def test_without_time() -> None:
     """What has no time comes last, once, and is remembered while it is there."""
     position = Cursor("messages", MINUTE)
     answer = [item("b", None), item("a", 1)]
-    batch = position.fresh(answer)
+    batch = position.new_items(answer)
     for each in batch:
-        position.take(each)
+        position.acknowledge(each)
 
     again = Cursor("messages", MINUTE)
-    again.go_to(position.cursor())
+    again.load(position.dump())
 
     assert ["a", "b"] == [each.key for each in batch]
-    assert [] == again.fresh(answer)
+    assert [] == again.new_items(answer)
     assert 2 == again.remembered
-    assert [] == again.fresh([item("a", 1)])
-    assert ["b"] == [each.key for each in again.fresh(answer)]
+    assert [] == again.new_items([item("a", 1)])
+    assert ["b"] == [each.key for each in again.new_items(answer)]
 
 
 def test_without_id() -> None:
@@ -273,10 +333,10 @@ def test_the_dawn_of_time() -> None:
     """The oldest moment there is does no harm."""
     first = Item("a", dt.datetime.min.replace(tzinfo=dt.UTC), 1)
     position = Cursor("messages", MINUTE)
-    position.take(first)
+    position.acknowledge(first)
 
     assert position.since == "0001-01-01T00:00:00Z"
-    assert [] == position.fresh([first])
+    assert [] == position.new_items([first])
 
 
 GOOD = {"v": 1, "of": "messages", "floor": None, "taken": {}, "undated": []}
@@ -287,9 +347,9 @@ GOOD = {"v": 1, "of": "messages", "floor": None, "taken": {}, "undated": []}
     [
         (5, "got int"),
         (GOOD, "got dict"),
-        ("", "this is none"),
-        ("[]", "this is none"),
-        ("\ud800", "this is none"),
+        ("", "another text"),
+        ("[]", "another text"),
+        ("\ud800", "another text"),
         (json.dumps({**GOOD, "v": 2}), "another version"),
         (json.dumps({**GOOD, "of": "network_events"}), "of 'network_events'"),
         (json.dumps({**GOOD, "taken": []}), "damaged"),
@@ -304,8 +364,8 @@ GOOD = {"v": 1, "of": "messages", "floor": None, "taken": {}, "undated": []}
 )
 def test_bad_cursors(cursor: Any, words: str) -> None:
     """A cursor that is none is refused, and the message says what it is."""
-    with pytest.raises(ValueError, match=f"cursor of messages|{words}") as caught:
-        Cursor("messages", MINUTE).go_to(cursor)
+    with pytest.raises(ValueError, match=f"earlier messages|{words}") as caught:
+        Cursor("messages", MINUTE).load(cursor)
 
     assert words in str(caught.value)
 
@@ -364,7 +424,7 @@ async def received(
         else:
             # What is at hand comes again, unless it was dealt with.
             if how:
-                messages.take()
+                messages.acknowledge()
                 delivered += at_hand
             at_hand = []
             await messages.aclose()
@@ -422,9 +482,9 @@ async def test_the_cursor_is_behind_what_was_taken(server: Scripted) -> None:
         async with session.messages() as messages:
             first = await anext(messages)
             before = messages.cursor
-            messages.take()
+            messages.acknowledge()
             after = messages.cursor
-            messages.take()
+            messages.acknowledge()
             second = await anext(messages)
 
         assert ["a", "b"] == [first.id, second.id]
@@ -587,7 +647,7 @@ async def test_torn_answers(server: Scripted, caplog: pytest.LogCaptureFixture) 
         assert "missing" not in caplog.text
         assert "c" == (await anext(messages)).id
 
-    assert "something in between may be missing" in caplog.text
+    assert "items in between may be missing" in caplog.text
 
 
 @pytest.mark.anyio
@@ -678,7 +738,7 @@ async def test_one_at_a_time(server: Scripted) -> None:
     async with server.session() as session, session.messages() as messages:
         waiting = asyncio.create_task(anext(messages))
         await asyncio.sleep(0)
-        with pytest.raises(RuntimeError, match="one at a time"):
+        with pytest.raises(RuntimeError, match="iterate in one task"):
             await anext(messages)
         gate.set()
 
@@ -706,7 +766,7 @@ async def test_a_crash_of_the_engine(server: Scripted) -> None:
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"interval": 0}, "interval: a positive number"),
+        ({"interval": 0}, "interval must be greater than 0"),
         ({"interval": float("inf")}, "interval"),
         ({"interval": float("nan")}, "interval"),
         ({"window": -1}, "window: 0 to"),
@@ -743,9 +803,46 @@ async def test_network_events(*, inclusive: bool) -> None:
                 assert first == (await anext(events)).id
                 sandbox.accept_connection(ACCOUNT, JANE, type="connectionAdded")
                 assert "connectionAdded" == (await anext(events)).type
-                events.take()
+                events.acknowledge()
 
             rest = session.network_events(events.cursor, follow=False)
             assert [] == [each async for each in rest]
             chosen = session.network_events(type="connectionAdded", follow=False)
             assert 1 == len([each async for each in chosen])
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("kind", ["messages", "network_events"])
+async def test_a_wrong_year_does_not_end_the_stream(
+    kind: str, server: Scripted
+) -> None:
+    """After an item of 2062, the next ones come, also by a stored cursor."""
+    field, time = {
+        "messages": ("messages", "time"),
+        "network_events": ("events", "detectedAt"),
+    }[kind]
+    now = dt.datetime.now(dt.UTC)
+    there: list[dict[str, Any]] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        """Return the items since a moment, newest first."""
+        since = parsed_time((await request.json()).get("since"))
+        first = since or now
+        found = [each for each in there if (parsed_time(each[time]) or now) >= first]
+        return await ok({field: found[::-1]})(request)
+
+    server.script("POST", answer)
+    delivered, cursor = [], None
+    async with server.session() as session:
+        for key, when in (
+            ("first", now),
+            ("wrong year", now.replace(year=2062, day=1)),
+            ("next", now + dt.timedelta(seconds=5)),
+            ("last", now + dt.timedelta(hours=5)),
+        ):
+            there.append({"id": key, time: when.isoformat()})
+            async with getattr(session, kind)(cursor, follow=False) as stream:
+                delivered.append([each.id async for each in stream])
+            cursor = stream.cursor
+
+    assert [["first"], ["wrong year"], ["next"], ["last"]] == delivered
