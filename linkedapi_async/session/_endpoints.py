@@ -1,6 +1,6 @@
-"""What can be asked of an account without a workflow: messages, events, usage.
+"""The endpoints that need no workflow: messages, events, usage.
 
-The endpoints answer at once, from what workflows have synced before.
+They answer at once, from what workflows have synced before.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ from linkedapi_async.session._runner import Runner
 T = TypeVar("T")
 
 LONGEST_PERIOD = dt.timedelta(days=30)
-"""The longest period that usage is told of."""
+"""The longest period that the usage endpoint accepts."""
 
 USAGE_PAGE = "https://linkedapi.io/docs/account-api/api-usage-statistics"
 
@@ -59,7 +59,7 @@ MAX_FEEDBACK = 5000
 LONGEST_WINDOW = 366 * 86_400
 """In seconds."""
 
-# Only the first of these words is published.
+# Only the first of these error types is documented.
 ADVICE = {
     "conversationsNotSynced": (
         "run st.sync_conversation or nv.sync_conversation once for each of the people"
@@ -70,7 +70,7 @@ ADVICE = {
 
 
 def _moment(owner: str, name: str, value: object) -> str | None:
-    """Return a moment as it is sent: a text stays as it is."""
+    """Return a moment as it is sent; text is sent unchanged."""
     if value is None or (isinstance(value, str) and parsed_time(value) is not None):
         return value
     if isinstance(value, dt.datetime) and value.tzinfo is not None:
@@ -85,7 +85,7 @@ def _moment(owner: str, name: str, value: object) -> str | None:
 
 
 def _without_none(owner: str, **texts: object) -> dict[str, Any]:
-    """Return those of *texts* that are given, by their JSON names."""
+    """Return the *texts* that are not None, by their JSON names."""
     for name, text in texts.items():
         if not (text is None or (isinstance(text, str) and text)):
             reason = f"must be a text, got {str(text)[:60]!r}"
@@ -94,7 +94,7 @@ def _without_none(owner: str, **texts: object) -> dict[str, Any]:
 
 
 class EndpointMethods(ABC):
-    """The endpoints that answer at once."""
+    """The methods that need no workflow."""
 
     @abstractmethod
     def _runner(self) -> Runner:
@@ -108,12 +108,12 @@ class EndpointMethods(ABC):
         In linked_api, `poll_inbox` with *person_url* is the newer way.
 
         Args:
-            conversations: Which ones: a URL of a person, a `ConversationQuery`, or a
-                dict as in the API's docs, which is sent as it is.
+            conversations: URLs of persons, `ConversationQuery` objects, or dicts as in
+                the API's docs, which are sent unchanged.
 
         Raises:
-            ParameterError: Something is wrong with them; nothing was sent.
-            RejectedError: At least one was never synced, ``conversationsNotSynced``.
+            ParameterError: A conversation is not valid; nothing was sent.
+            RejectedError: A conversation was never synced, ``conversationsNotSynced``.
             RequestError: The API refused, or did not answer.
 
         https://linkedapi.io/docs/working-with-conversations
@@ -157,27 +157,27 @@ class EndpointMethods(ABC):
         type: InboxType | None = None,
         thread_id: str | None = None,
     ) -> PersonInbox | list[InboxMessage]:
-        """Return what the inbox has captured, newest first; linked_api only.
+        """Return the captured messages, newest first; linked_api only.
 
-        Captured is what came after `st.sync_inbox` or `nv.sync_inbox` was run once.
+        The API captures messages once `st.sync_inbox` or `nv.sync_inbox` has run.
 
         Args:
-            person_url: Only the conversation with this person, and all of it that is
-                known; this gives a `PersonInbox`.
+            person_url: Only the whole known conversation with this person, as a
+                `PersonInbox`.
             since: Only messages since this moment; ISO 8601, or a datetime with a zone.
             type: ``st`` or ``nv``; by default both.
             thread_id: Only this thread.
 
         Raises:
             UnsupportedError: The account_api generation has no such endpoint.
-            ParameterError: A parameter makes no sense; nothing was sent.
+            ParameterError: A parameter is not valid; nothing was sent.
             RequestError: The API refused, or did not answer.
 
         https://linkedapi.io/docs/working-with-conversations
         """
         runner = _require_linked_api(self._runner(), "poll_inbox")
-        words = {"type": type, "thread_id": thread_id, "person_url": person_url}
-        body = _since("poll_inbox", since, words)
+        texts = {"type": type, "thread_id": thread_id, "person_url": person_url}
+        body = _since("poll_inbox", since, texts)
         if person_url is None:
             cls = InboxMessage
             return await _poll(runner, "/inbox/poll", body, cls, "messages")
@@ -189,8 +189,7 @@ class EndpointMethods(ABC):
     ) -> list[NetworkEvent]:
         """Return the changes of the account's connections, newest first.
 
-        In linked_api only. Captured is what changed after `st.sync_network` was run
-        once.
+        In linked_api only. The API captures changes once `st.sync_network` has run.
 
         Args:
             since: Only events since this moment; ISO 8601, or a datetime with a zone.
@@ -199,7 +198,7 @@ class EndpointMethods(ABC):
 
         Raises:
             UnsupportedError: The account_api generation has no such endpoint.
-            ParameterError: A parameter makes no sense; nothing was sent.
+            ParameterError: A parameter is not valid; nothing was sent.
             RequestError: The API refused, or did not answer.
 
         https://linkedapi.io/docs/making-requests
@@ -231,7 +230,7 @@ class EndpointMethods(ABC):
             end: When it ends, at most 30 days later.
 
         Raises:
-            ParameterError: The period makes no sense; nothing was sent.
+            ParameterError: The period is not valid; nothing was sent.
             RequestError: The API refused, or did not answer.
 
         https://linkedapi.io/docs/account-api/api-usage-statistics
@@ -289,36 +288,36 @@ class EndpointMethods(ABC):
         window: float = 3600.0,
         follow: bool = True,
     ) -> ItemStream[InboxMessage]:
-        """Give the messages that the inbox captures, oldest first; linked_api only.
+        """Iterate over captured messages, oldest first; linked_api only.
 
-        Those of the account itself come too: ``message.sender`` is ``us`` or ``them``.
-        See `ItemStream` for how to use it, and when a message counts as taken. Without a
-        crash each message comes exactly once, after one at least once.
+        Messages of the account itself are included: ``message.sender`` is ``us`` or
+        ``them``. `ItemStream` describes the use, and when a message is acknowledged.
+        Without a crash each message is delivered once, after a crash at least once.
 
         Args:
-            cursor: Where to go on: what the `cursor` of an earlier iterator was. By
-                default it begins with the oldest that was captured, or at *since*.
+            cursor: Where to continue: the `cursor` of an earlier iterator. By default
+                it begins with the oldest captured message, or at *since*.
             since: Where to begin without a cursor; ISO 8601, or a datetime with a zone.
             type: ``st`` or ``nv``; by default both.
             thread_id: Only this thread.
-            interval: How long to wait between two polls, in seconds. While polls fail
-                it doubles, up to 300.
-            window: How much older than the newest one a message may be that is
+            interval: The time between two polls, in seconds. While polls fail it
+                doubles, up to 300.
+            window: How much older than the newest message a message may be that is
                 captured late, in seconds. The cursor grows with it.
             follow: False ends the iteration when there is nothing new, and raises the
                 error of a poll that fails.
 
         Raises:
             UnsupportedError: The account_api generation has no such endpoint.
-            ValueError: The cursor is none of messages, or a number makes no sense.
+            ValueError: The cursor is not one of messages, or a number is not allowed.
         """
         runner = _require_linked_api(self._runner(), "messages")
-        words = _without_none("messages", type=type, thread_id=thread_id)
+        texts = _without_none("messages", type=type, thread_id=thread_id)
 
         async def poll(since: str | None) -> list[Item]:
             """Return the messages since a moment."""
             messages = await self.poll_inbox(
-                since=since, type=words.get("type"), thread_id=words.get("threadId")
+                since=since, type=texts.get("type"), thread_id=texts.get("threadId")
             )
             return [item_of(message, message.time) for message in messages]
 
@@ -335,45 +334,45 @@ class EndpointMethods(ABC):
         window: float = 3600.0,
         follow: bool = True,
     ) -> ItemStream[NetworkEvent]:
-        """Give the changes of the account's connections, oldest first.
+        """Iterate over changes of the account's connections, oldest first.
 
-        As `messages` does; linked_api only.
+        It works like `messages`; linked_api only.
 
         Args:
-            cursor: Where to go on, as for `messages`.
+            cursor: Where to continue, as for `messages`.
             since: Where to begin without a cursor, as for `messages`.
             type: ``connectionAccepted``, ``connectionAdded`` or
                 ``connectionRequestReceived``; by default all.
-            interval: How long to wait between two polls, in seconds.
-            window: How late an event may come to light, in seconds.
+            interval: The time between two polls, in seconds.
+            window: How late an event may be captured, in seconds.
             follow: False ends the iteration when there is nothing new.
 
         Raises:
             UnsupportedError: The account_api generation has no such endpoint.
-            ValueError: The cursor is none of network events, or a number makes no
-                sense.
+            ValueError: The cursor is not one of network events, or a number is not
+                allowed.
         """
         runner = _require_linked_api(self._runner(), "network_events")
-        words = _without_none("network_events", type=type)
+        texts = _without_none("network_events", type=type)
 
         async def poll(since: str | None) -> list[Item]:
             """Return the events since a moment."""
-            events = await self.poll_network(since=since, type=words.get("type"))
+            events = await self.poll_network(since=since, type=texts.get("type"))
             return [item_of(event, event.detected_at) for event in events]
 
         position = _position("network_events", cursor, since, window)
         return ItemStream(runner, position, poll, interval=interval, follow=follow)
 
 
-# Out
+# Requests
 
 
-def _require_linked_api(runner: Runner, verb: str) -> Runner:
-    """Return *runner*, if its generation has *verb*."""
+def _require_linked_api(runner: Runner, method: str) -> Runner:
+    """Return *runner*, if its generation has *method*."""
     if runner.runtime.requests.generation == "account_api":
         message = (
-            f"the account_api generation has no {verb}; a session with "
-            "linked_api_token= has"
+            f"the account_api generation has no {method}; use a session with "
+            "linked_api_token="
         )
         raise UnsupportedError(message, generation="account_api")
     return runner
@@ -408,12 +407,12 @@ def _query(each: object) -> dict[str, Any]:
     )
 
 
-def _since(owner: str, since: object, words: dict[str, Any]) -> dict[str, Any]:
-    return _without_none(owner, since=_moment(owner, "since", since), **words)
+def _since(owner: str, since: object, texts: dict[str, Any]) -> dict[str, Any]:
+    return _without_none(owner, since=_moment(owner, "since", since), **texts)
 
 
 def _period(start: object, end: object) -> dict[str, str]:
-    """Return the query of a period that the API can tell of."""
+    """Return the query of a period that the API accepts."""
     sent = {"start": _moment("usage", "start", start)}
     sent["end"] = _moment("usage", "end", end)
     times: list[dt.datetime] = []
@@ -437,7 +436,7 @@ def _position(
     of: str, cursor: str | None, since: Moment | None, window: float
 ) -> Cursor:
     if not 0 <= window <= LONGEST_WINDOW:
-        message = f"window: 0 to {LONGEST_WINDOW} seconds are due, got {window!r}"
+        message = f"window must be 0 to {LONGEST_WINDOW} seconds, got {window!r}"
         raise ValueError(message)
     begin = parsed_time(_moment(of, "since", since))
     position = Cursor(of, dt.timedelta(seconds=window), since=begin)
@@ -446,11 +445,11 @@ def _position(
     return position
 
 
-# In
+# Answers
 
 
 async def _send(runner: Runner, path: str, read: Callable[[Any], T], body: Any) -> T:
-    """Send *body* once, and raise what failed as it is."""
+    """Send *body* at most once, and raise its failure unchanged."""
     runner.runtime.check_open()
     request = runner.runtime.requests.direct("POST", path, body)
     try:
@@ -467,7 +466,7 @@ def _feedback_id(result: Any) -> str:
 async def _poll(
     runner: Runner, path: str, body: Any, cls: type[T], field: str
 ) -> list[T]:
-    """Ask for what stands in one field of the answer."""
+    """Return the list in one field of the answer."""
 
     def read(result: Any) -> list[T]:
         fields = _object(result)
@@ -483,7 +482,7 @@ async def _ask(
     read: Callable[[Any], T],
     body: Any = None,
 ) -> T:
-    """Ask an endpoint, again where that helps, and say what to do about a refusal."""
+    """Return the value of an endpoint; a refusal says what to do about it."""
     runner.runtime.check_open()
     request = runner.runtime.requests.direct(method, path, body)
     try:
@@ -502,7 +501,7 @@ async def _ask(
 
 def _object(result: Any) -> dict[str, Any]:
     if not isinstance(result, dict):
-        message = f"the answer is not an object but {type(result).__name__}"
+        message = f"the answer must be an object, got {type(result).__name__}"
         raise ProtocolError(message)
     return result
 
@@ -514,7 +513,7 @@ def _one(cls: type[T], result: Any) -> T:
 
 def _many(cls: type[T], result: Any) -> list[T]:
     if not isinstance(result, list):
-        message = f"the answer has no list but {type(result).__name__}"
+        message = f"the answer must be a list, got {type(result).__name__}"
         raise ProtocolError(message)
     made: list[T] = structure(result, list[cls])  # type: ignore[valid-type]
     return made

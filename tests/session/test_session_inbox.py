@@ -769,7 +769,7 @@ async def test_a_crash_of_the_engine(server: Scripted) -> None:
         ({"interval": 0}, "interval must be greater than 0"),
         ({"interval": float("inf")}, "interval"),
         ({"interval": float("nan")}, "interval"),
-        ({"window": -1}, "window: 0 to"),
+        ({"window": -1}, "window must be 0 to"),
         ({"window": float("inf")}, "window"),
         ({"cursor": "no"}, "cursor"),
     ],
