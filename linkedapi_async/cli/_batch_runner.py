@@ -73,7 +73,7 @@ class BatchRunner:
     _aborted: bool = False
     # For each row of the input, the attempt that is to be started, or 0.
     _planned: array[int] = attrs.field(factory=lambda: array("H"))
-    _left: int = 0
+    _exhausted: bool = False
     _new: Iterator[Item] = attrs.field(factory=lambda: iter(()))
     _returned: deque[Item] = attrs.field(factory=deque)
     _own: dict[str, deque[Item]] = attrs.field(factory=dict)
@@ -100,7 +100,7 @@ class BatchRunner:
         """Return whether a row and an account to start it are left."""
         if self.signals.received or self._aborted:
             return False
-        shared = self._returned or self._left
+        shared = self._returned or not self._exhausted
         return any(shared or self._own[a.name] for a in self._running_accounts())
 
     def _running_accounts(self) -> list[Account]:
@@ -196,7 +196,6 @@ class BatchRunner:
 
     def _plan(self, index: int, attempt: int) -> None:
         self._planned[index] = attempt
-        self._left += 1
 
     def _new_items(self) -> Iterator[Item]:
         for index, item in self.batch.numbered_items():
@@ -245,12 +244,9 @@ class BatchRunner:
     def _next_item(self, name: str) -> Item | None:
         if self._own[name]:
             return self._own[name].popleft()
-        if self._returned:
-            item = self._returned.popleft()
-        elif self._left:
-            self._left -= 1
-            item = next(self._new)
-        else:
+        item = self._returned.popleft() if self._returned else next(self._new, None)
+        if item is None:
+            self._exhausted = True
             return None
         self._started_here.add(item.journal_key)
         self.progress.started(asyncio.get_running_loop().time())

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import functools
+import hashlib
 import json
 import os
 import signal
@@ -23,6 +25,7 @@ from linkedapi_async.cli._text_checks import left_over, missing_value
 from linkedapi_async.journal import SqliteJournal
 from linkedapi_async.policies import Polling
 from linkedapi_async.sandbox import Sandbox
+from linkedapi_async.session._account import default_name
 from linkedapi_async.session._session import ENVIRONMENT
 
 
@@ -180,6 +183,33 @@ def test_skipped_rows_are_listed(shell: Shell) -> None:
     assert "the same workflow as line 2" in report[4]
 
 
+def test_report_without_skipped_rows(shell: Shell) -> None:
+    """A report of a good list is empty, and nothing is said about it."""
+    done = shell(*BATCH, "--skip-invalid", "report.csv")
+
+    assert 0 == done.status
+    assert "skipped" not in done.err
+    assert "line,problem,url,name\n" == shell.read("report.csv")
+
+
+def test_long_lists_of_problems(shell: Shell) -> None:
+    """Problems beyond the first fifty are counted."""
+    names = [f"N{number}" for number in range(52)]
+    shell.write("people.csv", people(*names))
+    words = (*BATCH, "--key", "name")
+    assert 0 == shell(*words).status
+    shell.write("hello.json", json.dumps({**HELLO, "text": "Other"}))
+    changed = shell(*words)
+    shell.write("people.csv", people(*["nan"] * 53))
+    shell.write("hello.json", json.dumps(HELLO))
+    broken = shell(*BATCH)
+
+    assert (3, 3) == (changed.status, broken.status)
+    assert "error: 52 problems; nothing was sent\n" in changed.err
+    assert changed.err.endswith("  and 2 more\n")
+    assert broken.err.endswith("  and 3 more\n")
+
+
 def test_nothing_is_left_to_send(shell: Shell) -> None:
     """A list without one row that can be sent is an error, also with a report."""
     shell.write("people.csv", people("nan"))
@@ -211,23 +241,65 @@ def test_windows_text_is_named(shell: Shell) -> None:
     assert "Zoë" == lines(shell)[0]["input"]["name"]
 
 
-def test_margins_keep_the_key(shell: Shell, box: Sandbox) -> None:
+def earlier_batch(shell: Shell, key: str, definition: Any, *, journal: bool) -> None:
+    """Leave what a version that kept margins left of one row."""
+    completion = {"actionType": "st.sendMessage", "success": True}
+    line = {"key": key, "line": 2, "status": "completed", "completion": completion}
+    shell.write("r.jsonl", json.dumps({**line, "input": {}}) + "\n")
+
+    async def record() -> None:
+        """Record the row, as delivered."""
+        async with SqliteJournal(shell.folder / "r.jsonl.journal") as opened:
+            account = default_name(TOKENS["IDENTIFICATION_TOKEN"])
+            body = json.dumps(definition).encode()
+            await opened.intend(key, account, body, stream=True)
+            await opened.accepted(key, "wf-1")
+            await opened.finished(key, json.dumps(completion).encode(), "completed")
+            await opened.delivered(key)
+
+    if journal:
+        asyncio.run(record())
+
+
+@pytest.mark.parametrize("journal", [True, False])
+@pytest.mark.parametrize("column", [None, "name"])
+def test_margins_keep_the_key(
+    shell: Shell, box: Sandbox, column: str | None, *, journal: bool
+) -> None:
     """A row that an earlier version sent with its margins is not sent again."""
     url = f"https://www.linkedin.com/in/c{next(count)}"
-    for key in ((), ("--key", "name")):
-        for name in ("r.jsonl", "r.jsonl.journal"):
-            (shell.folder / name).unlink(missing_ok=True)
-        shell.write("people.jsonl", json.dumps({"url": url, "name": "Ada\u200bB"}))
-        words = (*BATCH[:2], "--from", "people.jsonl", *BATCH[4:], *key)
-        assert 0 == shell(*words).status
-        # The same text with a margin now, as the earlier version stored it.
-        old = shell.read("r.jsonl")
-        (line,) = lines(shell)
-        shell.write("people.csv", f"url,name\n{url},Ada\u200bB\n")
-        assert 0 == shell(*BATCH, *key).status
-        assert old == shell.read("r.jsonl")
-        assert 1 == len(lines(shell)), line
-    assert 2 == sum(url in str(workflow.definition) for workflow in box.workflows)
+    shell.write("people.csv", f"url,name\n{url}, Ada\n")
+    definition = {**HELLO, "personUrl": url, "text": "Hello  Ada!"}
+    text = json.dumps(definition, sort_keys=True).encode()
+    key = " Ada" if column else hashlib.sha256(text).hexdigest()[:32]
+    earlier_batch(shell, key, definition, journal=journal)
+    before = len(box.workflows)
+    options = ("--key", column) if column else ()
+    done = shell(*BATCH, *options)
+
+    assert 0 == done.status
+    assert "1 of 1 done\n" in done.err
+    assert before == len(box.workflows)
+    # Started under the new key, a row stays there.
+    shell.write("r.jsonl", "")
+    (shell.folder / "r.jsonl.journal").unlink()
+    assert [0, 0] == [shell(*BATCH, *options).status for _ in range(2)]
+    (shell.folder / "r.jsonl").unlink()
+    assert 0 == shell(*BATCH, *options).status
+    assert before + 1 == len(box.workflows)
+
+
+def test_margins_that_no_version_could_send(shell: Shell) -> None:
+    """A cell of white space alone has no earlier key."""
+    shell.write("people.csv", people(" Ada").replace(",", ",\xa0 "))
+    shell.write("hello.json", json.dumps({**HELLO, "text": "Hi {{name}}"}))
+
+    assert 0 == shell(*BATCH, "--key", "name").status
+    hole = {**HELLO, "label": "{{extra}}", "text": "Hi"}
+    shell.write("hello.json", json.dumps(hole))
+    url = f"https://www.linkedin.com/in/c{next(count)}"
+    shell.write("people.csv", f"url,extra\n{url},\u200b\n")
+    assert 0 == shell(*BATCH[:4], "--out", "s.jsonl", "--yes").status
 
 
 # The whole batch
