@@ -314,7 +314,7 @@ YIELDING: dict[str, dict[str, Any]] = {
         "comments_retrieval_config": LIMIT_SINCE,
         "reactions_retrieval_config": LIMIT_SINCE,
     },
-    "endorse_person_skills": {"person_url": PERSON, "skill_name_patterns": ["*"]},
+    "endorse_person_skills": {"person_url": PERSON, "skill_name_patterns": [".*"]},
     "fetch_post": {
         "post_url": POST,
         "retrieve_comments": True,

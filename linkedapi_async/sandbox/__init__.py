@@ -17,6 +17,7 @@ from linkedapi_async.sandbox._webhook_delivery import (
     WebhookFaultHit,
     WebhookFaults,
 )
+from linkedapi_async.sandbox._working_hours import WorkingHours
 
 
 __all__ = [
@@ -29,4 +30,5 @@ __all__ = [
     "Script",
     "WebhookFaultHit",
     "WebhookFaults",
+    "WorkingHours",
 ]

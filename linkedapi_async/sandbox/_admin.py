@@ -8,14 +8,12 @@ from __future__ import annotations
 import hashlib
 import typing
 import uuid
-from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 
 import attrs
 
-from linkedapi_async._actions.action import named_roots
 from linkedapi_async._utils.json import decode_json
 from linkedapi_async.admin._results import (
     BillingPeriod,
@@ -23,12 +21,11 @@ from linkedapi_async.admin._results import (
     LimitPeriod,
     SeatType,
 )
-from linkedapi_async.sandbox._clock import Clock
-from linkedapi_async.sandbox._definitions import loaded
-from linkedapi_async.sandbox._lane import RequestLog
+from linkedapi_async.sandbox._clock import Calendar
+from linkedapi_async.sandbox._limits import LimitKey, Limits, Setting, check_limits
 from linkedapi_async.sandbox._responses import ApiError, invalid_payload
-from linkedapi_async.sandbox._tokens import TokenStore, account_id
-from linkedapi_async.sandbox._world import NOW, Facts, World
+from linkedapi_async.sandbox._tokens import TokenStore, account_id, account_name
+from linkedapi_async.sandbox._world import Facts, World
 
 
 Parameters: TypeAlias = Mapping[str, Any]
@@ -37,10 +34,6 @@ Calls: TypeAlias = Mapping[str, Callable[[Parameters], Any]]
 
 OPEN = frozenset({"pending", "preparing", "serving", "streaming"})
 """The states of a connection session that is not finished."""
-DEFAULT_LIMITS = {("stMessages", "daily"): 50, ("stConnectionRequests", "daily"): 10}
-"""The limits that the documentation shows; https://linkedapi.io/docs/admin-limits"""
-PERIODS = {"daily": 86_400.0, "weekly": 7 * 86_400.0, "monthly": 30 * 86_400.0}
-"""The lengths of the limits' periods, in seconds."""
 PRICES = {
     ("core", "month"): 6900,
     ("core", "year"): 58_800,
@@ -78,38 +71,42 @@ class Administration:
 
     Args:
         tokens: The tokens; its accounts are those with a valid or used token.
-        log: The workflows, from which the usage is counted.
         signed_out: The names of the accounts that need a reconnection.
         world: Makes up the owners of the accounts.
-        clock: The sandbox's clock.
-        speed: How many times faster than the API the sandbox works.
+        calendar: The dates of the sandbox's clock.
+        limits: The limits of the accounts.
+        count: Counts the actions of an account up to now against its limits.
         seat_type: The type of the seats at the start.
+        seats: Their number.
     """
 
     def __init__(
         self,
         *,
         tokens: TokenStore,
-        log: RequestLog,
         signed_out: set[str],
         world: World,
-        clock: Clock,
-        speed: float,
+        calendar: Calendar,
+        limits: Limits,
+        count: Callable[[str], None],
         seat_type: str,
+        seats: int,
     ) -> None:
         self._tokens = tokens
-        self._log = log
         self._signed_out = signed_out
         self._world = world
-        self._clock = clock
-        self._speed = speed
+        self._calendar = calendar
+        self._limits = limits
+        self._count = count
         self.on_event: Callable[[str, Facts], object] = _ignore_event
         """Called with the type and data of an event when an account changes."""
         self._made = 0
         self._connections: dict[str, Connection] = {}
         self._connected: dict[str, str] = {}
-        self._limits: dict[str, dict[tuple[str, str], Facts]] = {}
-        self._seats: dict[str, Facts] = {seat_type: _seat(seat_type, MAX_SEATS)}
+        if not 1 <= seats <= MAX_SEATS:
+            message = f"seats must be from 1 to {MAX_SEATS}, got {seats!r}"
+            raise ValueError(message)
+        self._seats: dict[str, Facts] = {seat_type: _seat(seat_type, seats)}
         self.subscription: Facts = {
             "status": "active",
             "eligibleForTrial": False,
@@ -128,9 +125,9 @@ class Administration:
             "accounts.createReconnectionSession": self._reconnect,
             "accounts.getConnectionSession": self._progress,
             "accounts.cancelConnectionSession": self._cancel,
-            "limits.getDefaults": lambda _: {"limits": _entries(_default_limits())},
+            "limits.getDefaults": lambda _: {"limits": _entries(self._limits.of(""))},
             "limits.get": lambda params: {
-                "limits": _entries(self._limits_of(self._account(params)))
+                "limits": _entries(self._limits.of(self._account(params)))
             },
             "limits.getUsage": self._usage,
             "limits.set": self._set_limits,
@@ -158,7 +155,7 @@ class Administration:
             name = connection.account
             token = self._tokens.live[name]
             self._signed_out.discard(name)
-        self._connected[name] = _moment(NOW + timedelta(seconds=self._clock.now()))
+        self._connected[name] = _moment(self._calendar.now().astimezone(UTC))
         self._emit(name, "active")
         return token
 
@@ -218,7 +215,7 @@ class Administration:
     def _record(self, name: str, token: str, *, frozen: bool) -> Facts:
         facts = owner(self._world, name)
         days = self._world.random(f"account/{name}").between("connected", 1, 300)
-        default = _moment(NOW - timedelta(days=days))
+        default = _moment(self._calendar.at(0.0).astimezone(UTC) - timedelta(days=days))
         record = {
             "id": account_id(name),
             "name": facts["name"],
@@ -297,50 +294,41 @@ class Administration:
 
     # Limits
 
-    def _limits_of(self, name: str) -> dict[tuple[str, str], Facts]:
-        return {**_default_limits(), **self._limits.get(name, {})}
-
     def _usage(self, params: Parameters) -> Facts:
         name = self._account(params)
-        used = {
-            period: self._used(name, seconds) for period, seconds in PERIODS.items()
-        }
+        self._count(name)
         usage = []
-        for entry in _entries(self._limits_of(name)):
-            count = used[entry["period"]][entry["category"]]
+        for entry in _entries(self._limits.of(name)):
+            used = self._limits.used(name, (entry["category"], entry["period"]))
             # The documentation and the official SDK disagree on the name.
-            usage.append({**entry, "currentValue": count, "currentUsage": count})
+            usage.append({**entry, "currentValue": used, "currentUsage": used})
         return {"usage": usage}
-
-    def _used(self, name: str, seconds: float) -> Counter[str | None]:
-        """Count the actions that started in the last *seconds*, by category."""
-        since = self._clock.now() - seconds / self._speed
-        return Counter(
-            node.category
-            for workflow in self._log.workflows
-            if workflow.account == name
-            and (workflow.started or -1.0) >= max(since, 0.0)
-            for _, root in named_roots(loaded(workflow.definition))
-            for node in root.walk()
-        )
 
     def _set_limits(self, params: Parameters) -> None:
         name = self._account(params)
-        entries = {}
+        limits = {}
         for fields in _objects(params, "limits"):
-            entries[_limit_key(fields)] = {
-                "maxValue": _integer(fields, "maxValue", 0, None),
-                "isEnabled": _flag(fields, "isEnabled"),
-            }
-        self._limits.setdefault(name, {}).update(entries)
+            maximum = _integer(fields, "maxValue", 0, None)
+            limits[_limit_key(fields)] = (maximum, _flag(fields, "isEnabled"))
+        self.set_limits(name, limits)
+
+    def set_limits(self, name: str, limits: Mapping[LimitKey, Setting]) -> None:
+        """Set limits of an account; earlier actions count against them."""
+        self._count(name)
+        self._limits.set(name, limits)
+
+    def set_note_limit(self, name: str, maximum: int | None) -> None:
+        """Set the monthly maximum of notes; earlier ones count against it."""
+        self._count(name)
+        self._limits.set_notes(name, maximum)
 
     def _delete_limits(self, params: Parameters) -> None:
         name = self._account(params)
         for key in [_limit_key(fields) for fields in _objects(params, "limits")]:
-            self._limits.get(name, {}).pop(key, None)
+            self._limits.delete(name, key)
 
     def _reset_limits(self, params: Parameters) -> None:
-        self._limits.pop(self._account(params), None)
+        self._limits.reset(self._account(params))
 
     def _new_id(self, what: str) -> str:
         self._made += 1
@@ -374,6 +362,35 @@ class AdminMixin:
             ValueError: The session does not exist or is finished.
         """
         return self._administration.finish(session_id, status)
+
+    def set_limits(self, account: str, limits: Mapping[LimitKey, int]) -> None:
+        """Enforce limits for an account; actions above them fail: ``limitExceeded``.
+
+        Periods begin at midnight in the sandbox's time zone. What the account did in
+        the current periods counts.
+
+        Args:
+            account: Its identification token.
+            limits: The maximum of each category and period, such as
+                ``{("stMessages", "daily"): 50}``; its other limits remain.
+
+        Raises:
+            ValueError: A category or period is unknown, or a number is negative.
+        """
+        settings = {key: (value, True) for key, value in check_limits(limits).items()}
+        self._administration.set_limits(account_name(account), settings)
+
+    def set_note_limit(self, account: str, maximum: int | None) -> None:
+        """Limit the connection requests with a note per month: ``noteLimitExceeded``.
+
+        Args:
+            account: Its identification token.
+            maximum: The number of notes; None sets no maximum.
+
+        Raises:
+            ValueError: The number is negative.
+        """
+        self._administration.set_note_limit(account_name(account), maximum)
 
     def subscribe(
         self,
@@ -468,17 +485,10 @@ def _pricing(_: Parameters) -> Facts:
     }
 
 
-def _default_limits() -> dict[tuple[str, str], Facts]:
-    return {
-        key: {"maxValue": value, "isEnabled": True}
-        for key, value in DEFAULT_LIMITS.items()
-    }
-
-
-def _entries(limits: Mapping[tuple[str, str], Facts]) -> list[Facts]:
+def _entries(limits: Mapping[LimitKey, Setting]) -> list[Facts]:
     return [
-        {"category": category, "period": period, **facts}
-        for (category, period), facts in limits.items()
+        {"category": category, "period": period, "maxValue": maximum, "isEnabled": on}
+        for (category, period), (maximum, on) in limits.items()
     ]
 
 

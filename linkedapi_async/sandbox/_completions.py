@@ -6,7 +6,6 @@ made up by their type, so that a new result class needs no code here.
 
 from __future__ import annotations
 
-import fnmatch
 import functools
 import re
 import types
@@ -89,6 +88,14 @@ CONTENT_KINDS = {"videos": "video", "images": "images", "documents": "documents"
 PERIODS = {"past24Hours": 1, "pastWeek": 7, "pastMonth": 30}
 """In days."""
 
+NOT_FOUND = {
+    "person": "personNotFound",
+    "company": "companyNotFound",
+    "post": "postNotFound",
+    "job": "jobNotFound",
+}
+"""The errors of targets that do not exist, by the kind of the parameter."""
+
 FORM_AS_LIST = frozenset({"st.doForSkills"})
 """The loops whose items have a list also for one child, as the official SDK needs."""
 
@@ -101,6 +108,7 @@ class CompletionFactory:
         generation: The API generation of its start.
         account: The name of the account, on which its own lists depend.
         failing_actions: The action types that fail, and their errors.
+        now_ms: When it ends, in Unix milliseconds.
     """
 
     def __init__(
@@ -109,11 +117,13 @@ class CompletionFactory:
         generation: Generation,
         account: str,
         failing_actions: Mapping[str, ActionFailure],
+        now_ms: int = NOW_MS,
     ) -> None:
         self._world = world
         self._generation: Generation = generation
         self._account = account
         self._failing_actions = failing_actions
+        self._now_ms = now_ms
 
     def completion(
         self, workflow: AnyAction | tuple[AnyAction, ...], definition: Any
@@ -130,7 +140,7 @@ class CompletionFactory:
         node: dict[str, Any] = {"actionType": action.action_type}
         if action.label is not None:
             node["label"] = action.label
-        failure = self._failing_actions.get(action.action_type)
+        failure = self._failing_actions.get(action.action_type) or _missing(action)
         node["success"] = failure is None
         if failure is not None:
             node["error"] = dict(zip(("type", "message"), failure, strict=True))
@@ -169,13 +179,18 @@ class CompletionFactory:
 
     def _page(self, action: AnyAction, on: Entity | None) -> Entity:
         """Return the entity that a page shows, or that an action has created."""
-        if on is None or action.result is results.CreatedComment:
+        if action.result is results.CreatedComment:
+            return self._created_comment(action, on)
+        if on is None:
             on = Entity(_inputs(action, self._account), {})
         if action.result is results.ConnectionStatus and "viewer_state" in on.facts:
             near = on.facts["viewer_state"]["connection_degree"] == "1st"
             return Entity(
                 on.key, {"connection_status": "connected" if near else "notConnected"}
             )
+        if action.result is results.ConversationSync:
+            until = self._now_ms + sync_days(action) * DAY_MS
+            return Entity(on.key, {"sync_until": _world.moment(until)})
         if action.result is results.CreatedPost:
             number = self._world.random(on.key).between("post", 10**18, 10**19)
             urn = f"urn:li:activity:{number}"
@@ -185,12 +200,19 @@ class CompletionFactory:
             )
         return on
 
+    def _created_comment(self, action: AnyAction, on: Entity | None) -> Entity:
+        key = _inputs(action, self._account)
+        number = self._world.random(key).between("comment", 10**18, 10**19)
+        replied_to = getattr(action, "comment_url", None)
+        post = self._world.post(replied_to) if replied_to else on
+        return Entity(key, _comment_facts(number, post))
+
     # Nested actions
 
     def _item(
         self, cls: type[Result], entity: Entity, action: AnyAction, raw: Any
     ) -> Any:
-        item = self._filled(cls, entity)
+        item = self._listed(cls, entity)
         then = self._then(action, raw, entity)
         return item if then is None else {**item, "then": then}
 
@@ -241,6 +263,13 @@ class CompletionFactory:
         """Return *entity* as a JSON object of *cls*."""
         random = self._world.random(f"{cls.__name__}/{entity.key}")
         return self._object(cls, entity.facts, random)
+
+    def _listed(self, cls: type[Result], entity: Entity) -> dict[str, Any]:
+        """Return *entity* as an item of a list, in which posts have no URNs of actors."""
+        if not issubclass(cls, (results.Post, results.FeedPost)):
+            return self._filled(cls, entity)
+        facts = {**entity.facts, **_without_urns(entity.facts)}
+        return self._filled(cls, Entity(entity.key, facts))
 
     def _object(
         self, cls: Any, facts: Mapping[str, Any], random: SeededRandom
@@ -393,8 +422,36 @@ def _visits(loop: AnyAction, entity: Entity | None) -> bool:
     patterns: Sequence[str] | None = getattr(loop, "skill_name_patterns", None)
     if patterns is None or entity is None:
         return True
-    name = entity.facts["name"].lower()
-    return any(fnmatch.fnmatch(name, f"*{pattern.lower()}*") for pattern in patterns)
+    name = entity.facts["name"]
+    return any(_searches(pattern, name) for pattern in patterns)
+
+
+def _searches(pattern: str, name: str) -> bool:
+    """Return whether a regular expression occurs in a name, in any case."""
+    try:
+        return re.search(pattern, name, re.IGNORECASE) is not None
+    except re.error:
+        # It is not published how the API answers an invalid expression.
+        return pattern.lower() in name.lower()
+
+
+def sync_days(action: AnyAction) -> int:
+    """Return for how many days a conversation is synced."""
+    days = getattr(action, "days", None)
+    (default,) = (
+        row.info.default for row in parameters_of(type(action)) if row.name == "days"
+    )
+    return days or int(typing.cast("int", default))
+
+
+def _missing(action: AnyAction) -> ActionFailure | None:
+    """Return the failure of an action whose target does not exist, by its URL."""
+    for name in given_targets(action):
+        value = str(getattr(action, name))
+        error = NOT_FOUND.get(name.partition("_")[0])
+        if error is not None and _world.last_part(value).startswith("not-found"):
+            return error, f"The sandbox has nothing at {value}."
+    return None
 
 
 def _staff(query: Query) -> Iterator[Entity]:
@@ -478,6 +535,12 @@ def _posts(query: Query) -> Iterator[Entity]:
         )
 
 
+def _without_urns(post: Facts) -> Facts:
+    """Return the actors of a post without their URNs."""
+    actors = {name: post[name] for name in ("author", "reposter") if post.get(name)}
+    return {name: {**actor, "urn": ABSENT} for name, actor in actors.items()}
+
+
 def _poster(query: Query, criteria: Any, index: int) -> Entity:
     """Return the author of post *index* of a search, one of those named if any are."""
     members: Any = getattr(criteria, "from_members", None) or ()
@@ -540,14 +603,13 @@ def _comments(query: Query) -> Iterator[Entity]:
     for index in range(query.count(3, 40)):
         author = _world.actor(query.world.random_person(query.random, index))
         number = query.random.between(f"{index}/comment", 10**18, 10**19)
+        comment = _comment_facts(number, query.on)
         is_reply = bool(query["replies"]) and index % 3 == 2  # noqa: PLR2004
-        urn = f"urn:li:comment:{number}"
         yield Entity(
-            urn,
+            comment["comment_urn"],
             {
+                **comment,
                 "author": {**author, "urn": ABSENT},
-                "comment_urn": urn,
-                "comment_url": f"{_world.SITE}/feed/update/{number}?comment={number}",
                 "time": _world.moment(NOW_MS - index * DAY_MS),
                 "text": "Congratulations!",
                 "image": None,
@@ -556,6 +618,17 @@ def _comments(query: Query) -> Iterator[Entity]:
                 **_deprecated("commenter", author),
             },
         )
+
+
+def _comment_facts(number: int, post: Entity | None) -> Facts:
+    """Return the URN and URL of a comment, in the form of the API's examples."""
+    known = post.facts.get("activity_urn") if post is not None else None
+    urn = known or f"urn:li:activity:{number - 1}"
+    comment = f"urn:li:fsd_comment:({number},{urn})"
+    return {
+        "comment_urn": f"urn:li:comment:{number}",
+        "comment_url": f"{_world.SITE}/feed/update/{urn}/?dashCommentUrn={comment}",
+    }
 
 
 def _reactions(query: Query) -> Iterator[Entity]:

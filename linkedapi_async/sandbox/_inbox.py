@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
@@ -16,14 +17,14 @@ import attrs
 from linkedapi_async._actions.action import Action
 from linkedapi_async._types import Generation
 from linkedapi_async._utils.json import decode_json
-from linkedapi_async.sandbox._clock import Clock
-from linkedapi_async.sandbox._completions import CompletionFactory
+from linkedapi_async.sandbox._clock import Calendar, Clock
+from linkedapi_async.sandbox._completions import CompletionFactory, sync_days
 from linkedapi_async.sandbox._definitions import loaded
 from linkedapi_async.sandbox._lane import RecordedWorkflow, RequestLog
 from linkedapi_async.sandbox._outcomes import OutcomeSource
 from linkedapi_async.sandbox._responses import ApiError, invalid_payload, reply
 from linkedapi_async.sandbox._tokens import TokenStore, account_id, account_name
-from linkedapi_async.sandbox._world import NOW, NOW_MS, Entity, World
+from linkedapi_async.sandbox._world import Entity, World
 
 
 if TYPE_CHECKING:
@@ -83,6 +84,8 @@ class AccountMailbox:
     """The messages of the inbox, in the order in which they were found."""
     history: dict[tuple[str, str], list[Json]] = attrs.field(factory=dict)
     """The history of the synced conversations, by person and type."""
+    sync_until: dict[tuple[str, str], int] = attrs.field(factory=dict)
+    """Until when conversations are synced, in Unix milliseconds."""
     events: list[Json] = attrs.field(factory=list)
     uses: list[Json] = attrs.field(factory=list)
     synced: set[str] = attrs.field(factory=set)
@@ -100,7 +103,7 @@ class AccountData:
     Args:
         world: The people of the messages and events.
         clock: The sandbox's clock.
-        speed: How many times faster than the API the sandbox works.
+        calendar: Its dates.
         tokens: The valid tokens.
         log: The workflows whose effects are worked out.
         outcomes: Returns the completions of the workflows.
@@ -111,14 +114,15 @@ class AccountData:
         *,
         world: World,
         clock: Clock,
-        speed: float,
+        calendar: Calendar,
         tokens: TokenStore,
         log: RequestLog,
         outcomes: OutcomeSource,
     ) -> None:
         self._world = world
         self._clock = clock
-        self._speed = speed
+        self._calendar = calendar
+        self._start_ms = calendar.ms_at(0.0)
         self._tokens = tokens
         self._log = log
         self._outcomes = outcomes
@@ -134,8 +138,8 @@ class AccountData:
     # For users
 
     def now(self) -> dt.datetime:
-        """Return the time in the made-up world."""
-        return NOW + dt.timedelta(seconds=self._clock.now() * self._speed)
+        """Return the time on the sandbox's calendar, in UTC."""
+        return self._calendar.now().astimezone(dt.UTC)
 
     def receive_message(
         self, token: str, person_url: str, text: str, *, type: InboxType = "st"
@@ -191,7 +195,7 @@ class AccountData:
         self, name: str, box: AccountMailbox, workflow: RecordedWorkflow
     ) -> None:
         ended = workflow.finished or 0.0
-        ms = NOW_MS + int(ended * self._speed * 1000)
+        ms = self._calendar.ms_at(ended)
         done = list(_uses(self._outcomes.completion(workflow)))
         for action_type, success in done:
             use = {"actionType": action_type, "success": success, "time": _moment(ms)}
@@ -204,8 +208,12 @@ class AccountData:
         )
         definition = workflow.definition
         recorder.completion(loaded(definition), definition)
+        # The actions of a type that succeeded are the first ones, because a limit that
+        # is reached lets all later ones fail.
+        succeeded = Counter(action_type for action_type, success in done if success)
         for action, person in recorder.done:
-            if (action.action_type, True) in done:
+            succeeded[action.action_type] -= 1
+            if succeeded[action.action_type] >= 0:
                 self._apply_action(name, box, action, person, ms)
 
     def _apply_action(
@@ -223,6 +231,8 @@ class AccountData:
             box.messages += self._recent(name, type)
         elif what == "syncConversation" and person is not None:
             self._load(name, box, person, type)
+            until = ms + sync_days(action) * 24 * HOUR_MS
+            box.sync_until[person.key, type] = until
         elif what == "sendMessage":
             text = str(getattr(action, "text", ""))
             thread = getattr(action, "thread_id", None)
@@ -244,7 +254,7 @@ class AccountData:
             company = self._world.company_named("Northern Robotics").key
             person = self._world.member(company, number + 1, {}, key=f"inbox/{name}")
             text = random.pick(number, TEXTS)
-            ms = NOW_MS - (RECENT - number) * HOUR_MS
+            ms = self._start_ms - (RECENT - number) * HOUR_MS
             yield self._message(
                 name, person, type, sender="them", text=text, ms=ms, key="recent"
             )
@@ -259,7 +269,7 @@ class AccountData:
                 type,
                 sender=random.pick(("sender", number), ("us", "them")),
                 text=random.pick(("text", number), TEXTS),
-                ms=NOW_MS - 24 * (count - number) * HOUR_MS,
+                ms=self._start_ms - 24 * (count - number) * HOUR_MS,
                 key=f"history-{number}",
             )
             for number in range(count)
@@ -310,7 +320,7 @@ class AccountData:
         return self._mailboxes.setdefault(name, AccountMailbox())
 
     def _now_ms(self) -> int:
-        return NOW_MS + int(self._clock.now() * self._speed * 1000)
+        return self._calendar.ms_at(self._clock.now())
 
     # Requests
 
@@ -370,8 +380,8 @@ class AccountData:
         made: Json = {key: query[key] for key in ("personUrl", "since") if key in query}
         made |= {"type": type}
         if linked:
-            until = _moment(NOW_MS + 30 * 24 * HOUR_MS)
-            made |= {"personUrn": person.facts["urn"], "syncUntil": until}
+            until = box.sync_until[person.key, type]
+            made |= {"personUrn": person.facts["urn"], "syncUntil": _moment(until)}
         made["messages"] = [{key: m[key] for key in kept} for m in messages]
         return made
 
@@ -528,7 +538,7 @@ class InboxMixin:
 
     @property
     def now(self) -> dt.datetime:
-        """The time in the made-up world, which starts at 2026-07-01 12:00 UTC."""
+        """The time on the sandbox's calendar, in UTC; it runs *speed* times faster."""
         return self.account_data.now()
 
     def receive_message(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 import attrs
 
@@ -141,6 +141,18 @@ Change: TypeAlias = Literal["created", "started", "completed"]
 """A change of a workflow's state, as webhooks name it; a cancellation has no event."""
 
 
+class Schedule(Protocol):
+    """The working hours of an account, in times of the sandbox's clock."""
+
+    def opening(self, when: float) -> float:
+        """Return *when* if it is within the hours, else the next opening."""
+        ...
+
+    def expiry(self, accepted: float) -> float:
+        """Return when a workflow that was accepted at a time stops waiting."""
+        ...
+
+
 class AccountQueue:
     """The workflows of one account, which run one after another.
 
@@ -148,41 +160,83 @@ class AccountQueue:
         clock: The sandbox's clock.
         on_change: Called with each change of a workflow and its time, when the queue
             works it out.
+        schedule: The working hours of the account; None runs workflows at any time.
     """
 
     def __init__(
         self,
         clock: Clock,
         on_change: Callable[[Change, RecordedWorkflow, float], None] | None = None,
+        schedule: Schedule | None = None,
     ) -> None:
         self._clock = clock
         self.on_change: Callable[[Change, RecordedWorkflow, float], None] | None = (
             on_change
         )
+        self._schedule = schedule
+        # When the account could start the first workflow, if it is not running.
+        self._free_since = 0.0
         # The first one runs; the others wait, unless they were cancelled meanwhile.
         self._unfinished: deque[RecordedWorkflow] = deque()
 
     def add(self, workflow: RecordedWorkflow) -> None:
         """Append *workflow*."""
         self.advance()
+        if not self._unfinished:
+            self._free_since = workflow.accepted
         self._unfinished.append(workflow)
         self._changed("created", workflow, workflow.accepted)
-        if self._unfinished[0] is workflow:
-            self._begin(workflow, workflow.accepted)
+        self.advance()
 
     def advance(self) -> None:
         """Work out all changes up to now."""
         now = self._clock.now()
-        while (end := self.next_end) is not None and end <= now:
-            self._end(self._unfinished[0], end)
+        while (when := self.next_change) is not None and when <= now:
+            head = self._unfinished[0]
+            if head.began is not None:
+                self._end(head, when)
+            elif when < self._opening():
+                message = "The workflow waited too long for the working hours."
+                head.failure = Failure("workingHoursWaitExpired", message)
+                self._end(head, when)
+            else:
+                head.began = when
+                self._changed("started", head, when)
 
     @property
-    def next_end(self) -> float | None:
-        """When the running workflow ends, if one runs."""
+    def next_change(self) -> float | None:
+        """When the first workflow starts, ends or expires; None if there is none."""
         if not self._unfinished:
             return None
         head = self._unfinished[0]
-        return (head.began or 0.0) + head.duration
+        if head.began is not None:
+            return head.began + head.duration
+        if self._schedule is None:
+            return self._free_since
+        expiry = max(self._schedule.expiry(head.accepted), self._free_since)
+        return min(self._opening(), expiry)
+
+    def _opening(self) -> float:
+        """Return when the first workflow may start."""
+        if self._schedule is None:
+            return self._free_since
+        return self._schedule.opening(self._free_since)
+
+    def reschedule(self, schedule: Schedule | None) -> None:
+        """Change the working hours from now on; None runs workflows at any time."""
+        self.advance()
+        self._free_since = self._clock.now()
+        self._schedule = schedule
+        self.advance()
+
+    def fail_waiting(self, failure: Failure) -> None:
+        """Let all workflows fail that have not started."""
+        self.advance()
+        now = self._clock.now()
+        for workflow in tuple(self._unfinished):
+            if workflow.began is None and workflow.ended is None:
+                workflow.failure = failure
+                self._end(workflow, now)
 
     def cancel(self, workflow: RecordedWorkflow) -> bool:
         """Cancel *workflow* and return whether it had not ended yet."""
@@ -191,6 +245,7 @@ class AccountQueue:
             return False
         workflow.cancelled = True
         self._end(workflow, self._clock.now())
+        self.advance()
         return True
 
     def _end(self, workflow: RecordedWorkflow, when: float) -> None:
@@ -199,14 +254,9 @@ class AccountQueue:
             self._changed("completed", workflow, when)
         if workflow is not self._unfinished[0]:
             return
+        self._free_since = when
         while self._unfinished and self._unfinished[0].ended is not None:
             self._unfinished.popleft()
-        if self._unfinished:
-            self._begin(self._unfinished[0], when)
-
-    def _begin(self, workflow: RecordedWorkflow, when: float) -> None:
-        workflow.began = when
-        self._changed("started", workflow, when)
 
     def _changed(self, change: Change, workflow: RecordedWorkflow, when: float) -> None:
         if self.on_change is not None:

@@ -50,7 +50,14 @@ def reply(envelope: Any, status: int = 200) -> web.Response:
     )
 
 
-def state_fields(state: str) -> dict[str, Any]:
-    """Return the fields that describe the state of a workflow."""
+def state_fields(state: str, closed: str | None = None) -> dict[str, Any]:
+    """Return the fields that describe the state of a workflow.
+
+    Args:
+        state: The state.
+        closed: The message of a workflow that waits for the working hours.
+    """
     fields = {"workflowStatus": state}
+    if closed is not None:
+        return {**fields, "pendingReason": "outsideWorkingHours", "message": closed}
     return {**fields, "pendingReason": "queued"} if state == "pending" else fields

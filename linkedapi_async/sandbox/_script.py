@@ -102,10 +102,8 @@ class Scripts:
 
     def completion(
         self,
-        world: World,
-        generation: Generation,
+        make: Callable[[type[_ScriptedFactory]], _ScriptedFactory],
         account: str,
-        failing_actions: Mapping[str, ActionFailure],
         definition: Any,
     ) -> Any:
         """Return the completion of a workflow to which a script applies, or None.
@@ -119,7 +117,7 @@ class Scripts:
         whole = self.claim("workflow", account, workflow)
         if whole is not None:
             return copy.deepcopy(whole.result)
-        factory = _ScriptedFactory(world, generation, account, failing_actions)
+        factory = make(_ScriptedFactory)
         factory.scripts = self
         completion = factory.completion(workflow, definition)
         return completion if factory.applied else None
@@ -160,7 +158,7 @@ class _ScriptedFactory(CompletionFactory):
         added = _named(action.result, script.fields, self._generation)
         if item is not None:
             return [
-                self._nesting(self._filled(item, thing) | added, action, raw, thing)
+                self._nesting(self._listed(item, thing) | added, action, raw, thing)
                 for thing in self._list(action, item, on)
             ]
         data: dict[str, Any] = {}

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime as dt
 import hashlib
 import math
 import os
 import socket
 import statistics
 import uuid
+import zoneinfo
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, TypeAlias
 
 import attrs
 from aiohttp import web
@@ -23,18 +25,27 @@ from yarl import URL
 from linkedapi_async._types import Generation
 from linkedapi_async._utils.text import safe_repr
 from linkedapi_async.policies import Polling
-from linkedapi_async.sandbox._admin import Administration, AdminMixin, answer, changelog
-from linkedapi_async.sandbox._clock import LoopClock
+from linkedapi_async.sandbox._admin import (
+    MAX_SEATS,
+    Administration,
+    AdminMixin,
+    answer,
+    changelog,
+)
+from linkedapi_async.sandbox._clock import Calendar, LoopClock
+from linkedapi_async.sandbox._control import control, log_of
 from linkedapi_async.sandbox._definitions import checked, needs_plus, read
 from linkedapi_async.sandbox._faults import Fault, Faults, Kind, Work
 from linkedapi_async.sandbox._inbox import AccountData, InboxMixin
 from linkedapi_async.sandbox._lane import (
     AccountQueue,
+    Change,
     Endpoint,
     Failure,
     RecordedWorkflow,
     RequestLog,
 )
+from linkedapi_async.sandbox._limits import DEFAULTS, LimitKey, Limits
 from linkedapi_async.sandbox._outcomes import OutcomeSource
 from linkedapi_async.sandbox._responses import (
     MESSAGES,
@@ -46,6 +57,7 @@ from linkedapi_async.sandbox._responses import (
 from linkedapi_async.sandbox._script import ScriptingMixin
 from linkedapi_async.sandbox._tokens import TokenStore, account_name
 from linkedapi_async.sandbox._webhook import WebhookEndpoint, WebhookMixin
+from linkedapi_async.sandbox._working_hours import OpenHours, WorkingHours
 from linkedapi_async.sandbox._world import World
 
 
@@ -73,6 +85,14 @@ class PlannedFailure:
     account: str | None
 
 
+def _zone(name: str) -> zoneinfo.ZoneInfo:
+    try:
+        return zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError):
+        message = f"timezone must be a name such as Europe/Berlin, got {name!r}"
+        raise ValueError(message) from None
+
+
 class Sandbox(ScriptingMixin, AdminMixin, InboxMixin, WebhookMixin):
     """A local server that behaves like the Linked API; an async context manager.
 
@@ -90,6 +110,18 @@ class Sandbox(ScriptingMixin, AdminMixin, InboxMixin, WebhookMixin):
         identification_tokens: The valid account tokens; by default any.
         plus: Whether the plan includes the ``nv.*`` actions.
         fail: Action types that fail from the start, with the API's error type each.
+        limits: The limits of all accounts that are enforced, such as
+            ``{("stMessages", "daily"): 50}``, or ``default`` for the documented ones. By
+            default only limits that are set later are. Actions above a limit fail with
+            ``limitExceeded``; the older generation has no limits.
+        note_limit: The monthly maximum of connection requests with a note, for all
+            accounts; actions above it fail with ``noteLimitExceeded``.
+        working_hours: The hours in which accounts run workflows; by default always.
+        timezone: The time zone of the accounts, in which days begin: a name such as
+            ``Europe/Berlin``.
+        now: The aware date and time at which its clock starts; by default the real one.
+        seats: The number of seats of the subscription.
+        control: Whether ``/sandbox/…`` controls it over HTTP and shows its log.
         host: The address to listen on.
         port: The port to listen on; 0 takes a free one.
     """
@@ -104,11 +136,21 @@ class Sandbox(ScriptingMixin, AdminMixin, InboxMixin, WebhookMixin):
         identification_tokens: Collection[str] | None = None,
         plus: bool = True,
         fail: Mapping[str, str] | None = None,
+        limits: Mapping[LimitKey, int] | Literal["default"] | None = None,
+        note_limit: int | None = None,
+        working_hours: WorkingHours | None = None,
+        timezone: str = "UTC",
+        now: dt.datetime | None = None,
+        seats: int = MAX_SEATS,
+        control: bool = False,
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
         if not (math.isfinite(speed) and speed > 0):
             message = f"speed must be a positive number, got {speed!r}"
+            raise ValueError(message)
+        if now is not None and now.tzinfo is None:
+            message = f"now must have a time zone, got {now!r}"
             raise ValueError(message)
         super().__init__()
         self.log: RequestLog = RequestLog()
@@ -121,26 +163,37 @@ class Sandbox(ScriptingMixin, AdminMixin, InboxMixin, WebhookMixin):
         self._reserved: socket.socket | None = None
         self._runner: web.AppRunner | None = None
         self._clock = LoopClock()
+        start = now or dt.datetime.now(dt.UTC)
+        self._calendar = Calendar(self._clock, speed, start, _zone(timezone))
+        self._limits = Limits(
+            self._calendar, DEFAULTS if limits == "default" else limits, note_limit
+        )
+        self._hours: dict[str, WorkingHours | None] = {}
+        self._default_hours = working_hours
+        self._control = control
         self._world = World(seed)
         self._faults = Faults(self._world.random, self._clock)
         self._lanes: dict[str, AccountQueue] = {}
         self._by_id: dict[str, RecordedWorkflow] = {}
         self._planned_failures: list[PlannedFailure] = []
         self._signed_out: set[str] = set()
-        self._outcomes = OutcomeSource(self._world, self._scripts, self._clock)
+        self._outcomes = OutcomeSource(
+            self._world, self._scripts, self._clock, self._calendar, self._limits
+        )
         self._administration = Administration(
             tokens=self._tokens,
-            log=self.log,
             signed_out=self._signed_out,
             world=self._world,
-            clock=self._clock,
-            speed=speed,
+            calendar=self._calendar,
+            limits=self._limits,
+            count=self._count,
             seat_type="plus" if plus else "core",
+            seats=seats,
         )
         self.account_data: AccountData = AccountData(
             world=self._world,
             clock=self._clock,
-            speed=speed,
+            calendar=self._calendar,
             tokens=self._tokens,
             log=self.log,
             outcomes=self._outcomes,
@@ -183,6 +236,9 @@ class Sandbox(ScriptingMixin, AdminMixin, InboxMixin, WebhookMixin):
         app.router.add_get(
             "/api/changelog", self._handler("admin", self._changelog), allow_head=False
         )
+        if self._control:
+            app.router.add_post("/sandbox/{call}", self._handler(None, self._command))
+            app.router.add_get("/sandbox/log", self._handler(None, self._show_log))
         app.router.add_route("*", "/{rest:.*}", self._handler(None, self._unknown))
         # Cancellation stops a stalled fault when its client disconnects.
         self._runner = web.AppRunner(
@@ -365,13 +421,48 @@ class Sandbox(ScriptingMixin, AdminMixin, InboxMixin, WebhookMixin):
     def sign_out(self, account: str) -> None:
         """Sign a LinkedIn account out, until `clear_faults`; both send a webhook event.
 
-        Its starts are refused in linked_api; in account_api they are accepted and fail.
+        Its workflows that have not started fail. Its starts are refused in linked_api;
+        in account_api they are accepted and fail.
 
         Args:
             account: Its identification token.
         """
-        self._signed_out.add(account_name(account))
+        name = account_name(account)
+        self._signed_out.add(name)
+        if name in self._lanes:
+            self._lanes[name].fail_waiting(failure_of("linkedinAccountSignedOut"))
         self.emit("account.reconnectionRequired", account=account)
+
+    def sign_in(self, account: str) -> None:
+        """Connect a LinkedIn account again after `sign_out`, with a webhook event.
+
+        Args:
+            account: Its identification token.
+        """
+        self._signed_out.discard(account_name(account))
+        self.emit("account.active", account=account)
+
+    def set_working_hours(self, account: str, hours: WorkingHours | None) -> None:
+        """Set the hours in which an account runs workflows, from now on.
+
+        Outside of them workflows are parked as pending, with a reason and a message, or
+        their starts are refused.
+
+        Args:
+            account: Its identification token.
+            hours: The hours; None runs workflows at any time.
+        """
+        name = account_name(account)
+        self._hours[name] = hours
+        if name in self._lanes:
+            self._lanes[name].reschedule(self._schedule(name))
+            self._webhook.watch(self._lanes[name])
+
+    def _schedule(self, name: str) -> OpenHours | None:
+        hours = self._hours.get(name, self._default_hours)
+        if hours is None:
+            return None
+        return OpenHours(hours, self._calendar, self.speed)
 
     def inject_fault(
         self,
@@ -508,13 +599,40 @@ class Sandbox(ScriptingMixin, AdminMixin, InboxMixin, WebhookMixin):
             failure = failure_of("linkedinAccountSignedOut")
             if generation == "linked_api":
                 raise ApiError(failure.reason, failure.message, 403)
+        closed = self._closed(account)
+        if closed is not None and generation == "linked_api" and closed.hours.refuse:
+            opening = closed.closed_until(self._clock.now())
+            raise ApiError("outsideWorkingHours", str(opening), 403)
         failure = failure or self._next_failure(account)
         workflow = self._accept(generation, account, body, definition, failure)
         result = {"workflowId": workflow.id}
         if generation == "linked_api":
             waits = workflow.began is None
-            result |= state_fields("pending" if waits else "running")
+            result |= self._state_fields(workflow, "pending" if waits else "running")
         return reply({"success": True, "result": result})
+
+    def _closed(self, account: str) -> OpenHours | None:
+        """Return the working hours of an account if it is outside of them."""
+        schedule = self._schedule(account)
+        now = self._clock.now()
+        return None if schedule is None or schedule.opening(now) <= now else schedule
+
+    def _state_fields(self, workflow: RecordedWorkflow, state: str) -> dict[str, Any]:
+        closed = self._closed(workflow.account) if state == "pending" else None
+        message = closed.closed_until(self._clock.now()) if closed else None
+        return state_fields(state, message)
+
+    def _count(self, account: str) -> None:
+        if account in self._lanes:
+            self._lanes[account].advance()
+        self._outcomes.count(account)
+
+    def _on_change(
+        self, change: Change, workflow: RecordedWorkflow, when: float
+    ) -> None:
+        if change == "completed":
+            self._outcomes.end(workflow)
+        self._webhook.on_change(change, workflow, when)
 
     def _next_failure(self, account: str) -> Failure | None:
         for planned in self._planned_failures:
@@ -533,7 +651,8 @@ class Sandbox(ScriptingMixin, AdminMixin, InboxMixin, WebhookMixin):
     ) -> RecordedWorkflow:
         number = len(self.log.workflows)
         lane = self._lanes.setdefault(
-            account, AccountQueue(self._clock, self._webhook.on_change)
+            account,
+            AccountQueue(self._clock, self._on_change, self._schedule(account)),
         )
         workflow = RecordedWorkflow(
             id=self._new_id(generation, number),
@@ -549,6 +668,7 @@ class Sandbox(ScriptingMixin, AdminMixin, InboxMixin, WebhookMixin):
         self._by_id[workflow.id] = workflow
         lane.add(workflow)
         self._outcomes.start(workflow, definition)
+        self._webhook.watch(lane)
         return workflow
 
     def _new_id(self, generation: Generation, number: int) -> str:
@@ -581,7 +701,7 @@ class Sandbox(ScriptingMixin, AdminMixin, InboxMixin, WebhookMixin):
         if state in {"pending", "running"}:
             # https://linkedapi.io/docs/account-api/executing-workflows
             older = workflow.generation == "account_api"
-            return state_fields("running" if older else state)
+            return self._state_fields(workflow, "running" if older else state)
         if workflow.first_polled_after_end is None:
             workflow.first_polled_after_end = self._clock.now()
         fields = state_fields(state)
@@ -599,6 +719,15 @@ class Sandbox(ScriptingMixin, AdminMixin, InboxMixin, WebhookMixin):
         calls = self._administration.calls
         result = answer(calls, request.match_info["call"], await request.read())
         return reply({"success": True, "result": result})
+
+    async def _command(self, request: web.Request) -> web.Response:
+        control(self, request.match_info["call"], await request.read())
+        return reply({"success": True, "result": None})
+
+    async def _show_log(self, _: web.Request) -> web.Response:
+        return reply(
+            {"success": True, "result": log_of(self.log, self._outcomes.ended)}
+        )
 
     async def _changelog(self, request: web.Request) -> web.Response:
         # Neither token nor envelope; https://linkedapi.io/api/changelog

@@ -5,6 +5,7 @@ https://linkedapi.io/docs/webhooks, https://linkedapi.io/docs/admin-webhooks
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
 import time
@@ -117,6 +118,8 @@ class WebhookEndpoint:
         self._lanes = lanes
         self._ended = ended
         self._numbers = itertools.count()
+        # When the next change of a lane wakes this endpoint.
+        self._watched: dict[AccountQueue, float] = {}
         self.webhook: Webhook | None = None
         self.fat: FatResult = "object"
         """The form of ``result`` in fat mode, which the API does not publish: an object
@@ -190,13 +193,14 @@ class WebhookEndpoint:
             created_at=time.time(),
         )
         for lane in self._lanes.values():
-            self._watch(lane)
+            self.watch(lane)
         return self.webhook
 
     def delete(self) -> None:
         """Stop sending, and drop what is not delivered yet."""
         self.webhook = None
         self.queue.drop()
+        self._watched.clear()
 
     def forget(self) -> None:
         """Ignore the queues that exist now."""
@@ -258,7 +262,7 @@ class WebhookEndpoint:
         if self.webhook is None:
             return
         if change == "started":
-            self._watch(workflow.lane)
+            self.watch(workflow.lane)
         if workflow.generation == "account_api":
             return
         status = {"created": "pending", "started": "running"}.get(change)
@@ -273,11 +277,19 @@ class WebhookEndpoint:
         result = None if status else lambda: self._result(workflow)
         self.emit(type, data, id=id, when=when, result=result)
 
-    def _watch(self, lane: AccountQueue) -> None:
-        """Wake at the next end in *lane*, which works nothing out until it is read."""
-        end = lane.next_end
-        if end is not None:
-            self.queue.timers.at(end, lane.advance)
+    def watch(self, lane: AccountQueue) -> None:
+        """Wake at the next change in *lane*, which works nothing out until it is read."""
+        when = lane.next_change
+        if self.webhook is None or when is None or self._watched.get(lane) == when:
+            return
+        self._watched[lane] = when
+        self.queue.timers.at(when, functools.partial(self._wake, lane, when))
+
+    def _wake(self, lane: AccountQueue, when: float) -> None:
+        if self._watched.get(lane) == when:
+            del self._watched[lane]
+        lane.advance()
+        self.watch(lane)
 
     def _result(self, workflow: RecordedWorkflow) -> Any:
         ended = self._ended(workflow)

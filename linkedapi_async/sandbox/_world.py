@@ -117,6 +117,8 @@ _POST = re.compile(
     r"(?:(?P<author>.+)_(?P<topic>[^_]*)-)?activity[-:](?P<id>\d{1,20})(?:-(?P<kind>[pc]))?"
 )
 _HASHED = "ACoAA"
+_PERSON_URN = "urn:li:member:"
+_COMPANY_URN = "urn:li:organization:"
 _LONGEST_NUMBERED = 1000
 
 
@@ -217,8 +219,10 @@ class World:
     # People
 
     def person(self, url: str) -> Entity:
-        """Return the person of a public or hashed URL."""
-        slug = _unhashed(last_part(url))
+        """Return the person of a public or hashed URL, or of a URN."""
+        part = last_part(url)
+        digits = part.removeprefix(_PERSON_URN)
+        slug = _unhashed(part) if digits == part else _unnumbered(digits)
         base, given = untagged(slug)
         random = self.random(f"person/{slug}")
         member = _MEMBER.fullmatch(base)
@@ -245,7 +249,7 @@ class World:
             "company_hashed_url": company.facts["hashed_url"],
             "company_urn": company.facts["urn"],
             "about": f"{position} in {industry}.",
-            "urn": f"urn:li:fsd_profile:{_hashed(slug)}",
+            "urn": f"{_PERSON_URN}{_numbered(slug)}",
             "avatar_url": f"https://media.licdn.com/dms/image/{random.number('a', 10**9)}",
             "viewer_state": {
                 "connection_degree": given.get("degree", random.pick("d", DEGREES))
@@ -289,8 +293,8 @@ class World:
     # Companies
 
     def company(self, url: str) -> Entity:
-        """Return the company of a public or hashed URL."""
-        slug = _unnumbered(last_part(url))
+        """Return the company of a public or hashed URL, or of a URN."""
+        slug = _unnumbered(last_part(url).removeprefix(_COMPANY_URN))
         base, given = untagged(slug)
         random = self.random(f"company/{slug}")
         name = given.get("name") or _company_title(base) or self._company_name(random)
@@ -311,7 +315,7 @@ class World:
             "website": f"https://{home}.example",
             "employees_count": random.between("employees", low, high),
             "year_founded": random.between("founded", 1950, 2025),
-            "urn": f"urn:li:fsd_company:{number}",
+            "urn": f"{_COMPANY_URN}{number}",
             "logo_url": f"https://media.licdn.com/dms/image/{random.number('l', 10**9)}",
         }
         return Entity(slug, facts)
@@ -447,7 +451,7 @@ class World:
                 "period": "yearly",
             },
             "easy_apply": easy,
-            "urn": f"urn:li:fsd_jobPosting:{number}",
+            "urn": f"urn:li:jobPosting:{number}",
             "posted_date": f"{random.between('posted', 1, 4)}w",
             "applicants_count": random.number("n", 10 if given.get("few") else 200),
             "description": f"{company.facts['name']} is hiring.",

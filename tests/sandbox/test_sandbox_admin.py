@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import json
 import pathlib
 from collections.abc import AsyncIterator, Callable
@@ -46,7 +47,8 @@ NOBODY = "00000000-0000-4000-8000-000000000000"
 @pytest.fixture
 async def sandbox() -> AsyncIterator[Sandbox]:
     """A fast sandbox with two accounts."""
-    async with Sandbox(speed=1000, identification_tokens=TOKENS) as entered:
+    start = dt.datetime(2026, 7, 1, 12, tzinfo=dt.UTC)
+    async with Sandbox(speed=1000, identification_tokens=TOKENS, now=start) as entered:
         yield entered
 
 

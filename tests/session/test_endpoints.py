@@ -29,6 +29,7 @@ from linkedapi_async import (
     nv,
     st,
 )
+from linkedapi_async.errors import WorkflowFailedError
 from linkedapi_async.results import (
     AccountInfo,
     ActionUse,
@@ -66,7 +67,8 @@ async def server() -> AsyncIterator[Scripted]:
 @pytest.fixture
 async def sandbox() -> AsyncIterator[Sandbox]:
     """A sandbox whose workflows end at once."""
-    async with Sandbox(duration=0, speed=1000) as sandbox:
+    start = dt.datetime(2026, 7, 1, 12, tzinfo=dt.UTC)
+    async with Sandbox(duration=0, speed=1000, now=start) as sandbox:
         yield sandbox
 
 
@@ -530,7 +532,8 @@ async def test_failures_leave_no_trace(sandbox: Sandbox, session: Session) -> No
     sandbox.fail_action("st.sendMessage", "messagingNotAllowed")
     await (await session.start(st.send_message(JANE, text="Hi"))).completion()
     sandbox.fail_next("languageNotSupported")
-    await (await session.start(st.sync_inbox())).completion()
+    with pytest.raises(WorkflowFailedError):
+        await (await session.start(st.sync_inbox())).completion()
 
     assert [] == await session.poll_inbox()
     assert [("st.sendMessage", False)] == [
