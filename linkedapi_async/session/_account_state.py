@@ -134,8 +134,15 @@ class AccountState:
             # Otherwise the handle keeps the id, and every wait says what happened.
             self.runtime.poller.watch(pending, ordered=ordered)
         for events in self.runtime.start_events:
-            events.match(workflow_id)
+            with self.runtime.reported_errors():
+                events.match(workflow_id)
         return handle
+
+    def reconsider(self) -> None:
+        """Look whether webhook events explain unknown starts."""
+        for events in self.runtime.start_events:
+            with self.runtime.reported_errors():
+                events.reconsider(self.name)
 
     async def poll(self, pending: PendingWorkflow) -> Answer:
         """Poll once, without a retry: the lanes poll again.

@@ -23,6 +23,7 @@ Records carry these attributes, where they apply (``extra`` in terms of `logging
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -70,6 +71,13 @@ _WORDS: Final = ("actions", "request", "summary")
 """Which facts a line may name besides."""
 
 _OUTCOMES: Final = {StillRunning: "waiting", Ended: "finished", PollFailed: "missed"}
+
+
+def report_error(error: Exception) -> None:
+    """Report an unexpected *error* to the event loop, whose work goes on."""
+    message = "linkedapi_async: unexpected error; the session goes on"
+    loop = asyncio.get_running_loop()
+    loop.call_exception_handler({"message": message, "exception": error})
 
 
 class ObservedWorkflow(Protocol):
@@ -139,14 +147,17 @@ class Observer:
         wanted = dispatcher is not None and dispatcher.wants(event)
         if not (logged or wanted):
             return
-        facts = _derived(facts)
-        if logged:
-            extra = {EXTRA_FIELDS[k]: v for k, v in facts.items() if k in EXTRA_FIELDS}
-            # Not all facts: error trackers show the arguments, so no workflow is in them.
-            words = extra | {name: facts.get(name) for name in _WORDS}
-            log.log(level, line, words, extra=log_extra(**extra), stacklevel=2)
-        if dispatcher is not None and wanted:
-            dispatcher.dispatch(event, facts)
+        try:
+            facts = _derived(facts)
+            if logged:
+                extra = {EXTRA_FIELDS[k]: facts[k] for k in EXTRA_FIELDS if k in facts}
+                # No workflow is among them, because error trackers show the arguments.
+                words = extra | {name: facts.get(name) for name in _WORDS}
+                log.log(level, line, words, extra=log_extra(**extra), stacklevel=2)
+            if dispatcher is not None and wanted:
+                dispatcher.dispatch(event, facts)
+        except Exception as error:  # noqa: BLE001  # a log filter stops no start
+            report_error(error)
 
     def starting(
         self, account: str, number: int, roots: Roots, key: str | None, waited: float

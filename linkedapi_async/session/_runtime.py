@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
@@ -17,7 +18,7 @@ from linkedapi_async._http.requests import ApiRequests
 from linkedapi_async._http.transport import AiohttpTransport
 from linkedapi_async._polling.poller import Poller
 from linkedapi_async.errors import SessionClosedError
-from linkedapi_async.session._observer import Observer
+from linkedapi_async.session._observer import Observer, report_error
 from linkedapi_async.session._recent import RecentKeys
 
 
@@ -269,6 +270,14 @@ class Runtime:
         if self._closed:
             raise SessionClosedError
         self.connection.check_open()
+
+    @contextlib.contextmanager
+    def reported_errors(self) -> Iterator[None]:
+        """Report an unexpected error to the event loop, so that the work goes on."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001  # closed by default
+            report_error(error)
 
     def now(self) -> float:
         """Return the time of the event loop, in seconds."""

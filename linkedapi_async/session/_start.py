@@ -144,14 +144,14 @@ class Start:
             runtime.poller.check_running()  # the pause may have taken an hour
             self.begun = account.starting = True
             sent_at = runtime.now()
-            runtime.observer.starting(
-                account.name,
-                self._number,
-                self._roots,
-                self._key,
-                sent_at - self._queued_at,
-            )
             try:
+                runtime.observer.starting(
+                    account.name,
+                    self._number,
+                    self._roots,
+                    self._key,
+                    sent_at - self._queued_at,
+                )
                 if recorder is None:
                     accepted = await self._post(request)
                 else:
@@ -168,9 +168,26 @@ class Start:
                 raise
             finally:
                 account.starting = False
-                for events in runtime.start_events:
-                    events.reconsider(account.name)
-            runtime.counters.started += 1
+                account.reconsider()
+            try:
+                return self._accept(accepted, sent_at)
+            except Exception as error:
+                error.add_note(f"The server accepted workflow {accepted.workflow_id}.")
+                raise
+
+    def _accept(
+        self, accepted: Accepted, sent_at: float
+    ) -> tuple[ManagedHandle, asyncio.Future[None] | None]:
+        """Record an accepted start and poll it, each also if the other fails."""
+        account, runtime, recorder = (
+            self._account,
+            self._account.runtime,
+            self._recorder,
+        )
+        runtime.counters.started += 1
+        try:
+            recorded = None if recorder is None else self._record(recorder, accepted)
+        finally:
             handle = account.watch(
                 accepted.workflow_id,
                 self._roots,
@@ -179,8 +196,8 @@ class Start:
                 ordered=True,
                 recorder=recorder,
             )
-            runtime.observer.started(handle, self._number, runtime.now() - sent_at)
-        return handle, None if recorder is None else self._record(recorder, accepted)
+        runtime.observer.started(handle, self._number, runtime.now() - sent_at)
+        return handle, recorded
 
     async def _post(self, request: Request) -> Accepted:
         """Send the start; if its outcome is unknown, a webhook event may explain it."""
@@ -240,12 +257,15 @@ class Start:
         await recorded
         try:
             return await self._post(request)
+        except RequestError:
+            await recorder.refused()
+            raise
         except StartUnknownError as error:
             await recorder.unknown(error.candidates)
             raise
         except Exception:
-            await recorded  # or it failed for that, and there is nothing to take back
-            await recorder.refused()
+            # Closed by default: only the failure rules forget an intent.
+            await recorder.unknown(())
             raise
 
     def _record(
