@@ -14,6 +14,7 @@ import functools
 import importlib
 import operator
 import pkgutil
+import re
 import types
 import typing
 from collections.abc import Iterator
@@ -30,6 +31,9 @@ import linkedapi_async
 
 
 PACKAGE = "linkedapi_async"
+PLAIN = re.compile(r"['\"]|__|\w+=$|[a-z]+([A-Z][a-z]*)+$")
+"""Names without links: values of a Literal, Python's own, arguments, the API's words."""
+
 OVERLOADED = (
     f"{PACKAGE}.session._methods",
     f"{PACKAGE}.session._endpoints",
@@ -135,7 +139,7 @@ def resolve(app: Sphinx, env: Any, node: Any, contnode: Any) -> Any:
         app.linkedapi_documented = Documented(domain.objects)  # type: ignore[attr-defined]
     documented: Documented = app.linkedapi_documented  # type: ignore[attr-defined]
     target = node["reftarget"].removeprefix("~").partition("(")[0]
-    if target.startswith(("'", '"', "__")):  # a value of a Literal, or Python's own
+    if PLAIN.match(target):
         return contnode
     try:
         name = documented.find(target)
