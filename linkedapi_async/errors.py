@@ -363,15 +363,29 @@ class WaitTimeoutError(LinkedApiError, TimeoutError):
 
     Attributes:
         handle: The handle to go on waiting with; None after pickling.
+        pending_reason: Why the workflow is pending, as the API spells it.
+        api_message: The explanation of the API for people, as it is.
     """
 
-    def __init__(self, *, seconds: float, handle: Any, workflow_id: str) -> None:
+    def __init__(
+        self,
+        *,
+        seconds: float,
+        handle: Any,
+        workflow_id: str,
+        pending_reason: str | None = None,
+        api_message: str | None = None,
+    ) -> None:
+        known = [text for text in (pending_reason, api_message) if text]
+        reason = f" ({' – '.join(known)})" if known else ""
         super().__init__(
-            f"not finished after {seconds:g} s; the workflow goes on: wait again with "
+            f"not finished after {seconds:g} s{reason}; the workflow goes on: wait again with "
             "handle.result() or session.attach()",
             workflow_id=workflow_id,
         )
         self.handle = handle
+        self.pending_reason = pending_reason
+        self.api_message = api_message
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (_rebuild, (type(self), self.args), {**self.__dict__, "handle": None})

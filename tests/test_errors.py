@@ -50,6 +50,8 @@ COMPLETION = Completion(raw={"actionType": "st.openPost"}, workflow_id="wf-1")
 
 # A value for every argument that any of the classes takes.
 ARGUMENTS: dict[str, Any] = {
+    "pending_reason": "outsideWorkingHours",
+    "api_message": "The account works from 09:00.",
     "account": "0123456789ab",
     "action_type": "st.openPost",
     "allowed": ["st.openPost"],

@@ -12,7 +12,7 @@ import functools
 import logging
 import re
 from collections.abc import Mapping
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Literal, Self, TypeAlias
 
 import attrs
 
@@ -80,6 +80,37 @@ class Accepted:
 
     workflow_id: str
     status: str
+    reason: str | None = None
+    """Why it is pending, as the API spells it."""
+    message: str | None = None
+    """The explanation of the API for people, as it is."""
+
+
+class WorkflowStatus(str):
+    """The status of a workflow as the API spells it, with its reason.
+
+    It is a string: ``await session.status(id) == "running"``.
+    """
+
+    __slots__ = ("message", "pending_reason")
+
+    pending_reason: str | None
+    """Why it is pending, as the API spells it; None if the API gives no reason."""
+    message: str | None
+    """The explanation of the API for people, as it is."""
+
+    def __new__(
+        cls, status: str, pending_reason: str | None = None, message: str | None = None
+    ) -> Self:
+        """Return the status with its reason and message."""
+        made = super().__new__(cls, status)
+        made.pending_reason = pending_reason
+        made.message = message
+        return made
+
+    def __getnewargs__(self) -> tuple[str, str | None, str | None]:  # type: ignore[override]  # more than a plain string has
+        """Return what pickling and copying make it of."""
+        return str(self), self.pending_reason, self.message
 
 
 @attrs.frozen
@@ -221,7 +252,12 @@ def read_started(result: Any) -> Accepted:
         message = f"the answer to the start has no usable id: {error}"
         raise ProtocolError(message) from None
     status = fields.get("workflowStatus")
-    return Accepted(workflow_id, "running" if status == "running" else "pending")
+    return Accepted(
+        workflow_id,
+        "running" if status == "running" else "pending",
+        _string(fields.get("pendingReason")),
+        _string(fields.get("message")),
+    )
 
 
 def read_status(result: Any, workflow_id: str) -> Answer:
@@ -239,8 +275,8 @@ def _read_status(fields: dict[str, Any], workflow_id: str) -> Answer:
     status = fields.get("workflowStatus")
     completion, failure = fields.get("completion"), fields.get("failure")
     if status in ("pending", "running"):  # may be unhashable
-        reason = fields.get("pendingReason")
-        return StillRunning(status, reason if isinstance(reason, str) else None)
+        reason, message = fields.get("pendingReason"), fields.get("message")
+        return StillRunning(status, _string(reason), _string(message))
     if status == "cancelled":
         return Ended(WorkflowCancelledError(workflow_id=workflow_id), "cancelled")
     if status == "failed" or (status != "completed" and isinstance(failure, dict)):
@@ -260,11 +296,15 @@ def _read_status(fields: dict[str, Any], workflow_id: str) -> Answer:
         message = "the answer has no usable workflowStatus or completion"
         return PollFailed(ProtocolError(message, workflow_id=workflow_id), "failed")
     _warn_of_status(status)
-    return StillRunning(status)
+    return StillRunning(status, message=_string(fields.get("message")))
+
+
+def _string(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
 
 
 def _text(value: object, default: str) -> str:
-    return value if isinstance(value, str) and value else default
+    return _string(value) or default
 
 
 def read_event_ending(
@@ -326,17 +366,17 @@ def poll_failure(error: RequestError, workflow_id: str) -> PollFailed:
     return PollFailed(error, "failed", pause)
 
 
-def read_status_name(result: Any, workflow_id: str) -> Status:
-    """Return the state of a workflow.
+def read_workflow_status(result: Any, workflow_id: str) -> WorkflowStatus:
+    """Return the status of a workflow, with the API's reason.
 
     Raises:
         ProtocolError: The answer has no state.
     """
     match read_status(result, workflow_id):
-        case StillRunning(status):
-            return cast("Status", status)
+        case StillRunning(status, reason, message):
+            return WorkflowStatus(status, reason, message)
         case Ended(_, status) if status is not None:
-            return cast("Status", status)
+            return WorkflowStatus(status)
     message = "the answer has no usable workflowStatus"
     raise ProtocolError(message, workflow_id=workflow_id)
 

@@ -17,6 +17,9 @@ class StillRunning:
     reason: str | None = None
     """Why the workflow is pending, as the API spells it."""
 
+    message: str | None = None
+    """The explanation of the API for people, as it is."""
+
 
 @frozen
 class Ended:

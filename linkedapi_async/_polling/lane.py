@@ -102,6 +102,9 @@ class PendingWorkflow(_Link):
     reason: str | None = field(default=None, init=False)
     """Why it is pending, as the API reported last."""
 
+    message: str | None = field(default=None, init=False, repr=False)
+    """The explanation of the API for that, as it is."""
+
     end: Ended | None = field(default=None, init=False)
     """How the wait ended; `None` while it goes on."""
 

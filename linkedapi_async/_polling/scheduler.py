@@ -168,7 +168,7 @@ class PollScheduler:
         if lane is None:
             return
         self._event_first()
-        workflow.status, workflow.reason = "running", None
+        workflow.status, workflow.reason, workflow.message = "running", None, None
         lane.running = workflow
         if not lane.ordered:
             lane.follow_runner()
@@ -455,6 +455,7 @@ class PollScheduler:
     ) -> None:
         """Go on waiting for *workflow*."""
         workflow.status, workflow.reason = answer.status, answer.reason
+        workflow.message = answer.message
         workflow.unfinished_at = now
         workflow.unknown = lane.refused = NEVER
         if answer.status == "running":

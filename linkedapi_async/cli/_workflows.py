@@ -14,6 +14,7 @@ import click
 
 from linkedapi_async._actions.action import ActionClass, Roots
 from linkedapi_async._http.requests import validate_workflow_id
+from linkedapi_async._http.responses import WorkflowStatus
 from linkedapi_async._results.completion import Completion
 from linkedapi_async._wire.dump import dump_workflow
 from linkedapi_async.cli._console import Console, ask, braces_option
@@ -50,6 +51,7 @@ from linkedapi_async.errors import (
     WorkflowError,
     WorkflowFailedError,
 )
+from linkedapi_async.events import PollAnswered
 from linkedapi_async.explain import explain
 from linkedapi_async.journal import Journal
 from linkedapi_async.session import Recovered
@@ -273,6 +275,23 @@ def _confirm(roots: Roots, creds: Credentials, *, yes: bool) -> bool:
     return ask(f"This writes to LinkedIn:\n  {lines}\nSend", yes=yes)
 
 
+class _ReasonReport:
+    """Shows why a workflow is pending, whenever that changes."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._shown: tuple[str | None, str | None] = (None, None)
+
+    def show(self, event: PollAnswered) -> None:
+        """Show the reason and the message of the API as they are."""
+        if event.status is None or (event.pending_reason, event.message) == self._shown:
+            return
+        self._shown = event.pending_reason, event.message
+        if event.pending_reason is not None:
+            texts = filter(None, self._shown)
+            self._console.info(f"waiting: {' – '.join(texts)}")
+
+
 async def _start_and_wait(
     roots: Roots,
     creds: Credentials,
@@ -303,6 +322,7 @@ async def _start_and_wait(
 
     async with creds.session(journal=journal) as session:
         account = creds.one(session)
+        session.on(PollAnswered, _ReasonReport(creds.console).show)
         with SignalHandler(first, last) as signals:
             # JSON keeps a list of one root. A signal does not interrupt the start,
             # because its response has the id.
@@ -376,7 +396,11 @@ def _show_answers(
     rows = []
     for each, answer in answers.items():
         failed = isinstance(answer, LinkedApiError)
-        rows.append({"workflowId": each, name: None if failed else answer})
+        row = {"workflowId": each, name: None if failed else answer}
+        if isinstance(answer, WorkflowStatus):
+            known = {"pendingReason": answer.pending_reason, "message": answer.message}
+            row |= {name: text for name, text in known.items() if text is not None}
+        rows.append(row)
         if failed:
             console.error(f"error: {message_of(answer)}")
     if format_ == "json":

@@ -14,12 +14,13 @@ from linkedapi_async._http.failure_rules import RequestKind
 from linkedapi_async._http.requests import Request
 from linkedapi_async._http.responses import (
     PAUSING_ERRORS,
+    Accepted,
     CompletedWorkflow,
-    Status,
+    WorkflowStatus,
     poll_failure,
     read_cancelled,
     read_poll,
-    read_status_name,
+    read_workflow_status,
     unreadable,
 )
 from linkedapi_async._polling.answers import Answer, Ended, PollFailed, StillRunning
@@ -109,7 +110,7 @@ class AccountState:
         workflow_id: str,
         workflow: Roots | None,
         *,
-        status: str = "pending",
+        accepted: Accepted | None = None,
         key: str | None = None,
         ordered: bool,
         recorder: JournalRecorder | None = None,
@@ -119,12 +120,15 @@ class AccountState:
         Args:
             workflow_id: The API's id of it.
             workflow: What was sent, if that is known.
-            status: The status as the API spells it.
+            accepted: The answer to its start, if this session has started it.
             key: The caller's key.
             ordered: Whether the server accepted it after all others of the account.
             recorder: Its record in the journal.
         """
-        pending = PendingWorkflow(workflow_id, self, status)
+        pending = PendingWorkflow(workflow_id, self)
+        if accepted is not None:
+            pending.status = accepted.status
+            pending.reason, pending.message = accepted.reason, accepted.message
         handle = ManagedHandle(
             self, workflow, pending=pending, key=key, recorder=recorder
         )
@@ -220,13 +224,13 @@ class AccountState:
         if isinstance(ending, WorkflowFailedError) and ending.reason in PAUSING_ERRORS:
             self.pause_if_needed(AccountPausedError(ending.message, type=ending.reason))
 
-    async def status(self, workflow_id: str) -> Status:
+    async def status(self, workflow_id: str) -> WorkflowStatus:
         """Ask once for the status of a workflow."""
         request = self.runtime.requests.status(workflow_id)
         return await self._call_about(
             workflow_id,
             request,
-            lambda result: read_status_name(result, workflow_id),
+            lambda result: read_workflow_status(result, workflow_id),
         )
 
     async def cancel(self, workflow_id: str) -> bool:

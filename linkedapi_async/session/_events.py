@@ -130,6 +130,10 @@ class PollAnswered(AccountEvent):
     """Whether it goes on, has ended, or nobody knows for the poll failed."""
     status: str | None
     """The status as the API spells it, if it told one."""
+    pending_reason: str | None
+    """Why the workflow is pending, as the API spells it, if it gives a reason."""
+    message: str | None
+    """The explanation of the API for people, as it is."""
     error: Exception | None
     """Why the poll failed, if it did."""
 

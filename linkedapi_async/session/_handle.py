@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Generator
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeGuard, TypeVar, cast
 
 from linkedapi_async._actions.action import Roots
 from linkedapi_async._http.responses import CompletedWorkflow, Status
@@ -96,6 +96,23 @@ class WorkflowHandle(Generic[ResultT]):
         return "cancelled" if isinstance(ending, WorkflowCancelledError) else "failed"
 
     @property
+    def pending_reason(self) -> str | None:
+        """Why it is pending, as the API spells it, such as ``outsideWorkingHours``.
+
+        None if it is not pending, or the API gives no reason.
+        """
+        return self._pending.reason if self._is_waiting(self._pending) else None
+
+    @property
+    def message(self) -> str | None:
+        """What the API says of it for people, as it is; None if it says nothing."""
+        return self._pending.message if self._is_waiting(self._pending) else None
+
+    @staticmethod
+    def _is_waiting(pending: PendingWorkflow | None) -> TypeGuard[PendingWorkflow]:
+        return pending is not None and pending.end is None
+
+    @property
     def failure(self) -> LinkedApiError | None:
         """Why it ended without a completion, if it did."""
         if self._pending is None:
@@ -165,7 +182,11 @@ class WorkflowHandle(Generic[ResultT]):
         except TimeoutError:
             seconds = runtime.polling.deadline if timeout is None else timeout
             raise WaitTimeoutError(
-                seconds=seconds, handle=self, workflow_id=pending.id
+                seconds=seconds,
+                handle=self,
+                workflow_id=pending.id,
+                pending_reason=pending.reason,
+                api_message=pending.message,
             ) from None
         if not isinstance(ending.value, CompletedWorkflow):
             return cast("Exception", ending.value)

@@ -7,7 +7,7 @@ from typing import Any, TypeVar, overload
 
 from linkedapi_async._actions.action import Roots, Workflow
 from linkedapi_async._http.requests import validate_workflow_id
-from linkedapi_async._http.responses import Status
+from linkedapi_async._http.responses import WorkflowStatus
 from linkedapi_async.session._as_completed import AsCompleted
 from linkedapi_async.session._endpoints import EndpointMethods
 from linkedapi_async.session._handle import WorkflowHandle
@@ -217,7 +217,7 @@ class WorkflowMethods(EndpointMethods):
         """
         return self._runner().attach(workflow_id, workflow)
 
-    async def status(self, workflow_id: str) -> Status:
+    async def status(self, workflow_id: str) -> WorkflowStatus:
         """Ask once how a workflow is.
 
         Raises:

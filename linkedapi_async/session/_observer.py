@@ -350,18 +350,21 @@ def _derived(facts: dict[str, Any]) -> dict[str, Any]:
 
 def _of_answer(answer: Answer) -> dict[str, Any]:
     """Return what the answer to a poll says."""
-    status = reason = error = None
+    status = reason = error = pending_reason = message = None
     if isinstance(answer, PollFailed):
         error = answer.error
         reason = error_reason(error)
     elif isinstance(answer, StillRunning):
         status, reason = answer.status, answer.reason
+        pending_reason, message = answer.reason, answer.message
     else:
         status = answer.status
         failure = answer.value if isinstance(answer.value, Exception) else None
         reason = error_reason(failure)
     return {
         "outcome": _OUTCOMES[type(answer)],
+        "pending_reason": pending_reason,
+        "message": message,
         "status": status,
         "error": error,
         "reason": reason,

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import ssl as ssl_module
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -60,6 +61,8 @@ class Stats:
     """Workflows that ended with a completion, whatever its actions say."""
     failed: int
     """Workflows that ended in any other way."""
+    pending_reasons: Mapping[str, int]
+    """How many workflows are pending for which reason, as the API spells it."""
     polls: int
     """Requests that asked for a workflow."""
     retries: int
@@ -490,6 +493,11 @@ class Session(WorkflowMethods):
             in_flight=len(self._unfinished()),
             completed=counters.completed,
             failed=counters.failed,
+            pending_reasons=Counter(
+                handle.pending_reason
+                for handle in self._unfinished()
+                if handle.pending_reason is not None
+            ),
             polls=poller.polls,
             retries=self._runtime.retried,
             out_of_order=poller.out_of_order,

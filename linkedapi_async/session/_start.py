@@ -191,7 +191,7 @@ class Start:
             handle = account.watch(
                 accepted.workflow_id,
                 self._roots,
-                status=accepted.status,
+                accepted=accepted,
                 key=self._key,
                 ordered=True,
                 recorder=recorder,

@@ -47,7 +47,7 @@ from linkedapi_async._http.responses import (
     read_result,
     read_started,
     read_status,
-    read_status_name,
+    read_workflow_status,
     retry_after,
 )
 from linkedapi_async._polling.answers import Ended, PollFailed, StillRunning
@@ -500,11 +500,11 @@ def test_word(result: Any, expected: Any) -> None:
     """The word for a state is what a wait would take it for."""
     if expected is GARBAGE:
         with pytest.raises(ProtocolError, match="no usable workflowStatus") as caught:
-            read_status_name(result, "wf-1")
+            read_workflow_status(result, "wf-1")
 
         assert "wf-1" == caught.value.workflow_id
     else:
-        assert expected[0] == read_status_name(result, "wf-1")
+        assert expected[0] == read_workflow_status(result, "wf-1")
 
 
 def test_unknown_status(caplog: pytest.LogCaptureFixture) -> None:

@@ -20,7 +20,7 @@ from linkedapi_async._http.responses import (
     read_poll,
     read_result,
     read_started,
-    read_status_name,
+    read_workflow_status,
 )
 from linkedapi_async._polling.answers import Ended, PollFailed, StillRunning
 from linkedapi_async._wire.read import read_completion
@@ -116,7 +116,7 @@ def test_no_answer_breaks_the_reader() -> None:
         for read in (
             read_started,
             read_cancelled,
-            lambda r: read_status_name(r, "wf-1"),
+            lambda r: read_workflow_status(r, "wf-1"),
         ):
             with contextlib.suppress(LinkedApiError):
                 read(result)
