@@ -160,6 +160,11 @@ def exit_codes() -> None:
     Examples:
       linkedapi exit-codes
     """
+    # Imported here: it brings modules that other commands do not need.
+    from linkedapi_async.cli._output import show_list  # noqa: PLC0415
+
+    rows = []
     for known in sorted(EXIT_CODES, key=lambda known: known.status):
         names = ", ".join(error.__name__ for error in known.errors)
-        click.echo(f"{known.status:>3}  {known.when}{f' ({names})' if names else ''}")
+        rows.append((f"{known.status:>3}", known.when + (names and f" ({names})")))
+    show_list(rows)

@@ -7,6 +7,7 @@ import json
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
+from operator import itemgetter
 from typing import Final
 
 import attrs
@@ -111,7 +112,7 @@ class _Problems:
 
     def __init__(self, report: Callable[[InputRow, str], None] | None) -> None:
         self._report = report
-        self._first: list[str] = []
+        self._first: list[tuple[int, str]] = []
         self._count = 0
 
     def add(self, source: str, row: InputRow, problem: str) -> None:
@@ -121,12 +122,13 @@ class _Problems:
         else:
             self._count += 1
             if len(self._first) < MOST_PROBLEMS:
-                self._first.append(f"{source}:{row.line}: {problem}")
+                self._first.append((row.line, f"{source}:{row.line}: {problem}"))
 
     def check(self) -> None:
         """Raise all of them."""
         if self._count:
-            raise refused(self._first, self._count)
+            lines = [text for _, text in sorted(self._first, key=itemgetter(0))]
+            raise refused(lines, self._count)
 
 
 def check_rows(

@@ -17,7 +17,7 @@ from linkedapi_async._wire.read import read_completion
 from linkedapi_async.cli._console import Console, braces_option, quiet_option
 from linkedapi_async.cli._exit_codes import CommandError, status_of
 from linkedapi_async.cli._messages import message_of
-from linkedapi_async.cli._output import show
+from linkedapi_async.cli._output import show, show_list
 from linkedapi_async.cli._reference import format_action, search_actions
 from linkedapi_async.cli._workflow_input import (
     find_problems,
@@ -43,6 +43,9 @@ _TEXT: Final = click.option(
     show_default=True,
     help="The format of the output.",
 )
+
+
+_EFFECTS: Final = {"write": "write", "read": "     "}
 
 
 def _print(text: str) -> None:
@@ -214,6 +217,10 @@ def actions(*, words: tuple[str, ...], format_: str) -> None:
         _print("\n".join(format_action(found[0])))
     else:
         width = max(len(one["actionType"]) for one in found)
-        for one in found:
-            writes = "write" if one["effect"] == "write" else "     "
-            _print(f"{one['actionType']:<{width}}  {writes}  {one['summary']}")
+        show_list(
+            (
+                f"{one['actionType']:<{width}}  {_EFFECTS[one['effect']]}",
+                one["summary"],
+            )
+            for one in found
+        )

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
@@ -28,6 +29,9 @@ FORMATS: Final = ("json", "jsonl", "csv", "table")
 
 _NARROWEST: Final = 12
 """The width of the narrowest column of a table, with its margin."""
+
+_UNBOUNDED: Final = 100_000
+"""The width of output without a terminal."""
 
 _LONGEST: Final = 200
 """The longest text of a cell in a table."""
@@ -94,6 +98,19 @@ def show_rows(rows: Iterable[dict[str, Any]], format_: str, console: Console) ->
         _show_table(listed, console)
 
 
+def show_list(rows: Iterable[tuple[str, str]]) -> None:
+    """Print names with their texts; at a terminal the texts wrap at its width."""
+    listed = [*rows]
+    indent = max((len(name) for name, _ in listed), default=0) + 2
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else _UNBOUNDED
+    for name, text in listed:
+        width = max(columns - indent, _NARROWEST)
+        lines = textwrap.wrap(printable(text), width, break_on_hyphens=False)
+        click.echo(f"{printable(name):<{indent}}{lines[0] if lines else ''}")
+        for line in lines[1:]:
+            click.echo(f"{'':<{indent}}{line}")
+
+
 def columns_of(rows: Iterable[dict[str, Any]]) -> list[str]:
     """Return the names of all columns, in order of appearance."""
     return [*dict.fromkeys(name for row in rows for name in row)]
@@ -132,7 +149,7 @@ def _show_table(rows: Sequence[dict[str, Any]], console: Console) -> None:
     for row in rows:
         table.add_row(*(Text(_table_cell(row.get(name))) for name in fitting))
     # Without a terminal a line has no maximum length.
-    output = RichConsole(file=sys.stdout, width=width if terminal else 100_000)
+    output = RichConsole(file=sys.stdout, width=width if terminal else _UNBOUNDED)
     output.print(table)
     if len(fitting) < len(filled):
         missing = ", ".join(filled[len(fitting) :])

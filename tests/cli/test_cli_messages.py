@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_harness import FAST, TOKENS, Shell, process, sandbox_in_a_thread
+from cli_harness import FAST, TOKENS, Shell, Terminal, process, sandbox_in_a_thread
 
 from linkedapi_async import Session, errors, load_workflow, st
 from linkedapi_async.cli import _inspect
@@ -135,6 +135,24 @@ def test_misspelt_commands(shell: Shell, word: str, hint: str) -> None:
     assert f"No such command '{word}'" in done.err
     assert ("did you mean" in done.err) == bool(hint)
     assert hint in done.err
+
+
+@pytest.mark.parametrize("command", [("actions",), ("exit-codes",)])
+def test_lists_fit_the_terminal(shell: Shell, command: tuple[str, ...]) -> None:
+    """At a terminal no line is wider; elsewhere each entry is one line."""
+    shell.set(COLUMNS="60")
+    with Terminal(columns=60) as terminal:
+        assert 0 == shell.at(terminal, *command)
+        shell.at(terminal, "--version")
+        terminal.expect("version")
+        lines = terminal.text.splitlines()
+    plain = shell(*command).out.splitlines()
+
+    assert len(plain) < len(lines)
+    assert max(map(len, lines)) <= 60 < max(map(len, plain))
+    assert [" ".join(" ".join(plain).split())] == [
+        " ".join(" ".join(lines[:-1]).split())
+    ]
 
 
 # Ends without a traceback
