@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from attrs import field
 
-from linkedapi_async._actions.parameters import LINKED_ONLY, Validated, parameters
+from linkedapi_async._actions.parameters import LINKED_ONLY, Validated, info, parameters
 
 
 __all__ = [
@@ -253,7 +253,7 @@ class JobsPreferences(Validated):
 class MemberRef(Validated):
     """A person to filter by; a plain string is short for one with a name only."""
 
-    name: str
+    name: str = field(metadata=info(maximum=100))
     id: str | None = None
     """URN, public or hashed URL; pins the filter to exactly this person."""
     urn: str | None = None
@@ -266,7 +266,7 @@ class MemberRef(Validated):
 class CompanyRef(Validated):
     """A company to filter by; a plain string is short for one with a name only."""
 
-    name: str
+    name: str = field(metadata=info(maximum=100))
     id: str | None = None
     """URN, public or hashed URL, or numeric id; pins the filter to this company."""
     urn: str | None = None
@@ -319,8 +319,8 @@ class Mention(Validated):
     *person_hashed_url* and *company_hashed_url* says exactly who is meant.
     """
 
-    key: str
-    """What stands in the placeholder."""
+    key: str = field(metadata=info(minimum=1, maximum=30, pattern="[A-Za-z0-9_-]*"))
+    """What the placeholder contains: at most 30 letters, digits, ``_`` and ``-``."""
     name: str
     urn: str | None = None
     person_hashed_url: str | None = None

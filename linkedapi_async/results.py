@@ -4,13 +4,13 @@ Every attribute may be None: the API leaves out what it does not know, and a pag
 without *basic_info* has no data at all. Words are open: unknown ones come as they are.
 """
 
-import datetime as dt
 from typing import Literal, TypeAlias
 
 import attrs
 from attrs import field
 
-from linkedapi_async._results.outcome import Result, json_names, result
+from linkedapi_async._results.outcome import Result, Timestamp, json_names, result
+from linkedapi_async._types import Moment
 from linkedapi_async.params import (
     ConnectionDegree,
     InvitationType,
@@ -182,6 +182,7 @@ class Actor(Result):
     type: ActorType | None = None
     name: str | None = None
     urn: str | None = None
+    """Only of the author and reposter of `st.open_post`, and of who reacted."""
     profile_url: str | None = None
     """People only."""
     headline: str | None = None
@@ -198,6 +199,7 @@ class ConversationSync(Result):
 
     sync_until: str | None = None
     """A moment in ISO 8601; linked_api only."""
+    sync_until_datetime = Timestamp("sync_until")
 
 
 @result
@@ -242,6 +244,7 @@ class Connection(PersonFacts):
 
     connected_at: str | None = None
     """When they connected; only without a filter, linked_api only."""
+    connected_at_datetime = Timestamp("connected_at")
 
 
 @result
@@ -358,6 +361,7 @@ class Post(Result):
     """URL of an image."""
     viewer_state: ContentViewerState | None = None
     """What the account did with it."""
+    time_datetime = Timestamp("time")
 
 
 @result
@@ -380,6 +384,7 @@ class PersonComment(Result):
     reactions_count: int | None = field(
         default=None, metadata=json_names("reactionsCount", "reactionCount")
     )
+    time_datetime = Timestamp("time")
 
 
 @result
@@ -391,6 +396,7 @@ class PersonReaction(Result):
     reaction_type: ReactionType | None = field(
         default=None, metadata=json_names("reactionType", "type")
     )
+    time_datetime = Timestamp("time")
 
 
 @result
@@ -526,6 +532,7 @@ class PostComment(Result):
     commenter_name: str | None = None
     commenter_headline: str | None = None
     commenter_type: ActorType | None = None
+    time_datetime = Timestamp("time")
 
 
 @result
@@ -612,6 +619,7 @@ class ProfileViewer(Result):
     """``anonymous`` only."""
     search_url: str | None = None
     """A *custom_search_url* for `st.search_people`; ``anonymous`` only."""
+    viewed_at_datetime = Timestamp("viewed_at")
 
 
 @result
@@ -682,9 +690,6 @@ NetworkEventType: TypeAlias = (
     Literal["connectionAccepted", "connectionAdded", "connectionRequestReceived"] | str
 )
 
-Moment: TypeAlias = str | dt.datetime
-"""ISO 8601, or a datetime with a time zone."""
-
 Sender: TypeAlias = Literal["us", "them"] | str
 
 
@@ -711,6 +716,7 @@ class Message(Result):
     time: str | None = None
     thread_id: str | None = None
     """In linked_api only."""
+    time_datetime = Timestamp("time")
 
 
 @result
@@ -727,6 +733,8 @@ class Conversation(Result):
     """In linked_api only, as all that follows."""
     sync_until: str | None = None
     """Until when the conversation is kept up to date."""
+    since_datetime = Timestamp("since")
+    sync_until_datetime = Timestamp("sync_until")
 
 
 @result
@@ -754,6 +762,7 @@ class InboxThread(Result):
     """From when on its messages are known."""
     history_complete: bool | None = None
     """Whether they are known from the first one on."""
+    history_from_datetime = Timestamp("history_from")
 
 
 @result
@@ -775,6 +784,7 @@ class NetworkEvent(Result):
     person_url: str | None = None
     detected_at: str | None = None
     """When the API noticed."""
+    detected_at_datetime = Timestamp("detected_at")
 
 
 @result
@@ -793,3 +803,4 @@ class ActionUse(Result):
     """Such as ``st.openCompanyPage``."""
     success: bool | None = None
     time: str | None = None
+    time_datetime = Timestamp("time")

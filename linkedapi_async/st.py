@@ -4,6 +4,7 @@ Each class is its own builder function. Every optional parameter is None, which 
 not sent; the API then takes the default that the docstring names.
 """
 
+import datetime as dt
 from collections.abc import Iterator, Sequence
 
 from attrs import field
@@ -31,7 +32,7 @@ from linkedapi_async._actions.scopes import (
     StSkill,
     StSkillList,
 )
-from linkedapi_async._types import ACCOUNT, BOTH, LINKED
+from linkedapi_async._types import ACCOUNT, BOTH, LINKED, Moment
 from linkedapi_async.params import (
     CommentSort,
     CompaniesFilter,
@@ -266,13 +267,13 @@ class retrieve_connections(Action[Root, StConnectionList, list[Connection]]):
 
     Args:
         limit: How many at most; by default all of them.
-        since: Only those made on or after this date, in ISO 8601; works only without
-            *filter*. In linked_api only.
+        since: Only those made on or after this date: a date, a datetime with a time
+            zone, or ISO 8601 text; works only without *filter*. In linked_api only.
         filter: Which ones.
     """
 
     limit: int | None = field(default=None, metadata=info(minimum=1))
-    since: str | None = field(default=None, metadata=LINKED_ONLY)
+    since: Moment | dt.date | None = field(default=None, metadata=LINKED_ONLY)
     filter: ConnectionsFilter | None = None
 
 
@@ -420,13 +421,14 @@ class retrieve_person_posts(Action[StPersonPage, StPostList, list[Post]]):
 
     Args:
         limit: How many at most, 1 to 20; default 20.
-        since: Only those after this moment, in ISO 8601.
+        since: Only those after this moment: a datetime with a time zone, or ISO 8601
+            text.
     """
 
     limit: int | None = field(
         default=None, metadata=info(default=20, minimum=1, maximum=20)
     )
-    since: str | None = None
+    since: Moment | None = None
 
 
 @action("st.retrievePersonComments")
@@ -437,13 +439,14 @@ class retrieve_person_comments(Action[StPersonPage, Nowhere, list[PersonComment]
 
     Args:
         limit: How many at most, 1 to 20; default 20.
-        since: Only those after this moment, in ISO 8601.
+        since: Only those after this moment: a datetime with a time zone, or ISO 8601
+            text.
     """
 
     limit: int | None = field(
         default=None, metadata=info(default=20, minimum=1, maximum=20)
     )
-    since: str | None = None
+    since: Moment | None = None
 
 
 @action("st.retrievePersonReactions")
@@ -454,14 +457,15 @@ class retrieve_person_reactions(Action[StPersonPage, Nowhere, list[PersonReactio
 
     Args:
         limit: How many at most, 1 to 20; default 20.
-        since: Only those after this moment, in ISO 8601.
+        since: Only those after this moment: a datetime with a time zone, or ISO 8601
+            text.
     """
 
     limit: int | None = field(
         default=None,
         metadata=info(default=20, minimum=1, maximum=20, enforced_in=ACCOUNT),
     )
-    since: str | None = None
+    since: Moment | None = None
 
 
 @action("st.searchPeople", category="stSearchQueries")
@@ -565,13 +569,14 @@ class search_posts(Action[Root, StPostList, list[Post]]):
     https://linkedapi.io/docs/action-st-search-posts
 
     Args:
-        term: Words to search for; needed without *custom_search_url*.
+        term: Words to search for, at most 50 characters; needed without
+            *custom_search_url*.
         limit: How many at most, 1 to 100, with nested actions 1 to 20; default 10.
         filter: Which ones; ignored with *custom_search_url*.
         custom_search_url: URL of a post search, copied from LinkedIn.
     """
 
-    term: str | None = None
+    term: str | None = field(default=None, metadata=info(maximum=50))
     limit: int | None = field(
         default=None, metadata=info(default=10, minimum=1, maximum=100)
     )
@@ -642,13 +647,14 @@ class retrieve_company_posts(Action[StCompanyPage, StPostList, list[Post]]):
 
     Args:
         limit: How many at most, 1 to 20; default 20.
-        since: Only those after this moment, in ISO 8601.
+        since: Only those after this moment: a datetime with a time zone, or ISO 8601
+            text.
     """
 
     limit: int | None = field(
         default=None, metadata=info(default=20, minimum=1, maximum=20)
     )
-    since: str | None = None
+    since: Moment | None = None
 
 
 @action("st.openPost")
@@ -749,13 +755,13 @@ class create_repost(Action[Root, Nowhere, CreatedPost]):
     Args:
         post_url: The post.
         post_urn: The same by its URN, instead of *post_url*.
-        text: What to say above it.
+        text: The text above it, at most 3000 characters.
         mentions: Whom the text mentions.
     """
 
     post_url: str | None = field(default=None, kw_only=False, metadata=TARGET)
     post_urn: str | None = field(default=None, metadata=TARGET)
-    text: str | None = None
+    text: str | None = field(default=None, metadata=info(maximum=3000))
     mentions: Sequence[Mention] | None = None
 
 
@@ -946,11 +952,11 @@ class retrieve_profile_viewers(Action[Root, Nowhere, list[ProfileViewer]]):
 
     Args:
         limit: How many at most, 1 to 300; default 20.
-        since: Only views after this moment, in ISO 8601; LinkedIn's times are
-            estimates.
+        since: Only views at or after this moment: a datetime with a time zone, or ISO
+            8601 text; LinkedIn's times are estimates.
     """
 
     limit: int | None = field(
         default=None, metadata=info(default=20, minimum=1, maximum=300)
     )
-    since: str | None = None
+    since: Moment | None = None

@@ -9,7 +9,16 @@ from __future__ import annotations
 import functools
 import typing
 from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import Any, ClassVar, Generic, Literal, Self, TypeAlias, TypeVar
+from typing import (
+    Any,
+    ClassVar,
+    Generic,
+    Literal,
+    Protocol,
+    Self,
+    TypeAlias,
+    TypeVar,
+)
 
 import attrs
 
@@ -128,10 +137,14 @@ class Action(
     """The names of the parameters that name what to act on."""
     needs_all_targets: ClassVar[bool]
     """Whether the root needs all of its targets, not just one."""
-    _not_parameters: ClassVar[frozenset[str]] = frozenset({"label", "children"})
+    _not_parameters: ClassVar[frozenset[str]] = frozenset(
+        {"label", "children", "as_list", "extra_json"}
+    )
 
     label: str | None = None
     children: Sequence[Action[OpensT, Any, Any]] = ()
+    as_list: bool = attrs.field(default=False, init=False)
+    """Whether ``then`` was a list in JSON, and stays one; it is not compared."""
 
     def _check(self) -> None:
         super()._check()
@@ -220,9 +233,10 @@ class Action(
 
     @safe_repr
     def __repr__(self) -> str:
+        text = self._call() + self._repr_extra()
         if not self.children:
-            return self._call()
-        return f"{self._call()}.then({', '.join(map(repr, self.children))})"
+            return text
+        return f"{text}.then({', '.join(map(repr, self.children))})"
 
     def _summary_line(self) -> str:
         values = [
@@ -231,7 +245,8 @@ class Action(
             if (value := getattr(self, parameter.name)) is not None
         ]
         tag = [] if self.label is None else [f"label={self.label!r}"]
-        return " ".join([self.action_type, *tag, *values])
+        extra = [f"{name}={value!r}" for name, value in self.extra.items()]
+        return " ".join([self.action_type, *tag, *values, *extra])
 
     def __str__(self) -> str:
         lines = [self._summary_line()]
@@ -256,20 +271,38 @@ Roots: TypeAlias = AnyAction | tuple[AnyAction, ...]
 """A workflow: one root, or the roots of an array workflow in order."""
 
 
+class Copier(Protocol):
+    """Copies an action with other children, which it does not check."""
+
+    def __call__(
+        self,
+        action: AnyAction,
+        children: tuple[AnyAction, ...],
+        *,
+        as_list: bool = False,
+    ) -> Any:
+        """Return the copy."""
+        ...
+
+
 @functools.cache
-def copier(cls: Any) -> Callable[[AnyAction, tuple[AnyAction, ...]], Any]:
+def copier(cls: Any) -> Copier:
     """Return a function that copies an action, as one of *cls* with other children."""
     # The descriptors of the slots: `setattr` refuses, because actions are frozen.
     members = [getattr(cls, name) for name in field_names(cls)]
 
-    def copied(action: AnyAction, children: tuple[AnyAction, ...]) -> Any:
+    def copy(
+        action: AnyAction, children: tuple[AnyAction, ...], *, as_list: bool = False
+    ) -> Any:
         made = object.__new__(cls)
         for member in members:
             member.__set__(made, member.__get__(action))
         cls.children.__set__(made, children)
+        if as_list:
+            cls.as_list.__set__(made, True)
         return made
 
-    return copied
+    return copy
 
 
 def given_targets(action: AnyAction) -> list[str]:

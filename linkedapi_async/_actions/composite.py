@@ -16,6 +16,7 @@ import attrs
 from linkedapi_async._actions.action import Action, AnyAction, copier
 from linkedapi_async._actions.scopes import Root
 from linkedapi_async._results.outcome import Outcome, Result, Siblings, json_names_of
+from linkedapi_async._types import Moment
 from linkedapi_async._utils.text import short_repr
 from linkedapi_async.errors import ActionError, ParameterError
 
@@ -31,8 +32,8 @@ class PartLimit:
 
     limit: int | None = None
     """How many at most; None means the API's default, which each action names."""
-    since: str | None = attrs.field(default=None, kw_only=True)
-    """Only those after this moment, in ISO 8601; for items that have a time."""
+    since: Moment | None = attrs.field(default=None, kw_only=True)
+    """Only those after this moment: a datetime with a time zone, or ISO 8601 text."""
 
 
 PartOption: TypeAlias = bool | PartLimit | Mapping[str, Any] | None

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import keyword
-import math
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import attrs
 
 from linkedapi_async._actions.action import LABEL, Action, AnyAction, action
 from linkedapi_async._actions.scopes import Anywhere, Scope
-from linkedapi_async._actions.validators import InvalidValue, String
-from linkedapi_async._utils.text import short_repr
+from linkedapi_async._actions.validators import InvalidValue, String, check_json
 from linkedapi_async.errors import ParameterError
 
 
@@ -32,11 +30,12 @@ class custom(Action[Any, Any, Any]):  # noqa: N801
     where: ClassVar[tuple[type[Scope], ...]] = (Anywhere,)
     opens: ClassVar[type[Scope]] = Anywhere
     result: ClassVar[Any] = Any
-    _not_parameters = frozenset({"label", "children", "action_type", "json", "as_list"})
+    _not_parameters = frozenset(
+        {"action_type", "json", "label", "children", "as_list", "extra_json"}
+    )
 
     action_type: str = attrs.field(kw_only=False)  # type: ignore[misc]
     json: str
-    as_list: bool
 
     def __init__(
         self,
@@ -92,6 +91,7 @@ class custom(Action[Any, Any, Any]):  # noqa: N801
         object.__setattr__(self, "children", ())
         object.__setattr__(self, "json", text)
         object.__setattr__(self, "as_list", as_list)
+        object.__setattr__(self, "extra_json", None)
 
     @classmethod
     def from_json(
@@ -137,6 +137,20 @@ class custom(Action[Any, Any, Any]):  # noqa: N801
         object.__setattr__(self, "children", tuple(children))
         return self
 
+    def with_extra(self, extra: Mapping[str, Any]) -> Self:
+        """Return this action with more parameters.
+
+        Raises:
+            ParameterError: A value is not JSON.
+        """
+        return self.raw(
+            self.action_type,
+            {**self.params, **extra},
+            label=self.label,
+            children=self.children,
+            as_list=self.as_list,
+        )
+
     @property
     def params(self) -> dict[str, Any]:
         """The parameters, in a new dict."""
@@ -144,7 +158,7 @@ class custom(Action[Any, Any, Any]):  # noqa: N801
 
     def _values(self) -> tuple[Any, ...]:
         canonical = json.dumps(self.params, sort_keys=True)
-        return self.action_type, canonical, self.as_list, self.label, self.children
+        return self.action_type, canonical, self.label, self.children
 
     @classmethod
     def may_nest_under(cls, parent: type[AnyAction]) -> bool:  # noqa: ARG003
@@ -191,39 +205,3 @@ class custom(Action[Any, Any, Any]):  # noqa: N801
 def _is_plain_name(name: str) -> bool:
     # Python normalizes a name beyond ASCII, possibly to another one.
     return name.isascii() and name.isidentifier() and not keyword.iskeyword(name)
-
-
-def check_json(value: Any) -> None:
-    """Check that *value* is a JSON value.
-
-    Raises:
-        InvalidValue: It is not, with the place inside it.
-    """
-    if value is None or isinstance(value, bool | int):
-        return
-    if isinstance(value, str):
-        LABEL.check(value)
-    elif isinstance(value, float):
-        if not math.isfinite(value):
-            reason = f"must be a JSON value, got {value}"
-            raise InvalidValue(reason)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            if not isinstance(key, str):
-                reason = f"must have string keys, got {short_repr(key)}"
-                raise InvalidValue(reason)
-            LABEL.check(key)
-            _check_inside(item, f".{key}")
-    elif isinstance(value, list | tuple):
-        for index, item in enumerate(value):
-            _check_inside(item, f"[{index}]")
-    else:
-        reason = f"must be a JSON value, got {short_repr(value)}"
-        raise InvalidValue(reason)
-
-
-def _check_inside(value: Any, place: str) -> None:
-    try:
-        check_json(value)
-    except InvalidValue as error:
-        raise InvalidValue(error.reason, place + error.place) from None

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
+import json
 import types
 import typing
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 import attrs
 
 from linkedapi_async._actions.validators import (
     Boolean,
+    Date,
     Enum,
     Integer,
     InvalidValue,
     ListOf,
+    Moment,
     Object,
     String,
     StringOrObject,
     Validator,
+    check_json,
 )
 from linkedapi_async._types import BOTH, LINKED, Generation
 from linkedapi_async._utils.codegen import compile_function
@@ -53,12 +58,22 @@ class ParameterInfo:
     """The largest value, or the largest number of characters or items."""
     enforced_in: tuple[Generation, ...] = ()
     """The generations that certainly refuse more than the maximum."""
+    pattern: str | None = None
+    """The regular expression of the strings that are documented."""
 
     def maximum_in(self, generation: Generation) -> int | None:
         """Return the largest value that *generation* accepts, if it is known."""
         if isinstance(self.maximum, Mapping):
             return self.maximum.get(generation)
         return self.maximum
+
+    @property
+    def doubtful_maximum(self) -> int | None:
+        """The largest documented value, if it is not certain that more is refused."""
+        known = {g: self.maximum_in(g) for g in self.generations}
+        highest = max((m for m in known.values() if m is not None), default=None)
+        certain = all(g in self.enforced_in for g, m in known.items() if m == highest)
+        return None if certain else highest
 
     @property
     def certain_maximum(self) -> int | None:
@@ -84,26 +99,30 @@ LINKED_TARGET = info(target=True, minimum=1, generations=LINKED)
 LINKED_ONLY = info(generations=LINKED)
 
 
+def _validator_for_union(options: Sequence[Any]) -> Validator:
+    if dt.datetime in options:
+        return Date() if dt.date in options else Moment()
+    words = [a for a in options if typing.get_origin(a) is Literal]
+    if words:
+        return Enum(typing.get_args(words[0]))
+    (nested,) = (option for option in options if option is not str)
+    return StringOrObject(String(minimum=1), Object(nested))
+
+
 def _validator_for(annotation: Any, known: ParameterInfo) -> Validator:
     if typing.get_origin(annotation) in {typing.Union, types.UnionType}:
         options = [a for a in typing.get_args(annotation) if a is not type(None)]
-        words = [a for a in options if typing.get_origin(a) is Literal]
-        if words:
-            return Enum(typing.get_args(words[0]))
         if len(options) > 1:
-            (nested,) = (option for option in options if option is not str)
-            return StringOrObject(String(minimum=1), Object(nested))
+            return _validator_for_union(options)
         (annotation,) = options
     if typing.get_origin(annotation) is Sequence:
         (item,) = typing.get_args(annotation)
         return ListOf(
             _validator_for(item, ParameterInfo(minimum=1)), known.certain_maximum
         )
-    bounds = (known.minimum, known.certain_maximum)
-    if annotation is str:
-        return String(*bounds)
-    if annotation is int:
-        return Integer(*bounds)
+    if annotation in {str, int}:
+        bounds = (known.minimum, known.certain_maximum, known.doubtful_maximum)
+        return String(*bounds, known.pattern) if annotation is str else Integer(*bounds)
     return Boolean() if annotation is bool else Object(annotation)
 
 
@@ -146,6 +165,7 @@ def _parameters(cls: Any) -> tuple[Parameter, ...]:
     return tuple(found)
 
 
+@attrs.define(frozen=True, kw_only=True, repr=False, eq=False, init=False)
 class Validated:
     """Base of all classes whose fields are parameters of the API.
 
@@ -154,8 +174,42 @@ class Validated:
     that only a value in doubt costs more than being stored.
     """
 
-    __slots__ = ()
-    _not_parameters: typing.ClassVar[frozenset[str]] = frozenset()
+    _not_parameters: typing.ClassVar[frozenset[str]] = frozenset({"extra_json"})
+
+    extra_json: str | None = attrs.field(default=None, init=False)
+    """Parameters that this version does not know, as JSON."""
+
+    @property
+    def extra(self) -> dict[str, Any]:
+        """The parameters that this version does not know, in a new dict."""
+        return {} if self.extra_json is None else json.loads(self.extra_json)
+
+    def with_extra(self, extra: Mapping[str, Any]) -> Self:
+        """Return this with parameters that this version does not know.
+
+        They are sent as they are.
+
+        Args:
+            extra: JSON values under the API's names; they are added to the present ones.
+
+        Raises:
+            ParameterError: A name is known, or a value is not JSON.
+        """
+        cls: Any = type(self)
+        known = {parameter.json_name for parameter in parameters_of(cls)}
+        for name, value in extra.items():
+            if name in known | {"actionType", "label", "then"}:
+                self._refuse(name, "is a known parameter; set it by its own name")
+            try:
+                check_json({name: value})
+            except InvalidValue as error:
+                self._refuse(error.place.removeprefix("."), error.reason)
+        made = object.__new__(cls)
+        for field in field_names(cls):
+            object.__setattr__(made, field, getattr(self, field))
+        merged = json.dumps({**self.extra, **extra}, sort_keys=True)
+        object.__setattr__(made, "extra_json", merged)
+        return typing.cast("Self", made)
 
     def _check(self) -> None:
         """Check all parameters except lists one by one, and say which is wrong."""
@@ -173,7 +227,7 @@ class Validated:
             checked = validator.check(value)
         except InvalidValue as error:
             self._refuse(name + error.place, error.reason)
-        validator.warn(checked)
+        validator.warn(checked, f"{self._owner()}: {name}")
         object.__setattr__(self, name, checked)
 
     def _check_all_together(self) -> None:
@@ -203,7 +257,8 @@ class Validated:
 
     def _values(self) -> tuple[Any, ...]:
         cls: Any = type(self)
-        return tuple(getattr(self, name) for name in field_names(cls))
+        # How JSON wrote `then` does not matter.
+        return tuple(getattr(self, n) for n in field_names(cls) if n != "as_list")
 
     # Not generated by attrs: one method per class would take a fifth of the import.
     def __eq__(self, other: object) -> bool:
@@ -217,8 +272,11 @@ class Validated:
         return hash((type(self), self._values()))
 
     @safe_repr
+    def _repr_extra(self) -> str:
+        return f".with_extra({self.extra!r})" if self.extra_json else ""
+
     def __repr__(self) -> str:
-        return f"{self._owner()}({self._arguments()})"
+        return f"{self._owner()}({self._arguments()}){self._repr_extra()}"
 
 
 @functools.cache
@@ -247,12 +305,16 @@ def _compiled_init(cls: Any) -> Any:
     # Not `type`: parameters have that name.
     names = {"cls": cls, "wrong_call": _wrong_call, "type_of": type}
     by_position = [a.name for a in attrs.fields(cls) if not a.kw_only]
-    by_name = [a.name for a in attrs.fields(cls) if a.kw_only]
+    by_name = [a.name for a in attrs.fields(cls) if a.kw_only and a.init]
+    not_init = {a.name: a.default for a in attrs.fields(cls) if not a.init}
     sure: list[str] = []
     lines = ["  if surplus or unknown: raise wrong_call(cls, surplus, unknown)"]
     for name in (*by_position, *by_name):
         names[f"set_{name}"] = getattr(cls, name).__set__
         lines.append(f"  set_{name}(self, {name})")
+    for name, default in not_init.items():
+        names[f"set_{name}"] = getattr(cls, name).__set__
+        lines.append(f"  set_{name}(self, {default!r})")
     for parameter in parameters_of(cls):
         name, validator = parameter.name, parameter.validator
         argument = f"validator_{name}"
@@ -290,7 +352,7 @@ def _wrong_call(
     cls: Any, surplus: tuple[Any, ...], unknown: dict[str, Any]
 ) -> ParameterError:
     """Return what is wrong with arguments that belong to no field."""
-    fields = attrs.fields_dict(cls)
+    fields = {name: a for name, a in attrs.fields_dict(cls).items() if a.init}
     owner = cls._owner()
     for name in unknown:
         reason = unknown_parameter(name, fields)

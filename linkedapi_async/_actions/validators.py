@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import inspect
+import math
+import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from linkedapi_async._utils.spelling import nearest
 from linkedapi_async._utils.text import is_encodable, short_repr
+from linkedapi_async._utils.times import format_time, parse_time
 from linkedapi_async.errors import UnknownValueWarning
 
 
@@ -63,30 +67,77 @@ class Validator:
         """
         raise NotImplementedError
 
-    def warn(self, value: Any) -> None:
-        """Warn of unknown words in a checked *value*."""
+    def doubts(self, value: Any) -> Iterable[str]:  # noqa: ARG002
+        """Return why the API may refuse a checked *value*, as predicates."""
+        return ()
+
+    def warn(self, value: Any, subject: str) -> None:
+        """Warn of the doubts about a checked *value*; *subject* names it."""
+        for doubt in self.doubts(value):
+            warn_unknown(f"{subject} {doubt}")
 
     def _wrong(self, value: object) -> InvalidValue:
         return InvalidValue(f"must be {self.expected}, got {short_repr(value)}")
 
 
-def _bounds_test(value: str, minimum: int | None, maximum: int | None) -> str:
-    low = "" if minimum is None else f" and {value} >= {minimum}"
-    return low + ("" if maximum is None else f" and {value} <= {maximum}")
+class _Bounded(Validator):
+    """Base of validators with bounds.
+
+    Args:
+        minimum: The smallest value or length.
+        maximum: The value or length above which the API certainly refuses.
+        doubtful: The value or length above which the API may refuse.
+    """
+
+    def __init__(
+        self,
+        minimum: int | None = None,
+        maximum: int | None = None,
+        doubtful: int | None = None,
+    ) -> None:
+        self.minimum = minimum
+        self.maximum = maximum
+        self.doubtful = doubtful
+
+    def _bounds_test(self, value: str) -> str:
+        low = "" if self.minimum is None else f" and {value} >= {self.minimum}"
+        highest = [m for m in (self.maximum, self.doubtful) if m is not None]
+        return low + (f" and {value} <= {min(highest)}" if highest else "")
 
 
-class String(Validator):
+class String(_Bounded):
     """A string, within a length in characters."""
 
     expected = "a string"
 
-    def __init__(self, minimum: int | None = None, maximum: int | None = None) -> None:
-        self.minimum = minimum
-        self.maximum = maximum
+    def __init__(
+        self,
+        minimum: int | None = None,
+        maximum: int | None = None,
+        doubtful: int | None = None,
+        pattern: str | None = None,
+    ) -> None:
+        super().__init__(minimum, maximum, doubtful)
+        self.pattern = pattern and re.compile(pattern)
 
-    def fast_path(self, name: str, argument: str) -> str:  # noqa: ARG002
-        text = f"type_of({name}) is str and {name}.isascii()"
-        return text + _bounds_test(f"len({name})", self.minimum, self.maximum)
+    @property
+    def fast_path_argument(self) -> Any:
+        return self.pattern and self.pattern.fullmatch
+
+    def fast_path(self, name: str, argument: str) -> str:
+        bounds = self._bounds_test(f"len({name})")
+        pattern = f" and {argument}({name})" if self.pattern else ""
+        return f"type_of({name}) is str and {name}.isascii(){bounds}{pattern}"
+
+    def doubts(self, value: Any) -> Iterator[str]:
+        if self.pattern and not self.pattern.fullmatch(value):
+            allowed = self.pattern.pattern
+            yield f"is documented as {allowed}, got {value!r}; it is sent as it is"
+        if self.doubtful is not None and len(value) > self.doubtful:
+            yield (
+                f"has {len(value)} characters, and {self.doubtful} is the largest "
+                "number that is documented; it is sent as it is"
+            )
 
     def check(self, value: Any) -> Any:
         if not isinstance(value, str):
@@ -106,18 +157,20 @@ class String(Validator):
         return value
 
 
-class Integer(Validator):
+class Integer(_Bounded):
     """A whole number within bounds."""
 
     expected = "a whole number"
 
-    def __init__(self, minimum: int | None = None, maximum: int | None = None) -> None:
-        self.minimum = minimum
-        self.maximum = maximum
-
     def fast_path(self, name: str, argument: str) -> str:  # noqa: ARG002
-        bounds = _bounds_test(name, self.minimum, self.maximum)
-        return f"type_of({name}) is int{bounds}"
+        return f"type_of({name}) is int{self._bounds_test(name)}"
+
+    def doubts(self, value: Any) -> Iterator[str]:
+        if self.doubtful is not None and value > self.doubtful:
+            yield (
+                f"is {value}, and {self.doubtful} is the largest value that is "
+                "documented; it is sent as it is"
+            )
 
     def check(self, value: Any) -> Any:
         if type(value) is not int:
@@ -163,12 +216,58 @@ class Enum(Validator):
             return value
         return String(minimum=1).check(value)
 
-    def warn(self, value: Any) -> None:
-        if value in self.known:
-            return
-        alike = nearest(value, self.known)
-        hint = f"did you mean {alike!r}?" if alike else f"known: {self.known}"
-        warn_unknown(f"{value!r} is not a known value and is sent as it is; {hint}")
+    def doubts(self, value: Any) -> Iterator[str]:
+        if value not in self.known:
+            alike = nearest(value, self.known)
+            hint = f"did you mean {alike!r}?" if alike else f"known: {self.known}"
+            yield f"has the unknown value {value!r}, which is sent as it is; {hint}"
+
+
+class Moment(Validator):
+    """A moment: an aware datetime, kept as ISO text in UTC, or ISO text as it is."""
+
+    expected = "ISO 8601 text or a datetime"
+
+    def fast_path(self, name: str, argument: str) -> str:  # noqa: ARG002
+        return "False"
+
+    def check(self, value: Any) -> Any:
+        if isinstance(value, dt.datetime):
+            if value.tzinfo is None:
+                reason = (
+                    "must have a time zone: datetime.now(UTC), not datetime.now(), "
+                    f"got {value!r}"
+                )
+                raise InvalidValue(reason)
+            return format_time(value)
+        if not (_is_iso(value) or is_template(value)):
+            example = "such as 2026-11-28T09:00:00Z"
+            got = short_repr(value)
+            raise InvalidValue(f"must be {self.expected} {example}, got {got}")
+        return value
+
+
+def _is_iso(value: object) -> bool:
+    if parse_time(value) is not None:
+        return True
+    # A year, or a month of one, is ISO 8601 too; Python does not read it.
+    return isinstance(value, str) and bool(re.fullmatch(r"\d{4}(-\d{2})?", value))
+
+
+def is_template(value: object) -> bool:
+    """Return whether *value* has a placeholder, and is checked after it is filled."""
+    return isinstance(value, str) and "{{" in value
+
+
+class Date(Moment):
+    """A day or a moment: a date is kept as ISO text too."""
+
+    expected = "ISO 8601 text, a date or a datetime"
+
+    def check(self, value: Any) -> Any:
+        if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
+            return value.isoformat()
+        return super().check(value)
 
 
 class ListOf(Validator):
@@ -200,10 +299,9 @@ class ListOf(Validator):
             raise InvalidValue(error.reason, place) from None
         return tuple(checked)
 
-    def warn(self, value: Any) -> None:
-        if isinstance(self.item, Enum):
-            for item in value:
-                self.item.warn(item)
+    def doubts(self, value: Any) -> Iterator[str]:
+        for item in value:
+            yield from self.item.doubts(item)
 
 
 class Object(Validator):
@@ -246,3 +344,42 @@ class StringOrObject(Validator):
         if not isinstance(value, self.nested.cls):
             raise self._wrong(value)
         return value
+
+    def doubts(self, value: Any) -> Iterable[str]:
+        return self.text.doubts(value) if isinstance(value, str) else ()
+
+
+def check_json(value: Any) -> None:
+    """Check that *value* is a JSON value.
+
+    Raises:
+        InvalidValue: It is not, with the place inside it.
+    """
+    if value is None or isinstance(value, bool | int):
+        return
+    if isinstance(value, str):
+        String().check(value)
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            reason = f"must be a JSON value, got {value}"
+            raise InvalidValue(reason)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                reason = f"must have string keys, got {short_repr(key)}"
+                raise InvalidValue(reason)
+            String().check(key)
+            _check_inside(item, f".{key}")
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            _check_inside(item, f"[{index}]")
+    else:
+        reason = f"must be a JSON value, got {short_repr(value)}"
+        raise InvalidValue(reason)
+
+
+def _check_inside(value: Any, place: str) -> None:
+    try:
+        check_json(value)
+    except InvalidValue as error:
+        raise InvalidValue(error.reason, place + error.place) from None

@@ -53,14 +53,25 @@ class Completion(Displayable):
         for root in self.roots:
             yield from root.walk()
 
-    def __getitem__(self, key: Key[KeyedT]) -> KeyedT:
+    @typing.overload
+    def __getitem__(self, key: str) -> Any: ...
+
+    @typing.overload
+    def __getitem__(self, key: Key[KeyedT]) -> KeyedT: ...
+
+    def __getitem__(self, key: Any) -> Any:
         """Return what *key* yielded, anywhere in the tree.
+
+        Args:
+            key: An action, the class of one, or a label.
 
         Raises:
             ActionError: It failed.
             ResultMissingError: No outcome matches.
             AmbiguousKeyError: Several outcomes match, as for actions in a loop.
         """
+        if isinstance(key, str):
+            return self.find(label=key).value()
         key = as_key(key)
         groups = [
             siblings
@@ -78,7 +89,7 @@ class Completion(Displayable):
             )
             raise AmbiguousKeyError(message)
         siblings = groups[0] if groups else Siblings(tuple(self.walk()), ())
-        return typing.cast("KeyedT", siblings.pick(key).value())
+        return siblings.pick(key).value()
 
     def all(self, key: Key[KeyedT]) -> tuple[Outcome[KeyedT], ...]:
         """Return all outcomes of *key*, by action type and label; loops give many."""
@@ -115,7 +126,9 @@ class Completion(Displayable):
             message = f"{len(found)} outcomes have the label {label!r}; use walk()"
             raise AmbiguousKeyError(message)
         if not found:
-            message = f"no outcome has the label {label!r}"
+            labels = sorted({o.label for o in self.walk() if o.label is not None})
+            present = ", ".join(map(repr, labels)) or "none"
+            message = f"no outcome has the label {label!r}; labels: {present}"
             raise ResultMissingError(message)
         return found[0]
 

@@ -49,7 +49,6 @@ def _dump_root(root: AnyAction, path: str) -> dict[str, Any]:
 
 def _dump(action: AnyAction) -> dict[str, Any]:
     cls: Any = type(action)
-    as_list = False
     definition: dict[str, Any] = {}
     if action.action_type:
         definition["actionType"] = action.action_type
@@ -57,11 +56,10 @@ def _dump(action: AnyAction) -> dict[str, Any]:
         definition["label"] = action.label
     if isinstance(action, custom):
         definition |= action.params
-        as_list = action.as_list
     else:
         definition |= _parameter_dumper(cls)(action)
     children = action.children
-    if as_list or len(children) > 1:
+    if action.as_list or len(children) > 1:
         definition["then"] = [_dump(child) for child in children]
     elif children:
         definition["then"] = _dump(children[0])
@@ -82,11 +80,12 @@ def _parameter_dumper(cls: Any) -> Callable[[Validated], dict[str, Any]]:
     ]
 
     def dump_parameters(owner: Validated) -> dict[str, Any]:
-        return {
+        found = {
             name: dump_value(value) if nested else value
             for name, get, nested in members
             if (value := get(owner)) is not None
         }
+        return found if owner.extra_json is None else found | owner.extra
 
     return dump_parameters
 

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Sequence
+from typing import Any
 
 from linkedapi_async._actions.action import (
     ActionClass,
     AnyAction,
-    allowed_in,
+    copier,
     nesting_error,
 )
 from linkedapi_async._actions.custom import custom
-from linkedapi_async._actions.parameters import (
-    Validated,
-    parameters_of,
-    unknown_parameter,
-)
-from linkedapi_async._actions.scopes import Anywhere, Root
+from linkedapi_async._actions.parameters import Validated, parameters_of
 from linkedapi_async._actions.validators import (
     InvalidValue,
     ListOf,
     Object,
     StringOrObject,
     Validator,
+    check_json,
     warn_unknown,
 )
 from linkedapi_async._results.key import ACTIONS
@@ -33,7 +29,6 @@ from linkedapi_async._utils.spelling import json_name, nearest
 from linkedapi_async._utils.text import short_repr
 from linkedapi_async.errors import (
     InvalidDefinitionError,
-    NestingError,
     ParameterError,
     WorkflowError,
 )
@@ -41,6 +36,9 @@ from linkedapi_async.errors import (
 
 COMMON = ("actionType", "label", "then")
 """The keys of an action's JSON that are not parameters."""
+
+MISSPELT = 0.75
+"""How alike an unknown name and a known one are, from 0 to 1, to be taken for it."""
 
 
 def load_workflow(source: Any, *, check: bool = True) -> Any:
@@ -71,7 +69,12 @@ def load_workflow(source: Any, *, check: bool = True) -> Any:
         message = "an array workflow must have at least one action"
         problems.append(WorkflowError(message, path="root"))
     loaded = []
-    for index, node in enumerate(nodes):
+    for index, given in enumerate(nodes):
+        # An editor's schema belongs to the file and not to the workflow.
+        ignored = {"$schema"} if check and isinstance(given, dict) else set()
+        node = (
+            {k: v for k, v in given.items() if k not in ignored} if ignored else given
+        )
         path = f"root[{index}]" if many else "root"
         if check or not isinstance(node, dict):
             loaded.append(_load(node, None, path, problems))
@@ -88,8 +91,8 @@ def _load(
     before = len(problems)
     own = _load_own(node, parent, path, problems)
     cls = own[0] if own else custom
-    then = node.get("then", []) if isinstance(node, dict) else []
-    if not isinstance(then, list | dict):
+    then = node.get("then", ()) if isinstance(node, dict) else ()
+    if not isinstance(then, list | dict | tuple):
         reason = f"must be an action or a list of actions, got {short_repr(then)}"
         problems.append(
             ParameterError(
@@ -99,23 +102,30 @@ def _load(
                 path=path,
             )
         )
-        then = []
+        then = ()
     children: list[Any] = [
         _load(child, cls, f"{path}.then[{index}]", problems)
-        for index, child in enumerate(then if isinstance(then, list) else [then])
+        for index, child in enumerate([then] if isinstance(then, dict) else then)
     ]
-    if own is None or len(problems) > before:
+    if own is None or own[1] is None or len(problems) > before:
         return None
-    built = own[1]()
-    return built.then(*children) if children else built
+    return _with_children(own[1], children, as_list=isinstance(then, list))
 
 
-Builder: TypeAlias = Callable[[], AnyAction]
+def _with_children(
+    action: AnyAction, children: Sequence[AnyAction], *, as_list: bool
+) -> AnyAction:
+    """Return *action* with *children*, whose nesting has been checked."""
+    if not children and not as_list:
+        return action
+    cls: Any = type(action)
+    copied: AnyAction = copier(cls)(action, tuple(children), as_list=as_list)
+    return copied
 
 
 def _load_own(
     node: Any, parent: ActionClass | None, path: str, problems: list[WorkflowError]
-) -> tuple[ActionClass, Builder] | None:
+) -> tuple[ActionClass, AnyAction | None] | None:
     """Load *node* without its children, if it can be nested under *parent*."""
     if not isinstance(node, dict):
         message = f"expected an action, a JSON object, got {short_repr(node)}"
@@ -123,37 +133,46 @@ def _load_own(
         return None
     action_type = node.get("actionType")
     if not isinstance(action_type, str) or not action_type:
-        message = f"actionType must be a string, got {short_repr(action_type)}"
-        if "actionType" not in node:
-            message = "actionType is required"
+        wrong = f"must be a string, got {short_repr(action_type)}"
+        message = f"actionType {wrong if 'actionType' in node else 'is required'}"
         problems.append(WorkflowError(message, path=path))
         return None
     if "label" in node and node["label"] is None:
-        reason = "must be a string, got None; leave it out"
-        problems.append(
-            ParameterError(
-                owner=action_type, parameter="label", reason=reason, path=path
-            )
-        )
+        problems.append(_label_error(action_type, path))
     cls = ACTIONS.get(action_type)
     if cls is None:
-        return _load_unknown(node, action_type, parent, path, problems)
+        return _load_unknown(node, action_type, path, problems)
     before = len(problems)
-    targets = [name for name in cls.targets if json_name(name) in node]
+    # A target under its Python name has a problem of its own.
+    targets = [n for n in cls.targets if json_name(n) in node or n in node]
     problem = nesting_error(cls, targets, parent, path)
     if problem is not None:
         problems.append(_in_json(problem))
-    values = _load_parameters(cls, node, action_type, path, problems, skip=COMMON)
+    values, extra = _load_parameters(
+        cls, node, action_type, path, problems, skip=COMMON
+    )
     if "label" in node:
         values["label"] = node["label"]
+
     if len(problems) > before:
-        return cls, lambda: cls(**values)
+        return cls, None
     try:
-        built = cls(**values)
+        return cls, _build(cls, values, extra)
     except ParameterError as error:
         problems.append(error.at(path))
-        return cls, lambda: cls(**values)
-    return cls, lambda: built
+        return cls, None
+
+
+def _label_error(action_type: str, path: str) -> ParameterError:
+    reason = "must be a string, got None; leave it out"
+    return ParameterError(
+        owner=action_type, parameter="label", reason=reason, path=path
+    )
+
+
+def _build(cls: Any, values: dict[str, Any], extra: dict[str, Any]) -> Any:
+    made = cls(**values)
+    return made.with_extra(extra) if extra else made
 
 
 def _in_json(problem: WorkflowError) -> WorkflowError:
@@ -168,28 +187,37 @@ def _in_json(problem: WorkflowError) -> WorkflowError:
     )
 
 
-def _load_unknown(
-    node: dict[str, Any],
-    action_type: str,
-    parent: ActionClass | None,
-    path: str,
-    problems: list[WorkflowError],
-) -> tuple[ActionClass, Builder] | None:
-    """Load an unknown action type: a misspelt one, or a new one."""
+def _misspelt(action_type: str) -> list[str]:
+    """Return the action types that an unknown one is certainly meant to be."""
+    plain = _letters(action_type)
+    same = [n for n in ACTIONS if plain in {_letters(n), _letters(n.partition(".")[2])}]
+    if same:
+        return same
     namespace = action_type.partition(".")[0] + "."
     names = [name for name in ACTIONS if name.startswith(namespace)]
     slip = nearest(action_type, names, cutoff=0.9)
-    if slip is not None:
-        scope = parent.opens if parent is not None else Root
-        problems.append(
-            NestingError(
-                path=path,
-                offender=action_type,
-                parent=None if parent is None else parent.action_type,
-                allowed=[] if scope is Anywhere else allowed_in(scope),
-                nearest=slip,
-            )
+    return [] if slip is None else [slip]
+
+
+def _letters(name: str) -> str:
+    """Return *name* without what Python's spelling changes: case and underscores."""
+    return name.replace("_", "").lower()
+
+
+def _load_unknown(
+    node: dict[str, Any],
+    action_type: str,
+    path: str,
+    problems: list[WorkflowError],
+) -> tuple[ActionClass, AnyAction | None] | None:
+    """Load an unknown action type: a misspelt one, or a new one."""
+    meant = _misspelt(action_type)
+    if meant:
+        message = (
+            f"{short_repr(action_type)} is not an action type; "
+            f"did you mean {' or '.join(meant)}?"
         )
+        problems.append(WorkflowError(message, path=path))
         return None
     alike = nearest(action_type, ACTIONS)
     hint = f"; the nearest known one is {alike}" if alike else ""
@@ -202,7 +230,7 @@ def _load_unknown(
     except ParameterError as error:
         problems.append(error.at(path))
         return None
-    return custom, lambda: built
+    return custom, built
 
 
 def _load_parameters(
@@ -213,9 +241,11 @@ def _load_parameters(
     problems: list[WorkflowError],
     *,
     skip: Sequence[str] = (),
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the values of the parameters of *cls*, and what *cls* does not know."""
     known = {parameter.json_name: parameter for parameter in parameters_of(cls)}
     values: dict[str, Any] = {}
+    extra: dict[str, Any] = {}
 
     def refuse(name: str, reason: str) -> None:
         problems.append(
@@ -227,7 +257,17 @@ def _load_parameters(
             continue
         parameter = known.get(name)
         if parameter is None:
-            refuse(name, unknown_parameter(name, known))
+            reason = _unknown_name(name, [*known, *skip])
+            if reason is None:
+                reason = _json_problem(value)
+            if reason is not None:
+                refuse(name, reason)
+                continue
+            extra[name] = value
+            warn_unknown(
+                f"{path}: {owner}: {name} is not a known parameter and is sent as it "
+                f"is; known: {', '.join(known) or 'none'}"
+            )
             continue
         loaded = _load_value(
             parameter.validator, value, problems, owner=owner, name=name, path=path
@@ -238,7 +278,25 @@ def _load_parameters(
         # The nesting rule reports a missing target.
         if parameter.required and not parameter.info.target and name not in node:
             refuse(name, "is required")
-    return values
+    return values, extra
+
+
+def _unknown_name(name: str, known: Sequence[str]) -> str | None:
+    """Return why *name* is wrong; None if it may be new, because no name is near."""
+    if json_name(name) in known:
+        return f"is a Python name; in JSON it is {json_name(name)}"
+    if name == "children" and "then" in known:
+        return "is a Python name; in JSON it is then"
+    near = nearest(name, known, cutoff=MISSPELT)
+    return None if near is None else f"is not a parameter; did you mean {near}?"
+
+
+def _json_problem(value: Any) -> str | None:
+    try:
+        check_json(value)
+    except InvalidValue as error:
+        return error.reason
+    return None
 
 
 _INVALID: Any = object()
@@ -271,10 +329,10 @@ def _load_value(
         ]
     elif isinstance(nested, Object) and isinstance(value, dict):
         inner = f"{owner}: {name}"
-        values = _load_parameters(nested.cls, value, inner, path, problems)
+        values, extra = _load_parameters(nested.cls, value, inner, path, problems)
         if len(problems) == before:
             try:
-                value = nested.cls(**values)
+                value = _build(nested.cls, values, extra)
             except ParameterError as error:
                 refuse(inner, error.parameter, error.reason)
     if len(problems) > before:
@@ -291,14 +349,12 @@ def _load_anything(node: dict[str, Any], parent: ActionClass | None) -> AnyActio
     then = node.get("then", _INVALID)
     nodes = then if isinstance(then, list) else [then]
     nests = then is not _INVALID and all(isinstance(child, dict) for child in nodes)
-    canonical = then is _INVALID or (nests and (len(nodes) > 1) == (then is nodes))
     problems: list[WorkflowError] = []
-    if canonical and _is_known(node.get("actionType")):
+    if (nests or then is _INVALID) and _is_known(node.get("actionType")):
         own = _load_own(node, parent, "root", problems)
-        if own is not None and not problems:
-            cls, build = own
-            children = [_load_anything(child, cls) for child in nodes if nests]
-            return build().then(*children) if children else build()
+        if own is not None and own[1] is not None:
+            children = [_load_anything(child, own[0]) for child in nodes if nests]
+            return _with_children(own[1], children, as_list=then is nodes)
     params = dict(node)
     action_type = params.pop("actionType", "")
     if not isinstance(action_type, str) or not action_type:
@@ -311,7 +367,7 @@ def _load_anything(node: dict[str, Any], parent: ActionClass | None) -> AnyActio
         params,
         label=label,
         children=[_load_anything(child, custom) for child in nodes if nests],
-        as_list=nests and isinstance(then, list) and len(nodes) < 2,  # noqa: PLR2004
+        as_list=nests and then is nodes,
     )
 
 

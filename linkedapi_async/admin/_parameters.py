@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -122,9 +122,9 @@ class LimitEntry(Validator):
                 raise InvalidValue(refused.reason, f".{name}{refused.place}") from None
         return made
 
-    def warn(self, value: Any) -> None:
-        LIMIT_PARAMETERS["category"].warn(value["category"])
-        LIMIT_PARAMETERS["period"].warn(value["period"])
+    def doubts(self, value: Any) -> Iterator[str]:
+        yield from LIMIT_PARAMETERS["category"].doubts(value["category"])
+        yield from LIMIT_PARAMETERS["period"].doubts(value["period"])
 
 
 def values_of(alias: Any) -> Enum:
@@ -199,8 +199,7 @@ def checked(call: str, name: str, value: Any) -> Any:
         raise ParameterError(
             owner=f"admin.{call}", parameter=parameter, reason=refused.reason
         ) from None
-    for item in fit if isinstance(validator, ListOf) else (fit,):
-        (validator.item if isinstance(validator, ListOf) else validator).warn(item)
+    validator.warn(fit, f"admin.{call}: {name}")
     return fit
 
 

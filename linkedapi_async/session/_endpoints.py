@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 
 from linkedapi_async._http.requests import Method
 from linkedapi_async._utils.spelling import json_name
+from linkedapi_async._utils.times import format_time, parse_time
 from linkedapi_async._wire.read import structure
 from linkedapi_async.errors import (
     ParameterError,
@@ -40,8 +41,6 @@ from linkedapi_async.session._inbox import (
     Item,
     ItemStream,
     item_of,
-    parsed_time,
-    written_time,
 )
 from linkedapi_async.session._runner import Runner
 
@@ -71,10 +70,10 @@ ADVICE = {
 
 def _moment(owner: str, name: str, value: object) -> str | None:
     """Return a moment as it is sent; text is sent unchanged."""
-    if value is None or (isinstance(value, str) and parsed_time(value) is not None):
+    if value is None or (isinstance(value, str) and parse_time(value) is not None):
         return value
     if isinstance(value, dt.datetime) and value.tzinfo is not None:
-        return written_time(value)
+        return format_time(value)
     naive = isinstance(value, dt.datetime)
     reason = (
         "must have a time zone: datetime.now(UTC), not datetime.now()"
@@ -417,7 +416,7 @@ def _period(start: object, end: object) -> dict[str, str]:
     sent["end"] = _moment("usage", "end", end)
     times: list[dt.datetime] = []
     for name, text in sent.items():
-        when = parsed_time(text)
+        when = parse_time(text)
         if when is None:
             reason = "is required"
             raise ParameterError(owner="usage", parameter=name, reason=reason)
@@ -438,7 +437,7 @@ def _position(
     if not 0 <= window <= LONGEST_WINDOW:
         message = f"window must be 0 to {LONGEST_WINDOW} seconds, got {window!r}"
         raise ValueError(message)
-    begin = parsed_time(_moment(of, "since", since))
+    begin = parse_time(_moment(of, "since", since))
     position = Cursor(of, dt.timedelta(seconds=window), since=begin)
     if cursor is not None:
         position.load(cursor)

@@ -19,6 +19,7 @@ from linkedapi_async._http.connection import check_positive
 from linkedapi_async._results.outcome import Result
 from linkedapi_async._utils.json import decode_json, encode_json
 from linkedapi_async._utils.log import error_reason, log_extra
+from linkedapi_async._utils.times import format_time, parse_time
 from linkedapi_async.errors import (
     AuthenticationError,
     RateLimitedError,
@@ -53,26 +54,6 @@ MAX_WAIT = 300.0
 _EARLIEST = dt.datetime.min.replace(tzinfo=dt.UTC)
 
 
-def parsed_time(text: object) -> dt.datetime | None:
-    """Return a moment in ISO 8601 as UTC; None if *text* is something else."""
-    if not isinstance(text, str):
-        return None
-    try:
-        when = dt.datetime.fromisoformat(text)
-        if when.tzinfo is None:
-            when = when.replace(tzinfo=dt.UTC)
-        return when.astimezone(dt.UTC)
-    except (ValueError, OverflowError):
-        return None
-
-
-def written_time(when: dt.datetime) -> str:
-    """Return a moment in ISO 8601, in UTC, rounded down to the millisecond."""
-    spec = "milliseconds" if when.microsecond else "seconds"
-    text = when.astimezone(dt.UTC).isoformat(timespec=spec)
-    return text.replace("+00:00", "Z")
-
-
 def _now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
@@ -91,7 +72,7 @@ def item_of(item: Result, time: str | None) -> Item:
     if key is None:
         raw = encode_json(item.raw)
         key = "#" + hashlib.blake2b(raw, digest_size=12).hexdigest()
-    return Item(key, parsed_time(time), item)
+    return Item(key, parse_time(time), item)
 
 
 class Cursor:
@@ -134,7 +115,7 @@ class Cursor:
         """The moment from which to poll; None polls everything."""
         if self._floor is None:
             return None
-        return written_time(_before(self._floor, MARGIN))
+        return format_time(_before(self._floor, MARGIN))
 
     @property
     def remembered(self) -> int:
@@ -259,7 +240,7 @@ def _read_cursor(text: object, kind: str) -> dict[str, Any]:
     ):
         _refuse_cursor(kind, "a damaged one")
     times = {
-        moment: parsed_time(moment) for moment in [*taken, floor] if moment is not None
+        moment: parse_time(moment) for moment in [*taken, floor] if moment is not None
     }
     if None in times.values():
         _refuse_cursor(kind, "one with damaged times")

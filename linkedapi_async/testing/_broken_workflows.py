@@ -303,10 +303,13 @@ def no_list(context: EditContext) -> BrokenWorkflow:
     )
 
 
+_NOT_ARGUMENTS = {"children", "as_list", "extra_json"}
+
+
 def arguments_of(node: Validated) -> dict[str, Any]:
     """Return the arguments that *node* was built with, without children."""
     cls: Any = type(node)
-    names = [name for name in field_names(cls) if name != "children"]
+    names = [n for n in field_names(cls) if n not in _NOT_ARGUMENTS]
     return {n: getattr(node, n) for n in names if getattr(node, n) is not None}
 
 
@@ -359,15 +362,16 @@ def wrong_inside(context: EditContext) -> BrokenWorkflow:
     cls = row.validator.cls
     owner = f"{position.node.action_type}: {row.json_name}"
     if context.draw(draws.booleans()):
-        position.definition[row.json_name] = {"zzz": 1}
+        name = f"{context.one(parameters_of(cls)).json_name}x"
+        position.definition[row.json_name] = {name: 1}
         return BrokenWorkflow(
             definition=definition,
             path=position.path,
             error=ParameterError,
-            facts={"owner": owner, "parameter": "zzz"},
-            words="is not a parameter; known: ",
-            build=lambda: cls(zzz=1),
-            python={"owner": f"params.{cls.__name__}", "parameter": "zzz"},
+            facts={"owner": owner, "parameter": name},
+            words="is not a parameter; did you mean ",
+            build=lambda: cls(**{name: 1}),
+            python={"owner": f"params.{cls.__name__}", "parameter": name},
         )
     inner = context.one(parameters_of(cls))
     value, place, words = context.one(wrongs_of(inner))
@@ -385,10 +389,10 @@ def wrong_inside(context: EditContext) -> BrokenWorkflow:
 
 @edit
 def unknown_name(context: EditContext) -> BrokenWorkflow:
-    """Give an action an unknown parameter."""
+    """Give an action a misspelt parameter."""
     definition, tree = context.tree(STARTING)
     position = context.one([s for s in tree if known(s)])
-    name = context.one(["zzz", "children", "actiontype", "limits", ""])
+    name = context.one(["children", "actiontype", "lable", "thn"])
     position.definition[name] = context.draw(json_values)
     cls = type(position.node)
     kwargs = {**arguments_of(position.node), name: 1}
@@ -397,7 +401,7 @@ def unknown_name(context: EditContext) -> BrokenWorkflow:
         path=position.path,
         error=ParameterError,
         facts={**owned(position), "parameter": name},
-        words="is not a parameter; ",
+        words="in JSON it is then" if name == "children" else "is not a parameter; ",
         build=None if name == "children" else lambda: cls(**kwargs),
     )
 

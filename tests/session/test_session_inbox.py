@@ -28,14 +28,13 @@ from linkedapi_async import (
     Session,
     SessionClosedError,
 )
+from linkedapi_async._utils.times import format_time, parse_time
 from linkedapi_async.results import InboxMessage
 from linkedapi_async.sandbox import Sandbox
 from linkedapi_async.session._inbox import (
     Cursor,
     Item,
     item_of,
-    parsed_time,
-    written_time,
 )
 
 
@@ -93,7 +92,7 @@ class Model:
 
     def since(self, text: str | None) -> list[tuple[int, str]]:
         """Return what came since a moment, newest first."""
-        first = parsed_time(text)
+        first = parse_time(text)
         chosen = [
             (seconds, key)
             for seconds, key in self.there
@@ -265,7 +264,7 @@ def test_a_shrunk_window_gives_nothing_twice() -> None:
         position.acknowledge(each)
 
     assert [] == position.new_items(items[::-1])
-    assert written_time(at(6)) == position.since
+    assert format_time(at(6)) == position.since
 
 
 def test_any_order() -> None:
@@ -326,7 +325,7 @@ def test_without_id() -> None:
 )
 def test_times(text: object, when: dt.datetime | None) -> None:
     """Times are read in all spellings; what is none is no error."""
-    assert when == parsed_time(text)
+    assert when == parse_time(text)
 
 
 def test_the_dawn_of_time() -> None:
@@ -507,7 +506,7 @@ async def test_what_is_asked(server: Scripted) -> None:
 
     asked = [{**seen.body, "since": seen.body["since"]} for seen in server.seen]
     chosen = {"type": "st", "threadId": "t1"}
-    early, later = written_time(at(-1)), written_time(at(29))
+    early, later = format_time(at(-1)), format_time(at(29))
     assert {"since": early, **chosen} == asked[0]
     assert [{"since": later, **chosen}] * 2 == asked[1:]
 
@@ -522,7 +521,7 @@ async def test_a_cursor_goes_before_since(server: Scripted) -> None:
         await texts(session.messages(messages.cursor, since=at(999), follow=False))
 
     assert (
-        written_time(at(1) - dt.timedelta(hours=1, seconds=1))
+        format_time(at(1) - dt.timedelta(hours=1, seconds=1))
         == (server.seen[-1].body["since"])
     )
 
@@ -826,9 +825,9 @@ async def test_a_wrong_year_does_not_end_the_stream(
 
     async def answer(request: web.Request) -> web.StreamResponse:
         """Return the items since a moment, newest first."""
-        since = parsed_time((await request.json()).get("since"))
+        since = parse_time((await request.json()).get("since"))
         first = since or now
-        found = [each for each in there if (parsed_time(each[time]) or now) >= first]
+        found = [each for each in there if (parse_time(each[time]) or now) >= first]
         return await ok({field: found[::-1]})(request)
 
     server.script("POST", answer)
