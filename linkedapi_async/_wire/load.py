@@ -137,12 +137,12 @@ def _load_own(
         message = f"actionType {wrong if 'actionType' in node else 'is required'}"
         problems.append(WorkflowError(message, path=path))
         return None
+    before = len(problems)
     if "label" in node and node["label"] is None:
         problems.append(_label_error(action_type, path))
     cls = ACTIONS.get(action_type)
     if cls is None:
         return _load_unknown(node, action_type, path, problems)
-    before = len(problems)
     # A target under its Python name has a problem of its own.
     targets = [n for n in cls.targets if json_name(n) in node or n in node]
     problem = nesting_error(cls, targets, parent, path)
@@ -157,7 +157,7 @@ def _load_own(
     if len(problems) > before:
         return cls, None
     try:
-        return cls, _build(cls, values, extra)
+        return cls, _build(cls, values, extra, f"{path}: {action_type}")
     except ParameterError as error:
         problems.append(error.at(path))
         return cls, None
@@ -170,9 +170,15 @@ def _label_error(action_type: str, path: str) -> ParameterError:
     )
 
 
-def _build(cls: Any, values: dict[str, Any], extra: dict[str, Any]) -> Any:
-    made = cls(**values)
-    return made.with_extra(extra) if extra else made
+def _build(cls: Any, values: dict[str, Any], extra: dict[str, Any], place: str) -> Any:
+    built = cls(**values)
+    for name in extra:
+        known = ", ".join(p.json_name for p in parameters_of(cls)) or "none"
+        warn_unknown(
+            f"{place}: {name} is not a known parameter and is sent as it is; "
+            f"known: {known}"
+        )
+    return built.with_extra(extra) if extra else built
 
 
 def _in_json(problem: WorkflowError) -> WorkflowError:
@@ -264,10 +270,6 @@ def _load_parameters(
                 refuse(name, reason)
                 continue
             extra[name] = value
-            warn_unknown(
-                f"{path}: {owner}: {name} is not a known parameter and is sent as it "
-                f"is; known: {', '.join(known) or 'none'}"
-            )
             continue
         loaded = _load_value(
             parameter.validator, value, problems, owner=owner, name=name, path=path
@@ -332,7 +334,7 @@ def _load_value(
         values, extra = _load_parameters(nested.cls, value, inner, path, problems)
         if len(problems) == before:
             try:
-                value = _build(nested.cls, values, extra)
+                value = _build(nested.cls, values, extra, f"{path}: {inner}")
             except ParameterError as error:
                 refuse(inner, error.parameter, error.reason)
     if len(problems) > before:

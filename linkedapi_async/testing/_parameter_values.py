@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
@@ -13,15 +14,18 @@ from linkedapi_async._actions.action import Action
 from linkedapi_async._actions.parameters import Parameter, parameters_of
 from linkedapi_async._actions.validators import (
     Boolean,
+    Date,
     Enum,
     Integer,
     ListOf,
+    Moment,
     Object,
     String,
     StringOrObject,
     Validator,
 )
 from linkedapi_async._types import Generation
+from linkedapi_async._utils.times import format_time
 from linkedapi_async.errors import ParameterError
 
 
@@ -77,7 +81,8 @@ def values_of(row: Parameter, settings: StrategySettings) -> draws.SearchStrateg
     """Draw a value that a parameter accepts, within its bounds and at them."""
     generation, spec = settings.generation, row.validator
     if generation in row.info.enforced_in and isinstance(spec, Integer):
-        spec = Integer(spec.minimum, row.info.maximum_in(generation) or spec.maximum)
+        highest = row.info.maximum_in(generation) or spec.maximum
+        spec = Integer(spec.minimum, highest)
     return values(spec, settings)
 
 
@@ -87,11 +92,19 @@ def values(spec: Validator, settings: StrategySettings) -> draws.SearchStrategy[
 
 
 def _texts(spec: String, _: StrategySettings) -> draws.SearchStrategy[Any]:
-    return texts(spec.minimum or 0, spec.maximum)
+    if spec.pattern is not None:
+        return draws.from_regex(spec.pattern, fullmatch=True).filter(
+            lambda text: (spec.minimum or 0) <= len(text) <= (spec.doubtful or 30)
+        )
+    return texts(spec.minimum or 0, spec.maximum or spec.doubtful)
+
+
+def _moments(_: Moment, __: StrategySettings) -> draws.SearchStrategy[Any]:
+    return draws.datetimes(timezones=draws.just(dt.UTC)).map(format_time)
 
 
 def _integers(spec: Integer, settings: StrategySettings) -> draws.SearchStrategy[Any]:
-    highest = spec.maximum
+    highest = spec.maximum if spec.doubtful is None else spec.doubtful
     if highest is None:
         highest = max(settings.largest, spec.minimum or 0)
     return draws.integers(spec.minimum, highest)
@@ -126,6 +139,8 @@ _VALUES: dict[
     Integer: _integers,
     Boolean: _flags,
     Enum: _choices,
+    Moment: _moments,
+    Date: _moments,
     ListOf: _lists,
     Object: _objects,
     StringOrObject: _either,
@@ -214,6 +229,11 @@ def _wrong_choices(_: Enum) -> Iterator[Wrong]:
     yield "\ud800", "", "must not have a lone surrogate"
 
 
+def _wrong_moments(_: Moment) -> Iterator[Wrong]:
+    for value in ("yesterday", "", 5):
+        yield value, "", "must be ISO 8601 text"
+
+
 def _wrong_lists(spec: ListOf) -> Iterator[Wrong]:
     yield "Oslo", "", "must be a list, got 'Oslo'; write ['Oslo']"
     yield 5, "", "must be a list, got 5"
@@ -242,6 +262,8 @@ _WRONGS: dict[type[Validator], Callable[[Any], Iterator[Wrong]]] = {
     Integer: _wrong_integers,
     Boolean: _wrong_flags,
     Enum: _wrong_choices,
+    Moment: _wrong_moments,
+    Date: _wrong_moments,
     ListOf: _wrong_lists,
     Object: _wrong_objects,
     StringOrObject: _wrong_either,

@@ -315,10 +315,9 @@ def test_what_does_not_fit_is_explained() -> None:
     definition = {
         "actionType": "st.searchPeople",
         "limit": 5000,
-        "new": 1,
         "then": {
             "actionType": "st.doForPeople",
-            "then": {"actionType": "st.openPersonPage", "x": 1},
+            "then": {"actionType": "st.openPersonPage", "basicInfo": 1},
         },
     }
     with pytest.raises(InvalidDefinitionError):

@@ -1,16 +1,22 @@
 """Nested parameters, and the rules between the parameters of an action."""
 
+import datetime as dt
+import re
 import warnings
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from linkedapi_async import nv, st
+from linkedapi_async import load_workflow, nv, st
 from linkedapi_async._actions.compatibility import unsupported_in
 from linkedapi_async._actions.parameters import parameters_of
 from linkedapi_async._types import Generation
-from linkedapi_async.errors import ParameterError, UnknownValueWarning
+from linkedapi_async.errors import (
+    InvalidDefinitionError,
+    ParameterError,
+    UnknownValueWarning,
+)
 from linkedapi_async.params import (
     AnnualRevenue,
     CompaniesFilter,
@@ -244,35 +250,42 @@ def test_only_a_certain_maximum_is_refused(action: Any, limit: int, firm: bool) 
     if firm:
         assert "limit" == refusal(action, limit=limit).parameter
     else:
-        assert limit == action(limit=limit).limit
+        with pytest.warns(UnknownValueWarning, match=f"limit is {limit}, and "):
+            built = action(limit=limit)
+        assert limit == built.limit
 
 
 @pytest.mark.parametrize(
     ("node", "generation", "parameters"),
     [
-        (st.search_people(limit=1000), "account_api", []),
-        (st.search_people(limit=1000), "linked_api", []),
-        (st.retrieve_company_employees(limit=501), "account_api", ["limit"]),
-        (st.retrieve_company_employees(limit=501), "linked_api", []),
-        (nv.retrieve_company_employees(limit=501), "account_api", ["limit"]),
-        (nv.retrieve_company_employees(limit=2501), "linked_api", []),
-        (st.send_connection_request("u", note="x" * 301), "account_api", []),
-        (st.send_connection_request("u", note="x" * 301), "linked_api", ["note"]),
-        (nv.send_message("u", text="x"), "account_api", ["subject"]),
-        (nv.send_message("u", text="x"), "linked_api", []),
+        (lambda: st.search_people(limit=1000), "account_api", []),
+        (lambda: st.search_people(limit=1000), "linked_api", []),
+        (lambda: st.retrieve_company_employees(limit=501), "account_api", ["limit"]),
+        (lambda: st.retrieve_company_employees(limit=501), "linked_api", []),
+        (lambda: nv.retrieve_company_employees(limit=501), "account_api", ["limit"]),
+        (lambda: nv.retrieve_company_employees(limit=2501), "linked_api", []),
+        (lambda: st.send_connection_request("u", note="x" * 301), "account_api", []),
         (
-            nv.send_message("u", text="x", subject="x" * 81),
+            lambda: st.send_connection_request("u", note="x" * 301),
+            "linked_api",
+            ["note"],
+        ),
+        (lambda: nv.send_message("u", text="x"), "account_api", ["subject"]),
+        (lambda: nv.send_message("u", text="x"), "linked_api", []),
+        (
+            lambda: nv.send_message("u", text="x", subject="x" * 81),
             "account_api",
             ["subject"],
         ),
-        (nv.send_message("u", text="x", subject="x" * 81), "linked_api", []),
+        (lambda: nv.send_message("u", text="x", subject="x" * 81), "linked_api", []),
     ],
 )
+@pytest.mark.filterwarnings("ignore::linkedapi_async.UnknownValueWarning")
 def test_a_generation_has_its_own_bounds(
     node: Any, generation: Generation, parameters: list[str]
 ) -> None:
     """What is firm in one generation only is an error in that one only."""
-    found = [getattr(e, "parameter", None) for e in unsupported_in(node, generation)]
+    found = [getattr(e, "parameter", None) for e in unsupported_in(node(), generation)]
 
     assert parameters == found
 
@@ -295,3 +308,99 @@ def test_a_plain_string_is_no_list() -> None:
 
     assert "locations" == error.parameter
     assert "must be a list, got 'Oslo'; write ['Oslo']" == error.reason
+
+
+@pytest.mark.parametrize(
+    ("build", "words"),
+    [
+        (lambda: st.retrieve_feed(limit=101), "st.retrieveFeed: limit is 101, and 100"),
+        (lambda: st.retrieve_profile_viewers(limit=301), "and 300"),
+        (lambda: st.sync_conversation("u", days=91), "days is 91, and 90"),
+        (
+            lambda: st.comment_on_post("u", text="x" * 1001),
+            "text has 1001 characters, and 1000",
+        ),
+        (lambda: st.create_repost("u", text="x" * 3001), "and 3000"),
+        (lambda: st.search_posts(term="x" * 51), "term has 51 characters, and 50"),
+        (lambda: nv.send_message("u", text="x", subject="x" * 81), "and 80"),
+        (lambda: MemberRef(name="x" * 101), "params.MemberRef: name has 101"),
+        (lambda: Mention(key="x" * 31, name="x"), "key has 31 characters, and 30"),
+        (lambda: Mention(key="a b", name="x"), r"key is documented as .*, got 'a b'"),
+        (
+            lambda: PostsFilter(from_members=["x", MemberRef(name="y" * 101)]),
+            "name has 101",
+        ),
+    ],
+)
+def test_a_documented_maximum_that_is_not_certain_gives_a_warning(
+    build: Callable[[], Any], words: str
+) -> None:
+    """The value is kept as it is, because the API may accept it."""
+    with pytest.warns(UnknownValueWarning, match=words) as caught:
+        build()
+
+    assert 1 == len(caught)
+
+
+NOON = dt.datetime(2026, 11, 28, 13, 0, 0, 5_000, dt.timezone(dt.timedelta(hours=1)))
+
+
+@pytest.mark.parametrize(
+    ("since", "kept"),
+    [
+        (NOON, "2026-11-28T12:00:00.005Z"),
+        ("2026-11-28T13:00:00+01:00", "2026-11-28T13:00:00+01:00"),
+        ("2026-11-28", "2026-11-28"),
+        ("2026-11", "2026-11"),
+        ("{{since}}", "{{since}}"),
+        (None, None),
+    ],
+)
+@pytest.mark.parametrize(
+    "action",
+    [
+        st.retrieve_connections,
+        st.retrieve_person_posts,
+        st.retrieve_person_comments,
+        st.retrieve_person_reactions,
+        st.retrieve_company_posts,
+        st.retrieve_profile_viewers,
+    ],
+)
+def test_since_takes_a_datetime_or_iso_text(
+    action: Any, since: Any, kept: str | None
+) -> None:
+    """An aware datetime becomes text in UTC; text is kept as it is."""
+    assert kept == action(since=since).since
+
+
+def test_only_connections_take_a_date() -> None:
+    """The API compares days there, and moments elsewhere."""
+    day = dt.date(2026, 1, 2)
+
+    assert "2026-01-02" == st.retrieve_connections(since=day).since
+    assert "since" == refusal(st.retrieve_person_posts, since=day).parameter
+
+
+@pytest.mark.parametrize(
+    ("since", "reason"),
+    [
+        ("yesterday", "must be ISO 8601 text.* got 'yesterday'"),
+        ("01/02/2026", "must be ISO 8601 text"),
+        (5, "must be ISO 8601 text.* got 5"),
+        (NOON.replace(tzinfo=None), "must have a time zone: datetime.now\\(UTC\\)"),
+    ],
+)
+def test_since_refuses_what_is_not_a_moment(since: Any, reason: str) -> None:
+    """A naive datetime would mean another moment on every machine."""
+    for action in (st.retrieve_connections, st.retrieve_company_posts):
+        error = refusal(action, since=since)
+
+        assert "since" == error.parameter
+        assert re.match(reason, error.reason)
+
+
+def test_since_in_json_is_checked_too() -> None:
+    """JSON has text only, with the same check."""
+    with pytest.raises(InvalidDefinitionError, match="since must be ISO 8601 text"):
+        load_workflow({"actionType": "st.retrieveConnections", "since": "soon"})

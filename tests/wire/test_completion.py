@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import datetime as dt
 import json
 import pathlib
 import pickle
@@ -30,7 +31,7 @@ from linkedapi_async._actions.scopes import Root
 from linkedapi_async._results.completion import Completion
 from linkedapi_async._results.key import ACTIONS
 from linkedapi_async._results.outcome import Outcome, Result, json_names_of
-from linkedapi_async._wire.read import read_completion
+from linkedapi_async._wire.read import read_completion, structure
 from linkedapi_async.errors import ActionError, AmbiguousKeyError, ResultMissingError
 
 
@@ -711,7 +712,7 @@ def by_pickle(value: Any) -> Any:
     return pickle.loads(pickle.dumps(value))
 
 
-@pytest.mark.parametrize("key", ["st.openCompanyPage", 5, int, custom])
+@pytest.mark.parametrize("key", [5, int, custom])
 def test_wrong_key_says_what_a_key_is(key: Any) -> None:
     """Only an action, or the class of one, is a key."""
     completion = read_completion(node(COMPANY, {"then": node(DMS)}))
@@ -1015,3 +1016,75 @@ def check_siblings(raw: Any, broken: Any, path: Any, before: Any, after: Any) ->
         for name, wires in wires_of(was).items():
             if inside[0] not in wires:
                 assert getattr(was, name) == getattr(now, name)
+
+
+# Results as dicts, and their moments
+
+
+def test_a_label_is_a_key() -> None:
+    """`completion["label"]` gives what the action with the label yields."""
+    raw = {"actionType": "st.retrieveSSI", "label": "a", "success": True, "data": {}}
+    completion = read_completion([raw, {**raw, "label": None}])
+
+    assert completion.find(label="a").data is completion["a"]
+    with pytest.raises(
+        ResultMissingError, match="no outcome has the label 'b'; labels: 'a'"
+    ):
+        completion["b"]
+
+
+def test_a_result_becomes_a_dict() -> None:
+    """All attributes by name, with dicts inside, ready for JSON, and shared with none."""
+    raw = {
+        "name": "Ada",
+        "viewerState": {"connectionDegree": "1st", "new": [1]},
+        "future": {"a": 1},
+    }
+    person = structure(raw, results.Person)
+    found = person.to_dict()
+
+    assert ("Ada", None) == (found["name"], found["location"])
+    assert {"connection_degree": "1st", "extra": {"new": [1]}} == found["viewer_state"]
+    assert {"future": {"a": 1}} == found["extra"]
+    assert found == json.loads(json.dumps(found))
+    found["extra"]["future"]["a"] = 2
+    assert {"future": {"a": 1}} == person.extra
+    assert "extra" not in structure({"name": "Ada"}, results.Person).to_dict()
+
+
+def test_a_list_in_a_result_becomes_a_list_of_dicts() -> None:
+    """Objects in lists are dicts, other items stay."""
+    raw = {"messages": [{"text": "a"}]}
+    (message,) = structure(raw, results.Conversation).to_dict()["messages"]
+    post = structure({"images": ["u"]}, results.Post).to_dict()
+
+    assert "a" == message["text"]
+    assert ["u"] == post["images"]
+
+
+@pytest.mark.parametrize("read", [dict, list, iter, lambda page: "name" in page])
+def test_a_result_is_not_a_dict(read: Any) -> None:
+    """The error names what makes one."""
+    with pytest.raises(TypeError, match=r"CompanyPage is not iterable; use \.to_dict"):
+        read(results.CompanyPage())
+    with pytest.raises(TypeError, match=r"use \.name, \.to_dict\(\), or an action"):
+        results.CompanyPage()["name"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2023-01-02T12:30:00Z", dt.datetime(2023, 1, 2, 12, 30, tzinfo=dt.UTC)),
+        ("2023-01-02T14:30:00+02:00", dt.datetime(2023, 1, 2, 12, 30, tzinfo=dt.UTC)),
+        ("2023-01-02", dt.datetime(2023, 1, 2, tzinfo=dt.UTC)),
+        ("2 weeks ago", None),
+        (None, None),
+    ],
+)
+def test_a_time_is_a_datetime_too(text: str | None, moment: dt.datetime | None) -> None:
+    """The text stays as it came; what is not ISO 8601 gives no datetime."""
+    post = structure({"time": text}, results.Post)
+
+    assert (text, moment) == (post.time, post.time_datetime)
+    assert "time_datetime" not in post.to_dict()
+    assert "*time* as a datetime" in str(results.Post.time_datetime.__doc__)

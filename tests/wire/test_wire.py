@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 import pathlib
 import pickle
 import warnings
@@ -41,6 +42,10 @@ EXAMPLES: list[dict[str, Any]] = json.loads(
 few = settings(max_examples=60, deadline=None)
 
 PAGE = st.open_company_page("u")
+
+COMPANY_URL = "https://www.linkedin.com/company/acme"
+
+PERSON_URL = "https://www.linkedin.com/in/ada"
 
 
 def loaded(source: Any, *, check: bool = True) -> Any:
@@ -348,8 +353,8 @@ def test_an_unknown_value_is_sent_with_one_warning() -> None:
     (warning,) = caught
 
     assert (
-        "'celebrat' is not a known value and is sent as it is; "
-        "did you mean 'celebrate'?"
+        "st.reactToPost: type has the unknown value 'celebrat', which is sent as it "
+        "is; did you mean 'celebrate'?"
     ) == str(warning.message)
     assert (
         b'{"actionType":"st.reactToPost","postUrl":"u","type":"celebrat"}'
@@ -391,7 +396,7 @@ def test_two_unknown_values_warn_once_each() -> None:
     with pytest.warns(UnknownValueWarning) as caught:
         params.PostsFilter(sort="a", posted_by=["b", "me"], author_industries=["é"])
 
-    assert ["'b'", "'a'"] == [str(w.message).split()[0] for w in caught]
+    assert ["'b',", "'a',"] == [str(w.message).split()[6] for w in caught]
 
 
 # Without checks
@@ -620,3 +625,170 @@ def test_an_answer_keeps_every_digit(number: int) -> None:
     value = decode_json(json.dumps({"a": [number, f"{number}"]}).encode())
 
     assert {"a": [number, str(number)]} == value
+
+
+# What this version does not know
+
+
+NEW = {
+    "actionType": "nv.searchCompanies",
+    "term": "x",
+    "filter": {"sizes": ["1-10"], "moodOfTheDay": {"min": 1}},
+    "brandNew": [1, {"a": None}],
+}
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_an_unknown_parameter_is_kept_with_a_warning(check: bool) -> None:
+    """The rest of the action stays typed, and JSON out is JSON in."""
+    with pytest.warns(UnknownValueWarning) as caught:
+        search = load_workflow(NEW, check=check)
+
+    assert isinstance(search, nv.search_companies)
+    assert {"brandNew": [1, {"a": None}]} == search.extra
+    assert search.filter is not None
+    assert (("1-10",), {"moodOfTheDay": {"min": 1}}) == (
+        search.filter.sizes,
+        search.filter.extra,
+    )
+    assert NEW == dump_workflow(search)
+    assert ["filter: moodOfTheDay is not a known", "brandNew is not a known"] == [
+        str(w.message).partition("Companies: ")[2].partition(" parameter")[0]
+        for w in caught
+    ]
+
+
+def test_what_is_unknown_takes_part_in_equality() -> None:
+    """Copies keep it: `then`, pickle, deepcopy and repr."""
+    bare = st.open_company_page(COMPANY_URL)
+    search = bare.with_extra({"b": 1, "a": 2})
+
+    assert bare != search
+    assert bare.with_extra({"a": 2}).with_extra({"b": 1}) == search
+    assert hash(bare.with_extra({"a": 2, "b": 1})) == hash(search)
+    assert {"a": 2, "b": 1} == search.then(st.retrieve_company_posts()).extra
+    assert search == pickle.loads(pickle.dumps(search)) == copy.deepcopy(search)
+    assert search == eval(repr(search), {"st": st})
+    assert "a=2 b=1" in str(search)
+    filters = params.CompaniesFilter().with_extra({"a": 1})
+    assert filters == eval(repr(filters), {"params": params})
+    assert {"a": 1} == dump_workflow(st.search_companies(filter=filters))["filter"]
+    assert {"x": 1, "y": 2} == custom("n", x=1).with_extra({"y": 2}).params
+
+
+@pytest.mark.parametrize(
+    ("extra", "parameter", "reason"),
+    [
+        ({"companyUrl": "x"}, "companyUrl", "is a known parameter"),
+        ({"then": []}, "then", "is a known parameter"),
+        ({"new": {1, 2}}, "new", "must be a JSON value"),
+        ({"new": {"a": math.nan}}, "new.a", "must be a JSON value"),
+    ],
+)
+def test_extra_is_for_unknown_parameters(
+    extra: Any, parameter: str, reason: str
+) -> None:
+    """A known name has a check of its own, and the rest must be JSON."""
+    with pytest.raises(ParameterError) as caught:
+        st.open_company_page(COMPANY_URL).with_extra(extra)
+
+    assert parameter == caught.value.parameter
+    assert caught.value.reason.startswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("companyurl", "companyurl is not a parameter; did you mean companyUrl?"),
+        ("basicInfos", "basicInfos is not a parameter; did you mean basicInfo?"),
+        ("lable", "lable is not a parameter; did you mean label?"),
+        ("basic_info", "basic_info is a Python name; in JSON it is basicInfo"),
+        ("company_url", "company_url is a Python name; in JSON it is companyUrl"),
+        ("children", "children is a Python name; in JSON it is then"),
+    ],
+)
+def test_a_name_near_to_a_known_one_is_an_error(name: str, words: str) -> None:
+    """It is misspelt rather than new; the error has the right name."""
+    node = {"actionType": "st.openCompanyPage", name: "x"}
+    if name != "company_url":
+        node["companyUrl"] = COMPANY_URL
+    with pytest.raises(InvalidDefinitionError) as caught:
+        load_workflow(node)
+
+    assert [f"root: st.openCompanyPage: {words}"] == list(
+        map(str, caught.value.problems)
+    )
+
+
+def test_an_unknown_parameter_is_json_too() -> None:
+    """What no JSON can carry is a problem with its place."""
+    with pytest.raises(InvalidDefinitionError, match="brandNew must be a JSON value"):
+        load_workflow({"actionType": "st.retrieveSSI", "brandNew": object()})
+
+
+@pytest.mark.parametrize(
+    ("action_type", "meant"),
+    [
+        ("st.openCompnyPage", "st.openCompanyPage"),
+        ("st.open_company_page", "st.openCompanyPage"),
+        ("st.OpenCompanyPage", "st.openCompanyPage"),
+        ("openPost", "st.openPost"),
+    ],
+)
+def test_a_misspelt_action_type_is_unknown(action_type: str, meant: str) -> None:
+    """It is not a matter of nesting, at the root and below."""
+    node = {"actionType": action_type, "companyUrl": COMPANY_URL}
+    for source in (node, {"actionType": "st.retrieveSSI", "then": node}):
+        with pytest.raises(InvalidDefinitionError) as caught:
+            load_workflow(source)
+
+        assert f"{action_type!r} is not an action type; did you mean {meant}?" in str(
+            caught.value.problems[0]
+        )
+
+
+# The form of then
+
+
+POSTS = {"actionType": "st.retrievePersonPosts"}
+
+
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize(
+    "then", [[], POSTS, [POSTS], [POSTS, POSTS]], ids=["empty", "one", "list", "two"]
+)
+def test_then_keeps_its_form(then: Any, check: bool) -> None:
+    """Published code reads the completion by the form that it sent."""
+    node = {"actionType": "st.openPersonPage", "personUrl": PERSON_URL, "then": then}
+
+    assert node == dump_workflow(load_workflow(node, check=check))
+
+
+def test_the_form_of_then_is_not_compared() -> None:
+    """Equality, hashes and copies by `then` do not depend on how JSON wrote it."""
+    node = {"actionType": "st.openPersonPage", "personUrl": PERSON_URL}
+    one = load_workflow({**node, "then": POSTS})
+    many = load_workflow({**node, "then": [POSTS]})
+    empty = load_workflow({**node, "then": []})
+
+    assert one == many
+    assert hash(one) == hash(many)
+    assert load_workflow(node) == empty
+    assert [POSTS] == dump_workflow(empty.then(st.retrieve_person_posts()))["then"]
+    assert custom.raw("x", {}, as_list=True) == custom.raw("x", {})
+
+
+def test_the_schema_of_a_file_is_ignored() -> None:
+    """Editors want it at the root; below it is an unknown parameter."""
+    node = {"$schema": "workflow.json", "actionType": "st.retrieveSSI"}
+
+    assert st.retrieve_ssi() == load_workflow(node)
+    assert (st.retrieve_ssi(),) == load_workflow([node])
+    with pytest.warns(UnknownValueWarning, match="schema"):
+        load_workflow(
+            {
+                "actionType": "st.openCompanyPage",
+                "companyUrl": COMPANY_URL,
+                "then": {"$schema": "x", "actionType": "st.retrieveCompanyPosts"},
+            }
+        )
