@@ -76,7 +76,7 @@ ROWS: dict[type[BaseModel], list[Given]] = {
 
 
 # Words that the SDK leaves open, and we know.
-WORDS = {"operation": "archive"}
+WORDS = {"operation": "archive", "since": "2024-01-01T00:00:00Z"}
 
 
 def model_of(operation: Any) -> Any:

@@ -19,9 +19,11 @@ from linkedapi_async._actions.compatibility import unsupported_in
 from linkedapi_async._actions.parameters import Parameter, parameters_of
 from linkedapi_async._actions.validators import (
     Boolean,
+    Date,
     Enum,
     Integer,
     ListOf,
+    Moment,
     Object,
     String,
     StringOrObject,
@@ -54,6 +56,8 @@ KINDS: dict[type[Validator], str] = {
     Boolean: "boolean",
     Object: "object",
     String: "string",
+    Moment: "string",
+    Date: "string",
     Integer: "integer",
 }
 
@@ -348,6 +352,7 @@ def test_the_list_of_public_names_is_sorted_and_complete(
         )
     }
     imported = {"ConnectionDegree", "InvitationType", "ReactionType", "WorkplaceType"}
+    imported |= {"Moment"} if room in {st, nv} else set()
     imported |= {n for n in own if n in params.__all__} if room in {st, nv} else set()
     if room is not params:
         own -= imported

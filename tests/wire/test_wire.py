@@ -672,7 +672,8 @@ def test_what_is_unknown_takes_part_in_equality() -> None:
     assert "a=2 b=1" in str(search)
     filters = params.CompaniesFilter().with_extra({"a": 1})
     assert filters == eval(repr(filters), {"params": params})
-    assert {"a": 1} == dump_workflow(st.search_companies(filter=filters))["filter"]
+    dumped: Any = dump_workflow(st.search_companies(filter=filters))
+    assert {"a": 1} == dumped["filter"]
     assert {"x": 1, "y": 2} == custom("n", x=1).with_extra({"y": 2}).params
 
 
@@ -774,7 +775,8 @@ def test_the_form_of_then_is_not_compared() -> None:
     assert one == many
     assert hash(one) == hash(many)
     assert load_workflow(node) == empty
-    assert [POSTS] == dump_workflow(empty.then(st.retrieve_person_posts()))["then"]
+    dumped: Any = dump_workflow(empty.then(st.retrieve_person_posts()))
+    assert [POSTS] == dumped["then"]
     assert custom.raw("x", {}, as_list=True) == custom.raw("x", {})
 
 
