@@ -8,6 +8,7 @@ from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from typing import Any, Self
 
 from linkedapi_async._actions.action import Action
+from linkedapi_async._utils.secret import Secret
 from linkedapi_async.session._handle import ManagedHandle, WorkflowHandle
 from linkedapi_async.session._journaling import ALREADY_DELIVERED
 from linkedapi_async.session._recent import RecentKeys
@@ -83,7 +84,7 @@ class AsCompleted:
             while True:
                 await self._slots.acquire()
                 self._runner.runtime.poller.check_running()
-                task = asyncio.create_task(self._run(await self._next_item()))
+                task = asyncio.create_task(self._run(Secret(await self._next_item())))
                 self._running.add(task)
                 task.add_done_callback(self._ended)
         except StopAsyncIteration:
@@ -99,36 +100,44 @@ class AsCompleted:
         if self._feeder_done and not self._running:
             self._finished.put_nowait(None)
 
-    async def _known(self, key: str, workflow: Any) -> Any:
+    async def _known(self, key: str, workflow: Secret[Any]) -> Any:
         if not self._keys.add(key):
             message = f"the key {key!r} came twice; keys must be unique"
             raise ValueError(message)
         return await self._runner.recall(key, workflow)
 
-    async def _run(self, item: Any) -> None:
+    async def _run(self, item: Secret[Any]) -> None:
+        # Workflows contain personal messages, which no frame shows to a tracker.
         key, workflow = _split_key(item)
-        roots = workflow if isinstance(workflow, tuple) else (workflow,)
         try:
             known = None if key is None else await self._known(key, workflow)
             if known is ALREADY_DELIVERED:
                 self._slots.release()
                 return
             handle = known or await self._runner.start(
-                roots, check=self._check, key=key
+                _roots(workflow), check=self._check, key=key
             )
         except Exception as error:  # noqa: BLE001  # the handle's result() raises it
-            handle = ManagedHandle(self._runner, workflow, error=error, key=key)
+            handle = ManagedHandle(
+                self._runner, workflow.reveal(), error=error, key=key
+            )
         # Whatever ends the wait: the handle is yielded, and its result() raises it.
         with contextlib.suppress(Exception):
             await handle.wait_for_end()
         self._finished.put_nowait(handle)
 
 
-def _split_key(item: Any) -> tuple[str | None, Any]:
+def _split_key(secret: Secret[Any]) -> tuple[str | None, Secret[Any]]:
     """Return the key and the workflow of an item, which may have no key."""
+    item = secret.reveal()
     if isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str):  # noqa: PLR2004
-        return item
-    return None, item
+        return item[0], Secret(item[1])
+    return None, secret
+
+
+def _roots(secret: Secret[Any]) -> Secret[tuple[Any, ...]]:
+    workflow = secret.reveal()
+    return secret if isinstance(workflow, tuple) else Secret((workflow,))
 
 
 def _item_source(

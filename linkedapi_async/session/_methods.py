@@ -8,6 +8,7 @@ from typing import Any, TypeVar, overload
 from linkedapi_async._actions.action import Roots, Workflow
 from linkedapi_async._http.requests import validate_workflow_id
 from linkedapi_async._http.responses import WorkflowStatus
+from linkedapi_async._utils.secret import Secret
 from linkedapi_async.session._as_completed import AsCompleted
 from linkedapi_async.session._endpoints import EndpointMethods
 from linkedapi_async.session._handle import WorkflowHandle
@@ -129,7 +130,9 @@ class WorkflowMethods(EndpointMethods):
         Raises:
             LinkedApiError: As for `start` and `WorkflowHandle.result`.
         """
-        handle = await self._runner().start(workflow, check=check)
+        roots = Secret(workflow)
+        del workflow  # so that no frame shows its texts
+        handle = await self._runner().start(roots, check=check)
         return await handle.result(timeout)
 
     @overload
@@ -196,7 +199,9 @@ class WorkflowMethods(EndpointMethods):
 
         https://linkedapi.io/docs/executing-workflows
         """
-        return await self._runner().start(workflow, check=check)
+        roots = Secret(workflow)
+        del workflow  # so that no frame shows its texts
+        return await self._runner().start(roots, check=check)
 
     @overload
     def attach(self, workflow_id: str, workflow: Workflow[T]) -> WorkflowHandle[T]: ...

@@ -15,6 +15,7 @@ from linkedapi_async._actions.compatibility import unsupported_in
 from linkedapi_async._http.requests import validate_workflow_id
 from linkedapi_async._polling.answers import Ended
 from linkedapi_async._polling.lane import PendingWorkflow
+from linkedapi_async._utils.secret import Secret
 from linkedapi_async._wire.dump import dump_workflow
 from linkedapi_async._wire.load import load_workflow
 from linkedapi_async.errors import LinkedApiError, StartUnknownError
@@ -37,15 +38,30 @@ class Runner(AccountState):
     """Starts the workflows of one account, and finds those of earlier runs again."""
 
     async def start(
-        self, workflow: tuple[Any, ...], *, check: bool, key: str | None = None
+        self,
+        workflow: Secret[tuple[Any, ...]],
+        *,
+        check: bool,
+        key: str | None = None,
     ) -> ManagedHandle:
-        """Start a workflow; a start under way survives the caller's cancellation."""
+        """Start a workflow; a start under way survives the caller's cancellation.
+
+        Args:
+            workflow: The roots, or one definition; opaque, because they contain
+                personal messages, which no frame shows to an error tracker.
+            check: Whether to check it against the generation.
+            key: The caller's key.
+        """
         self.runtime.check_open()
         self.runtime.poller.check_running()
         self.check_working()
-        roots, definition = self._prepare(workflow, check=check)
+        try:
+            prepared = Secret(self._prepare(*workflow.reveal(), check=check))
+        except Exception as error:
+            error.__traceback__ = None  # its frames have the texts
+            raise
         start = Start(
-            self, roots, definition, key=key, recorder=self._new_recorder(key)
+            self, *prepared.reveal(), key=key, recorder=self._new_recorder(key)
         )
         task = self.runtime.spawn(start.run())
         try:
@@ -55,7 +71,7 @@ class Runner(AccountState):
                 task.cancel()
             raise
 
-    def _prepare(self, workflow: tuple[Any, ...], *, check: bool) -> tuple[Roots, Any]:
+    def _prepare(self, *workflow: Any, check: bool) -> tuple[Roots, Any]:
         """Return the roots of a workflow and its definition, both checked."""
         (first,) = workflow if len(workflow) == 1 else (None,)
         roots: Roots
@@ -97,7 +113,7 @@ class Runner(AccountState):
         known.workflow = known.workflow or workflow
         return known
 
-    async def recall(self, key: str, workflow: Any) -> ManagedHandle | None:
+    async def recall(self, key: str, workflow: Secret[Any]) -> ManagedHandle | None:
         """Return the handle of an item that an earlier run of a stream has started.
 
         None if none has; `ALREADY_DELIVERED` if the item was delivered.
@@ -124,7 +140,7 @@ class Runner(AccountState):
             raise StartUnknownError(message, account=self.name)
         if row.state == "delivered":
             return cast("ManagedHandle", ALREADY_DELIVERED)
-        return self.from_journal(journal, row, workflow)
+        return self.from_journal(journal, row, workflow.reveal())
 
     def from_journal(
         self, journal: Journal, row: Row, workflow: Any = None

@@ -20,7 +20,7 @@ from sentry_sdk.serializer import serialize
 from sentry_sdk.utils import event_from_exception
 
 import linkedapi_async
-from linkedapi_async import Polling, Retries, Session, st
+from linkedapi_async import Polling, Retries, Session, dump_workflow, st
 from linkedapi_async._utils.secret import Secret
 from linkedapi_async.admin import Admin
 
@@ -82,8 +82,8 @@ def texts_in(value: object, seen: dict[int, object], depth: int = 0) -> Iterator
             yield from texts_in(getattr(value, name, None), seen, depth + 1)
 
 
-def shown_by_trackers(error: BaseException) -> str:
-    """Return all that an error tracker may show of *error*."""
+def shown_by_sentry(error: BaseException) -> str:
+    """Return the event that Sentry makes of *error*, without the frames of this file."""
     event, _ = event_from_exception(
         error,
         client_options={
@@ -100,7 +100,12 @@ def shown_by_trackers(error: BaseException) -> str:
     for exception in event["exception"]["values"]:
         frames = exception.get("stacktrace", {}).get("frames", [])
         frames[:] = [frame for frame in frames if frame["abs_path"] != __file__]
-    texts = [json.dumps(serialize(dict(event)), default=repr)]
+    return json.dumps(serialize(dict(event)), default=repr)
+
+
+def shown_by_trackers(error: BaseException) -> str:
+    """Return all that an error tracker may show of *error*, by frames and attributes."""
+    texts = [shown_by_sentry(error)]
     for each in errors_of(error):
         texts += [
             str(each),
@@ -221,6 +226,32 @@ async def test_errors_of_a_session(answer: Any, call: Any, server: Scripted) -> 
                 await call(session)
         except Exception as error:  # noqa: BLE001
             check(error)
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda session: session.start(WRITE),
+        lambda session: session.run(WRITE, WRITE),
+        lambda session: session.start(dump_workflow(WRITE)),
+        lambda session: session.start({"actionType": "st.sendMessage", "texts": TEXT}),
+        lambda session: session.start(5, TEXT),
+    ],
+)
+async def test_messages_are_in_no_frame(work: Any, server: Scripted) -> None:
+    """What is written to people does not reach an error tracker."""
+    server.script("POST", raw("", status=502))
+    async with Session(
+        linked_api_token=MAIN, identification_token=ACCOUNT, base_url=server.url
+    ) as session:
+        error = await raised_by(lambda: work(session))
+        async with session.as_completed([WRITE, ("key", WRITE), {"x": TEXT}]) as done:
+            errors = [await raised_by(handle.result) async for handle in done]
+
+    for each in (error, *errors):
+        frames = shown_by_sentry(each).partition('"stacktrace"')[2]
+        assert "linkedapi_async" in frames
+        assert TEXT not in frames
 
 
 @pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)

@@ -31,6 +31,7 @@ from scripted_server import (
 
 from linkedapi_async import (
     JournalError,
+    Polling,
     Session,
     SessionClosedError,
     StartUnknownError,
@@ -460,7 +461,9 @@ async def test_nothing_is_sent_that_cannot_be_noted(
     server: Scripted, disk: type[Disk], tmp_path: Path
 ) -> None:
     """A commit that fails is the start's error, and leaves nothing to take back."""
-    async with server.session(journal=tmp_path / "runs") as session:
+    async with server.session(
+        journal=tmp_path / "runs", polling=Polling.fixed(1000)
+    ) as session:
         async with writing(disk, session.start(SEND)) as start:
             disk.failing = 1
         with pytest.raises(JournalError, match=r"runs failed \(disk I/O error\)"):
