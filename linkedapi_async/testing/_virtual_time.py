@@ -91,7 +91,7 @@ class _Clock:
         # After half a year of virtual time a float cannot express the loop's resolution,
         # and a timer that has expired would seem to be in the future. asyncio has no
         # public way to set the resolution.
-        self.loop._clock_resolution = max(RESOLUTION, math.ulp(self.now))
+        self.loop._clock_resolution = max(RESOLUTION, math.ulp(self.now))  # noqa: SLF001
 
 
 class _JumpingSelector:
@@ -169,9 +169,9 @@ class VirtualTime:
         self._began = clock.now
         clock.loop = self._loop = loop
         # A running loop has no public way to replace its selector.
-        selector = loop._selector
+        selector = loop._selector  # noqa: SLF001
         self._real = real = (selector, loop.time, loop.run_in_executor)
-        loop._selector = _JumpingSelector(selector, clock)
+        loop._selector = _JumpingSelector(selector, clock)  # noqa: SLF001
         loop.time = lambda: clock.now
         loop.run_in_executor = lambda *args: clock.track(real[2](*args))
         return self
@@ -181,7 +181,7 @@ class VirtualTime:
         # The clock of a loop must never run backwards.
         ahead = self._loop.time() - real_time()
         self._loop.time = lambda: real_time() + ahead
-        self._loop._selector = selector  # as above
+        self._loop._selector = selector  # noqa: SLF001  # as above
         self._loop.run_in_executor = run_in_executor
 
 

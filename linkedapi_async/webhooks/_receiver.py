@@ -356,7 +356,7 @@ class WebhookReceiver:
                 # The other callbacks, and the sender, have nothing to do with it.
                 _log.exception("a callback failed at %r (%r)", event.type, event.id)
         for stream in self._streams:
-            stream._put(event)
+            stream._put(event)  # noqa: SLF001  # a class of this module
 
     def _refuse(self, error: WebhookError) -> None:
         self.refused += 1
