@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+import datetime as dt
+from typing import Any, Final
 
 import click
 from aiohttp import web
@@ -14,6 +15,13 @@ from linkedapi_async.cli._exit_codes import CommandError
 from linkedapi_async.cli._output import as_json
 from linkedapi_async.cli._signals import SignalHandler
 from linkedapi_async.sandbox import Sandbox
+from linkedapi_async.sandbox._admin import MAX_SEATS
+from linkedapi_async.sandbox._options import (
+    REACHABLE,
+    is_loopback,
+    parse_hours,
+    parse_limits,
+)
 from linkedapi_async.webhooks import Event, WebhookReceiver
 
 
@@ -45,8 +53,81 @@ _PORT: Final = click.option(
 @click.option(
     "--seed", default=0, show_default=True, help="The seed of the invented people."
 )
+@click.option(
+    "--duration",
+    type=click.FloatRange(0),
+    metavar="SECONDS",
+    help="How long each workflow takes, before it is divided by the speed.",
+)
+@click.option(
+    "--limits",
+    multiple=True,
+    metavar="LIMIT",
+    help="Enforce a limit such as stMessages:daily=50, or the default ones.",
+)
+@click.option(
+    "--note-limit",
+    type=click.IntRange(0),
+    metavar="NUMBER",
+    help="Let connection requests with a note fail above this number a month.",
+)
+@click.option(
+    "--working-hours",
+    metavar="HOURS",
+    help="Run workflows only within hours such as 09:00-17:00.",
+)
+@click.option(
+    "--working-days",
+    metavar="DAYS",
+    help="Days such as mon,tue; by default mon to fri.",
+)
+@click.option(
+    "--refuse-off-hours",
+    is_flag=True,
+    help="Refuse starts outside of the working hours instead of parking them.",
+)
+@click.option(
+    "--timezone",
+    default="UTC",
+    show_default=True,
+    help="The time zone of limits and working hours.",
+)
+@click.option(
+    "--now",
+    metavar="TIME",
+    help="When its clock starts, in ISO 8601 with a time zone; by default now.",
+)
+@click.option(
+    "--seats",
+    type=click.IntRange(1, MAX_SEATS),
+    default=MAX_SEATS,
+    show_default=True,
+    help="The number of seats of the subscription.",
+)
+@click.option(
+    "--sign-out",
+    "signed_out",
+    multiple=True,
+    metavar="TOKEN",
+    help="Sign out the account of this identification token.",
+)
+@click.option(
+    "--control",
+    is_flag=True,
+    help="Control it over HTTP by /sandbox/…, which shows its log, too.",
+)
 @quiet_option
-def sandbox(*, host: str, port: int, speed: float, seed: int, quiet: bool) -> None:
+def sandbox(
+    *,
+    limits: tuple[str, ...],
+    working_hours: str | None,
+    working_days: str | None,
+    refuse_off_hours: bool,
+    now: str | None,
+    signed_out: tuple[str, ...],
+    quiet: bool,
+    **settings: Any,
+) -> None:
     """Run a local server that behaves like the Linked API, with invented people.
 
     It accepts any tokens, speaks both generations, prints its URL when it listens, and
@@ -56,10 +137,27 @@ def sandbox(*, host: str, port: int, speed: float, seed: int, quiet: bool) -> No
     Examples:
       linkedapi sandbox
       linkedapi sandbox --port 8099 --speed 100
+      linkedapi sandbox --limits default --working-hours 09:00-17:00
     """
-    box = Sandbox(speed=speed, seed=seed, host=host, port=port)
+    host, port = settings["host"], settings["port"]
+    console = Console(quiet)
     try:
-        asyncio.run(_serve(box, Console(quiet)))
+        box = Sandbox(
+            limits=parse_limits(limits),
+            working_hours=parse_hours(
+                working_hours, working_days, refuse=refuse_off_hours
+            ),
+            now=None if now is None else dt.datetime.fromisoformat(now),
+            **settings,
+        )
+    except ValueError as error:
+        raise CommandError(str(error)) from None
+    for token in signed_out:
+        box.sign_out(token)
+    if not is_loopback(host):
+        console.info(f"warning: {REACHABLE.format(host=host)}")
+    try:
+        asyncio.run(_serve(box, console))
     except OSError as error:
         raise _cannot_listen(host, port, error) from error
 

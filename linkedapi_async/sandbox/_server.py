@@ -85,7 +85,10 @@ class PlannedFailure:
     account: str | None
 
 
-def _zone(name: str) -> zoneinfo.ZoneInfo:
+def _zone(name: str) -> dt.tzinfo:
+    if name == "UTC":
+        # Windows has no time zones of its own.
+        return dt.UTC
     try:
         return zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError):

@@ -1017,6 +1017,43 @@ def test_sandbox_ends_with_a_signal(shell: Shell) -> None:
     assert f"LINKED_API_BASE_URL={done.out.strip()}" in done.err
 
 
+def test_sandbox_with_every_option(shell: Shell) -> None:
+    """The options set up the sandbox, and a warning says who can reach it."""
+    sender = interrupted_when_ready()
+    done = shell(
+        *("sandbox", "--port", "0", "--duration", "5", "--limits", "default"),
+        *("--note-limit", "1", "--seats", "2", "--working-hours", "09:00-17:00"),
+        *("--working-days", "sun", "--refuse-off-hours", "--timezone", "Europe/Berlin"),
+        *("--now", "2026-07-01T12:00:00Z", "--sign-out", "account", "--control"),
+        *("--host", "0.0.0.0"),  # for its warning
+    )
+    sender.join()
+
+    assert 0 == done.status
+    assert "warning: other machines can reach the sandbox at 0.0.0.0" in done.err
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--limits", "stMessages", "a limit must be default or as in"),
+        ("--working-hours", "9 to 5", "working hours must be as in 09:00-17:00"),
+        ("--working-hours", "18:00-09:00", "opens must be before closes"),
+        ("--timezone", "Mars", "timezone must be a name such as Europe/Berlin"),
+        ("--now", "2026-07-01T12:00", "now must have a time zone"),
+        ("--now", "soon", "Invalid isoformat string"),
+    ],
+)
+def test_wrong_options_of_a_sandbox(
+    shell: Shell, option: str, value: str, message: str
+) -> None:
+    """A wrong option of a sandbox is an error that says what is allowed."""
+    done = shell("sandbox", option, value)
+
+    assert 2 == done.status
+    assert message in done.err
+
+
 SECRET = "whsec_" + "s" * 40
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import importlib
 import logging
 import math
@@ -41,6 +42,7 @@ from linkedapi_async.errors import (
 )
 from linkedapi_async.policies import Polling
 from linkedapi_async.sandbox import RecordedWorkflow, Sandbox, _world
+from linkedapi_async.sandbox.__main__ import _options, _sandbox, main
 from linkedapi_async.sandbox._completions import CompletionFactory, _hints
 from linkedapi_async.sandbox._lane import AccountQueue
 from linkedapi_async.sandbox._world import World
@@ -985,10 +987,9 @@ async def test_posts_are_what_they_are(sandbox: Sandbox) -> None:
         )
         everything = [*person[by_person], *company[by_company], *found]
         for item in everything:
-            again = await session.run(st.open_post(item.url, basic_info=True))
+            again: Any = await session.run(st.open_post(item.url, basic_info=True))
 
             assert item[post] == again
-            assert again.author is not None
             assert again.author.urn is not None
             assert item == attrs.evolve(
                 again,
@@ -1577,6 +1578,32 @@ def test_command_line(
     assert 1 == terminal.text.count("\n")
     assert "LINKED_API_BASE_URL=http://127.0.0.1:" in terminal.text
     assert tokens in terminal.text
+
+
+EVERY_OPTION = (
+    *("--duration", "5", "--limits", "default", "--note-limit", "1", "--seats", "2"),
+    *("--working-hours", "09:00-17:00", "--working-days", "sun", "--refuse-off-hours"),
+    *("--timezone", "Europe/Berlin", "--now", "2026-07-01T12:00:00Z", "--control"),
+    *("--sign-out", "account", "--host", "0.0.0.0"),  # for its warning
+)
+
+
+def test_all_options_of_the_command_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each option sets up the sandbox, and a warning says who can reach it."""
+    monkeypatch.setattr(sys, "argv", ["sandbox", *EVERY_OPTION])
+    sandbox = _sandbox(_options())
+
+    assert sandbox.now == dt.datetime(2026, 7, 1, 12, tzinfo=dt.UTC)
+    assert "other machines can reach the sandbox at 0.0.0.0" in capsys.readouterr().err
+
+
+def test_wrong_options_of_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wrong option ends the program with what is allowed."""
+    monkeypatch.setattr(sys, "argv", ["sandbox", "--seats", "0"])
+    with pytest.raises(SystemExit, match="error: seats must be from 1 to 1000, got 0"):
+        main()
 
 
 def test_command_line_as_a_process() -> None:

@@ -19,6 +19,7 @@ from linkedapi_async.sandbox import Sandbox, WorkingHours
 from linkedapi_async.sandbox._clock import Calendar
 from linkedapi_async.sandbox._definitions import loaded
 from linkedapi_async.sandbox._limits import Limits
+from linkedapi_async.sandbox._options import is_loopback, parse_hours, parse_limits
 from linkedapi_async.sandbox._tokens import account_id, account_name
 
 
@@ -491,3 +492,60 @@ async def test_wrong_controls(name: str, body: Any, status: int) -> None:
 
     assert status == found
     assert answer["success"] is False
+
+
+# Options of the commands
+
+
+@pytest.mark.parametrize(
+    ("texts", "limits"),
+    [
+        ([], None),
+        (["default"], "default"),
+        (
+            ["stMessages:daily=50", "stPosts:weekly=0"],
+            {MESSAGES: 50, ("stPosts", "weekly"): 0},
+        ),
+    ],
+)
+def test_limits_as_text(texts: list[str], limits: Any) -> None:
+    """Limits are read from the texts of options."""
+    assert limits == parse_limits(texts)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "stMessages=5", "stMessages:daily=-1", "x:y=", "y"]
+)
+def test_wrong_limits_as_text(text: str) -> None:
+    """A limit of another form is refused with an example."""
+    with pytest.raises(ValueError, match=r"as in stMessages:daily=50, got"):
+        parse_limits([text])
+
+
+def test_hours_as_text() -> None:
+    """Working hours are read from the texts of options."""
+    assert None is parse_hours(None, None, refuse=True)
+    assert WorkingHours(opens="09:00", closes="17:30") == parse_hours(
+        "09:00-17:30", None, refuse=False
+    )
+    assert WorkingHours(days=["sat", "sun"], refuse=True) == parse_hours(
+        "09:00-18:00", "sat,sun", refuse=True
+    )
+    with pytest.raises(ValueError, match="as in 09:00-17:00, got '9'"):
+        parse_hours("9", None, refuse=False)
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [
+        ("127.0.0.1", True),
+        ("::1", True),
+        ("localhost", True),
+        ("0.0.0.0", False),  # the address is what is tested
+        ("192.0.2.1", False),
+        ("box.example", False),
+    ],
+)
+def test_loopback(host: str, loopback: bool) -> None:
+    """Only addresses of this machine need no warning."""
+    assert loopback == is_loopback(host)
