@@ -1,4 +1,4 @@
-"""What a session tells those who listen, typed: started, running, finished, retried.
+"""Typed session events: started, running, finished, retried.
 
 ::
 
@@ -8,10 +8,9 @@
 
     unsubscribe = session.on(WorkflowFinished, slow)
 
-They are made on this side, of what the session does and sees; what Linked API tells by
-itself is in `linkedapi_async.webhooks`. An event is made only if somebody listens for
-its class, so what nobody asks for costs nothing. `PollAnswered` is the one of which
-there are many.
+The session makes them from what it does and sees; what Linked API reports by webhooks is
+in `linkedapi_async.webhooks`. An event is made only if there is a subscription to its
+class, so all others cost nothing. Only of `PollAnswered` there are many.
 """
 
 from linkedapi_async.session._events import (

@@ -7,9 +7,9 @@
     async with Session(…) as session:
         uninstrument = instrument(session)
 
-A start is a span of kind *client* under the span of whoever asked for it, and current
-while the request is sent. A result is a span of kind *internal* under the span of
-whoever awaits it, and links to the start. Polls are counted and are no spans.
+A start is a span of kind *client* under the span of its caller, and current while the
+request is sent. A result is a span of kind *internal* under the span of the code that
+awaits it, and links to the start. Polls are counted and are no spans.
 
 ======================================  ==========  ====================================
 metric                                  unit        what it is
@@ -126,7 +126,7 @@ class _Tracing:
         if address.port is not None:
             self._place["server.port"] = address.port
         self._open: dict[int, trace.Span] = {}
-        # A handle that nobody holds is never delivered.
+        # Weak, because a handle without a reference is never delivered.
         self._starts: weakref.WeakKeyDictionary[
             WorkflowHandle[Any], trace.SpanContext
         ] = weakref.WeakKeyDictionary()
@@ -149,7 +149,7 @@ class _Tracing:
         context.attach(trace.set_span_in_context(span))
 
     def started(self, event: WorkflowStarted) -> None:
-        """Close the span of a start that the server took."""
+        """Close the span of a start that the server accepted."""
         span = self._open.pop(event.number, None)
         if span is not None:
             span.set_attribute("linkedapi.workflow.id", event.workflow_id)
@@ -164,7 +164,7 @@ class _Tracing:
             span.end(_nanoseconds(event.time))
 
     def delivered(self, event: WorkflowDelivered) -> None:
-        """Make the span of a result, from when somebody waited for it."""
+        """Make the span of a result, from the time at which the wait began."""
         handle = event.handle
         start = self._starts.pop(handle, None)
         actions = action_types(handle.workflow)
@@ -195,7 +195,7 @@ class _Meters:
         self._provider = provider
         self._sessions: dict[object, weakref.ref[Session]] = {}
         self._started = meter.create_counter(
-            "linkedapi.workflows.started", "{workflow}", "Workflows the server took"
+            "linkedapi.workflows.started", "{workflow}", "Workflows the server accepted"
         )
         self._finished = meter.create_counter(
             "linkedapi.workflows.finished", "{workflow}", "Workflows that have ended"
@@ -228,7 +228,7 @@ class _Meters:
         self._unknown = meter.create_counter(
             "linkedapi.starts.unknown",
             "{start}",
-            "Starts that were sent, and nobody knows whether they were taken",
+            "Starts that were sent, with an unknown outcome",
         )
 
     def observe(self, session: Session) -> Callable[[], None]:
@@ -256,11 +256,11 @@ class _Meters:
         ]
 
     def started(self, _: WorkflowStarted) -> None:
-        """Count a workflow that the server took."""
+        """Count a workflow that the server accepted."""
         self._started.add(1)
 
     def start_failed(self, event: StartFailed) -> None:
-        """Count a start that failed, or whose fate nobody knows."""
+        """Count a start that failed, or whose outcome is unknown."""
         if isinstance(event, StartUnknown):
             self._unknown.add(1)
         else:

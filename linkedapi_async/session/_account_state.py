@@ -1,4 +1,4 @@
-"""What a session knows of one account, and the requests in its name."""
+"""The state of one account in a session, and the requests in its name."""
 
 from __future__ import annotations
 

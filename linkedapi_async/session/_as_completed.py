@@ -16,10 +16,10 @@ from linkedapi_async.session._runner import Runner
 
 
 class AsCompleted:
-    """What `Session.as_completed` returns.
+    """An async iterator over finished handles; `Session.as_completed` returns it.
 
-    A slot is taken before an item is drawn from the input, and given back when the body
-    asks for the next handle: so what is in memory is bounded by the limit.
+    It acquires a slot before it reads an item of the input, and releases the slot when
+    the body requests the next handle, so the limit bounds what is in memory.
     """
 
     def __init__(

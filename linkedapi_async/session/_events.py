@@ -1,4 +1,4 @@
-"""The events of a session."""
+"""Typed session events."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Ending: TypeAlias = Literal["completed", "failed", "cancelled"]
 
 @frozen(kw_only=True, eq=False)
 class SessionEvent:
-    """Base of all; who listens for it gets every event."""
+    """Base of all events; a subscription to it gets every event."""
 
     at: float
     """When it happened, in seconds on the monotonic clock of the event loop."""
@@ -44,7 +44,7 @@ class AccountEvent(SessionEvent):
 
 @frozen(kw_only=True, eq=False)
 class WorkflowEvent(AccountEvent):
-    """Base of what happens to a workflow that the server has taken."""
+    """Base of what happens to a workflow that the server has accepted."""
 
     workflow_id: str
     """The API's id of it."""
@@ -56,59 +56,59 @@ class WorkflowEvent(AccountEvent):
 
 @frozen(kw_only=True, eq=False)
 class WorkflowStarting(AccountEvent):
-    """A start is sent: its turn has come. `WorkflowStarted` or `StartFailed` follows.
+    """A start is sent. `WorkflowStarted` or `StartFailed` follows.
 
-    Callbacks of the three run in one task, with a copy of the context variables of
-    whoever asked for the start; what the first one sets holds while it is sent.
+    Callbacks of the three run in one task, with a copy of the caller's context
+    variables; what the first callback sets holds while the start is sent.
     """
 
     number: int
-    """The same in what follows; no other start of this process has it."""
+    """The number of this start in the process; its later events have the same."""
     key: str | None
     """The caller's key of an item of `Session.as_completed`."""
     workflow: Roots = field(repr=False)
-    """What is started."""
+    """The workflow that is started."""
     waited: float
     """How long it waited for its turn, in seconds."""
 
 
 @frozen(kw_only=True, eq=False)
 class WorkflowStarted(WorkflowEvent):
-    """The server took a workflow."""
+    """The server accepted a workflow."""
 
     number: int
     """The number of its `WorkflowStarting`."""
     seconds: float
-    """How long that took, in seconds, retries included."""
+    """The duration of the start in seconds, retries included."""
 
 
 @frozen(kw_only=True, eq=False)
 class StartFailed(AccountEvent):
-    """A start failed, and whoever asked for it gets the error."""
+    """A start failed; its caller gets the error."""
 
     number: int
     """The number of its `WorkflowStarting`."""
     key: str | None
     """The caller's key of an item of `Session.as_completed`."""
     workflow: Roots = field(repr=False)
-    """What was to be started."""
+    """The workflow that was not started."""
     error: Exception
     """Why it failed."""
     seconds: float
-    """How long it took, in seconds, retries included."""
+    """The duration of the start in seconds, retries included."""
 
 
 @frozen(kw_only=True, eq=False)
 class StartUnknown(StartFailed):
-    """A start was sent, and nobody knows whether the server took it."""
+    """A start was sent, and it is unknown whether the server accepted it."""
 
     error: StartUnknownError
-    """Why nobody knows, with what it may have become."""
+    """Why that is unknown, with the ids that it may have become."""
 
 
 @frozen(kw_only=True, eq=False)
 class WorkflowAttached(WorkflowEvent):
-    """A workflow is waited for that was started elsewhere or earlier."""
+    """The session waits for a workflow that was started elsewhere or earlier."""
 
 
 @frozen(kw_only=True, eq=False)
@@ -125,11 +125,11 @@ class PollAnswered(AccountEvent):
     """A poll was answered, or failed; there are many of these."""
 
     workflow_id: str
-    """What was asked for."""
+    """The workflow that was polled."""
     outcome: Literal["waiting", "finished", "missed"]
-    """Whether it goes on, has ended, or nobody knows for the poll failed."""
+    """Whether the workflow goes on, has ended, or the poll failed."""
     status: str | None
-    """The status as the API spells it, if it told one."""
+    """The status as the API spells it, if the answer has one."""
     pending_reason: str | None
     """Why the workflow is pending, as the API spells it, if it gives a reason."""
     message: str | None
@@ -142,7 +142,7 @@ class PollAnswered(AccountEvent):
 class WorkflowFinished(WorkflowEvent):
     """A workflow has ended, or the wait for it has for good.
 
-    Nobody may have been waiting. Leaving the session ends no workflow.
+    It is dispatched also if no caller waits. Leaving the session ends no workflow.
     """
 
     status: Ending
@@ -152,17 +152,17 @@ class WorkflowFinished(WorkflowEvent):
     error: LinkedApiError | None
     """Why it did not complete; its actions may have failed even if it did."""
     detection_delay: float | None
-    """How late, in seconds, this can have been noticed at most.
+    """An upper bound, in seconds, of how late the end was noticed.
 
-    None if an event of a webhook told it, it was cancelled here, or nobody knows.
+    None if a webhook event reported it, if it was cancelled here, or if it is unknown.
     """
     polls: int
-    """How often it was asked for."""
+    """How often it was polled."""
 
 
 @frozen(kw_only=True, eq=False)
 class WorkflowDelivered(WorkflowEvent):
-    """Somebody got the result of a workflow for the first time.
+    """A caller got the result of a workflow for the first time.
 
     Awaiting its handle delivers, and so does `Session.as_completed` when it yields the
     handle. Callbacks run in the task that gets it.
@@ -171,11 +171,11 @@ class WorkflowDelivered(WorkflowEvent):
     completion: Completion | None = field(repr=False)
     """Its result tree, unless there is an error."""
     error: LinkedApiError | None
-    """Why there is none."""
+    """Why there is no result tree."""
     polls: int
-    """How often it was asked for."""
+    """How often it was polled."""
     seconds: float
-    """How long whoever got it had waited for it, in seconds."""
+    """How long the caller had waited for it, in seconds."""
 
 
 @frozen(kw_only=True, eq=False)
@@ -183,7 +183,7 @@ class RequestRetried(AccountEvent):
     """A request that is no poll failed and will be sent again."""
 
     request: RequestKind
-    """What it is: a start that writes, one that only reads, or a question."""
+    """A start that writes, a start that only reads, or a request that only reads."""
     error: RequestError
     """Why it failed."""
     attempt: int
@@ -197,9 +197,9 @@ class AccountPaused(AccountEvent):
     """An account cannot work at present, and starts nothing."""
 
     reason: str | None
-    """The API's word for what has to be mended."""
+    """The API's error type: what must be fixed."""
     error: AccountPausedError
-    """What starts raise meanwhile."""
+    """The error that starts raise meanwhile."""
 
 
 @frozen(kw_only=True, eq=False)
@@ -209,7 +209,7 @@ class AccountUnpaused(AccountEvent):
 
 @frozen(kw_only=True, eq=False)
 class LaneReordered(AccountEvent):
-    """A workflow ran or finished out of turn: its account's order is not known.
+    """A workflow ran or finished out of order, so the order of its account is unknown.
 
     All of the account's workflows share one cadence until three finish in order.
     """

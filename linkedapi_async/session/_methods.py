@@ -1,4 +1,4 @@
-"""What can be done with an account: the face that sessions and accounts share."""
+"""The methods that sessions and accounts share."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ T6 = TypeVar("T6")
 
 
 class WorkflowMethods(EndpointMethods):
-    """Start, run, attach, ask, cancel; and what needs no workflow."""
+    """Start, run, attach, poll and cancel workflows, and read account data."""
 
     @overload
     async def run(
@@ -177,7 +177,7 @@ class WorkflowMethods(EndpointMethods):
         check: bool = ...,
     ) -> WorkflowHandle[Any]: ...
     async def start(self, *workflow: Any, check: bool = True) -> WorkflowHandle[Any]:
-        """Start a workflow; return its handle as soon as the server has taken it.
+        """Start a workflow; return its handle as soon as the server has accepted it.
 
         Cancelling this call loses no id: a start that is under way ends in the
         background, its handle is in `handles`, and a warning names its id.
@@ -194,7 +194,8 @@ class WorkflowMethods(EndpointMethods):
             AccountPausedError: The account cannot work at present.
             AuthenticationError: A token is wrong.
             ConnectionFailedError: The API cannot be reached; it was not started.
-            StartUnknownError: It was sent, and nobody knows whether it was taken.
+            StartUnknownError: It was sent, and it is unknown whether the server
+                accepted it.
             SessionClosedError: The session was closed before it was sent.
 
         https://linkedapi.io/docs/executing-workflows
@@ -214,16 +215,16 @@ class WorkflowMethods(EndpointMethods):
 
         Args:
             workflow_id: The API's id of it.
-            workflow: What was asked, for typed results that tell equal siblings
-                apart; a tuple of roots for an array workflow.
+            workflow: The workflow that was sent, for typed results that distinguish
+                equal siblings; a tuple of roots for an array workflow.
 
         Raises:
-            ValueError: The id is none, or is attached with another workflow.
+            ValueError: The id is malformed, or is attached with another workflow.
         """
         return self._runner().attach(workflow_id, workflow)
 
     async def status(self, workflow_id: str) -> WorkflowStatus:
-        """Ask once how a workflow is.
+        """Return the status of a workflow, by one request.
 
         Raises:
             WorkflowNotFoundError: The API does not know the id.
@@ -234,7 +235,7 @@ class WorkflowMethods(EndpointMethods):
         return await runner.status(validate_workflow_id(workflow_id))
 
     async def cancel(self, workflow_id: str) -> bool:
-        """Cancel a workflow by its id; return whether it was.
+        """Cancel a workflow by its id; return whether it was cancelled.
 
         Raises:
             UnsupportedError: The account_api generation cannot cancel.
@@ -266,8 +267,8 @@ class WorkflowMethods(EndpointMethods):
         Args:
             workflows: Any iterable or async iterable of workflows, definitions, tuples
                 of roots, or ``(key, workflow)`` pairs with unique strings as keys.
-            limit: How many are in flight at most, those not yet asked for included;
-                this bounds the memory.
+            limit: How many are in flight at most, finished ones that the body has not
+                received included; this bounds the memory.
             check: As for `start`.
         """
         if limit < 1:

@@ -1,4 +1,4 @@
-"""The session: connections, accounts, and the wait for all that was started."""
+"""The session as users see it: its settings, its accounts, its life cycle."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Stats:
     """A snapshot of a session's counters."""
 
     started: int
-    """Workflows that the server took."""
+    """Workflows that the server accepted."""
     in_flight: int
     """Workflows that have not ended, attached ones included."""
     completed: int
@@ -64,19 +64,19 @@ class Stats:
     pending_reasons: Mapping[str, int]
     """How many workflows are pending for which reason, as the API spells it."""
     polls: int
-    """Requests that asked for a workflow."""
+    """Polls that were answered or failed."""
     retries: int
     """Requests that were sent again because they failed."""
     out_of_order: int
-    """How often a workflow finished out of its lane's turn."""
+    """How often a workflow ran or finished out of the order of its lane."""
     detection_delay_p50: float | None
-    """Half of the last 4096 ends were noticed within this time, in seconds.
+    """Median detection delay of the last 4096 ends, in seconds.
 
-    Counted from when the workflow was certainly unfinished last, so at most that late.
-    None as long as nothing has ended.
+    It is an upper bound, because it counts from the last time at which the workflow was
+    certainly unfinished. None as long as nothing has ended.
     """
     detection_delay_p99: float | None
-    """The same for 99 of 100."""
+    """The 99th percentile of it."""
 
     @property
     def polls_per_workflow(self) -> float:
@@ -91,7 +91,7 @@ class Recovered:
     handles: tuple[WorkflowHandle[Any], ...]
     """What has not ended, or was not delivered; in the order in which it was started."""
     unknown: tuple[Row, ...]
-    """Starts that nobody knows the fate of: `Journal.adopt` or `Journal.discard`."""
+    """Starts with an unknown outcome; decide with `Journal.adopt` or `discard`."""
     other_accounts: tuple[Row, ...]
     """Rows of accounts that this session does not have."""
 
@@ -104,38 +104,40 @@ class Session(WorkflowMethods):
         async with Session(account_api_token="…", identification_token="…") as session:
             company = await session.run(workflow)
 
-    Exactly one of *linked_api_token* and *account_api_token* is due; it decides which
-    generation of the API is spoken. The verbs `run`, `start`, `attach`, `status`,
+    Pass exactly one of *linked_api_token* and *account_api_token*; it decides which
+    generation of the API is used. The methods `run`, `start`, `attach`, `status`,
     `cancel` and `as_completed` work on the default account; `account` gives others.
 
     Args:
         linked_api_token: The main token of the current API.
         account_api_token: The main token of the older Account API.
         identification_token: The default LinkedIn account.
-        base_url: Where the API is; https, or http on loopback.
+        base_url: The address of the API; https, or http on loopback.
         client: The name of your program in the header ``client``, at most 100
             characters; by default that of this library and its version.
-        polling: When to ask for a workflow.
-        retries: When to repeat a request that failed.
+        polling: When workflows are polled.
+        retries: When a failed request is retried.
         http: An `aiohttp.ClientSession` of your own; it is never closed here.
         trust_env: Whether proxies come from the environment.
         ssl: As aiohttp takes it; False switches the check of certificates off.
         proxy: The URL of a proxy.
-        request_timeout: The longest that one request may take, in seconds.
+        request_timeout: The longest time for one request, in seconds. Leaving the
+            session takes at most a second longer.
         max_response_bytes: The largest answer that is read, in bytes.
         connections: How many connections are open at most, and so requests under way.
-        rate: How many polls are sent at most per second; None sets no bound.
-        journal: Where to note what is started and how it ended: the path of a SQLite
+        rate: How many polls are sent at most per second; None sets no limit.
+        journal: Where starts and ends are recorded: the path of a SQLite
             file, or a `linkedapi_async.journal.Journal`; `recover` picks up from there.
         cancel_on_exit: Whether leaving cancels what is unfinished, remotely.
-        sole_client: Whether nobody else starts workflows on these accounts. Then a start
-            whose answer was lost is taken to be the one workflow that webhook events
-            tell of and nothing else explains; see `listen`.
+        sole_client: Whether only this session starts workflows on these accounts. Then
+            a start whose answer was lost becomes the one workflow that webhook events
+            report and no other start explains; see `listen`.
         account_id: The API's id of the default account, for webhook events.
         allow_insecure_http: Whether *base_url* may be plain http off loopback.
 
     Raises:
-        ValueError: Both main tokens, none, or one that no header can carry.
+        TypeError: A setting has the wrong type.
+        ValueError: Both main tokens, neither, or a value that is not allowed.
     """
 
     def __init__(
@@ -303,7 +305,7 @@ class Session(WorkflowMethods):
             account_id: The API's id of it, by which webhook events are matched.
 
         Raises:
-            ValueError: The token is none, or has or shares a name already.
+            ValueError: The token is malformed, or the name is not free.
         """
         token = Secret(identification_token)
         del identification_token  # so that no frame shows it
@@ -364,16 +366,16 @@ class Session(WorkflowMethods):
         return self._runners[self.default_account.name]
 
     def listen(self, receiver: WebhookReceiver) -> WebhookSubscription:
-        """Let webhook events end waits too: whichever comes first does.
+        """End waits by webhook events or by polls, whichever comes first.
 
-        While the events prove healthy, workflows are hardly asked for; when events go
-        missing, they are asked for as without webhooks. An event may be lost, late,
+        While the events prove healthy, workflows are rarely polled; when events go
+        missing, they are polled as without webhooks. An event may be lost, late,
         doubled or out of order: that changes nothing but the number of requests. Fat
         payloads spare the requests for results; thin ones cost one request each.
 
         Events that an account is frozen, deleted or to be reconnected pause it, and
         that it is active lets it go on; for them its ``account_id`` must be known. An
-        event of a workflow that no start explains becomes a candidate of an unknown
+        event of a workflow that no start explains makes it a candidate of an unknown
         start in the `journal`, and on `StartUnknownError`.
 
         https://linkedapi.io/docs/webhooks
@@ -382,7 +384,7 @@ class Session(WorkflowMethods):
             receiver: Gets the events, of the client that this session's main token is of.
 
         Returns:
-            What stops listening when it is closed; leaving the session does as well.
+            The subscription. Closing it ends it, and so does leaving the session.
         """
         # Most sessions listen to nothing.
         from linkedapi_async.session._webhooks import WebhookSubscription  # noqa: PLC0415
@@ -403,22 +405,22 @@ class Session(WorkflowMethods):
 
             session.on(WorkflowFinished, lambda event: print(event.reason, event.polls))
 
-        An error that it raises is logged and hinders nothing. It is called in the
-        thread of the event loop, and everything waits for it. Where nobody listens,
-        events cost nothing.
+        An error that it raises is logged and stops nothing. It is called in the
+        thread of the event loop, which waits for it. An event without a subscription
+        costs nothing.
 
         Args:
-            event: A class of `linkedapi_async.events`; a base of several stands for
-                all of them, `linkedapi_async.events.SessionEvent` for every event.
+            event: A class of `linkedapi_async.events`; a base class means
+                all of its events, `linkedapi_async.events.SessionEvent` for every event.
             callback: A plain function that does not take long.
 
         Returns:
-            What ends it; it may be called twice.
+            A function that ends the subscription; it may be called twice.
 
         Raises:
             TypeError: *event* is no such class, or *callback* is a coroutine function.
         """
-        # Most sessions have nobody who listens, and need no classes of events.
+        # Most sessions have no subscription, and need no classes of events.
         from linkedapi_async.session._dispatch import EventDispatcher  # noqa: PLC0415
 
         if self._dispatcher is None:

@@ -1,4 +1,4 @@
-"""What a session tells those who listen, over real HTTP, and what it costs nobody."""
+"""Session events over real HTTP, and what they cost without a subscription."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def failed(reason: str) -> Answer:
 
 
 async def test_a_life_from_start_to_delivery(server: Scripted) -> None:
-    """A base class stands for every event, and they come in the order of life."""
+    """A base class means every event, and they come in the order of life."""
     loop = asyncio.get_running_loop()
     async with server.session() as session:
         seen = told(session)
@@ -191,7 +191,7 @@ async def test_an_end_without_a_completion(
 
 
 async def test_a_poll_that_was_overtaken(server: Scripted) -> None:
-    """A workflow that was cancelled while it was asked for is not called running."""
+    """A workflow that was cancelled during its poll is not reported as running."""
     gate = asyncio.Event()
     server.script("GET", held(gate, running()))
     async with server.session() as session:
@@ -265,7 +265,7 @@ async def test_a_stream_delivers_what_it_yields(server: Scripted) -> None:
     async with server.session() as session:
         seen = told(session, WorkflowDelivered)
         counts = []
-        items = [("ada", CHECK), ("nobody", {"actionType": 5})]
+        items = [("ada", CHECK), ("broken", {"actionType": 5})]
         async with session.as_completed(items, limit=1) as done:
             async for handle in done:
                 counts.append(len(seen))
@@ -307,7 +307,7 @@ async def test_a_start_that_is_refused(server: Scripted) -> None:
     assert over.seconds >= 0
 
 
-async def test_a_start_that_nobody_knows_of(server: Scripted) -> None:
+async def test_an_unknown_start(server: Scripted) -> None:
     """An unknown start is a failed one that has a class of its own."""
     server.script("POST", dropped())
     async with server.session() as session:
@@ -320,7 +320,7 @@ async def test_a_start_that_nobody_knows_of(server: Scripted) -> None:
 
 
 async def test_a_start_waits_for_its_turn(server: Scripted) -> None:
-    """Starts of one account are told in turn, with how long each has waited."""
+    """Starts of one account are reported in turn, with how long each has waited."""
     gate = asyncio.Event()
     server.script("POST", held(gate, taken("wf-1")), taken("wf-2"))
     async with server.session() as session:
@@ -340,7 +340,7 @@ async def test_a_start_waits_for_its_turn(server: Scripted) -> None:
 
 
 async def test_a_request_that_is_sent_again(server: Scripted) -> None:
-    """What failed and is sent again is told before the wait, with the error."""
+    """A retry is reported before its wait, with the error."""
     server.script("POST", raw("no", status=429), taken())
     async with server.session() as session:
         seen = told(session, RequestRetried)
@@ -356,7 +356,7 @@ async def test_a_request_that_is_sent_again(server: Scripted) -> None:
 
 
 async def test_an_account_pauses_and_goes_on(server: Scripted) -> None:
-    """A pause is told once, and so is its end; a callback may end it at once."""
+    """A pause is reported once, and so is its end; a callback may end it at once."""
     server.script("POST", refused("linkedinAccountSignedOut"))
     async with server.session() as session:
         account = session.account(ACCOUNT)
@@ -380,7 +380,7 @@ async def test_an_account_pauses_and_goes_on(server: Scripted) -> None:
 
 @virtual_time
 async def test_a_lane_is_surprised(server: Scripted) -> None:
-    """Workflows that end out of turn are told, when the lanes are through with it."""
+    """Workflows that end out of order are reported once the scheduler is done."""
     server.script("POST", taken("wf-1"), taken("wf-2"))
 
     async def answer(request: Any) -> Any:
@@ -462,8 +462,8 @@ def test_an_outage_of_which_nobody_was_warned(
     assert ["WARNING", "INFO"] == [record.levelname for record in caplog.records]
 
 
-def test_a_surprise_that_nobody_is_told() -> None:
-    """An engine of its own has nobody to tell of surprises, nor have lanes."""
+def test_a_reordered_lane_without_a_callback() -> None:
+    """A poller without callbacks counts workflows out of order all the same."""
 
     async def ask(ticket: PendingWorkflow) -> PollAnswer:
         """Say that the second one runs."""

@@ -398,7 +398,7 @@ async def test_in_flight_by_lane_state(telemetry: Telemetry, server: Scripted) -
 
 
 async def test_sessions_are_let_go(telemetry: Telemetry) -> None:
-    """A session that nobody holds is not kept alive to be measured."""
+    """A session without a reference is not kept alive to be measured."""
     telemetry.instrument(Session(linked_api_token=TOKEN, identification_token=ACCOUNT))
     gc.collect()
 
@@ -407,7 +407,7 @@ async def test_sessions_are_let_go(telemetry: Telemetry) -> None:
 
 
 async def test_uninstrumenting(telemetry: Telemetry, server: Scripted) -> None:
-    """Afterwards nothing is told, not even of what is under way; it may be done twice."""
+    """Afterwards nothing is exported, not even of what is under way; twice is fine."""
     gate = asyncio.Event()
     server.script("POST", held(gate, taken()))
     async with server.session() as session:
@@ -464,7 +464,7 @@ async def test_no_token_is_exported(telemetry: Telemetry, server: Scripted) -> N
 
 
 async def test_without_providers_nothing_happens(server: Scripted) -> None:
-    """The global providers do nothing unless somebody has set them up."""
+    """The global providers do nothing until a program sets them up."""
     async with server.session() as session:
         uninstrument = instrument(session)
         with pytest.raises(WorkflowFailedError):

@@ -187,7 +187,7 @@ async def test_definition_from_the_docs_runs_unchanged(server: Scripted) -> None
 
 
 async def test_check_false_sends_anything(server: Scripted) -> None:
-    """What this version holds to be wrong is sent all the same when told so."""
+    """`check=False` sends what this version holds to be wrong."""
     definition: dict[str, Any] = {
         "actionType": "st.openJob",
         "then": [],
@@ -334,7 +334,7 @@ async def test_an_engine_that_crashed_sends_no_further_start(server: Scripted) -
 
 @virtual_time
 async def test_policy_deadline_ends_a_wait_without_timeout(server: Scripted) -> None:
-    """Nobody waits for ever unless told to."""
+    """A wait has a deadline unless the caller passes infinity."""
     server.script("GET", running())
     polling = Polling(deadline=100)
     async with server.session(polling=polling) as session:
@@ -401,7 +401,7 @@ async def test_refused_token_ends_all_waits(server: Scripted) -> None:
 
 
 async def test_attach_waits_for_an_id_from_elsewhere(server: Scripted) -> None:
-    """A workflow started earlier is waited for by its id, typed if told how."""
+    """A workflow started earlier is found by its id, typed with its workflow."""
     async with server.session() as session:
         handle = session.attach("wf-7", CHECK)
         again = session.attach("wf-7")
@@ -421,7 +421,7 @@ async def test_attach_waits_for_an_id_from_elsewhere(server: Scripted) -> None:
 async def test_attached_array_gives_a_tuple_without_its_workflow(
     server: Scripted,
 ) -> None:
-    """A completion that is a list gives a tuple when nobody said what was asked."""
+    """A completion that is a list gives a tuple if the workflow is not known."""
     node = {"actionType": "st.retrieveSSI", "success": True, "data": {"ssi": 7}}
     server.script("GET", completed([node]))
     async with server.session() as session:
@@ -515,7 +515,7 @@ async def test_older_generation_cannot_cancel(server: Scripted) -> None:
 async def test_cancel_that_is_not_answered_properly_is_an_error(
     server: Scripted,
 ) -> None:
-    """Nobody is told that a workflow was cancelled when nobody knows."""
+    """A cancellation with an unknown outcome is not reported as done."""
     server.script("DELETE", ok({}))
     async with server.session(retries=Retries(attempts=1)) as session:
         with pytest.raises(ProtocolError):
@@ -539,7 +539,7 @@ async def test_cancel_that_is_not_answered_properly_is_an_error(
 async def test_definite_answer_to_a_start_is_raised_at_once(
     server: Scripted, answer: Any, error: type[Exception]
 ) -> None:
-    """An error in the API's own words is not asked for twice."""
+    """A request that the API refuses is not sent again."""
     server.script("POST", answer)
     async with server.session() as session:
         with pytest.raises(error) as caught:
@@ -563,7 +563,7 @@ async def test_definite_answer_to_a_start_is_raised_at_once(
 async def test_start_that_writes_is_never_repeated(
     server: Scripted, answer: Any
 ) -> None:
-    """Where nobody knows whether it was taken, nothing is sent twice."""
+    """A write that may have been accepted is not sent again."""
     server.script("POST", answer, taken())
     async with server.session() as session:
         with pytest.raises(StartUnknownError) as caught:
@@ -575,7 +575,7 @@ async def test_start_that_writes_is_never_repeated(
 
 
 async def test_start_that_reads_is_repeated_once(server: Scripted) -> None:
-    """Doing it twice harms nobody, so one more try is made; a third is not."""
+    """A start that only reads is harmless twice, so it has one retry, not two."""
     server.script("POST", dropped(), taken())
     async with server.session() as session:
         await session.run(CHECK)
@@ -811,7 +811,7 @@ async def test_enter_and_leave_in_different_tasks(server: Scripted) -> None:
 async def test_cancel_on_exit_cancels_what_is_unfinished(
     server: Scripted, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nothing is cancelled remotely unless asked for; a refusal is logged."""
+    """Only `cancel_on_exit=True` cancels remotely; a refusal is logged."""
     server.script("POST", taken("wf-1"), taken("wf-2"))
     server.script("GET", running())
     server.script("DELETE", ok({"cancelled": True}), refused("x"))
@@ -1419,7 +1419,7 @@ async def test_account_that_cannot_work_starts_nothing(
 async def test_start_that_waits_for_its_turn_learns_of_the_pause(
     server: Scripted,
 ) -> None:
-    """What stands in the queue of a paused account is not sent either."""
+    """What waits in the queue of a paused account is not sent either."""
     server.script("POST", refused("subscriptionRequired"))
     async with server.session() as session:
         starts = [session.start(INVITE) for _ in range(5)]
@@ -1431,7 +1431,7 @@ async def test_start_that_waits_for_its_turn_learns_of_the_pause(
 
 @pytest.mark.parametrize("word", ["plusPlanRequired", "outsideWorkingHours", "x"])
 async def test_other_refusals_concern_one_workflow(server: Scripted, word: str) -> None:
-    """What the account cannot do at all is told from what it may not do now."""
+    """A pause of the account differs from a refusal of one workflow."""
     server.script("POST", refused(word), taken())
     async with server.session() as session:
         with pytest.raises(RejectedError):
@@ -1471,7 +1471,7 @@ async def test_paused_account_is_asked_at_tail_cadence(server: Scripted) -> None
 
 @virtual_time
 async def test_resumed_account_is_asked_at_full_cadence(server: Scripted) -> None:
-    """After `resume()` nobody waits for the tail."""
+    """After `unpause()` the head is polled at full cadence again."""
     loop = asyncio.get_running_loop()
     server.script("POST", taken("wf-1"), refused("linkedinAccountSignedOut"))
     server.script("GET", running(), running(), status_is("connected"))
@@ -1529,7 +1529,7 @@ async def test_retries_have_a_budget(server: Scripted) -> None:
 
 @pytest.mark.parametrize("trusted", [False, True], ids=["unknown", "wrong-host"])
 async def test_certificate_that_does_not_fit_gets_no_token(trusted: bool) -> None:
-    """Neither a certificate of nobody's nor one of another host is talked to."""
+    """Neither an unknown certificate nor one of another host gets a token."""
     pem = Path(__file__).parents[1] / "data" / "wrong.example.pem"
     own = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     own.load_cert_chain(pem)

@@ -166,7 +166,7 @@ async def test_failure_with_a_completion_loses_nothing(
     found = []
     async with server.session(journal=journal()) as session:
         handle = await session.start(CHECK)
-        while not handle.done:  # nobody awaits it
+        while not handle.done:  # without a waiter
             await asyncio.sleep(0.001)
         found.append(handle.failure)
     async with server.session(journal=journal()) as session:
@@ -193,7 +193,7 @@ async def test_end_that_nobody_saw_is_delivered_later(
     server.script("GET", answer)
     async with server.session(journal=journal()) as session:
         handle = await session.start(CHECK)
-        while not handle.done:  # nobody awaits it
+        while not handle.done:  # without a waiter
             await asyncio.sleep(0.001)
     before = server.count("GET")
     async with server.session(journal=journal()) as session:
@@ -218,7 +218,7 @@ async def test_without_results_the_end_is_asked_for_again(
 
     async with server.session(journal=make()) as session:
         handle = await session.start(CHECK)
-        while not handle.done:  # nobody awaits it
+        while not handle.done:  # without a waiter
             await asyncio.sleep(0.001)
     async with server.session(journal=make()) as session:
         (late,) = (await session.recover()).handles
@@ -231,7 +231,7 @@ async def test_without_results_the_end_is_asked_for_again(
 async def test_unknown_start_waits_for_a_decision(
     server: Scripted, journal: Make
 ) -> None:
-    """What nobody knows is listed, and adopted or discarded; never sent again."""
+    """An unknown start is listed, adopted or discarded; it is never sent again."""
     server.script("POST", dropped())
     write = custom("st.zzz")
     async with server.session(journal=journal()) as session:
@@ -286,7 +286,7 @@ async def test_token_that_is_refused_keeps_the_row(
     async with server.session(journal=journal()) as session:
         handle = await session.start(CHECK)
         assert handle._pending is not None
-        error = JournalError("stands for a refused token")
+        error = JournalError("as if a token was refused")
         from linkedapi_async._polling.answers import Ended
 
         session._runtime.poller.resolve(handle._pending, Ended(error))
@@ -556,7 +556,7 @@ async def nothing() -> None:
 async def test_item_that_nobody_knows_of_is_not_started(
     server: Scripted, journal: Make
 ) -> None:
-    """It comes with its error, in each run, until somebody decides."""
+    """It comes with its error, in each run, until it is decided."""
     server.script("POST", dropped())
     for _ in range(2):
         async with server.session(journal=journal()) as session:

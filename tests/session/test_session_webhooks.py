@@ -67,7 +67,7 @@ class Webhooks:
         self.receiver.receive({}, json.dumps(event).encode())
 
     def created(self, workflow_id: str, *, at: Any = None, **more: Any) -> None:
-        """Deliver that a workflow was created, now unless told otherwise."""
+        """Deliver that a workflow was created, by default now."""
         when = at or datetime.now(UTC).isoformat()
         self.send("workflow.created", workflowId=workflow_id, at=when, **more)
 
@@ -151,7 +151,7 @@ async def test_what_an_event_does_not_tell_is_asked_for(
 
 
 async def test_an_event_before_the_answer(server: Scripted, hooks: Webhooks) -> None:
-    """What is told before the start is answered ends the wait all the same."""
+    """An event that comes before the answer to the start ends the wait, too."""
     gate = asyncio.Event()
     server.script("POST", held(gate, taken("wf-1")))
     async with server.session(polling=SLOW, journal=MemoryJournal()) as session:
@@ -297,7 +297,7 @@ async def test_account_events_pause_and_resume(
 
 
 async def test_account_events_of_others(server: Scripted, hooks: Webhooks) -> None:
-    """Events of accounts that are not known, and of other kinds, pause nobody."""
+    """Events of unknown accounts, and of other kinds, pause no account."""
     async with server.session(polling=SLOW) as session:
         session.listen(hooks.receiver)
         account = session.account(ACCOUNT)
@@ -338,7 +338,7 @@ async def test_candidates_of_an_unknown_start(
         while not server.seen:
             await asyncio.sleep(0.001)
         hooks.created("wf-7")
-        hooks.created("wf-8", account="somebody-else")
+        hooks.created("wf-8", account="another")
         hooks.created("wf-9", at=_hours_ago(1))
         hooks.send("workflow.started", workflowId="wf-10")
         gate.set()
