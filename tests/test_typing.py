@@ -1,4 +1,4 @@
-"""What mypy and pyright say: the cases of ``typing/*.md``, and all pairs of actions."""
+"""Static errors of mypy and pyright: ``typing/*.md``, and all pairs of actions."""
 
 import json
 import os
@@ -36,7 +36,7 @@ class Case:
     source: str
 
     def expected(self, checker: str) -> dict[int, set[str]]:
-        """Return the errors that are due, by line: each comment is above its line."""
+        """Return the expected errors by line: a comment is above its line."""
         return {
             number + 1: set(re.split(r", *", found[1]))
             for number, line in enumerate(self.source.splitlines(), 1)
@@ -82,7 +82,7 @@ def pairs() -> tuple[str, set[int]]:
 
 @pytest.fixture(scope="session")
 def errors(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Errors]:
-    """Run both checkers once over everything; return what each says."""
+    """Run both checkers once over everything; return the errors of each."""
     folder = tmp_path_factory.mktemp("typing")
     package = pathlib.Path(linkedapi_async.__file__).parents[1]
     for case in CASES:
@@ -126,17 +126,21 @@ def errors(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Errors]:
 
 def read_mypy(line: str) -> tuple[str, int, str] | None:
     """Return file, line and code of an error, or None for a note."""
-    told = json.loads(line)
-    if told["severity"] != "error":
+    report = json.loads(line)
+    if report["severity"] != "error":
         return None
-    return told["file"], told["line"], told["code"]
+    return report["file"], report["line"], report["code"]
 
 
-def read_pyright(told: Any) -> tuple[str, int, str] | None:
+def read_pyright(report: Any) -> tuple[str, int, str] | None:
     """Return file, line and rule of an error, or None for less than one."""
-    if told["severity"] != "error":
+    if report["severity"] != "error":
         return None
-    return told["file"], told["range"]["start"]["line"] + 1, told.get("rule", "syntax")
+    return (
+        report["file"],
+        report["range"]["start"]["line"] + 1,
+        report.get("rule", "syntax"),
+    )
 
 
 def by_line(found: Any) -> Errors:

@@ -101,7 +101,7 @@ class Session(WorkflowMethods):
 
     An async context manager, bound to the event loop that enters it::
 
-        async with Session(account_api_token="…", identification_token="…") as session:
+        async with Session(linked_api_token="…", identification_token="…") as session:
             company = await session.run(workflow)
 
     Pass exactly one of *linked_api_token* and *account_api_token*; it decides which
