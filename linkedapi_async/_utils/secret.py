@@ -7,9 +7,11 @@ from typing import Generic, NoReturn, TypeVar, final
 
 T = TypeVar("T")
 
+T_co = TypeVar("T_co", covariant=True)
+
 
 @final
-class Secret(Generic[T]):
+class Secret(Generic[T_co]):
     """Holds a token, a webhook secret, or what contains one.
 
     Error trackers serialise the variables of every frame: strings, mappings and lists
@@ -20,15 +22,15 @@ class Secret(Generic[T]):
 
     __slots__ = ("_value",)
 
-    def __init__(self, value: T) -> None:
+    def __init__(self, value: T_co) -> None:
         self._value = value
 
-    @classmethod
-    def optional(cls, value: T | None) -> Secret[T] | None:
+    @staticmethod
+    def optional(value: T | None) -> Secret[T] | None:
         """Return a `Secret` of *value*, or None without one."""
-        return None if value is None else cls(value)
+        return None if value is None else Secret(value)
 
-    def reveal(self) -> T:
+    def reveal(self) -> T_co:
         """Return the value; do not bind it to a name."""
         return self._value
 

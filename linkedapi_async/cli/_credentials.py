@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import stat
@@ -36,7 +37,7 @@ _PRIVATE: Final = os.name == "posix"
 """Whether files have POSIX permissions."""
 
 
-def private(path: str) -> str:
+def private(path: str) -> Secret[str]:
     """Return the text of a file that only its owner may read.
 
     Raises:
@@ -50,18 +51,20 @@ def private(path: str) -> str:
                     f"{path} holds tokens and others may read it; run: chmod 600 {path}"
                 )
                 raise CommandError(message)
-            return file.read().decode("utf-8-sig")
+            content = Secret(file.read())
     except OSError as error:
         message = f"{path}: {error.strerror}"
         raise CommandError(message) from error
-    except UnicodeDecodeError:
-        message = f"{path} is not UTF-8"
-        raise CommandError(message) from None
+    # Not in the handler of the error, because that has the content of the file.
+    with contextlib.suppress(UnicodeDecodeError):
+        return Secret(content.reveal().decode("utf-8-sig"))
+    message = f"{path} is not UTF-8"
+    raise CommandError(message)
 
 
 def variables(
     path: str | None, names: Collection[str] = ENVIRONMENT.keys()
-) -> dict[str, str]:
+) -> Secret[dict[str, str]]:
     """Return the variables called *names*; the default names make a session.
 
     Args:
@@ -72,23 +75,30 @@ def variables(
     Raises:
         CommandError: The file cannot be used.
     """
-    found = {name: os.environ[name] for name in names if name in os.environ}
-    if path is None:
-        return found
-    values: dict[str, str] = {}
-    for number, line in enumerate(private(path).splitlines(), 1):
-        text = line.strip().removeprefix("export ").strip()
-        name, sign, value = text.partition("=")
-        if not text or text.startswith("#"):
-            continue
-        if not sign:
+    lines = Secret([]) if path is None else Secret(private(path).reveal().splitlines())
+    for number, line in enumerate(map(_assignments, lines.reveal()), 1):
+        if line is None:
             message = f"{path}:{number}: expected NAME=value"
             raise CommandError(message)
-        values[name.strip()] = _unquoted(value.strip())
+    return Secret(_merged(lines.reveal(), names))
+
+
+def _merged(lines: list[str], names: Collection[str]) -> dict[str, str]:
+    found = {name: os.environ[name] for name in names if name in os.environ}
+    values = dict(pair for line in lines for pair in _assignments(line) or [])
     if any(values.get(name) for name in _MAIN):
         # A main token of the file replaces that of the environment, of either generation.
         found = {name: value for name, value in found.items() if name not in _MAIN}
     return {**found, **{n: v for n, v in values.items() if n in names}}
+
+
+def _assignments(line: str) -> list[tuple[str, str]] | None:
+    """Return the name and value of a line; none for a comment, None if it is wrong."""
+    text = line.strip().removeprefix("export ").strip()
+    name, sign, value = text.partition("=")
+    if not text or text.startswith("#"):
+        return []
+    return [(name.strip(), _unquoted(value.strip()))] if sign else None
 
 
 def _unquoted(value: str) -> str:
@@ -97,7 +107,7 @@ def _unquoted(value: str) -> str:
     return value
 
 
-def named_accounts(path: str | None) -> dict[str, str]:
+def named_accounts(path: str | None) -> dict[str, Secret[str]]:
     """Return the identification tokens of a private file by account name.
 
     Args:
@@ -108,27 +118,29 @@ def named_accounts(path: str | None) -> dict[str, str]:
     """
     if path is None:
         return {}
-    text = private(path)
-    try:
-        found = tomllib.loads(text) if path.endswith(".toml") else _json(text)
-    except ValueError as error:
-        # The message of the parser may quote a token.
-        kind = "TOML" if path.endswith(".toml") else "JSON"
+    kind = "TOML" if path.endswith(".toml") else "JSON"
+    text, found = private(path), Secret[Any](None)
+    # The error of the parser has the text of the file, so it is not the cause.
+    with contextlib.suppress(ValueError):
+        read = tomllib.loads if kind == "TOML" else _json
+        found = Secret(read(text.reveal()))
+    if found.reveal() is None:
         message = f"{path} is not {kind}"
-        raise CommandError(message) from error.with_traceback(None)
-    if not isinstance(found, dict) or not found:
+        raise CommandError(message)
+    if not isinstance(found.reveal(), dict) or not found.reveal():
         message = f'{path}: expected "name": "identification token" for each account'
         raise CommandError(message)
-    return {name: _checked(f"{path}: {name}", token) for name, token in found.items()}
+    tokens = {name: Secret(token) for name, token in found.reveal().items()}
+    return {name: _checked(f"{path}: {name}", tokens[name]) for name in tokens}
 
 
 def _json(text: str) -> Any:
     return decode_json(text.encode())
 
 
-def _checked(name: str, token: object) -> str:
+def _checked(name: str, token: Secret[Any]) -> Secret[str]:
     try:
-        return validate_token(name, Secret(token)).reveal()
+        return validate_token(name, token)
     except (TypeError, ValueError) as error:
         raise CommandError(str(error)) from None
 
@@ -137,8 +149,8 @@ def _checked(name: str, token: object) -> str:
 class Credentials:
     """Everything that a command needs to open a session."""
 
-    variables: Mapping[str, str] = attrs.field(repr=False)
-    accounts: Mapping[str, str] = attrs.field(repr=False)
+    variables: Secret[dict[str, str]]
+    accounts: Mapping[str, Secret[str]]
     """Identification tokens by name; empty means the default account."""
     account: str | None
     """The name of the account to use."""
@@ -152,14 +164,16 @@ class Credentials:
     @property
     def generation(self) -> Generation | None:
         """The generation that the main token decides; None without a main token."""
-        if self.variables.get("LINKED_API_TOKEN"):
+        if self.variables.reveal().get("LINKED_API_TOKEN"):
             return "linked_api"
-        return "account_api" if self.variables.get("ACCOUNT_API_TOKEN") else None
+        return (
+            "account_api" if self.variables.reveal().get("ACCOUNT_API_TOKEN") else None
+        )
 
     @property
     def base_url(self) -> str:
         """The URL of the API."""
-        return self.variables.get("LINKED_API_BASE_URL") or DEFAULT_URL
+        return self.variables.reveal().get("LINKED_API_BASE_URL") or DEFAULT_URL
 
     def command(self, *words: str) -> str:
         """Return a command line with the same tokens."""
@@ -181,7 +195,7 @@ class Credentials:
         try:
             return Session(
                 **{
-                    **environment_settings(Secret(self.variables)).reveal(),
+                    **environment_settings(self.variables).reveal(),
                     **settings,
                 }
             )
@@ -194,17 +208,21 @@ class Credentials:
         Raises:
             CommandError: There is no account, or none of that name.
         """
-        if not self.accounts and not self.variables.get("IDENTIFICATION_TOKEN"):
+        if not self.accounts and not self.variables.reveal().get(
+            "IDENTIFICATION_TOKEN"
+        ):
             message = "no account; set IDENTIFICATION_TOKEN, or pass --accounts"
             raise CommandError(message)
         try:
             if self.accounts:
                 found = [
-                    session.account(token, name)
+                    session.account(token.reveal(), name)
                     for name, token in self.accounts.items()
                 ]
             else:
-                found = [session.account(self.variables["IDENTIFICATION_TOKEN"])]
+                found = [
+                    session.account(self.variables.reveal()["IDENTIFICATION_TOKEN"])
+                ]
         except ValueError as error:
             message = f"--accounts: {error}"
             raise CommandError(message) from error

@@ -9,6 +9,7 @@ from typing import Any, Final
 import click
 from aiohttp import web
 
+from linkedapi_async._utils.secret import Secret
 from linkedapi_async.cli._console import Console, quiet_option
 from linkedapi_async.cli._credentials import variables
 from linkedapi_async.cli._exit_codes import CommandError
@@ -227,8 +228,8 @@ def listen(
       linkedapi webhook listen --count 1 --allow-unsigned
     """
     found = variables(env_file, SECRETS)
-    secrets = [found[name] for name in SECRETS if found.get(name)]
-    if not secrets and not allow_unsigned:
+    secrets = Secret([found.reveal()[n] for n in SECRETS if found.reveal().get(n)])
+    if not secrets.reveal() and not allow_unsigned:
         message = f"{SECRETS[0]} is not set; set it, or add --allow-unsigned"
         raise CommandError(message)
     if not path.startswith("/") or "{" in path:
@@ -236,7 +237,8 @@ def listen(
         raise CommandError(message)
     try:
         receiver = WebhookReceiver(
-            secrets=secrets, allow_unsigned=allow_unsigned and not secrets
+            secrets=secrets.reveal(),
+            allow_unsigned=allow_unsigned and not secrets.reveal(),
         )
     except ValueError as error:
         raise CommandError(str(error)) from None

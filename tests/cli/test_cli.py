@@ -728,7 +728,7 @@ def test_windows_does_not_tell_who_may_read(
     monkeypatch.setattr(_credentials, "_PRIVATE", False)
     shell.write("open", "LINKED_API_TOKEN=x", mode=0o644)
 
-    assert {"LINKED_API_TOKEN": "x"} == variables("open")
+    assert {"LINKED_API_TOKEN": "x"} == variables("open").reveal()
 
 
 def test_accounts(online: Shell, box: Sandbox) -> None:

@@ -8,11 +8,14 @@ import inspect
 import json
 import pickle
 import pkgutil
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
 import anyio
+import click
 import pytest
 from aiohttp import web
 from scripted_server import Answer, Scripted, dropped, ok, raw, refused
@@ -23,6 +26,9 @@ import linkedapi_async
 from linkedapi_async import Polling, Retries, Session, dump_workflow, st
 from linkedapi_async._utils.secret import Secret
 from linkedapi_async.admin import Admin
+from linkedapi_async.cli._credentials import credentials
+from linkedapi_async.cli._exit_codes import CommandError
+from linkedapi_async.webhooks import WebhookReceiver, sign, verify
 
 
 pytestmark = pytest.mark.anyio
@@ -416,6 +422,79 @@ async def test_two_accounts_of_one_name() -> None:
 
     check(await raised_by(lambda: session.account(OTHER, "one")))
     check(await raised_by(lambda: session.account(ACCOUNT, "two")))
+
+
+# Webhooks and the command line
+
+
+WEBHOOKS: dict[str, Callable[[], Any]] = {
+    "signature": lambda: WebhookReceiver(MAIN, secrets=[OTHER]).receive(
+        {
+            "linked-api-signature": "0" * 64,
+            "linked-api-signature-timestamp": str(int(time.time())),
+        },
+        b"{}",
+    ),
+    "odd secret": lambda: WebhookReceiver(f"{MAIN} "),
+    "another odd secret": lambda: WebhookReceiver(MAIN, secrets=[OTHER, ""]),
+    "odd setting": lambda: WebhookReceiver(MAIN, secrets=OTHER, tolerance=-1),
+    "odd rotation": lambda: WebhookReceiver(MAIN).set_secrets(OTHER, "\n"),
+    "unsigned": lambda: WebhookReceiver(MAIN, allow_unsigned=True),
+    "verify": lambda: verify({}, b"", secrets=[MAIN, OTHER]),
+    "odd secrets": lambda: verify({}, b"", secrets=[MAIN, OTHER, " "]),
+    "sign": lambda: sign(b"{}", secret=f"{MAIN}\n"),
+}
+
+
+@pytest.mark.parametrize("mistake", WEBHOOKS.values(), ids=WEBHOOKS)
+async def test_errors_of_webhooks_show_no_secret(mistake: Callable[[], Any]) -> None:
+    """No refused delivery and no odd setting leads to the secret of a webhook."""
+    check(await raised_by(mistake))
+
+
+FILES = {
+    "not an assignment": ("env", f"LINKED_API_TOKEN={MAIN}\n{OTHER}"),
+    "not UTF-8": ("env", f"LINKED_API_TOKEN={MAIN}\n".encode() + b"\xff"),
+    "odd token": ("env", f'LINKED_API_TOKEN="{MAIN} {OTHER}"'),
+    "two main tokens": ("env", f"LINKED_API_TOKEN={MAIN}\nACCOUNT_API_TOKEN={OTHER}"),
+    "not JSON": ("a.json", f'{{"one": "{MAIN}", "two": {OTHER}'),
+    "not TOML": ("a.toml", f'one = "{MAIN}"\ntwo = {OTHER}'),
+    "no object": ("a.json", f'["{MAIN}"]'),
+    "odd account": ("a.json", f'{{"one": "{MAIN}", "two": "{OTHER} "}}'),
+    "a number": ("a.json", f'{{"one": "{MAIN}", "two": 5}}'),
+    "open to others": ("open", f"LINKED_API_TOKEN={MAIN}"),
+}
+
+
+@pytest.mark.parametrize(("name", "content"), FILES.values(), ids=FILES)
+async def test_errors_of_the_command_line_show_no_token(
+    name: str, content: str | bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of tokens that cannot be used is named, and leads to no token."""
+    for variable in ("LINKED_API_TOKEN", "ACCOUNT_API_TOKEN"):
+        monkeypatch.delenv(variable, raising=False)
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    path.chmod(0o644 if name == "open" else 0o600)
+    in_accounts = path.suffix in {".json", ".toml"}
+
+    def use() -> None:
+        """Do as a command does."""
+        with click.Context(click.Command("test")):
+            credentials(
+                env_file=None if in_accounts else str(path),
+                accounts=str(path) if in_accounts else None,
+                account=None,
+                poll=None,
+                proxy=None,
+                trust_env=False,
+                quiet=True,
+            ).session()
+
+    error = await raised_by(use)
+
+    assert CommandError is type(error)
+    check(error)
 
 
 # Objects whose constructors raised
