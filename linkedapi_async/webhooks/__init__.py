@@ -1,8 +1,8 @@
-"""Events that Linked API sends by itself: checked, typed, and each told once.
+"""Webhook events: checked, typed, and each reported once.
 
-`WebhookReceiver.handle` is mounted in an aiohttp application; `WebhookReceiver.receive`
-takes headers and body from any other framework; `verify` and `read_event` are its two
-halves, pure and without memory::
+`WebhookReceiver.handle` is a handler for aiohttp applications. `WebhookReceiver.receive`
+accepts headers and body from any other framework. `verify` and `read_event` do its two
+steps without memory::
 
     receiver = WebhookReceiver(secret)
     app.router.add_post("/hook", receiver.handle)
@@ -23,12 +23,8 @@ from linkedapi_async.webhooks._events import (
     WorkflowEvent,
     read_event,
 )
-from linkedapi_async.webhooks._receiver import (
-    EventStream,
-    WebhookReceiver,
-    sign,
-    verify,
-)
+from linkedapi_async.webhooks._receiver import EventStream, WebhookReceiver
+from linkedapi_async.webhooks._signature import sign, verify
 
 
 __all__ = [

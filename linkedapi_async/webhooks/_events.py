@@ -1,4 +1,4 @@
-"""What Linked API tells of by itself, typed: the events that webhooks bring.
+"""Typed events of webhooks.
 
 https://linkedapi.io/docs/webhooks
 """
@@ -22,7 +22,7 @@ Body: TypeAlias = bytes | bytearray | memoryview
 
 @frozen(kw_only=True)
 class Event:
-    """Something that happened, as Linked API tells it.
+    """Something that happened, as Linked API reports it.
 
     Two events are equal if their attributes are; ``raw`` does not count.
     """
@@ -32,7 +32,7 @@ class Event:
     type: str
     """What happened, such as ``workflow.completed``."""
     created_at: str | None = None
-    """When, in ISO 8601, if it is said."""
+    """When, in ISO 8601, if the API says it."""
     account_id: str | None = None
     """The LinkedIn account it happened to: the id that the Admin API gives it."""
     raw: Mapping[str, Any] = field(repr=False, eq=False)
@@ -47,11 +47,11 @@ class Event:
 
 @frozen(kw_only=True)
 class WorkflowEvent(Event):
-    """A workflow was created, started or completed; cancelled ones tell nothing."""
+    """A workflow was created, started or completed; a cancelled one has no event."""
 
     workflow_id: str
     status: Literal["pending", "running", "completed", "failed"] | str | None = None
-    """What it does since then. One that is through is completed or failed."""
+    """Its status since then; completed or failed if it has ended."""
 
     @property
     def result(self) -> Any:
@@ -128,7 +128,7 @@ class MessageEvent(Event):
 
 @frozen(kw_only=True)
 class ConnectionEvent(Event):
-    """A connection was accepted, added or asked for; ``type`` tells which."""
+    """A connection was accepted, added or requested; ``type`` says which."""
 
     person_urn: str | None = None
     person_url: str | None = None
@@ -197,7 +197,7 @@ def read_event(body: Body) -> Event:
     except ValueError:
         raw = None
     if not isinstance(raw, dict):
-        raise WebhookError("the body is no event: a JSON object is due")
+        raise WebhookError("the body is not an event: it must be a JSON object")
     missing = [name for name in ("id", "type") if not _text(raw, name)]
     if missing:
         names = " and no ".join(missing)

@@ -43,7 +43,7 @@ from linkedapi_async.webhooks import (
     WebhookReceiver,
     WebhookTestEvent,
     WorkflowEvent,
-    _receiver,
+    _signature,
     read_event,
     sign,
     verify,
@@ -66,8 +66,8 @@ EVENTS = {
 }
 SECRET = "a-secret"
 NOW = 1_700_000_000.0
-TIMESTAMP = _receiver.TIMESTAMP_HEADER
-SIGNATURE = _receiver.SIGNATURE_HEADER
+TIMESTAMP = _signature.TIMESTAMP_HEADER
+SIGNATURE = _signature.SIGNATURE_HEADER
 
 
 def body_of(
@@ -446,11 +446,11 @@ class TestSignature:
         ],
     )
     def test_malformed_headers(self, name: str, value: Any) -> None:
-        """A header that is not as it is due is refused, and so is one that lacks."""
+        """A header that is is malformed is refused, and so is one that lacks."""
         headers: dict[str, Any] = {**signed(b"x"), name: value}
         if value is None:
             del headers[name]
-        message = "is signing on" if value is None else "not as it is due"
+        message = "is signing on" if value is None else "is malformed"
 
         with pytest.raises(SignatureError, match=message):
             verify(headers, b"x", secrets=SECRET, now=NOW)
@@ -460,7 +460,7 @@ class TestSignature:
         headers = signed(b"x")
         headers[SIGNATURE] = headers[SIGNATURE].upper()
 
-        with pytest.raises(SignatureError, match="not as it is due"):
+        with pytest.raises(SignatureError, match="is malformed"):
             verify(headers, b"x", secrets=SECRET, now=NOW)
 
     @pytest.mark.parametrize("name", [SIGNATURE, TIMESTAMP])
@@ -469,7 +469,7 @@ class TestSignature:
         headers = signed(b"x")
         twice = [*headers.items(), (name.title(), headers[name])]
 
-        with pytest.raises(SignatureError, match="not as it is due"):
+        with pytest.raises(SignatureError, match="is malformed"):
             verify(twice, b"x", secrets=SECRET, now=NOW)
 
     def test_rotation(self) -> None:
@@ -494,7 +494,7 @@ class TestSignature:
     @pytest.mark.parametrize("tolerance", [-1, math.inf, math.nan])
     def test_useless_tolerance(self, tolerance: float) -> None:
         """A tolerance that would let everything or nothing through is refused."""
-        with pytest.raises(ValueError, match="tolerance: seconds from 0 on"):
+        with pytest.raises(ValueError, match="tolerance must be at least 0 seconds"):
             verify({}, b"x", secrets=SECRET, tolerance=tolerance)
 
     @given(
@@ -520,7 +520,7 @@ class TestSignature:
     ) -> None:
         """The official SDK comes to the same verdict on every delivery."""
         if signature is None:
-            signature = _receiver._code(Secret(secret.encode()), timestamp, body)
+            signature = _signature._code(Secret(secret.encode()), timestamp, body)
         headers = {TIMESTAMP: timestamp, SIGNATURE: signature}
         now = NOW + shift
         theirs = verify_webhook_signature(
@@ -606,14 +606,14 @@ class TestReceiver:
     def test_size_comes_first(self) -> None:
         """A body that is too large is not even checked; the largest one is taken."""
         body = body_of()
-        receiver = receiver_of(largest_body=len(body))
+        receiver = receiver_of(max_body_bytes=len(body))
         larger = body + b" "
 
         assert receiver.receive(signed(body), body) is not None
         error = refused(lambda: receiver.receive({}, larger))
 
         assert error.status == 413
-        assert str(error) == f"the body is larger than {len(body)} bytes"
+        assert str(error) == f"the body must be at most {len(body)} bytes"
 
     def test_refused(self) -> None:
         """What is refused is counted, and changes nothing else."""
@@ -703,11 +703,13 @@ class TestReceiver:
         with pytest.raises(ValueError, match="with a secret, signatures are checked"):
             WebhookReceiver("x", allow_unsigned=True)
 
-    @pytest.mark.parametrize("name", ["largest_body", "body_timeout", "remembered"])
+    @pytest.mark.parametrize(
+        "name", ["max_body_bytes", "body_timeout", "max_open", "remembered"]
+    )
     @pytest.mark.parametrize("number", [0, -1, math.nan])
     def test_useless_numbers(self, name: str, number: Any) -> None:
         """A bound that lets nothing through is refused."""
-        with pytest.raises(ValueError, match=f"{name}: more than 0 is due"):
+        with pytest.raises(ValueError, match=f"{name} must be more than 0"):
             receiver_of(**{name: number})
 
     def test_useless_settings(self) -> None:
@@ -716,6 +718,8 @@ class TestReceiver:
             receiver_of(tolerance=-1)
         with pytest.raises(ValueError, match="control characters"):
             receiver_of(secret="a\x00b")
+        with pytest.raises(TypeError, match="a secret must be a string, got int"):
+            receiver_of(secret=5)
         with pytest.raises(ValueError, match="space around"):
             receiver_of().set_secrets("new", " old")
 
@@ -905,7 +909,7 @@ class TestStreams:
 
     def test_useless_limit(self) -> None:
         """A stream without room is refused."""
-        with pytest.raises(ValueError, match="limit: at least 1 is due, got 0"):
+        with pytest.raises(ValueError, match="limit must be at least 1, got 0"):
             receiver_of().events(limit=0)
 
 
@@ -929,12 +933,23 @@ async def post(url: str, body: Any, headers: dict[str, str]) -> tuple[int, bytes
         return answer.status, await answer.read()
 
 
+async def first_line(url: str, head: str) -> bytes:
+    """Return the first line of the answer to a request that has no body yet."""
+    address = URL(url)
+    reader, writer = await asyncio.open_connection(address.host, address.port)
+    writer.write(head.encode())
+    line = await asyncio.wait_for(reader.readline(), 30)
+    writer.close()
+    await writer.wait_closed()
+    return line
+
+
 class TestHandler:
     """The receiver answers deliveries over HTTP."""
 
     async def test_answers(self) -> None:
         """Good deliveries get 204, bad ones a status without words."""
-        receiver = receiver_of(largest_body=500)
+        receiver = receiver_of(max_body_bytes=500)
         body = body_of()
         good = signed(body)
         async with served(receiver) as url:
@@ -949,7 +964,7 @@ class TestHandler:
 
     async def test_large_bodies(self) -> None:
         """The application's limit of a megabyte does not count, our own does."""
-        receiver = receiver_of(largest_body=3_000_000)
+        receiver = receiver_of(max_body_bytes=3_000_000)
         fat = body_of("fat", text="x" * 2_900_000)
         async with served(receiver) as url:
             assert await post(url, fat, signed(fat)) == (204, b"")
@@ -979,7 +994,7 @@ class TestHandler:
 
     async def test_endless_body(self) -> None:
         """A body of unknown length is read no further than allowed."""
-        receiver = receiver_of(largest_body=100_000)
+        receiver = receiver_of(max_body_bytes=100_000)
         sent = 0
 
         async def endless() -> AsyncIterator[bytes]:
@@ -991,7 +1006,7 @@ class TestHandler:
 
         async with served(receiver) as url:
             with contextlib.suppress(aiohttp.ClientError):
-                status, _ = await post(url, endless(), {})
+                status, _ = await post(url, endless(), signed(b"x"))
                 assert status == 413
 
         assert receiver.refused == 1
@@ -1010,6 +1025,63 @@ class TestHandler:
             await writer.wait_closed()
 
         assert b" 413 " in line
+
+    async def test_unsigned_headers(self) -> None:
+        """What has no recent signature is refused before any of its body comes."""
+        receiver = receiver_of()
+        old = signed(body_of(), now=NOW - 1000)
+        async with served(receiver) as url:
+            for headers in ({}, {**signed(b""), SIGNATURE: "no"}, old):
+                fields = {"Host": "x", "Content-Length": "50", **headers}
+                lines = "".join(
+                    f"{name}: {value}\r\n" for name, value in fields.items()
+                )
+                line = await first_line(url, f"POST /hook HTTP/1.1\r\n{lines}\r\n")
+
+                assert b" 401 " in line
+
+        assert 3 == receiver.refused
+
+    async def test_many_open(self) -> None:
+        """Beyond the requests that may be open, a delivery is refused until one ends."""
+        receiver = receiver_of(max_open=2)
+        body = body_of()
+        begun, end = asyncio.Event(), asyncio.Event()
+        opened = 0
+
+        async def held() -> AsyncIterator[bytes]:
+            """Send the first byte, and the others when the test says so."""
+            nonlocal opened
+            yield body[:1]
+            opened += 1
+            if opened == 2:
+                begun.set()
+            await end.wait()
+            yield body[1:]
+
+        async with served(receiver) as url, asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(post(url, held(), signed(body))) for _ in range(2)
+            ]
+            await begun.wait()
+            async with asyncio.timeout(30):
+                while await post(url, body, signed(body)) != (503, b""):
+                    await asyncio.sleep(0)
+            end.set()
+            assert [(204, b"")] * 2 == [await task for task in tasks]
+            assert (204, b"") == await post(url, body, signed(body))
+
+    async def test_broken_encoding(self, caplog: pytest.LogCaptureFixture) -> None:
+        """A body that is not the gzip it says is refused, without a traceback."""
+        receiver = receiver_of()
+        body = b"not gzip at all" * 20
+        headers = {**signed(body), "Content-Encoding": "gzip"}
+        async with served(receiver) as url:
+            assert (400, b"") == await post(url, body, headers)
+            assert (204, b"") == await post(url, body_of(), signed(body_of()))
+
+        assert 1 == receiver.refused
+        assert [] == [record for record in caplog.records if record.exc_info]
 
     async def test_full_stream(self) -> None:
         """A delivery that has no room now is answered with 503."""
@@ -1037,14 +1109,14 @@ class TestHandler:
 
         async with served(receiver) as url:
             with contextlib.suppress(aiohttp.ClientError):
-                status, _ = await post(url, slow(), {})
+                status, _ = await post(url, slow(), signed(b"x"))
                 assert status == 408
 
         assert receiver.refused == 1
 
     async def test_broken_connection(self, caplog: pytest.LogCaptureFixture) -> None:
         """A sender that hangs up in the middle brings nothing and breaks nothing."""
-        receiver = receiver_of()
+        receiver = WebhookReceiver(allow_unsigned=True)
         body = body_of()
         async with served(receiver) as url:
             address = URL(url)
