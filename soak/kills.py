@@ -98,6 +98,17 @@ def after_starts(
     return reached
 
 
+def during_recover(
+    rng: random.Random, sandbox: Sandbox, usual: float
+) -> Callable[[], bool]:
+    """Return a condition: some polls were answered, or part of the *usual* time passed."""
+    loop = asyncio.get_running_loop()
+    polls = rng.randint(0, STARTED)
+    goal = sandbox.requests + polls
+    moment = loop.time() + (usual * rng.uniform(0, 1.2) if polls == 0 else 0)
+    return lambda: sandbox.requests >= goal and loop.time() >= moment
+
+
 def people(number: int) -> str:
     """Return a CSV of people."""
     rows = [f"https://www.linkedin.com/in/p{n},{n}" for n in range(number)]
@@ -161,6 +172,8 @@ async def kill_recovers(kills: int, folder: Path) -> Figures:
     """Kill `recover` *kills* times, each round until it ends by itself."""
     rng = random.Random(SEED)
     killed = rounds = started = 0
+    usual = 1.0
+    loop = asyncio.get_running_loop()
     async with Sandbox(duration=DURATION) as sandbox:
         while killed < kills:
             path = folder / f"journal-{rounds}"
@@ -180,15 +193,17 @@ async def kill_recovers(kills: int, folder: Path) -> Figures:
             ids = {str(handle.workflow_id) for handle in handles}
             outputs: list[str] = []
             while True:
-                moment = asyncio.get_running_loop().time() + rng.uniform(0.2, 1.2)
+                condition = during_recover(rng, sandbox, usual)
+                began = loop.time()
                 output, was_killed = await run_process(
                     *("-m", "linkedapi_async", "recover", str(path)),
                     folder=folder,
                     sandbox=sandbox,
-                    kill_when=_later(moment) if killed < kills else None,
+                    kill_when=condition if killed < kills else None,
                 )
                 outputs.append(output)
                 if not was_killed:
+                    usual = loop.time() - began
                     break
                 killed += 1
             lost = {one for one in ids if not any(one in text for text in outputs)}
@@ -197,11 +212,8 @@ async def kill_recovers(kills: int, folder: Path) -> Figures:
             assert not open_rows, f"not acknowledged: {open_rows}"
         twice = [i for i in sandbox.accepted_by_definition.values() if len(i) > 1]
         assert not twice, f"sent twice: {twice}"
-    return {"kills": killed, "messages": started, "twice": 0, "lost": 0}
-
-
-def _later(moment: float) -> Callable[[], bool]:
-    return lambda: asyncio.get_running_loop().time() >= moment
+    figures = {"kills": killed, "rounds": rounds, "messages": started}
+    return {**figures, "twice": len(twice), "lost": 0}
 
 
 async def _all(kills: int) -> Figures:

@@ -162,12 +162,13 @@ def check_rows(
     problems = _Problems(report)
     digests = array("Q")
     for row in rows:
-        found = _problems_of(batch, row)
-        batch.valid.append(not found)
-        for problem in found:
-            problems.add(rows.name, row, problem)
-        if not found:
-            digests.append(batch.item(row).digest >> 64)
+        checked = _check(batch, row)
+        batch.valid.append(isinstance(checked, Item))
+        if isinstance(checked, Item):
+            digests.append(checked.digest >> 64)
+        else:
+            for problem in checked:
+                problems.add(rows.name, row, problem)
     _refuse_repeated(batch, digests, problems)
     problems.check()
     if not batch.total:
@@ -176,22 +177,23 @@ def check_rows(
     return batch
 
 
-def _problems_of(batch: Batch, row: InputRow) -> list[str]:
-    """Return why a row cannot be sent."""
+def _check(batch: Batch, row: InputRow) -> Item | list[str]:
+    """Return the item of a row, or why the row cannot be sent."""
     if row.problem is not None:
         return [row.problem]
     roots = batch.template.render(row.values, batch.generation)
-    found = [*map(str, roots)] if isinstance(roots, list) else []
+    problems = [*map(str, roots)] if isinstance(roots, list) else []
+    key: object = None
     if batch.key is not None:
         key = row.values.get(batch.key)
         if not isinstance(key, str) or not key:
             reason = (
-                "the key is empty"
-                if not key
-                else f"the key must be a text, got {key!r}"
+                f"the key must be a text, got {key!r}" if key else "the key is empty"
             )
-            found.append(str(Problem(reason, "", (batch.key,))))
-    return found
+            problems.append(str(Problem(reason, "", (batch.key,))))
+    elif not isinstance(roots, list):
+        key = _workflow_digest(roots)
+    return problems or Item(str(key), row)
 
 
 def _refuse_repeated(batch: Batch, digests: array[int], problems: _Problems) -> None:

@@ -251,7 +251,7 @@ class RowFile:
                 if row is not None:
                     yield row
         except csv.Error as error:
-            # What follows cannot be told apart from the broken row.
+            # The rows below cannot be separated from the broken one.
             message = f"{self.name}:{line}: {error}"
             raise CommandError(message) from error
 

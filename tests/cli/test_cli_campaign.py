@@ -94,7 +94,7 @@ def lines(shell: Shell) -> list[dict[str, Any]]:
 def test_broken_cells_are_refused(
     shell: Shell, box: Sandbox, cell: str, problem: str
 ) -> None:
-    """A text with a hole, a missing value or a placeholder is sent to nobody."""
+    """A text with a hole, a missing value or a placeholder is never sent."""
     before = box.requests
     shell.write("people.csv", people("Ada", cell))
     done = shell(*BATCH)
