@@ -266,7 +266,9 @@ class WorkflowMethods(EndpointMethods):
 
         Args:
             workflows: Any iterable or async iterable of workflows, definitions, tuples
-                of roots, or ``(key, workflow)`` pairs with unique strings as keys.
+                of roots, or ``(key, workflow)`` pairs with unique strings as keys. A
+                repeated key is an error within the last 100,000 keys; further back, a
+                journal skips what was delivered.
             limit: How many are in flight at most, finished ones that the body has not
                 received included; this bounds the memory.
             check: As for `start`.

@@ -406,6 +406,28 @@ async def test_sessions_are_let_go(telemetry: Telemetry) -> None:
     assert {} == telemetry.values(IN_FLIGHT)
 
 
+class Unhashable(MeterProvider):
+    """A provider of meters that is compared by its value, as some are."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+async def test_a_provider_need_not_be_hashable(server: Scripted) -> None:
+    """It gets each instrument once, as any other provider does."""
+    reader = InMemoryMetricReader()
+    provider = Unhashable([reader])
+    for _ in range(2):
+        async with server.session() as session:
+            instrument(session, meter_provider=provider)
+            await session.start(CHECK)
+    data: Any = reader.get_metrics_data()
+    (scope,) = data.resource_metrics[0].scope_metrics
+    started = {m.name: m.data.data_points[0] for m in scope.metrics}
+
+    assert 2 == started["linkedapi.workflows.started"].value
+    provider.shutdown()
+
+
 async def test_uninstrumenting(telemetry: Telemetry, server: Scripted) -> None:
     """Afterwards nothing is exported, not even of what is under way; twice is fine."""
     gate = asyncio.Event()
