@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
-from typing import Any, Self
+from typing import Any, Self, cast
+
+import anyio
 
 from linkedapi_async._actions.action import Action
 from linkedapi_async._utils.secret import Secret
@@ -51,10 +53,12 @@ class AsCompleted:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        tasks = [*self._running, *([self._feeder] if self._feeder else [])]
+        tasks = [*self._running, cast("asyncio.Task[None]", self._feeder)]
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        # The bound is for an input that does not react to its cancellation.
+        with anyio.move_on_after(self._runner.runtime.request_timeout, shield=True):
+            await asyncio.wait(tasks)
 
     def __aiter__(self) -> Self:
         return self

@@ -167,7 +167,9 @@ class Runtime:
             try:
                 await self.journal.open()
             except BaseException:
-                await self.connection.aclose()
+                # Cancellation, too, must leave no open connections behind.
+                with anyio.CancelScope(shield=True):
+                    await self.connection.aclose()
                 raise
         self.poller.start()
 
@@ -204,7 +206,8 @@ class Runtime:
             stack.push_async_callback(self.connection.aclose)
             stack.push_async_callback(self._end_tasks, deadline)
             stack.push_async_callback(self.poller.aclose, _closed_error)
-            # Starts under way get their answer; nothing is retried and no pause waited for.
+            # Starts under way get their answer. None is retried, and none waits for the
+            # end of a pause of the host, which may be an hour away.
             self._starts_end = True
             for scope in self._waiting_starts:
                 scope.cancel()
@@ -290,6 +293,7 @@ class Runtime:
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run *work* in a task of the session; leaving the session waits for it."""
         task = asyncio.get_running_loop().create_task(work)
+        # The loop keeps only weak references to its tasks.
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task

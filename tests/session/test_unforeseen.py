@@ -26,11 +26,11 @@ from scripted_server import (
     taken,
 )
 
-from linkedapi_async import Session, StartUnknownError, st
+from linkedapi_async import Session, SessionClosedError, StartUnknownError, st
 from linkedapi_async._http import responses
 from linkedapi_async._http.transport import AiohttpTransport
 from linkedapi_async._polling.poller import Poller
-from linkedapi_async.errors import LinkedApiError, ProtocolError
+from linkedapi_async.errors import JournalLockedError, LinkedApiError, ProtocolError
 from linkedapi_async.journal import MemoryJournal, Row
 from linkedapi_async.session import _account_state, _handle, _observer, _start
 from linkedapi_async.session._account_state import AccountState
@@ -450,6 +450,47 @@ async def test_leaving_takes_a_request_timeout_at_most(*, cancel_on_exit: bool) 
     assert took <= 6.1
     assert "unknown" == row.state
     assert isinstance(start.exception(), StartUnknownError)
+
+
+class StuckJournal(MemoryJournal):
+    """A journal on a disk that never finishes."""
+
+    async def unknown_start(self, key: str) -> None:
+        """Wait for ever."""
+        await asyncio.Event().wait()
+
+
+@virtual_time
+async def test_leaving_does_not_wait_for_a_stuck_disk() -> None:
+    """What cannot be recorded in time is given up; the next run finds it unknown."""
+    loop = asyncio.get_running_loop()
+    journal = StuckJournal()
+    async with Scripted() as server:
+        server.script("POST", dropped())
+        async with server.session(request_timeout=5, journal=journal) as session:
+            start = asyncio.create_task(session.start(SEND))
+            queued = asyncio.create_task(session.start(SEND))
+            while not server.count("POST"):
+                await asyncio.sleep(0.01)
+            began = loop.time()
+        took = loop.time() - began
+        (row,) = await rows_of(journal)
+
+    assert took <= 7
+    assert "unknown" == row.state
+    assert isinstance(start.exception(), StartUnknownError)
+    assert isinstance(queued.exception(), SessionClosedError)
+
+
+async def test_a_journal_that_cannot_be_opened(server: Scripted) -> None:
+    """Entering raises its error and leaves no connection open; there is no way back."""
+    journal = MemoryJournal()
+    async with journal:
+        session = server.session(journal=journal)
+        with pytest.raises(JournalLockedError):
+            await session.__aenter__()
+        with pytest.raises(RuntimeError, match="entered once"):
+            await session.__aenter__()
 
 
 # Keys
