@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from linkedapi_async._http.responses import CompletedWorkflow
 from linkedapi_async._utils.json import decode_json, encode_json
 from linkedapi_async._utils.log import error_reason, log_extra
+from linkedapi_async._utils.text import short_repr
 from linkedapi_async._wire.load import load_workflow
 from linkedapi_async.errors import (
     JournalError,
-    LinkedApiError,
     WorkflowCancelledError,
     WorkflowFailedError,
     WorkflowNotFoundError,
@@ -161,11 +161,8 @@ def end_of(row: Row) -> object:
     if row.result is None:
         return None
     try:
-        found = decode_json(row.result)
-        if row.end_status == "completed":
-            return CompletedWorkflow(found)
-        return WorkflowFailedError(**found, workflow_id=workflow_id)
-    except (TypeError, ValueError) as error:
+        return _stored_end(row, decode_json(row.result))
+    except Exception as error:  # noqa: BLE001  # whatever damage may do
         _log.error(
             "The result of %s in the journal is damaged, the API is asked again: %s",
             row.key,
@@ -175,11 +172,20 @@ def end_of(row: Row) -> object:
         return None
 
 
+def _stored_end(row: Row, result: Any) -> CompletedWorkflow | WorkflowFailedError:
+    if row.end_status == "failed":
+        return WorkflowFailedError(**result, workflow_id=row.workflow_id)
+    if row.end_status == "completed" and isinstance(result, dict | list):
+        return CompletedWorkflow(result)
+    message = f"{row.end_status} with {short_repr(result)}"
+    raise ValueError(message)
+
+
 def workflow_of(row: Row) -> Any:
     """Return the workflow of *row*; None, and so untyped results, if it is damaged."""
     try:
         return load_workflow(row.definition, check=False)
-    except (LinkedApiError, TypeError, ValueError) as error:
+    except Exception as error:  # noqa: BLE001  # whatever damage may do
         _log.error(
             "The definition of %s in the journal is damaged, its results are not "
             "typed: %s",
