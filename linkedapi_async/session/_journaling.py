@@ -148,9 +148,9 @@ def _end_record(end: object) -> tuple[EndStatus | None, bytes | None]:
 
 
 def end_of(row: Row) -> object:
-    """Return how the workflow of *row* ended, or None if the API must be asked.
+    """Return how the workflow of *row* ended, or None if it must be polled.
 
-    It is asked also where the stored result is damaged, so that one bad row withholds
+    It is polled also where the stored result is damaged, so that one bad row withholds
     neither its own result nor others.
     """
     workflow_id = str(row.workflow_id)
@@ -164,7 +164,7 @@ def end_of(row: Row) -> object:
         return _stored_end(row, decode_json(row.result))
     except Exception as error:  # noqa: BLE001  # whatever damage may do
         _log.error(
-            "The result of %s in the journal is damaged, the API is asked again: %s",
+            "The result of %s in the journal is damaged, so it is polled again: %s",
             row.key,
             error,
             extra=log_extra(key=row.key, reason="damaged"),

@@ -67,7 +67,7 @@ async def test_state_that_does_not_exist(path: Path, state: Any) -> None:
 
 
 async def recovered(path: Path) -> tuple[dict[str, Any], list[str]]:
-    """Return the result of each row by key, and the ids that the API was asked for."""
+    """Return the result of each row by key, and the ids that were polled."""
     async with Scripted() as server:
         completion = {"workflowStatus": "completed", "completion": json.loads(RESULT)}
         server.script("GET", ok(completion))
@@ -85,7 +85,7 @@ async def recovered(path: Path) -> tuple[dict[str, Any], list[str]]:
 async def test_result_that_cannot_be_read(
     path: Path, result: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The API is asked for it, and the log says so."""
+    """The workflow is polled again, and the log says so."""
     damage(path, "UPDATE results SET result = ? WHERE n = 2", result)
     found, polled = await recovered(path)
 
@@ -97,7 +97,7 @@ async def test_result_that_cannot_be_read(
 
 @pytest.mark.parametrize("end_status", ["failed", "cxmpleted"])
 async def test_end_that_cannot_be_read(path: Path, end_status: str) -> None:
-    """A failure without its reason and an end that does not exist are asked for too."""
+    """A failure without its reason and an end that does not exist are polled too."""
     damage(path, "UPDATE results SET result = ? WHERE n = 2", b'{"message": "Oh."}')
     damage(path, "UPDATE workflows SET end_status = ? WHERE key = 'b'", end_status)
     found, polled = await recovered(path)

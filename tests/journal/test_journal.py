@@ -133,7 +133,7 @@ def contents(folder: pathlib.Path) -> bytes:
 
 
 def copied(path: pathlib.Path, to: pathlib.Path) -> pathlib.Path:
-    """Copy what a crash leaves on disk of a journal that nobody writes to."""
+    """Copy what a crash leaves on disk of a journal that is idle."""
     for end in ("", "-wal"):
         with contextlib.suppress(FileNotFoundError):
             shutil.copy(f"{path}{end}", f"{to}{end}")

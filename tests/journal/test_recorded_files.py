@@ -149,7 +149,7 @@ async def entered(server: Scripted, recorded: Recorded) -> AsyncIterator[Session
         yield session
 
 
-def told(row: Row) -> dict[str, Any]:
+def as_recorded(row: Row) -> dict[str, Any]:
     """Return a row in the words of the recordings."""
     found = {word: getattr(row, name) for word, name in ATTRIBUTES.items()}
     words = {state: word for word, state in STATES.items()}
@@ -166,7 +166,7 @@ def told(row: Row) -> dict[str, Any]:
 async def rows_of(recorded: Recorded) -> dict[str, dict[str, Any]]:
     """Return all rows of a journal that no session has open, by key."""
     async with recorded.journal as journal:
-        return {row.key: told(row) for row in await journal.rows()}
+        return {row.key: as_recorded(row) for row in await journal.rows()}
 
 
 async def end_of(handle: WorkflowHandle[Any]) -> tuple[str, Any]:
@@ -182,7 +182,7 @@ async def end_of(handle: WorkflowHandle[Any]) -> tuple[str, Any]:
         return "lost", None
 
 
-def asked_for(server: Scripted) -> dict[str, str]:
+def polled_ids(server: Scripted) -> dict[str, str]:
     """Return the ids that were polled, each with the token that it was polled with."""
     return {
         seen.path.rpartition("/")[2]: seen.headers["identification-token"]
@@ -220,10 +220,12 @@ def test_rows_are_read_as_they_were(recorded: Recorded) -> None:
     """Reading an older journal shows every row with its state, and changes nothing."""
     before = recorded.path.read_bytes()
 
-    assert recorded.rows == [told(row) for row in SqliteJournal.read(recorded.path)]
+    assert recorded.rows == [
+        as_recorded(row) for row in SqliteJournal.read(recorded.path)
+    ]
     for word, state in STATES.items():
         assert recorded.among(word) == [
-            told(row) for row in SqliteJournal.read(recorded.path, state)
+            as_recorded(row) for row in SqliteJournal.read(recorded.path, state)
         ]
     assert before == recorded.path.read_bytes()
 
@@ -236,8 +238,8 @@ async def test_rows_open_as_they_were(recorded: Recorded) -> None:
         for row in recorded.rows
     ]
     async with recorded.journal as journal:
-        found = [told(row) for row in await journal.rows()]
-        unknown = [told(row) for row in await journal.unknown()]
+        found = [as_recorded(row) for row in await journal.rows()]
+        unknown = [as_recorded(row) for row in await journal.unknown()]
         run = journal.run_number
 
     assert expected == found
@@ -292,7 +294,7 @@ async def test_what_was_left_is_delivered(recorded: Recorded) -> None:
     assert {
         workflow_id: tokens.get(account, recorded.accounts[""])
         for workflow_id, account in polled.items()
-    } == asked_for(server)
+    } == polled_ids(server)
     # Only its stream knows that an item was dealt with.
     assert ["finished" if row["stream"] else "delivered" for row in left] == [
         rows[row["key"]]["state"] for row in left
@@ -351,7 +353,7 @@ async def test_unknown_starts_are_decided(recorded: Recorded) -> None:
                 await journal.suggest(key, "wf-another")
                 row = await journal.row(key)
                 assert row is not None
-                assert "wf-another" in told(row)["candidates"]
+                assert "wf-another" in as_recorded(row)["candidates"]
                 await journal.adopt(key, workflow_id)
             await journal.discard(intended[0])
             for key in intended[1:]:
@@ -529,7 +531,9 @@ async def test_killed_batch_goes_on(folder: Path, torn: bool) -> None:
         all_sent = bodies(server)
     kept = before[: before.rindex(b"\n") + 1]
     aside = results.with_name("killed.jsonl.torn")
-    rows = [told(row) for row in SqliteJournal.read(folder / "killed.jsonl.journal")]
+    rows = [
+        as_recorded(row) for row in SqliteJournal.read(folder / "killed.jsonl.journal")
+    ]
     ends = {line["key"]: line for line in lines_of(results)}
 
     assert in_order(w["workflow"] for k, w in keys.items() if k not in states) == sent
@@ -588,10 +592,10 @@ async def test_cursors_go_on(name: str) -> None:
             fresh = [item.id async for item in incoming]
             begun = follow(facts["new"]), follow(facts["since"])
             since = follow(since="2026-07-01T11:00:00Z")
-    asked = server.seen[0].body
+    sent = server.seen[0].body
 
     assert facts["cursor"] == same
-    assert facts["asked"] == asked
+    assert facts["asked"] == sent
     assert facts["fresh"] == fresh
     assert [facts["new"], facts["since"]] == [each.cursor for each in begun]
     assert facts["since"] == since.cursor
