@@ -4,13 +4,14 @@ A row is on disk before its start is sent, so a crash leaves at worst a start th
 *unknown*, never one that is forgotten. Rows name accounts; no token is ever stored.
 """
 
-from linkedapi_async.journal._journal import Journal, MemoryJournal
+from linkedapi_async.journal._journal import Failure, Journal, MemoryJournal
 from linkedapi_async.journal._schema import EndStatus, Row, State
 from linkedapi_async.journal._sqlite import SqliteJournal, open_journal
 
 
 __all__ = [
     "EndStatus",
+    "Failure",
     "Journal",
     "MemoryJournal",
     "Row",

@@ -10,9 +10,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Self, TypeVar
 
+import attrs
+
 from linkedapi_async._http.requests import validate_workflow_id
 from linkedapi_async._utils.text import safe_repr
-from linkedapi_async.errors import JournalError, JournalLockedError
+from linkedapi_async.errors import About, JournalError, JournalLockedError
 from linkedapi_async.journal._schema import (
     INSERT_INTENT,
     MARK_ACCEPTED,
@@ -28,6 +30,18 @@ from linkedapi_async.journal._schema import (
 
 
 T = TypeVar("T")
+
+
+@attrs.frozen
+class Failure:
+    """Why a workflow, or an action of it, failed."""
+
+    error: str
+    """The API's type of the error."""
+    about: About
+    """What it is a verdict about."""
+    wrote: bool
+    """Whether the workflow may have changed something on LinkedIn."""
 
 
 class Journal(ABC):
@@ -161,7 +175,11 @@ class Journal(ABC):
         await self._move(key, "intended", "unknown")
 
     async def finished(
-        self, key: str, result: bytes | None, end_status: EndStatus
+        self,
+        key: str,
+        result: bytes | None,
+        end_status: EndStatus,
+        failure: Failure | None = None,
     ) -> None:
         """Record how a workflow ended, before it is delivered; accepted → finished.
 
@@ -172,13 +190,16 @@ class Journal(ABC):
             key: The row's.
             result: The completion or failure; ignored without *store_results*.
             end_status: completed, failed, cancelled or lost.
+            failure: Why it or an action of it failed, if one did.
         """
+        columns = {} if failure is None else attrs.asdict(failure)
         stored = result if self.store_results else None
         now = self._now()
 
         def step(statements: Statements) -> None:
             """Record the end, or add what is missing of it."""
             new = {"state": "finished", "end_status": end_status, "updated": now}
+            new |= columns
             if not statements.change(key, "accepted", **new):
                 row = statements.row(key)
                 if row is None or row.state != "finished":
@@ -257,6 +278,79 @@ class Journal(ABC):
         else:
             columns = {"end_status": "lost", **self._erased()}
             await self._move(key, "unknown", "delivered", word="discarded", **columns)
+
+    async def failed(self, *, account: str | None = None) -> list[Row]:
+        """Return the rows that have ended, but with an error, in order of intent.
+
+        Those of a completed workflow in which an action failed are among them, and
+        those that were cancelled or lost. A row that ended before version 4 of the
+        schema is listed only if the workflow as a whole failed.
+
+        Args:
+            account: Only those of the account of that name.
+        """
+        rows = await self._do(lambda statements: statements.failed())
+        return [row for row in rows if account in {None, row.account}]
+
+    async def retry(self, key: str, *, again: bool = False) -> None:
+        """Decide that a failed workflow is run again: its key is free.
+
+        The row is removed. A stream that brings the key again starts it again.
+
+        Args:
+            key: The row's.
+            again: Whether it is run again also if it may have changed something on
+                LinkedIn, such as a message that was sent before another action failed.
+
+        Raises:
+            JournalError: The row did not fail, or may have changed something.
+        """
+
+        def step(statements: Statements) -> None:
+            """Remove the row, unless that could repeat something."""
+            row = statements.row(key)
+            if row is None or not row.failed:
+                state = None if row is None else row.end_status or row.state
+                raise _invalid_transition(key, state, "run again")
+            if row.wrote is not False and not again:
+                message = (
+                    f"{key!r} may have changed something on LinkedIn before it failed; "
+                    "look there, then pass again=True to run it again"
+                )
+                raise JournalError(message)
+            statements.erase(key)
+
+        await self._do(step)
+
+    async def retry_failed(
+        self, *about: About, account: str | None = None, again: bool = False
+    ) -> list[str]:
+        """Free the keys of all failed workflows that can be run again.
+
+        Args:
+            about: Only those whose error is a verdict about any of these, such as
+                ``"category"`` for limits that were reached; see `errors.verdict_of`.
+            account: Only those of the account of that name.
+            again: As for `retry`; without, rows that may have changed something stay.
+
+        Returns:
+            The keys that are free now.
+        """
+
+        def step(statements: Statements) -> list[str]:
+            """Remove the rows."""
+            keys = [
+                row.key
+                for row in statements.failed()
+                if (again or row.wrote is False)
+                and account in {None, row.account}
+                and (not about or row.about in about)
+            ]
+            for key in keys:
+                statements.erase(key)
+            return keys
+
+        return await self._do(step)
 
     async def rows(self, *states: State) -> list[Row]:
         """Return the rows in any of *states*, all without, in order of intent."""
@@ -346,7 +440,7 @@ def _validate_key(key: object) -> str:
     return key
 
 
-def _invalid_transition(key: str, state: State | None, word: str) -> JournalError:
+def _invalid_transition(key: str, state: str | None, word: str) -> JournalError:
     if state is None:
         return JournalError(f"{key!r} is not in the journal: it cannot be {word}")
     return JournalError(f"{key!r} is {state}: it cannot be {word}")

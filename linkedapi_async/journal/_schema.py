@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, TypeAlias, cast
 
 import attrs
 
-from linkedapi_async.errors import JournalError
+from linkedapi_async.errors import About, JournalError
 from linkedapi_async.journal._wal import check_log, log_facts, log_of
 
 
@@ -63,6 +63,20 @@ class Row:
     """When the last change was written, in seconds since 1970."""
     candidates: tuple[str, ...] = attrs.field(default=(), converter=_split)
     """The ids of workflows that an unknown start may have become, by webhook events."""
+    error: str | None = None
+    """The API's type of the first error: of the workflow, or of one of its actions."""
+    about: About | None = None
+    """What that error is a verdict about, as `errors.verdict_of` has it."""
+    wrote: bool | None = attrs.field(
+        default=None, converter=attrs.converters.optional(bool)
+    )
+    """Whether a workflow that failed may have changed something on LinkedIn; None if it
+    did not fail, or that is unknown."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether it has ended, and not every action of it succeeded."""
+        return self.error is not None or self.end_status not in {None, "completed"}
 
 
 # Where a row's values are, if not in the column of the same name.
@@ -197,6 +211,11 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE openings ADD COLUMN log_origin INTEGER",
         "ALTER TABLE openings ADD COLUMN log_size INTEGER",
         "ALTER TABLE openings ADD COLUMN complete INTEGER",
+    ),
+    (
+        "ALTER TABLE workflows ADD COLUMN error TEXT",
+        "ALTER TABLE workflows ADD COLUMN about TEXT",
+        "ALTER TABLE workflows ADD COLUMN wrote INTEGER",
     ),
 )
 
@@ -478,6 +497,22 @@ class Statements:
         if account is None:
             return self._select("WHERE state = 'unknown'", ())
         return self._select("WHERE state = 'unknown' AND account = ?", (account,))
+
+    def failed(self) -> list[Row]:
+        """Return the rows that ended, but not well."""
+        return self._select(
+            "WHERE state IN ('finished', 'delivered') "
+            "AND (error IS NOT NULL OR end_status <> 'completed')",
+            (),
+        )
+
+    def erase(self, key: str) -> None:
+        """Remove a row with its result."""
+        self._execute(
+            "DELETE FROM results WHERE n = (SELECT n FROM workflows WHERE key = ?)",
+            (key,),
+        )
+        self._execute("DELETE FROM workflows WHERE key = ?", (key,))
 
     def forget(self, before: float, *, streams: bool) -> int:
         """Remove rows delivered *before*, in seconds since 1970; return how many."""

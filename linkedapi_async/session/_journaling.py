@@ -5,23 +5,23 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from linkedapi_async._http.responses import CompletedWorkflow
+from linkedapi_async._results.key import ACTIONS
 from linkedapi_async._utils.json import decode_json, encode_json
 from linkedapi_async._utils.log import error_reason, log_extra
 from linkedapi_async._utils.text import short_repr
 from linkedapi_async._wire.load import load_workflow
+from linkedapi_async._wire.read import read_completion
 from linkedapi_async.errors import (
-    JournalError,
+    LinkedApiError,
     WorkflowCancelledError,
     WorkflowFailedError,
     WorkflowNotFoundError,
+    verdict_of,
 )
-
-
-if TYPE_CHECKING:
-    from linkedapi_async.journal import EndStatus, Journal, Row
+from linkedapi_async.journal import EndStatus, Failure, Journal, Row
 
 
 ALREADY_DELIVERED: Any = object()
@@ -98,8 +98,23 @@ class JournalRecorder:
         """
         end_status, result = _end_record(end)
         if end_status is not None:
-            step = self._journal.finished(self.key, result, end_status)
+            step = self._finish(end, end_status, result)
             self._end_recorded = self._spawn(self._log_errors(step))
+
+    async def _finish(
+        self, end: object, end_status: EndStatus, result: bytes | None
+    ) -> None:
+        error = _first_error(end)
+        if error is None:
+            await self._journal.finished(self.key, result, end_status)
+            return
+        row = await self._journal.row(self.key)
+        failure = Failure(
+            error=error_reason(error) or "",
+            about=verdict_of(error).about,
+            wrote=_may_have_written(end, row),
+        )
+        await self._journal.finished(self.key, result, end_status, failure)
 
     async def flushed(self) -> None:
         """Wait until the end is on disk."""
@@ -117,10 +132,13 @@ class JournalRecorder:
         self._end_recorded = self._spawn(_nothing())
 
     async def _log_errors(self, step: Coroutine[Any, Any, None]) -> None:
-        """Do *step*; log its error, because a full disk withholds no result."""
+        """Do *step*; log its error, because the journal withholds no result.
+
+        What is not recorded is recovered by the next run.
+        """
         try:
             await step
-        except JournalError as error:
+        except Exception as error:  # noqa: BLE001  # of whatever kind
             _log.error(
                 "The journal could not record %s: %s",
                 self.key,
@@ -145,6 +163,40 @@ def _end_record(end: object) -> tuple[EndStatus | None, bytes | None]:
     if isinstance(end, WorkflowCancelledError):
         return "cancelled", None
     return ("lost" if isinstance(end, WorkflowNotFoundError) else None), None
+
+
+def _first_error(end: object) -> LinkedApiError | None:
+    """Return why a workflow, or the first action of it that failed, did."""
+    if isinstance(end, CompletedWorkflow):
+        return next(iter(read_completion(end.raw).errors), None)
+    return end if isinstance(end, WorkflowFailedError) else None
+
+
+def _may_have_written(end: object, row: Row | None) -> bool:
+    """Return whether a failed workflow may have changed something on LinkedIn.
+
+    In a completed workflow, an action that failed did not, unless its error is a verdict
+    about the workflow, as unknown errors are. A workflow that failed as a whole does not
+    say how far it came, so any action of it that writes may have.
+    """
+    if isinstance(end, CompletedWorkflow):
+        return any(
+            _writes(outcome.action_type)
+            and (outcome.error is None or verdict_of(outcome.error).about == "workflow")
+            for outcome in read_completion(end.raw).walk()
+        )
+    workflow = None if row is None else workflow_of(row)
+    roots = workflow if isinstance(workflow, tuple) else (workflow,)
+    return any(
+        root is None or any(_writes(node.action_type) for node in root.walk())
+        for root in roots
+    )
+
+
+def _writes(action_type: str) -> bool:
+    """Return whether an action writes; one that is not known may."""
+    action = ACTIONS.get(action_type)
+    return action is None or action.effect == "write"
 
 
 def end_of(row: Row) -> object:

@@ -504,6 +504,7 @@ async def test_no_token_is_written(path: pathlib.Path) -> None:
             "result",
         ),
         *("stream", "run_number", "created", "updated", "candidates"),
+        *("error", "about", "wrote"),
     ] == [field.name for field in attrs.fields(Row)]
 
 
@@ -1108,7 +1109,7 @@ ROW = Row(
     created=1.5,
     updated=2.5,
 )
-NEWEST = (3, 7)
+NEWEST = (4, 7)
 NEXT = ("ALTER TABLE workflows ADD COLUMN note TEXT", "CREATE TABLE notes (n)")
 
 
@@ -1196,11 +1197,11 @@ async def test_a_migration_that_fails(
 
 async def test_a_newer_version(path: pathlib.Path) -> None:
     """A file of a newer version stays as it is, and the error says what to do."""
-    database(path, FIRST + "PRAGMA user_version = 4;")
+    database(path, FIRST + "PRAGMA user_version = 5;")
     before = path.read_bytes()
-    with pytest.raises(JournalError, match=r"version 4, .* reads up to 3; install"):
+    with pytest.raises(JournalError, match=r"version 5, .* reads up to 4; install"):
         await SqliteJournal(path).open()
-    with pytest.raises(JournalError, match="has version 4"):
+    with pytest.raises(JournalError, match="has version 5"):
         SqliteJournal.read(path)
 
     assert before == path.read_bytes()
