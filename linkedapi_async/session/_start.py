@@ -206,8 +206,10 @@ class Start:
         try:
             return await self._call(request)
         except StartUnknownError as error:
+            # The id of another start explains nothing, though it is a candidate.
+            replayed = bool(error.candidates)
             error.candidates = error.candidates or account.candidates_since(since)
-            if not await account.is_certain(error.candidates):
+            if replayed or not await account.is_certain(error.candidates):
                 account.unknown_starts += 1
                 raise
             (workflow_id,) = error.candidates

@@ -221,7 +221,8 @@ async def rows_of(journal: MemoryJournal) -> list[Row]:
 async def test_the_id_of_another_start(server: Scripted, *, kept: bool) -> None:
     """A second start that is answered with a known id is unknown, the first is not."""
     server.script("POST", taken("wf-1"))
-    async with server.session(journal=MemoryJournal() if kept else None) as session:
+    journal = MemoryJournal() if kept else None
+    async with server.session(journal=journal, sole_client=True) as session:
         first = await session.start(SEND)
         with pytest.raises(StartUnknownError, match="id of another start") as caught:
             await session.start(SEND)
