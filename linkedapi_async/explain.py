@@ -1,7 +1,7 @@
-"""What a workflow will cost, said before anything is sent.
+"""Estimates of what a workflow will use, before anything is sent.
 
-All numbers are upper bounds: every list comes back full, nothing fails on the way. Where
-nobody knows a bound, it is `math.inf`, and the notes say why.
+All numbers are upper bounds: every list is full, and nothing fails. An unknown bound is
+`math.inf`, and the notes say why.
 """
 
 from __future__ import annotations
@@ -13,7 +13,13 @@ from typing import Any, Literal, TypeAlias
 
 import attrs
 
-from linkedapi_async._actions.action import Action, Effect, Roots, named_roots
+from linkedapi_async._actions.action import (
+    Action,
+    AnyAction,
+    Effect,
+    Roots,
+    named_roots,
+)
 from linkedapi_async._actions.compatibility import unsupported_in
 from linkedapi_async._actions.custom import custom
 from linkedapi_async._actions.parameters import ParameterInfo, parameters_of
@@ -41,7 +47,6 @@ __all__ = [
 Count: TypeAlias = int | float
 """A whole number, or `math.inf` where there is no bound."""
 Plan: TypeAlias = Literal["core", "plus"]
-AnyAction: TypeAlias = Action[Any, Any, Any]
 
 ACTION_SECONDS: float = 20
 """How long a workflow of one simple action takes, in seconds, as the API's docs say.
@@ -64,8 +69,8 @@ class Factor:
     """The action that yields it."""
     items: Count
     """How many items it has at most."""
-    given: bool
-    """Whether the workflow says so; otherwise it is the API's default."""
+    explicit: bool
+    """Whether the workflow sets the limit; otherwise it is the API's default."""
 
 
 @attrs.frozen(kw_only=True)
@@ -73,13 +78,13 @@ class ExplainedLine:
     """One action of the workflow, and how often it will be done."""
 
     path: str
-    """Where it stands, such as ``root.then[0]``."""
+    """Where it is in the tree, such as ``root.then[0]``."""
     action_type: str
     """The API's name of it."""
     times: Count
     """How often at most: the product of *factors*, in a batch added up."""
-    least: Count
-    """How often if all lists come back empty."""
+    minimum: Count
+    """How often if all lists are empty."""
     factors: tuple[Factor, ...]
     """The lists that it is done for, from the root down."""
     category: str | None
@@ -106,7 +111,7 @@ class LimitUse:
 
 @attrs.frozen(kw_only=True)
 class Explanation:
-    """What one workflow, or a batch of them, will do and cost at most.
+    """What one workflow, or a batch of them, will do and use at most.
 
     As text it is a short report for people.
     """
@@ -120,14 +125,14 @@ class Explanation:
     lines: tuple[ExplainedLine, ...]
     """What is done, the most frequent first; in a batch, lines that are alike are one.
 
-    Loops are no actions of their own, and not among them.
+    Loops are not among them.
     """
     daily: Mapping[str, Count]
     """How many actions of a category one account does in a day, where that is known."""
     seconds_per_action: float
     """How long one action is taken to last, in seconds."""
     notes: tuple[str, ...]
-    """What else is to be known: why there is no bound, what this generation lacks."""
+    """Why there is no bound, and what this generation does not have."""
 
     @property
     def counts(self) -> dict[str, Count]:
@@ -144,7 +149,7 @@ class Explanation:
 
     @property
     def limits(self) -> tuple[LimitUse, ...]:
-        """The account limits that will be used, those that take longest first."""
+        """The account limits that will be used, the slowest first."""
         found: dict[str, Count] = {}
         for line in self.lines:
             if line.category is not None:
@@ -192,8 +197,8 @@ class Explanation:
         pages. Waiting for limits and working hours comes on top.
         """
         scale = self.seconds_per_action / 60 / self.accounts
-        least = sum(line.least for line in self.lines)
-        return least * scale, self.total * scale
+        minimum = sum(line.minimum for line in self.lines)
+        return minimum * scale, self.total * scale
 
     def to_dict(self) -> dict[str, Any]:
         """Return all of it as JSON values; no bound is ``"unlimited"``."""
@@ -245,7 +250,7 @@ def explain(
     seconds_per_action: float = ACTION_SECONDS,
     check: bool = True,
 ) -> Explanation:
-    """Return what a workflow will do and cost at most; nothing is sent.
+    """Return what a workflow will do and use at most; nothing is sent.
 
     Args:
         workflow: As for `Session.start`: an action, several roots or a tuple of them, a
@@ -279,7 +284,7 @@ def explain_batch(
     seconds_per_action: float = ACTION_SECONDS,
     check: bool = True,
 ) -> Explanation:
-    """Return what many workflows will do and cost at most, all together.
+    """Return what many workflows will do and use at most, all together.
 
     Args:
         workflows: As for `Session.as_completed`: each as for `explain`, tuples are array
@@ -295,29 +300,29 @@ def explain_batch(
         ValueError: An argument is out of range.
     """
     if generation not in BOTH:
-        message = f"generation: one of {', '.join(BOTH)} is due, got {generation!r}"
+        message = f"generation must be one of {', '.join(BOTH)}, got {generation!r}"
         raise ValueError(message)
     if isinstance(workflows, Action | dict | str):
         message = "explain_batch takes many workflows: put this one in a list"
         raise TypeError(message)
     if type(accounts) is not int or accounts < 1:
-        message = f"accounts: at least 1 is due, got {short_repr(accounts)}"
+        message = f"accounts must be at least 1, got {short_repr(accounts)}"
         raise ValueError(message)
     _check_number("seconds_per_action", seconds_per_action)
     daily = _daily(generation, limits or {})
     found: dict[ExplainedLine, tuple[Count, Count]] = {}
     notes: dict[str, None] = {}
     number = 0
-    for number, item in enumerate(workflows, 1):  # noqa: B007  # told below
+    for number, item in enumerate(workflows, 1):  # noqa: B007  # used below
         pair = isinstance(item, tuple) and [type(part) for part in item][:-1] == [str]
         workflow = item[1] if pair else item
         for path, root in named_roots(_roots(workflow, check=check)):
             notes |= dict.fromkeys(map(str, unsupported_in(root, generation, path)))
             for line in _lines(root, path, generation, notes):
-                kind = attrs.evolve(line, times=0, least=0)
-                times, least = found.get(kind, (0, 0))
-                found[kind] = times + line.times, least + line.least
-    lines = [attrs.evolve(k, times=t, least=low) for k, (t, low) in found.items()]
+                kind = attrs.evolve(line, times=0, minimum=0)
+                times, minimum = found.get(kind, (0, 0))
+                found[kind] = times + line.times, minimum + line.minimum
+    lines = [attrs.evolve(k, times=t, minimum=m) for k, (t, m) in found.items()]
     return Explanation(
         generation=generation,
         workflows=number,
@@ -332,7 +337,7 @@ def explain_batch(
 def _check_number(name: str, value: Any) -> None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not value >= 0:
-        message = f"{name}: a number of at least 0 is due, got {short_repr(value)}"
+        message = f"{name} must be a number of at least 0, got {short_repr(value)}"
         raise ValueError(message)
 
 
@@ -356,9 +361,9 @@ def _roots(workflow: Any, *, check: bool) -> Roots:
         return loaded
     if not isinstance(workflow, Action | tuple):
         raise WorkflowError(
-            f"a workflow is due, got {short_repr(workflow)}", path="root"
+            f"expected a workflow, got {short_repr(workflow)}", path="root"
         )
-    # Dumped for its checks: what may not start is not explained.
+    # Dumping checks it: a workflow that cannot start is not explained.
     dump_workflow(workflow)
     return workflow
 
@@ -376,7 +381,7 @@ def _lines(
                 path=place,
                 action_type=node.action_type,
                 times=math.prod(factor.items for factor in factors),
-                least=0 if factors else 1,
+                minimum=0 if factors else 1,
                 factors=factors,
                 category=None if cls is None else cls.category,
                 effect="write" if cls is None else cls.effect,
@@ -399,18 +404,18 @@ def _factor(path: str, node: AnyAction, generation: Generation) -> Factor | None
     """Return how often what is nested in *node* is done for it, if not just once."""
     cls = ACTIONS.get(node.action_type)
     if cls is None:
-        return Factor(path, node.action_type, math.inf, given=False)
+        return Factor(path, node.action_type, math.inf, explicit=False)
     if typing.get_origin(cls.result) is not list:
         return None
     limit = node.params.get("limit") if isinstance(node, custom) else None
     limit = getattr(node, "limit", limit)
     if type(limit) is int and limit > 0:
-        return Factor(path, node.action_type, limit, given=True)
+        return Factor(path, node.action_type, limit, explicit=True)
     facts = {row.name: row.info for row in parameters_of(cls)}
     default = facts.get("limit", ParameterInfo()).default
     items = default.get(generation) if isinstance(default, Mapping) else default
     known = items if isinstance(items, int) else math.inf
-    return Factor(path, node.action_type, known, given=False)
+    return Factor(path, node.action_type, known, explicit=False)
 
 
 def _endless(factor: Factor, cls: Any) -> str:
@@ -456,7 +461,7 @@ def _report(found: Explanation) -> Iterator[str]:
 
 def _product(line: ExplainedLine) -> str:
     parts = [
-        f"{_number(factor.items)} of {factor.path}{'' if factor.given else ' by default'}"
+        f"{_number(factor.items)} of {factor.path}{'' if factor.explicit else ' by default'}"
         for factor in line.factors
     ]
     return f"  = {' × '.join(parts)}" if parts else ""
@@ -493,4 +498,4 @@ def _span(minutes: float) -> str:
 # From how many minutes on a unit is used, and how many minutes it has.
 _UNITS = ((2880, 1440, "days"), (120, 60, "h"), (1, 1, "min"))
 _ROUND = 10
-"""From what amount on nobody wants to know the fraction."""
+"""From this amount on, the fraction is not shown."""

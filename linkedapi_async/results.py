@@ -1,7 +1,7 @@
 """What the actions yield, as typed attributes.
 
 Every attribute may be None: the API leaves out what it does not know, and a page opened
-without *basic_info* has no data at all. Words are open: unknown ones come as they are.
+without *basic_info* has no data at all. Known words are listed; unknown ones are kept.
 """
 
 from typing import Literal, TypeAlias
@@ -724,10 +724,10 @@ class Conversation(Result):
     """The messages with one person, as far as they were synced."""
 
     person_url: str | None = None
-    """As it was asked for."""
+    """As in the request."""
     type: InboxType | None = None
     since: str | None = None
-    """As it was asked for."""
+    """As in the request."""
     messages: list[Message] | None = None
     person_urn: str | None = None
     """In linked_api only, as all that follows."""

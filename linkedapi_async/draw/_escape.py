@@ -1,7 +1,7 @@
-"""Text for pictures: foreign text that can do no harm where it is shown.
+"""Text for pictures: text from outside, made harmless for each format.
 
-What is drawn comes from users, servers and strangers on LinkedIn. Each medium has
-characters that command it; none of them gets through.
+The text comes from users, servers and strangers on LinkedIn. Each format has characters
+with a meaning of their own; all of them are escaped.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from linkedapi_async._utils.text import printable
 
 
 LONG = 60
-"""How many characters of one foreign text are shown at most."""
+"""How many characters of one text from outside are shown at most."""
 
 
 def shortened(text: str, length: int = LONG) -> str:
@@ -42,7 +42,7 @@ def terminal_text(text: str, *, ascii: bool = False) -> str:
 
 
 _NO_XML = {0xFFFE: r"\ufffe", 0xFFFF: r"\uffff"}
-"""What acts on nothing, but may not stand in XML."""
+"""Harmless characters that XML does not allow."""
 
 
 def xml(text: str) -> str:
@@ -54,13 +54,13 @@ def xml(text: str) -> str:
 
 
 _PLAIN = frozenset(" .,:/=_-+()…×")
-"""What neither Mermaid nor Markdown minds, beside letters and digits."""
+"""The characters without a meaning in Mermaid and Markdown, beside letters and digits."""
 
 _COMMANDS = ("classDef", "style")
-"""Where Mermaid sees one of these, it swallows the end of an escape."""
+"""After one of these, Mermaid drops the end of an escape."""
 
 _OWN = {ord("ﬂ"): r"\ufb02", ord("¶"): r"\xb6"}
-"""What Mermaid writes for an escape while it works, and would take ours for."""
+"""What Mermaid writes for an escape internally; it would confuse ours with it."""
 
 
 def mermaid(text: str) -> str:

@@ -29,14 +29,14 @@ MARKS: dict[State, str] = {
 }
 
 WRITES = "✎"
-"""Stands behind an action that changes something on LinkedIn."""
+"""The mark after an action that changes something on LinkedIn."""
 
 Piece: TypeAlias = tuple[str, str]
 """A style, and the text that has it."""
 
 
 def _summary(completion: Completion) -> str:
-    """Return how many outcomes there are, and how many of them failed why."""
+    """Return how many outcomes there are, how many failed, and why."""
     total = sum(1 for _ in completion.walk())
     failed = reasons(completion.walk())
     words = f"{total:,} {'outcome' if total == 1 else 'outcomes'}"
@@ -65,19 +65,19 @@ def draw(
     """Return *what* as a tree for a terminal.
 
     A workflow shows the parameters that were set, and ``✎`` where it writes. A
-    completion shows what came; what an action did in the turns of a loop is summed up
-    in one line, such as ``48 of 50, 2 failed (personNotFound ×2)``.
+    completion shows what each action yielded; the turns of a loop are summed up in one
+    line, such as ``48 of 50, 2 failed (personNotFound ×2)``.
 
     Args:
         what: A workflow, a tuple of roots, a definition as a dict, a list or JSON
             whether it is legal or not, or a completion.
-        ascii: Whether to do with ASCII alone.
-        color: Whether to colour it, with ANSI escapes.
+        ascii: Whether to use ASCII only.
+        color: Whether to use colours, as ANSI escapes.
         width: How many columns a line has where it can be broken.
         limit: How many actions are shown at most.
 
     Raises:
-        WorkflowError: It is none of these.
+        WorkflowError: *what* is something else.
     """
     pen = _TextRenderer(ascii=ascii, color=color, width=width)
     top = build_tree(what, limit)
@@ -104,14 +104,14 @@ _ANSI = {
 
 @attrs.frozen(kw_only=True)
 class _TextRenderer:
-    """Writes the lines of a tree for a terminal."""
+    """The renderer of a tree for a terminal."""
 
     ascii: bool
     color: bool
     width: int
 
     def plain(self, text: str) -> str:
-        """Return foreign text as it may be shown."""
+        """Return text from outside, made harmless."""
         return terminal_text(text, ascii=self.ascii)
 
     def styled(self, style: str, text: str) -> str:
@@ -123,7 +123,7 @@ class _TextRenderer:
         return _ASCII.get(text, text) if self.ascii else text
 
     def tree(self, top: SummaryLine) -> Iterator[str]:
-        """Yield the lines of all below *top*; several roots stand side by side."""
+        """Yield the lines of all below *top*; several roots are siblings."""
         if len(top.children) > 1:
             yield from self._branches(top, "")
             return
@@ -141,12 +141,12 @@ class _TextRenderer:
             yield from self._branches(child, below)
 
     def _line(self, line: SummaryLine, first: str, below: str) -> Iterator[str]:
-        """Yield what *line* says, broken where it is too long.
+        """Yield *line* as text, broken if it is too long.
 
         Args:
-            line: What is said.
-            first: What stands in front of it.
-            below: What stands in front of its children.
+            line: The line of the tree.
+            first: The indent before it.
+            below: The indent before its children.
         """
         rest = below + self._own("│  " if line.children else "   ")
         front, pieces, column = first, list[Piece](), len(first)
@@ -184,10 +184,10 @@ class _TextRenderer:
 # For Mermaid
 
 MERMAID = 50_000
-"""How many characters Mermaid takes at most: its maxTextSize."""
+"""The largest diagram that Mermaid accepts, in characters: its maxTextSize."""
 
 EDGES = 100
-"""How many actions a diagram shows at most: more cannot be read, or be drawn."""
+"""How many actions a diagram shows at most; a larger one is not readable."""
 
 _CLASSES: dict[str, str] = {
     "writes": "stroke:#d97706,stroke-width:3px",
@@ -206,7 +206,7 @@ def to_mermaid(what: Any, *, limit: int = EDGES) -> str:
         limit: How many actions are shown at most.
 
     Raises:
-        WorkflowError: It is none of these.
+        WorkflowError: *what* is something else.
 
     https://mermaid.js.org/syntax/flowchart.html
     """
@@ -241,7 +241,7 @@ def _nodes(
     if style in _CLASSES:
         classes.setdefault(style, []).append(node)
     mark = MARKS[line.state]
-    # Where a long name does not fit, the mark stays with its beginning.
+    # A no-break space, so that the mark stays with the beginning of a long name.
     title = (f"{mark}#160;" if mark else "") + mermaid(line.name)
     title += f"#160;{WRITES}" if line.writes else ""
     texts = [line.tag, *line.parameters, line.note]
@@ -283,7 +283,7 @@ def to_html(what: Any, *, limit: int = LIMIT) -> str:
         limit: How many actions are shown at most.
 
     Raises:
-        WorkflowError: It is none of these.
+        WorkflowError: *what* is something else.
     """
     items = "".join(map(_item, build_tree(what, limit).children))
     end = ""
@@ -331,12 +331,12 @@ def bundle(
     include: Collection[str] | None = None,
     exclude: Collection[str] | None = None,
 ) -> dict[str, str]:
-    """Return *what* in all forms that a notebook may show, by media type.
+    """Return *what* in all formats that a notebook can show, by media type.
 
     Args:
         what: As for `draw`.
-        include: The media types that are wanted; None for all.
-        exclude: Those that are not.
+        include: The media types to return; None for all.
+        exclude: The media types to leave out.
 
     https://ipython.readthedocs.io/en/stable/config/integrating.html
     """

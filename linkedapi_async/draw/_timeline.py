@@ -1,7 +1,7 @@
-"""A batch over time as an SVG: what waited, ran, ended, and when it was noticed.
+"""Timelines: a batch over time as an SVG.
 
-A few workflows get a row each. Many are drawn as one lane per account, in steps of
-time, so that a picture of a hundred thousand is no larger than one of a hundred.
+A few workflows get a row each. Many are drawn as one lane per account, in steps of time,
+so that a picture of a hundred thousand is not larger than one of a hundred.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ NAME = 23
 """How many characters of a name are shown."""
 
 NARROWEST = 860
-"""What the figures and the legend need; an SVG can be shown smaller than it is."""
+"""The width that the figures and the legend need; an SVG can be scaled down."""
 
 LATEST = 1e12
 """The largest time in seconds, far beyond any calendar."""
@@ -85,11 +85,11 @@ class Span:
     account: str
     """The name of the account that ran it."""
     queued_at: float
-    """When the server took it."""
+    """When the server accepted it."""
     started_at: float | None = None
-    """When it began to run; None if it did not, or nobody knows."""
+    """When it began to run; None if it did not, or if that is unknown."""
     finished_at: float | None = None
-    """When it ended; None if it did not, or nobody knows."""
+    """When it ended; None if it did not, or if that is unknown."""
     noticed_at: float | None = None
     """When the client knew that it had ended."""
     outcome: Outcome | None = None
@@ -99,15 +99,16 @@ class Span:
         times: Iterable[object] = _times(self)
         for time in times:
             if not (isinstance(time, int | float) and abs(time) <= LATEST):
-                message = f"{self.key!r}: a time in seconds is due, got {time!r}"
+                message = f"{self.key!r}: a time must be in seconds, got {time!r}"
                 raise ValueError(message)
         if self.outcome not in {None, *get_args(Outcome)}:
             message = (
-                f"{self.key!r}: one of {get_args(Outcome)} is due, got {self.outcome!r}"
+                f"{self.key!r}: outcome must be one of {get_args(Outcome)}, "
+                f"got {self.outcome!r}"
             )
             raise ValueError(message)
         if (self.outcome is None) != (self.ended_at is None):
-            message = f"{self.key!r}: tell how it ended and when, or neither"
+            message = f"{self.key!r}: pass an outcome and a time of it, or neither"
             raise ValueError(message)
 
     @property
@@ -190,7 +191,7 @@ def spans_of(
 
 
 class Spans:
-    """Collects spans while a batch runs; tell it what happens when it happens.
+    """Collects spans while a batch runs.
 
     ::
 
@@ -206,10 +207,10 @@ class Spans:
         self._spans: dict[str, Span] = {}
 
     def queued(self, key: str, *, account: str, at: float) -> None:
-        """Note that the server took a workflow.
+        """Note that the server accepted a workflow.
 
         Args:
-            key: What it is called from now on: its id, or a key of one's own.
+            key: Its name from now on: its id, or any other key.
             account: The name of its account.
             at: When that was, in seconds.
         """
@@ -270,7 +271,7 @@ class Spans:
         try:
             return self._spans[key]
         except KeyError:
-            message = f"nothing is known of {key!r}; tell queued() first"
+            message = f"{key!r} is unknown; call queued() first"
             raise LookupError(message) from None
 
     def _note(self, key: str, **facts: Any) -> None:
@@ -295,18 +296,18 @@ class Svg(str):
 def timeline(
     batch: Iterable[Span], *, title: str = "Workflows over time", width: int = 900
 ) -> Svg:
-    """Return a batch over time as an SVG without scripts or anything to be fetched.
+    """Return a batch over time as an SVG, without scripts or external resources.
 
     Args:
         batch: The workflows, in any order; `spans_of` and `Spans` give them.
-        title: What stands above.
+        title: The title above the picture.
         width: How wide the picture is, in pixels, 860 at least.
 
     Raises:
         ValueError: *width* is too small.
     """
     if width < NARROWEST:
-        message = f"width: {NARROWEST} pixels at least are due, got {width!r}"
+        message = f"width must be at least {NARROWEST} pixels, got {width!r}"
         raise ValueError(message)
     spans = sorted(batch, key=lambda span: span.queued_at)
     lanes: dict[str, list[Span]] = {}
@@ -414,7 +415,7 @@ class _Chart:
     def _row(self, bar: _Bar, middle: float) -> None:
         name = xml(shortened(bar.span.key, NAME))
         parts = [
-            f"<title>{xml(self._told(bar.span))}</title>",
+            f"<title>{xml(self._description(bar.span))}</title>",
             f'<text class="k" x="{MARGIN}" y="{_n(middle + 4)}">{name}</text>',
         ]
         if bar.start > bar.queued:
@@ -432,7 +433,7 @@ class _Chart:
             )
         self._parts.append(f"<g>{''.join(parts)}</g>")
 
-    def _told(self, span: Span) -> str:
+    def _description(self, span: Span) -> str:
         """Return the times of a span in words."""
         times = {
             "queued": span.queued_at,
@@ -524,7 +525,7 @@ class _Chart:
 
     def picture(self, title: str) -> str:
         """Return the whole picture, with its title, axis and legend."""
-        told = self._summary()
+        summary = self._summary()
         bottom = self._y + 4
         grid = "".join(self._axis(bottom))
         legend = "".join(self._legend(bottom + 44))
@@ -538,11 +539,11 @@ class _Chart:
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" class="lat" role="img" '
             f'viewBox="0 0 {self._width} {height}" width="{self._width}" '
-            f'height="{height}"><title>{xml(title)}</title><desc>{xml(told)}</desc>'
+            f'height="{height}"><title>{xml(title)}</title><desc>{xml(summary)}</desc>'
             f'<style>{_STYLE}</style><rect class="bg" x=".5" y=".5" rx="8" '
             f'width="{self._width - 1}" height="{height - 1}"/>'
             f'<text class="t" x="{MARGIN}" y="32">{xml(title)}</text>'
-            f'<text class="s" x="{MARGIN}" y="52">{xml(told)}</text>'
+            f'<text class="s" x="{MARGIN}" y="52">{xml(summary)}</text>'
             f"{grid}{''.join(self._parts)}{legend}{notes}</svg>\n"
         )
 
@@ -617,7 +618,7 @@ class _Steps:
             last = self._step(bar.end)
             first = self._step(bar.start)
             waits[self._step(bar.queued)] += 1
-            # Who starts at once has not waited.
+            # A workflow that starts at once has not waited.
             waits[first if bar.shade else self._size] -= 1
             if bar.shade is not None:
                 changes[bar.shade][first] += 1

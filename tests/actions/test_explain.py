@@ -120,7 +120,7 @@ def test_lines(workflow: Any) -> None:
     ]
     for line in found.lines:
         assert line.times == math.prod(factor.items for factor in line.factors)
-        assert line.least == (0 if line.factors else 1)
+        assert line.minimum == (0 if line.factors else 1)
         assert line.known == (line.action_type in ACTIONS)
 
 
@@ -172,7 +172,7 @@ def test_a_campaign() -> None:
         ("root.then[0]", 50, True),
         ("root.then[0].then[0].then[0].then[1]", math.inf, False),
     ] == [
-        (factor.path, factor.items, factor.given)
+        (factor.path, factor.items, factor.explicit)
         for factor in lines["st.endorsePersonSkill"].factors
     ]
     assert {
@@ -264,13 +264,13 @@ def test_to_dict() -> None:
         "path": "root.then[0].then[0].then[0].then[0]",
         "action_type": "st.sendConnectionRequest",
         "times": 50,
-        "least": 0,
+        "minimum": 0,
         "factors": [
             {
                 "path": "root.then[0]",
                 "action_type": "st.retrieveCompanyEmployees",
                 "items": 50,
-                "given": True,
+                "explicit": True,
             }
         ],
         "category": "stConnectionRequests",
@@ -343,7 +343,7 @@ def test_unknown_actions() -> None:
         new.known,
         new.effect,
     )
-    assert (math.inf, 0) == (search.times, search.least)
+    assert (math.inf, 0) == (search.times, search.minimum)
     assert (
         f"{hostile} is not known; it may count against a limit",
         f"how often {hostile} does what is nested in it is not known",
@@ -386,7 +386,7 @@ def test_generations() -> None:
     )
     wrong: Any = "v3"
     with pytest.raises(
-        ValueError, match="one of account_api, linked_api is due, got 'v3'"
+        ValueError, match="generation must be one of account_api, linked_api, got 'v3'"
     ):
         explain(message, generation=wrong)
 
@@ -395,8 +395,8 @@ def test_generations() -> None:
     ("workflow", "words"),
     [
         ((), "at least one action"),
-        ((5,), "a workflow is due, got 5"),
-        (("st.openPost",), "a workflow is due, got 'st.openPost'"),
+        ((5,), "expected a workflow, got 5"),
+        (("st.openPost",), "expected a workflow, got 'st.openPost'"),
         ((st.retrieve_ssi(), 5), "expected an action, got 5"),
         ((st.retrieve_person_skills(),), "cannot be a root"),
         (([],), "at least one action"),
@@ -423,7 +423,7 @@ def test_a_batch() -> None:
 
     assert (130, 2) == (found.workflows, found.accounts)
     assert [("root", 130, 130), ("root.then[0]", 130, 130)] == [
-        (line.path, line.times, line.least) for line in found.lines
+        (line.path, line.times, line.minimum) for line in found.lines
     ]
     assert 2 == found.days
     assert (65.0, 65.0) == found.minutes
@@ -472,7 +472,7 @@ def test_limits_are_checked() -> None:
     for wrong in (-1, math.nan, True, "5", None):
         limits: Any = {"stMessages": wrong}
         with pytest.raises(
-            ValueError, match=r"limits\['stMessages'\]: a number of at le"
+            ValueError, match=r"limits\['stMessages'\] must be a number of at le"
         ):
             explain(message, limits=limits)
     with pytest.warns(UnknownValueWarning, match="did you mean 'stMessages'") as caught:
@@ -487,9 +487,11 @@ def test_arguments_are_checked() -> None:
     message = st.send_message("u", text="x")
     for wrong in (0, -1, 1.5, True, "2"):
         accounts: Any = wrong
-        with pytest.raises(ValueError, match="accounts: at least 1 is due, got "):
+        with pytest.raises(ValueError, match="accounts must be at least 1, got "):
             explain_batch([message], accounts=accounts)
-    with pytest.raises(ValueError, match="seconds_per_action: a number of at least 0"):
+    with pytest.raises(
+        ValueError, match="seconds_per_action must be a number of at least 0"
+    ):
         explain(message, seconds_per_action=-1)
     for single in (message, dump_workflow(message), "st.sendMessage"):
         workflows: Any = single

@@ -251,7 +251,7 @@ def test_notebooks() -> None:
 def test_width() -> None:
     """A picture without room for its times is refused."""
     assert "860" == parsed(timeline(few(), width=860)).get("width")
-    with pytest.raises(ValueError, match="width: 860 pixels"):
+    with pytest.raises(ValueError, match="width must be at least 860 pixels"):
         timeline(few(), width=859)
 
 
@@ -387,12 +387,12 @@ def test_durations(seconds: float, words: str) -> None:
 @pytest.mark.parametrize(
     ("facts", "words"),
     [
-        ({"queued_at": math.nan}, "a time in seconds is due, got nan"),
-        ({"started_at": "now"}, "a time in seconds is due, got 'now'"),
+        ({"queued_at": math.nan}, "a time must be in seconds, got nan"),
+        ({"started_at": "now"}, "a time must be in seconds, got 'now'"),
         ({"finished_at": 1e13, "outcome": "failed"}, "got 10000000000000"),
-        ({"finished_at": 1, "outcome": "lost"}, "one of .* is due, got 'lost'"),
-        ({"finished_at": 1}, "'x': tell how it ended and when, or neither"),
-        ({"outcome": "failed"}, "'x': tell how it ended and when, or neither"),
+        ({"finished_at": 1, "outcome": "lost"}, "outcome must be one of .* got 'lost'"),
+        ({"finished_at": 1}, "'x': pass an outcome and a time of it, or neither"),
+        ({"outcome": "failed"}, "'x': pass an outcome and a time of it, or neither"),
     ],
 )
 def test_spans_are_checked(facts: dict[str, Any], words: str) -> None:
@@ -434,7 +434,7 @@ def test_collected() -> None:
 
 def test_collected_without_a_beginning() -> None:
     """What was never queued cannot run."""
-    with pytest.raises(LookupError, match=r"'a'; tell queued\(\) first"):
+    with pytest.raises(LookupError, match=r"'a' is unknown; call queued\(\) first"):
         Spans().running("a", at=1)
 
 
