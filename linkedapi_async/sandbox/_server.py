@@ -23,6 +23,7 @@ from aiohttp import web
 from yarl import URL
 
 from linkedapi_async._types import Generation
+from linkedapi_async._utils.secret import Secret
 from linkedapi_async._utils.text import safe_repr
 from linkedapi_async.policies import Polling
 from linkedapi_async.sandbox._admin import (
@@ -361,18 +362,21 @@ class Sandbox(ScriptingMixin, AdminMixin, InboxMixin, WebhookMixin):
         # Imported here, because the command that runs a sandbox needs no session.
         from linkedapi_async.session import Session  # noqa: PLC0415
 
-        named = self._tokens.accounts or ("sandbox-account",)
-        token = (self._tokens.main or ("sandbox-token",))[0]
         linked = generation == "linked_api"
-        return Session(
-            **{
-                "linked_api_token" if linked else "account_api_token": token,
-                "identification_token": identification_token or named[0],
+        main = "linked_api_token" if linked else "account_api_token"
+        given = Secret(
+            {
+                main: (self._tokens.main or ("sandbox-token",))[0],
+                "identification_token": identification_token
+                or (self._tokens.accounts or ("sandbox-account",))[0],
                 "base_url": self.url,
                 "polling": Polling().faster(self.speed),
                 **settings,
             }
         )
+        del identification_token
+        settings.clear()  # so that no frame shows a token
+        return Session(**given.reveal())
 
     def admin(self, **settings: Any) -> Admin:
         """Return an `Admin` for this sandbox, to be entered.
@@ -384,14 +388,16 @@ class Sandbox(ScriptingMixin, AdminMixin, InboxMixin, WebhookMixin):
         # Imported here, because the command that runs a sandbox needs no Admin.
         from linkedapi_async.admin import Admin  # noqa: PLC0415
 
-        return Admin(
-            **{
+        given = Secret(
+            {
                 "linked_api_token": (self._tokens.main or ("sandbox-token",))[0],
                 "base_url": self.url,
                 "polling": Polling().faster(self.speed),
                 **settings,
             }
         )
+        settings.clear()  # so that no frame shows a token
+        return Admin(**given.reveal())
 
     def fail_next(
         self, reason: str, message: str | None = None, account: str | None = None

@@ -28,6 +28,7 @@ from linkedapi_async._utils.secret import Secret
 from linkedapi_async.admin import Admin
 from linkedapi_async.cli._credentials import credentials
 from linkedapi_async.cli._exit_codes import CommandError
+from linkedapi_async.sandbox import Sandbox
 from linkedapi_async.webhooks import WebhookReceiver, sign, verify
 
 
@@ -495,6 +496,18 @@ async def test_errors_of_the_command_line_show_no_token(
 
     assert CommandError is type(error)
     check(error)
+
+
+@pytest.mark.parametrize("maker", ["session", "admin"])
+async def test_errors_of_a_sandbox_show_no_token(maker: str) -> None:
+    """A session of a sandbox that cannot be made shows no token, also none of its own."""
+    async with Sandbox(tokens=[MAIN], identification_tokens=[ACCOUNT]) as sandbox:
+        error = await raised_by(
+            lambda: getattr(sandbox, maker)(linked_api_token=OTHER, polling=5)
+        )
+
+    shown = shown_by_sentry(error)
+    assert [] == [secret for secret in (MAIN, ACCOUNT, OTHER) if secret in shown]
 
 
 # Objects whose constructors raised
