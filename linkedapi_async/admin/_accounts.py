@@ -38,11 +38,11 @@ ENDED = frozenset({"cancelled", "error", "expired"})
 """How a connection session ends without an account."""
 
 UNSEEN = 5
-"""How often a session that succeeded is asked for before its account is given up."""
+"""How many polls of a successful session may pass before its account is missing."""
 
 
 def _accounts(raw: Any) -> AccountList:
-    list_reader("accounts", AdminAccount)(raw)  # without accounts it tells nothing
+    list_reader("accounts", AdminAccount)(raw)  # without accounts it is an error
     return object_reader(AccountList)(raw)
 
 
@@ -66,7 +66,7 @@ class AccountsCalls(Calls):
         await self._do(call, body(call, account_id=account_id))
 
     async def reparse_account_info(self, account_id: str) -> Reparse:
-        """Let a workflow in the background read the account's own profile again."""
+        """Start a workflow in the background that reads the account's own profile."""
         call = "accounts.reparseAccountInfo"
         values = body(call, account_id=account_id)
         return await self._change(call, object_reader(Reparse), values)
@@ -80,7 +80,7 @@ class AccountsCalls(Calls):
     async def create_connection_session(self) -> ConnectionSession:
         """Return a session in which a person connects another LinkedIn account.
 
-        The accounts there are asked for first, so that the new one will be known.
+        The existing accounts are read first, so that the new one can be recognised.
 
         Raises:
             RejectedError: ``noAvailableSeats``, ``dailyConnectionAttemptsExceeded``.
@@ -147,21 +147,21 @@ class AccountsCalls(Calls):
     ) -> AdminAccount:
         """Wait until a person has connected an account, and return the account.
 
-        The API does not tell which account a session brought: it is the one that is
-        new. Requests that fail do not end the wait, definite words of the API do.
+        The API does not say which account belongs to a session, so it is the one that
+        is new. Failed requests do not end the wait; errors of the API do.
 
         Args:
             session_id: The connection session.
-            known: The accounts there were before, as `ConnectionSession.known` has
-                them; by default those that are there now.
-            account_id: The account that is connected again, if one is.
-            timeout: How long to wait, in seconds; 0 asks once, None means the
+            known: The accounts that existed before, as in `ConnectionSession.known`;
+                by default those that exist now.
+            account_id: The account that is connected again, if it is a reconnection.
+            timeout: The longest wait, in seconds; 0 polls once, None means the
                 deadline of the policy (24 hours).
 
         Raises:
-            NotConnectedError: The session was cancelled, has expired or failed; or
-                which account is the new one is not clear.
-            ConnectionPendingError: The time is up; the session goes on.
+            NotConnectedError: The session was cancelled, expired or failed; or several
+                accounts are new.
+            ConnectionPendingError: The timeout passed; the session goes on.
             RejectedError: ``sessionNotFound``.
         """
         late = known is None and account_id is None
@@ -193,21 +193,21 @@ class ConnectionSession:
 
     _calls: AccountsCalls
     session_id: str
-    """The id; whoever has it can open the page."""
+    """The id; it opens the page, so it is a secret."""
     link: str | None
     """The page that the person opens in a browser."""
     raw: Any = attrs.field(kw_only=True)
     """The JSON as received."""
     known: Mapping[str, str | None] | None = attrs.field(default=None, kw_only=True)
-    """When each account that was there before was connected, by its id.
+    """When each earlier account was connected, by its id.
 
-    With it and the id, `AccountsCalls.wait_connected` waits on in another process.
+    With it and the id, `AccountsCalls.wait_connected` can wait in another process.
     """
     account_id: str | None = attrs.field(default=None, kw_only=True)
-    """The account that is connected again, if one is."""
+    """The account that is connected again, if it is a reconnection."""
 
     async def progress(self) -> ConnectionProgress:
-        """Return how far it is."""
+        """Return its progress."""
         return await self._calls.get_connection_session(self.session_id)
 
     async def cancel(self) -> None:
@@ -218,12 +218,12 @@ class ConnectionSession:
         """Wait until the person has finished, and return the account.
 
         Args:
-            timeout: How long to wait, in seconds; 0 asks once, None means 24 hours.
+            timeout: The longest wait, in seconds; 0 polls once, None means 24 hours.
 
         Raises:
-            NotConnectedError: It was cancelled, has expired or failed; or which
-                account is the new one is not clear.
-            ConnectionPendingError: The time is up; the session goes on.
+            NotConnectedError: It was cancelled, expired or failed; or several accounts
+                are new.
+            ConnectionPendingError: The timeout passed; the session goes on.
         """
         return await self._calls.wait_connected(
             self.session_id,
@@ -298,7 +298,7 @@ class _Wait:
         if self._account_id is not None:
             new = [a for a in accounts if a.id == self._account_id]
         else:
-            # One that was connected before, and now again, has another time.
+            # An account that is connected again has another time.
             unknown = object()
             new = [
                 a for a in accounts if known.get(str(a.id), unknown) != a.connected_at
@@ -307,7 +307,7 @@ class _Wait:
             return new[0]
         self._unseen += 1
         if new:
-            # The token of another person's account is the last thing to guess at.
+            # A wrong guess would return the token of another person's account.
             message = (
                 f"the session {self._name} succeeded, and {len(new)} accounts are new: "
                 "choose among error.candidates"

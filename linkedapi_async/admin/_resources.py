@@ -32,12 +32,12 @@ T = TypeVar("T")
 
 
 def object_reader(cls: type[T]) -> Callable[[Any], T]:
-    """Return what reads an object; what does not fit is kept in its ``raw``."""
+    """Return a reader of an object; values that do not fit are kept in ``raw``."""
     return lambda raw: structure(raw, cls)
 
 
 def named_object_reader(name: str, cls: type[T]) -> Callable[[Any], T]:
-    """Return what reads the object called *name*."""
+    """Return a reader of the object called *name*."""
 
     def read(raw: Any) -> T:
         found = raw.get(name) if isinstance(raw, dict) else None
@@ -50,12 +50,12 @@ def named_object_reader(name: str, cls: type[T]) -> Callable[[Any], T]:
 
 
 def list_reader(name: str, cls: type[T]) -> Callable[[Any], list[T]]:
-    """Return what reads the list called *name*."""
+    """Return a reader of the list called *name*."""
 
     def read(raw: Any) -> list[T]:
         found = raw.get(name) if isinstance(raw, dict) else None
         if not isinstance(found, list):
-            # No list is not an empty one.
+            # A missing list is not an empty one.
             message = f"the answer has no list of {name}"
             raise ProtocolError(message)
         made: list[T] = structure(found, list[cls])  # type: ignore[valid-type]
@@ -123,14 +123,14 @@ class SubscriptionCalls(Calls):
         return await self._change(call, object_reader(SeatChange), values)
 
     async def get_pricing(self) -> list[Price]:
-        """Return the price list; later copies of the documentation do not name it."""
+        """Return the price list; later versions of the documentation omit it."""
         return await self._ask(
             "subscription.getPricing", list_reader("products", Price)
         )
 
 
 class LimitsCalls(Calls):
-    """How often an account may do something in a period.
+    """How many actions of a category an account may run in a period.
 
     https://linkedapi.io/docs/admin-limits
     """
@@ -146,34 +146,34 @@ class LimitsCalls(Calls):
         return await self._ask(call, list_reader("limits", Limit), values)
 
     async def get_usage(self, account_id: str) -> list[LimitUsage]:
-        """Return the limits of an account, and how much of them is used up."""
+        """Return the limits of an account and their use."""
         call = "limits.getUsage"
         values = body(call, account_id=account_id)
         return await self._ask(call, list_reader("usage", LimitUsage), values)
 
     async def set(self, account_id: str, limits: Sequence[Limit]) -> None:
-        """Set these limits of an account, and leave its others as they are.
+        """Set these limits of an account; its others stay unchanged.
 
         Args:
             account_id: The account.
             limits: ``Limit(category="stMessages", period="daily", max_value=20)``;
-                what `get` has returned for another account will do.
+                limits that `get` returned for another account work too.
         """
         call = "limits.set"
         await self._do(call, body(call, account_id=account_id, limits=limits))
 
     async def delete(self, account_id: str, limits: Sequence[Limit]) -> None:
-        """Let the defaults apply again for these limits of an account.
+        """Reset these limits of an account to the defaults.
 
         Args:
             account_id: The account.
-            limits: Of each, only the category and the period matter.
+            limits: Only the category and the period of each are used.
         """
         call = "limits.delete"
         await self._do(call, body(call, account_id=account_id, limit_refs=limits))
 
     async def reset_to_defaults(self, account_id: str) -> None:
-        """Let the defaults apply again for all limits of an account."""
+        """Reset all limits of an account to the defaults."""
         call = "limits.resetToDefaults"
         await self._do(call, body(call, account_id=account_id))
 
@@ -193,15 +193,15 @@ class WebhookCalls(Calls):
         headers: Mapping[str, str] | None = None,
         events: Sequence[EventSelector] | None = None,
     ) -> Webhook:
-        """Register the webhook; its address cannot be changed, only set anew.
+        """Register the webhook; another address needs another registration.
 
         Args:
-            url: Where to deliver, https; the API refuses private addresses.
+            url: The address of the receiver, https; the API refuses private addresses.
             payload_mode: ``fat`` (the API's default) delivers results, ``thin`` only
                 the ids of workflows.
             signing_enabled: Whether deliveries are signed; the answer has the secret.
-            headers: Headers that every delivery carries.
-            events: What to deliver; by default everything.
+            headers: Headers of every delivery.
+            events: The event types to deliver; by default all.
         """
         given = {
             "payload_mode": payload_mode,
@@ -229,21 +229,21 @@ class WebhookCalls(Calls):
         )
 
     async def set_headers(self, id: str, headers: Mapping[str, str] | None) -> Webhook:
-        """Replace all headers that deliveries carry; None or none clears them."""
+        """Replace all headers of deliveries; None or an empty dict removes them."""
         return await self._changed("webhook.setHeaders", id=id, headers=headers or {})
 
     async def set_header(self, id: str, name: str, value: str) -> Webhook:
-        """Set one header that deliveries carry; case does not matter."""
+        """Set one header of deliveries; case does not matter."""
         return await self._changed("webhook.setHeader", id=id, name=name, value=value)
 
     async def delete_header(self, id: str, name: str) -> Webhook:
-        """Remove one header that deliveries carry; case does not matter."""
+        """Remove one header of deliveries; case does not matter."""
         return await self._changed("webhook.deleteHeader", id=id, name=name)
 
     async def set_events(
         self, id: str, events: Sequence[EventSelector] | None
     ) -> Webhook:
-        """Choose what is delivered; None means everything.
+        """Choose the event types to deliver; None means all.
 
         Args:
             id: The webhook.
@@ -259,7 +259,7 @@ class WebhookCalls(Calls):
         return await self._change(call, named_object_reader("webhook", Webhook), values)
 
     async def reveal_secret(self, id: str) -> Webhook:
-        """Return the webhook with its secret, which stays as it is."""
+        """Return the webhook with its secret, which is unchanged."""
         call = "webhook.revealSecret"
         values = body(call, id=id)
         return await self._ask(call, named_object_reader("webhook", Webhook), values)
@@ -273,7 +273,7 @@ class WebhookCalls(Calls):
         return await self._change(call, read, body(call, **values))
 
     async def delete(self, id: str) -> None:
-        """Remove the webhook; what is on its way to it is dropped."""
+        """Remove the webhook; pending deliveries are dropped."""
         call = "webhook.delete"
         await self._do(call, body(call, id=id))
 
@@ -293,5 +293,5 @@ class WebhookCalls(Calls):
         await self._do("webhook.sendTest")
 
     async def event_types(self) -> list[str]:
-        """Return the types of events to choose from, in the API's order."""
+        """Return all event types, in the API's order."""
         return await self._ask("webhook.eventTypes", list_reader("eventTypes", str))

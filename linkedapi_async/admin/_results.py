@@ -1,7 +1,7 @@
-"""What the Admin API answers, as typed attributes; what is secret stays out of logs.
+"""The results of the Admin API, typed; their secrets are masked in representations.
 
-Every attribute may be None: the API leaves out what it does not know. Words are open:
-unknown ones come as they are. https://linkedapi.io/docs/admin-overview
+Every attribute may be None, because the API omits what it does not know. Enumerations
+are open: unknown values are kept. https://linkedapi.io/docs/admin-overview
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def _hidden(_: str) -> str:
 
 
 def shortened(text: str) -> str:
-    """Return enough of *text* to tell it from others, and not enough to use it."""
+    """Return the beginning of *text*: enough to recognise it, too little to use it."""
     return f"{text[:8]}…" if len(text) > 8 else text  # noqa: PLR2004
 
 
@@ -263,11 +263,11 @@ class Webhook(AdminResult):
     """ISO 8601, UTC."""
     signing_enabled: bool | None = None
     header_names: list[str] | None = None
-    """The names of the custom headers; their values are never told."""
+    """The names of the custom headers; the API never returns their values."""
     events: list[EventSelector] | None = None
     """What is delivered; None for everything."""
     secret: str | None = None
-    """Signs what is delivered; only told when it is asked for, or is new."""
+    """The key of the signatures; present only when it is new or was revealed."""
 
 
 @result

@@ -415,7 +415,7 @@ async def test_calls(call: str, server: Scripted, admin: Admin) -> None:
 
 @pytest.mark.parametrize("facts", EXAMPLES, ids=lambda facts: facts["kind"])
 async def test_examples(facts: Any, server: Scripted, admin: Admin) -> None:
-    """The API's own examples go out as they stand there, and come in without a rest."""
+    """The API's own examples are sent exactly, and read completely."""
     answer = raw(json.dumps(facts["response"]))
     server.script("POST", answer)
     server.script("GET", answer)
@@ -600,7 +600,7 @@ CLASSES = [
 
 @given(hs.data())
 def test_strange_answers_destroy_nothing(data: hs.DataObject) -> None:
-    """Values of another type give None, and stand in `extra`; the rest is there."""
+    """Values of another type become None and are kept in `extra`."""
     cls = data.draw(hs.sampled_from(CLASSES))
     names = [name for wires in cls._json_names().values() for name in wires]
     came = data.draw(hs.dictionaries(hs.sampled_from([*names, "news"]), JSON) | JSON)
@@ -629,7 +629,7 @@ def test_strange_answers_destroy_nothing(data: hs.DataObject) -> None:
 async def test_missing_answers(
     work: Call, answer: Any, message: str, server: Scripted, admin: Admin
 ) -> None:
-    """Where what was asked for is missing, this is no empty list and no void object."""
+    """A missing value is an error, not an empty list or object."""
     server.script("POST", ok(answer))
 
     with pytest.raises(ProtocolError, match=message):
@@ -657,7 +657,7 @@ async def test_a_void_answer_needs_no_result(server: Scripted, admin: Admin) -> 
 
 
 async def test_a_void_answer_says_success(server: Scripted, admin: Admin) -> None:
-    """An answer that says neither is none."""
+    """An answer that says neither is an error."""
     server.script("POST", raw('{"success": false}'))
 
     with pytest.raises(ProtocolError):
@@ -815,7 +815,7 @@ async def test_the_changelog_since(since: Any, sent: str) -> None:
     asked = []
 
     async def answer(request: web.Request) -> web.Response:
-        """Note what is asked for."""
+        """Record a request."""
         asked.append(request.query["since"])
         return web.json_response({"since": "x", "count": 0, "entries": []})
 
@@ -876,7 +876,7 @@ async def test_changes_are_not_repeated(
 
 
 async def test_changes_that_never_left_are_repeated(server: Scripted) -> None:
-    """Where no connection is made, nobody has seen the change."""
+    """A change is retried if no connection was made."""
     nowhere = "http://127.0.0.1:1"
     async with admin_for(server, base_url=nowhere) as admin:
         with pytest.raises(ConnectionFailedError) as caught:
@@ -953,7 +953,7 @@ class Failing:
 
 
 async def test_what_may_be_done_twice_is_done_twice() -> None:
-    """A start that only reads is sent once more; each failure is told and kept."""
+    """A start that only reads is retried once; each failure is reported and kept."""
     failing = Failing()
     retries = Retries(initial_delay=0.001)
     caller = RetryingCaller(
@@ -963,7 +963,7 @@ async def test_what_may_be_done_twice_is_done_twice() -> None:
         budget=RetryBudget(retries.budget),
         rng=random.Random(0),
     )
-    told: list[RequestError] = []
+    reported: list[RequestError] = []
     lost: list[RequestError] = []
 
     with pytest.raises(StartUnknownError) as caught:
@@ -973,13 +973,13 @@ async def test_what_may_be_done_twice_is_done_twice() -> None:
             "start_read",
             str,
             unknown=lambda error: StartUnknownError(str(error), account="a"),
-            on_error=told.append,
+            on_error=reported.append,
             lost=lost,
         )
 
     assert 1 == caller.retried
-    assert told == lost == [told[0], caught.value.__cause__]
-    assert 2 == len(told)
+    assert reported == lost == [reported[0], caught.value.__cause__]
+    assert 2 == len(reported)
 
 
 # The window
@@ -1147,7 +1147,7 @@ async def test_an_admin_is_entered_once(server: Scripted) -> None:
 
 
 async def test_an_admin_has_one_loop(admin: Admin) -> None:
-    """Another event loop is told so."""
+    """A call in another event loop is an error."""
 
     def elsewhere() -> None:
         """Use it in another loop."""

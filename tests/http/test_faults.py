@@ -363,7 +363,7 @@ async def test_truncated(as_json: bool) -> None:
 
 @pytest.mark.parametrize("form", ["length", "chunked", "gzip"])
 async def test_huge(form: str) -> None:
-    """The body has exactly the size that was asked for, and is JSON."""
+    """The body has exactly the requested size, and is JSON."""
     async with Sandbox() as sandbox, aiohttp.ClientSession() as http:
         fault = sandbox.inject_fault("huge", size=200_000, form=form)
         async with http.post(sandbox.url + "/workflows", headers=HEADERS) as response:
@@ -398,7 +398,7 @@ async def test_huge_that_nobody_reads() -> None:
 
 
 async def test_deep() -> None:
-    """The result has as many levels as were asked for."""
+    """The result has the requested number of levels."""
     async with Sandbox() as sandbox:
         sandbox.inject_fault("deep", levels=3)
         _, _, body = await answer(sandbox)
@@ -448,7 +448,7 @@ async def test_redirect() -> None:
 
 
 async def test_bad_id() -> None:
-    """The workflow was started, and what is told of its id is false."""
+    """The workflow was started, and its id in the answer is wrong."""
     async with Sandbox() as sandbox:
         fault = sandbox.inject_fault("bad_id", count=None)
         _, _, body = await answer(sandbox)
@@ -729,7 +729,7 @@ async def test_restart_drops_connections() -> None:
 
 
 async def test_outage() -> None:
-    """While it is away nobody listens; workflows run on."""
+    """During an outage no request is answered; workflows go on."""
     async with Sandbox(duration=60) as sandbox:
         workflow, url = await begun(sandbox), sandbox.url
         await sandbox.stop()
@@ -1255,7 +1255,7 @@ def put(place: str, value: Any) -> Callable[[Any], Any]:
 
 @pytest.mark.parametrize("place", PLACES)
 async def test_odd_values(place: str) -> None:
-    """Whatever stands wherever, each verb gives a value or an error of the tree."""
+    """With any value anywhere, each call returns a value or an error of the tree."""
     retries = Retries(attempts=2)
     polling = Polling.fixed(INTERVAL)
     async with (
@@ -1356,7 +1356,7 @@ IDS = [
 @pytest.mark.parametrize("id", IDS, ids=ascii)
 @each_tree
 async def test_bad_ids(id: Any, workflow: Any) -> None:
-    """What is no id is never asked for."""
+    """A text that is not an id is never requested."""
     polling = Polling.fixed(1)
     async with (
         Sandbox() as sandbox,

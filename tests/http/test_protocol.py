@@ -240,7 +240,7 @@ def test_error_without_a_word(status: int, body: bytes, cls: type) -> None:
     ],
 )
 def test_answer_described(status: int, headers: dict[str, str], words: str) -> None:
-    """An answer that is none is described, not quoted: it may hold anything."""
+    """An answer that is not the API's is described and not quoted."""
     with pytest.raises(ProtocolError, match=words) as caught:
         read_result(reply(status, b"hello", headers), now=NOW)
 
@@ -508,7 +508,7 @@ def test_word(result: Any, expected: Any) -> None:
 
 
 def test_unknown_status(caplog: pytest.LogCaptureFixture) -> None:
-    """A state that nobody knows yet means wait, and one warning."""
+    """An unknown state means that the wait goes on, with one warning."""
     _warn_of_status.cache_clear()
     with caplog.at_level(logging.WARNING, "linkedapi_async"):
         for _ in range(3):
@@ -632,7 +632,7 @@ def test_cancelled(cancelled: bool) -> None:
     "result", [None, [], {}, {"cancelled": None}, {"cancelled": "yes"}], ids=str
 )
 def test_cancelled_without_a_word(result: Any) -> None:
-    """An answer that does not say so is none."""
+    """An answer that does not contain it is an error."""
     with pytest.raises(ProtocolError, match="does not say"):
         read_cancelled(result)
 
@@ -826,7 +826,7 @@ def test_failure_rules_are_total() -> None:
     ],
 )
 def test_verdict(error: RequestError, failure: str, verdicts: str) -> None:
-    """A start that writes is repeated only where nobody has taken it."""
+    """A start that writes is retried only if it was certainly not accepted."""
     kinds: tuple[RequestKind, ...] = ("ask", "start_read", "start_write")
 
     assert failure == classify_failure(error)

@@ -59,7 +59,7 @@ SINCE = dt.datetime(2026, 7, 1, 14, 30, tzinfo=dt.timezone(dt.timedelta(hours=2)
 
 @pytest.fixture
 async def server() -> AsyncIterator[Scripted]:
-    """A server that answers as it is told."""
+    """A server that answers by a script."""
     async with Scripted() as server:
         yield server
 
@@ -136,7 +136,7 @@ async def test_usage_query(server: Scripted) -> None:
 
 
 async def test_queries(server: Scripted) -> None:
-    """A conversation is asked for by URL, by query, or as the docs print it."""
+    """A conversation is requested by URL, by query, or as the docs print it."""
     server.script("POST", ok([]))
     as_printed = {"personUrl": JANE, "type": "nv", "new": 1}
     query = ConversationQuery(
@@ -154,7 +154,7 @@ async def test_queries(server: Scripted) -> None:
 
 
 async def test_no_conversations(server: Scripted) -> None:
-    """Nothing is asked for no conversations, and only while the session is open."""
+    """Without conversations nothing is sent, and the session must be open."""
     async with server.session() as session:
         assert [] == await session.poll_conversations([])
 
@@ -260,7 +260,7 @@ Call = Callable[[Session], Awaitable[Any]]
     ],
 )
 async def test_useless_answers(server: Scripted, call: Call, result: Any) -> None:
-    """An answer of another shape is asked for again, and then an error."""
+    """An answer of another shape is retried, and then an error."""
     for method in ("GET", "POST"):
         server.script(method, ok(result))
 
@@ -391,7 +391,7 @@ async def test_thirty_days(server: Scripted) -> None:
 
 
 async def test_info(sandbox: Sandbox, session: Session) -> None:
-    """Each account is somebody, and always the same person."""
+    """Each account is always the same person."""
     mine = await session.info()
     other = await session.account("another").info()
 
@@ -441,7 +441,7 @@ async def test_conversation_grows(sandbox: Sandbox, session: Session) -> None:
 
 
 async def test_since_in_conversations(sandbox: Sandbox, session: Session) -> None:
-    """Only what came since a moment is told, and the moment is told back."""
+    """Only items since a moment are returned, and the moment is echoed."""
     await session.run(nv.sync_conversation(JANE))
     sandbox.receive_message(ACCOUNT, JANE, "Hello", type="nv")
     (message,) = await session.poll_inbox()
@@ -469,7 +469,7 @@ async def test_older_conversations(sandbox: Sandbox) -> None:
 
 
 async def test_replies(sandbox: Sandbox, session: Session) -> None:
-    """A message to a thread goes to its person; to an unknown one, to nobody."""
+    """A message to a thread goes to its person; an unknown thread has none."""
     sandbox.receive_message(ACCOUNT, JANE, "Hello")
     (hello,) = await session.poll_inbox()
     await session.run(
@@ -575,7 +575,7 @@ async def test_unfinished_workflows() -> None:
 
 
 async def test_network(sandbox: Sandbox, session: Session) -> None:
-    """What happens in the network is told, newest first, by type and since when."""
+    """Network events are returned newest first, by type and since a moment."""
     sandbox.accept_connection(ACCOUNT, JANE)
     asked = sandbox.accept_connection(ACCOUNT, JOE, type="connectionRequestReceived")
 
@@ -589,7 +589,7 @@ async def test_network(sandbox: Sandbox, session: Session) -> None:
 
 
 async def test_events_are_told(sandbox: Sandbox, session: Session) -> None:
-    """Somebody is told of every new message and network event, as webhooks have it."""
+    """A callback gets every new message and network event, as webhooks have them."""
     told: list[tuple[str, dict[str, Any]]] = []
     sandbox.account_data.on_event = lambda type, data: told.append((type, data))
     received = sandbox.receive_message(ACCOUNT, JANE, "Hello")

@@ -257,7 +257,7 @@ def test_memory_is_bounded(times: list[int]) -> None:
 
 
 def test_a_shrunk_window_gives_nothing_twice() -> None:
-    """What was forgotten for want of room is too old to be new."""
+    """An item that was forgotten because of the limit is too old to be new."""
     position = Cursor("messages", MINUTE, limit=3)
     items = [item(f"m{number}", number) for number in range(10)]
     for each in items:
@@ -324,7 +324,7 @@ def test_without_id() -> None:
     ],
 )
 def test_times(text: object, when: dt.datetime | None) -> None:
-    """Times are read in all spellings; what is none is no error."""
+    """Times are read in all spellings; anything else is None."""
     assert when == parse_time(text)
 
 
@@ -362,7 +362,7 @@ GOOD = {"v": 1, "of": "messages", "floor": None, "taken": {}, "undated": []}
     ],
 )
 def test_bad_cursors(cursor: Any, words: str) -> None:
-    """A cursor that is none is refused, and the message says what it is."""
+    """Another text than a cursor is refused, and the message says what it is."""
     with pytest.raises(ValueError, match=f"earlier messages|{words}") as caught:
         Cursor("messages", MINUTE).load(cursor)
 
@@ -374,7 +374,7 @@ def test_bad_cursors(cursor: Any, words: str) -> None:
 
 @pytest.fixture
 async def server() -> AsyncIterator[Scripted]:
-    """A server that answers as it is told."""
+    """A server that answers by a script."""
     async with Scripted() as server:
         yield server
 
@@ -475,7 +475,7 @@ def test_exactly_once_over_http() -> None:
 
 @pytest.mark.anyio
 async def test_the_cursor_is_behind_what_was_taken(server: Scripted) -> None:
-    """A message counts as taken when the next one is asked for, or when told so."""
+    """A message is acknowledged by `acknowledge`, or by asking for the next one."""
     server.script("POST", inbox(message("b", 2), message("a", 1)))
     async with server.session() as session:
         async with session.messages() as messages:
@@ -542,7 +542,7 @@ async def test_interval(server: Scripted) -> None:
 @virtual
 @pytest.mark.anyio
 async def test_outage(server: Scripted, caplog: pytest.LogCaptureFixture) -> None:
-    """No outage ends it; polls become rarer, and it is told once."""
+    """No outage ends it; polls become rarer, and one line is logged."""
     trouble = [dropped(), raw("<html>", status=502), raw("", status=403)] * 4
     server.script("POST", *trouble, EMPTY, dropped(), inbox(message("a", 1)))
     loop = asyncio.get_running_loop()
@@ -554,8 +554,8 @@ async def test_outage(server: Scripted, caplog: pytest.LogCaptureFixture) -> Non
 
     # 10, 20, 40, … and no more than 300 seconds, and a fifth more or less.
     assert 0.8 * 2710 <= loop.time() - begun <= 1.2 * 2740
-    told = [record.getMessage() for record in caplog.records]
-    assert 2 == sum("failed and is repeated" in line for line in told)
+    lines = [record.getMessage() for record in caplog.records]
+    assert 2 == sum("failed and is repeated" in line for line in lines)
 
 
 @virtual
@@ -638,7 +638,7 @@ async def test_one_pass_raises(
 
 @pytest.mark.anyio
 async def test_torn_answers(server: Scripted, caplog: pytest.LogCaptureFixture) -> None:
-    """An answer that does not reach back to what was delivered is told of."""
+    """An answer that does not reach back to the last delivered item is logged."""
     server.script("POST", inbox(message("a", 1)), inbox(message("c", 3)), EMPTY)
     async with server.session() as session:
         messages = session.messages(interval=0.001)
@@ -651,7 +651,7 @@ async def test_torn_answers(server: Scripted, caplog: pytest.LogCaptureFixture) 
 
 @pytest.mark.anyio
 async def test_leaving_the_session_ends_a_pause(server: Scripted) -> None:
-    """Who waits for the next poll when the session is left is told so."""
+    """A wait for the next poll ends when the session is closed."""
     server.script("POST", EMPTY)
     async with server.session() as session:
         messages = session.messages(interval=600)
@@ -668,7 +668,7 @@ async def test_leaving_the_session_ends_a_pause(server: Scripted) -> None:
 
 @pytest.mark.anyio
 async def test_leaving_the_session_ends_a_poll(server: Scripted) -> None:
-    """Who waits for an answer when the session is left is told so."""
+    """A wait for an answer ends when the session is closed."""
     gate = asyncio.Event()
     server.script("POST", held(gate, EMPTY))
     async with server.session() as session:
@@ -701,7 +701,7 @@ async def test_leaving_ends_what_waits(server: Scripted) -> None:
 
 @pytest.mark.anyio
 async def test_leaving_while_a_poll_is_under_way(server: Scripted) -> None:
-    """What an answer brings that nobody waits for any more is not taken."""
+    """An answer to an iteration that was closed is not acknowledged."""
     gate = asyncio.Event()
     server.script("POST", held(gate, inbox(message("a", 1))))
     async with server.session() as session:
