@@ -103,6 +103,11 @@ class BatchFiles:
     help="The most workflows in flight on each account.",
 )
 @braces_option
+@click.option(
+    "--allow-any-target",
+    is_flag=True,
+    help="Send targets that are no LinkedIn URLs as they are.",
+)
 @click.option("--yes", is_flag=True, help="Write to LinkedIn without asking.")
 @click.option("--dry-run", is_flag=True, help="Print the workflows and send nothing.")
 @credential_options
@@ -122,6 +127,7 @@ def batch(
     retry_failed: bool,
     limit: int,
     allow_braces: bool,
+    allow_any_target: bool,
     yes: bool,
     dry_run: bool,
     **options: Any,
@@ -132,7 +138,8 @@ def batch(
     {{column}} becomes the cell. A value that is a single placeholder takes the type of
     its parameter: a list is split at ; and an empty cell omits the parameter. Inside a
     text, only {{column?}} may be empty. All rows are checked before anything is sent:
-    left-over placeholders and cells such as nan, null or #N/A are refused.
+    left-over placeholders, cells such as nan, null or #N/A, and targets that are no
+    LinkedIn URLs are refused.
 
     CSV may come from LinkedIn, a spreadsheet or a program: the encoding, the delimiter
     and the line with the header are detected. Margins of cells are removed. Columns
@@ -179,7 +186,11 @@ def batch(
     )
     _refuse_unusable("--out", files.results)
     with creds.console.warnings():
-        filled = Template(_definition(template), allow_braces=allow_braces)
+        filled = Template(
+            _definition(template),
+            allow_braces=allow_braces,
+            check_targets=not allow_any_target,
+        )
         used = [*filled.columns, *([key] if key is not None else [])]
         rows = read_rows(
             source,

@@ -39,7 +39,7 @@ from linkedapi_async.cli._text_checks import (
     nodes,
     texts,
 )
-from linkedapi_async.cli._workflow_input import find_unsupported
+from linkedapi_async.cli._workflow_input import find_unsupported, find_wrong_targets
 from linkedapi_async.errors import InvalidDefinitionError, ParameterError, WorkflowError
 
 
@@ -82,11 +82,19 @@ class Template:
     Args:
         definition: A JSON object, or a list of them.
         allow_braces: Whether texts and cells may have braces like placeholders.
+        check_targets: Whether targets that certainly are none are problems.
     """
 
-    def __init__(self, definition: Any, *, allow_braces: bool = False) -> None:
+    def __init__(
+        self,
+        definition: Any,
+        *,
+        allow_braces: bool = False,
+        check_targets: bool = False,
+    ) -> None:
         self._definition = definition
         self._allow_braces = allow_braces
+        self._check_targets = check_targets
         # The columns of each parameter, by the path of its action and its name.
         self._columns: dict[tuple[str, str], tuple[str, ...]] = {}
         self.problems: tuple[Problem, ...] = tuple(self._survey())
@@ -157,7 +165,9 @@ class Template:
         except InvalidDefinitionError as error:
             return [self._with_columns(problem) for problem in error.problems]
         unsupported = find_unsupported(roots, generation) if generation else ()
-        return [self._with_columns(problem) for problem in unsupported] or roots
+        wrong = find_wrong_targets(roots) if self._check_targets else ()
+        problems = (*unsupported, *wrong)
+        return [self._with_columns(problem) for problem in problems] or roots
 
     def _with_columns(self, problem: WorkflowError) -> Problem:
         columns: tuple[str, ...] = ()

@@ -11,16 +11,37 @@ from typing import Any, Final
 
 from linkedapi_async._actions.action import Action, Roots, named_roots, paths
 from linkedapi_async._actions.compatibility import unsupported_in
+from linkedapi_async._actions.parameters import parameters_of
 from linkedapi_async._types import Generation
 from linkedapi_async._utils.json import decode_json
 from linkedapi_async._wire.dump import dump_workflow
 from linkedapi_async._wire.load import load_workflow
 from linkedapi_async.cli._exit_codes import CommandError
 from linkedapi_async.cli._text_checks import find_left_overs
-from linkedapi_async.errors import InvalidDefinitionError, LinkedApiError, WorkflowError
+from linkedapi_async.errors import (
+    InvalidDefinitionError,
+    LinkedApiError,
+    ParameterError,
+    WorkflowError,
+)
+from linkedapi_async.urls import TargetKind, check_target
 
 
 _ATTRIBUTE: Final = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_][\w.]*)")
+
+
+_TARGETS: Final[dict[str, TargetKind]] = {
+    "personUrl": "person",
+    "companyUrl": "company",
+    "postUrl": "post",
+    "postUrn": "post",
+    "commentUrl": "comment",
+    "jobUrl": "job",
+    "threadId": "thread",
+    "personHashedUrl": "nvPerson",
+    "companyHashedUrl": "nvCompany",
+}
+"""What parameters with these names refer to."""
 
 
 def read_source(name: str) -> bytes | None:
@@ -116,6 +137,25 @@ def find_unsupported(roots: Roots, generation: Generation) -> Iterator[WorkflowE
     """Yield the parts of a workflow that *generation* of the API does not support."""
     for path, root in named_roots(roots):
         yield from unsupported_in(root, generation, path)
+
+
+def find_wrong_targets(roots: Roots) -> Iterator[WorkflowError]:
+    """Yield the targets of a workflow that certainly are none of their kind."""
+    for place, root in named_roots(roots):
+        for path, node in paths(root, place):
+            for row in parameters_of(type(node)):
+                kind = _TARGETS.get(row.json_name)
+                value = getattr(node, row.name)
+                if kind is None or not isinstance(value, str):
+                    continue
+                problem = check_target(kind, value)
+                if problem is not None and problem.certain:
+                    yield ParameterError(
+                        owner=node.action_type,
+                        parameter=row.name,
+                        reason=problem.reason,
+                        path=path,
+                    )
 
 
 def writing_actions(roots: Roots) -> list[str]:

@@ -67,6 +67,7 @@ def shell(
 
 
 count = iter(range(100_000))
+A, B, C = (f"https://www.linkedin.com/in/{name}" for name in "abc")
 
 
 def people(number: int) -> str:
@@ -414,7 +415,7 @@ def test_dry_run(shell: Shell, box: Sandbox) -> None:
 def test_all_problems_before_anything_is_sent(shell: Shell, box: Sandbox) -> None:
     """One wrong row is enough that nothing is sent; all of them are listed."""
     requests = box.requests
-    shell.write("people.csv", f"url,name\nu1,\n,N\nu3,{'x' * 2000}\nu4,N\nu4,N\n")
+    shell.write("people.csv", f"url,name\n{A},\n,N\n{B},{'x' * 2000}\n{C},N\n{C},N\n")
     done = shell(*BATCH, "--yes")
 
     assert (3, "") == (done.status, done.out)
@@ -460,7 +461,7 @@ def test_keys(shell: Shell, box: Sandbox) -> None:
     assert 3 == shell(*VISITS).status
     assert 0 == shell(*VISITS, *both).status
     assert {"a", "b"} == {line["key"] for line in lines(shell)}
-    shell.write("people.csv", "url,name\nu,a\nv,\nw,a\n")
+    shell.write("people.csv", f"url,name\n{A},a\n{B},\n{C},a\n")
     done = shell(*VISITS, *both)
     assert "people.csv:3: column 'name': the key is empty" in done.err
     assert "people.csv:4: the same key 'a' as line 2\n" in done.err
@@ -468,7 +469,7 @@ def test_keys(shell: Shell, box: Sandbox) -> None:
         "column 'names': --key: no such column; did you mean 'name'?"
         in shell(*VISITS, "--key", "names").err
     )
-    shell.write("people.csv", "url,name\nother,a\n")
+    shell.write("people.csv", f"url,name\n{C},a\n")
     other = shell(*VISITS, *both)
     assert 3 == other.status
     assert "line 2: 'a' was started with another workflow" in other.err

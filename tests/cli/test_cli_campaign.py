@@ -167,7 +167,8 @@ def test_plain_texts_pass(text: str) -> None:
 def test_skipped_rows_are_listed(shell: Shell) -> None:
     """With a report, bad rows are skipped and listed with line and problem."""
     same = "https://www.linkedin.com/in/twice,Ada"
-    rows = [same, "u,nan", "=evil,{{x}}", "a,b,c", same, "v,Bob"]
+    other = same.replace("twice", "once")
+    rows = [same, "u,nan", "=evil,{{x}}", "a,b,c", same, other]
     shell.write("people.csv", "\n".join(["url,name", *rows]))
     refused = shell(*BATCH)
     done = shell(*BATCH, "--skip-invalid", "report.csv")
@@ -300,6 +301,37 @@ def test_margins_that_no_version_could_send(shell: Shell) -> None:
     url = f"https://www.linkedin.com/in/c{next(count)}"
     shell.write("people.csv", f"url,extra\n{url},\u200b\n")
     assert 0 == shell(*BATCH[:4], "--out", "s.jsonl", "--yes").status
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("not a url", "got 'not a url'"),
+        ("https://example.com/x", "got 'https://example.com/x'"),
+        ("ada@example.com", "got 'ada@example.com'"),
+        ("https://www.linkedin.com/company/acme", "got a company: 'https://www"),
+    ],
+)
+def test_targets_of_another_kind(shell: Shell, url: str, words: str) -> None:
+    """A cell that certainly names no person is refused, unless it is meant."""
+    shell.write("people.csv", f"url,name\n{url},Ada\n")
+    done = shell(*BATCH)
+
+    assert 3 == done.status
+    assert (
+        "people.csv:2: column 'url': root: st.sendMessage: personUrl must" in done.err
+    )
+    assert words in done.err
+    assert 0 == shell(*BATCH, "--allow-any-target").status
+
+
+def test_targets_that_may_be_right(shell: Shell) -> None:
+    """A URL that may name a person is sent, and other parameters are no targets."""
+    hello = {**HELLO, "then": [], "label": "not a url"}
+    shell.write("hello.json", json.dumps(hello))
+    shell.write("people.csv", "url,name\nhttps://lnkd.in/abcd,Ada\n")
+
+    assert 0 == shell(*BATCH).status
 
 
 # The whole batch
