@@ -259,7 +259,8 @@ class BatchRunner:
         failure: Exception | None = handle.failure
         if failure is None and not handle.done:
             # The deadline of the session has passed; a second wait would double it.
-            message = f"workflow {handle.workflow_id} has not ended within the deadline"
+            reason = f" ({handle.pending_reason})" if handle.pending_reason else ""
+            message = f"{handle.workflow_id} has not ended within the deadline{reason}"
             failure = CommandError(message, TIMED_OUT)
         if failure is None:
             completion = await handle.completion()

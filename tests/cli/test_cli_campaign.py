@@ -455,6 +455,7 @@ def test_one_waiting_account_stops_no_other(
             answer["result"] = {
                 "workflowId": result["workflowId"],
                 "workflowStatus": "pending",
+                "pendingReason": "accountBusy",
             }
         return answer
 
@@ -468,8 +469,8 @@ def test_one_waiting_account_stops_no_other(
     took = time.monotonic() - begun
 
     assert 12 == done.status
-    assert "account night: no more starts: workflow wf-" in done.err
-    assert "has not ended within the deadline" in done.err
+    assert "account night: no more starts: wf-" in done.err
+    assert "has not ended within the deadline (accountBusy)\n" in done.err
     assert "account day" not in done.err
     assert {"day": 7} == {
         name: sum(line["account"] == name for line in lines(shell))
