@@ -1,6 +1,6 @@
-"""Make the pictures of the README: the workflows of the demo, run against the sandbox.
+"""Make the pictures of the docs: the workflows of the demo, run against the sandbox.
 
-Seeds are fixed and time is virtual, so that every run makes the same pictures::
+Seeds are fixed and time is virtual, so every run makes the same pictures::
 
     python docs/pictures/make.py
 """
@@ -29,14 +29,14 @@ ACCOUNTS = ("sales", "hiring", "research")
 COMPANIES = 24
 
 
-def name_of(seen: Any) -> str:
-    """Return the company that a workflow of the demo is about."""
-    return str(seen.definition["companyUrl"].rpartition("/")[2])
+def name_of(workflow: Any) -> str:
+    """Return the company of a workflow of the demo."""
+    return str(workflow.definition["companyUrl"].rpartition("/")[2])
 
 
 async def batch() -> Svg:
     """Return the timeline of the demo's batch; one workflow of it fails."""
-    # Without chance in the polling, all that is left is the sandbox's seed.
+    # Without jitter, only the seed of the sandbox decides.
     async with (
         Sandbox(seed=3) as sandbox,
         sandbox.session(polling=Polling(jitter=0)) as session,
@@ -46,7 +46,7 @@ async def batch() -> Svg:
         sandbox.fail_next("workingHoursWaitExpired", account=ACCOUNTS[0])
 
         async def run(place: int, workflow: st.open_company_page) -> None:
-            """Run one workflow on the account whose turn it is."""
+            """Run one workflow on one of the accounts, in turn."""
             account = accounts[place % len(accounts)]
             handle = await account.start(workflow)
             names[handle.workflow_id] = str(account.name)
@@ -56,12 +56,12 @@ async def batch() -> Svg:
         workflows = DEMO["workflows"](COMPANIES)
         await asyncio.gather(*itertools.starmap(run, enumerate(workflows)))
         spans = spans_of(
-            sandbox.workflows, key=name_of, account=lambda seen: names[seen.id]
+            sandbox.workflows, key=name_of, account=lambda found: names[found.id]
         )
     return timeline(spans, title="The demo: companies on three accounts")
 
 
-def lost(answer: Any) -> Any:
+def without_two_people(answer: Any) -> Any:
     """Return the answer of a sandbox with two people who were not found."""
     completion = answer["result"].get("completion")
     if completion is not None:
@@ -91,13 +91,15 @@ async def company() -> Completion:
             "retrievingNotAllowed",
             "LinkedIn does not show them.",
         )
-        sandbox.inject_fault("mangle", on="status", count=None, change=lost)
+        sandbox.inject_fault(
+            "mangle", on="status", count=None, change=without_two_people
+        )
         handle = await session.start(workflow)
         return await handle.completion()
 
 
-SIZE, WIDE, HIGH, MARGIN = 13, 7.83, 17, 18
-"""Of the letters and the picture, in pixels."""
+SIZE, WIDTH, HEIGHT, MARGIN = 13, 7.83, 17, 18
+"""Font size, character width, line height and margin, in pixels."""
 COLORS = {
     "": "#d6dae0",
     "1": "#ffffff",
@@ -111,13 +113,13 @@ ESCAPES = re.compile(r"\x1b\[(\d+)m(.*?)\x1b\[0m")
 
 
 def terminal(text: str, title: str) -> str:
-    """Return coloured *text* as a picture of a terminal."""
+    """Return colored *text* as a picture of a terminal."""
     lines = text.splitlines()
     longest = max(len(ESCAPES.sub(r"\2", line)) for line in lines)
-    width = round(longest * WIDE + 2 * MARGIN)
-    height = HIGH * len(lines) + 2 * MARGIN
+    width = round(longest * WIDTH + 2 * MARGIN)
+    height = HEIGHT * len(lines) + 2 * MARGIN
     rows = "".join(
-        f'<text x="{MARGIN}" y="{MARGIN + SIZE + HIGH * row}">{"".join(pieces(line))}'
+        f'<text x="{MARGIN}" y="{MARGIN + SIZE + HEIGHT * row}">{"".join(pieces(line))}'
         "</text>"
         for row, line in enumerate(lines)
     )
@@ -132,7 +134,7 @@ def terminal(text: str, title: str) -> str:
 
 
 def pieces(line: str) -> Iterator[str]:
-    """Yield the parts of a line, each in its colour."""
+    """Yield the parts of a line, each in its color."""
     for number, part in enumerate(re.split(r"(\x1b\[\d+m.*?\x1b\[0m)", line)):
         found = ESCAPES.fullmatch(part)
         if number % 2 and found is not None:
@@ -143,7 +145,7 @@ def pieces(line: str) -> Iterator[str]:
 
 
 def made() -> dict[str, str]:
-    """Return the pictures by the names of their files."""
+    """Return the pictures by file name."""
     finished = draw(run_virtual(company()), color=True)
     return {
         "timeline.svg": run_virtual(batch()),
