@@ -26,7 +26,14 @@ from scripted_server import (
     taken,
 )
 
-from linkedapi_async import Session, SessionClosedError, StartUnknownError, st
+from linkedapi_async import (
+    Polling,
+    Session,
+    SessionClosedError,
+    StartUnknownError,
+    WaitTimeoutError,
+    st,
+)
 from linkedapi_async._http import responses
 from linkedapi_async._http.transport import AiohttpTransport
 from linkedapi_async._polling.poller import Poller
@@ -301,6 +308,32 @@ async def test_a_poisoned_answer_hinders_one_workflow(
             assert SENT == (await handle.completion()).raw
         with contextlib.suppress(LinkedApiError):
             await handles[0].completion(timeout=0)
+
+
+@virtual_time
+async def test_a_poisoned_answer_holds_up_no_stream() -> None:
+    """All other items of the stream come out; the one that is poisoned times out."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        """Poison the polls of one workflow."""
+        poisoned = request.path.endswith("/wf-3")
+        return await (raw("{}", status=502) if poisoned else completed(SENT))(request)
+
+    ends: list[str] = []
+    async with Scripted() as server:
+        server.script("POST", taken())
+        server.script("GET", answer)
+        async with server.session(polling=Polling(deadline=3600)) as session:
+            async with session.as_completed([SEND] * 9, limit=3) as done:
+                async for handle in done:
+                    try:
+                        await handle.result(timeout=0)
+                    except WaitTimeoutError:
+                        ends.append("late")
+                    else:
+                        ends.append("sent")
+
+    assert [*["sent"] * 8, "late"] == sorted(ends, reverse=True)
 
 
 async def crash_of(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
