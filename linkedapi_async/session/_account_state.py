@@ -125,6 +125,7 @@ class AccountState:
             ordered: Whether the server accepted it after all others of the account.
             recorder: Its record in the journal.
         """
+        # The lane is the runner's own: the poller groups workflows by their account.
         pending = PendingWorkflow(workflow_id, self)
         if accepted is not None:
             pending.status = accepted.status

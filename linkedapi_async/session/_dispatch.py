@@ -64,6 +64,7 @@ class EventDispatcher:
         subscription = Subscription(callback)
         for name, each in EVENT_CLASSES.items():
             if issubclass(each, kind):
+                # Tuples, because a callback may end a subscription during dispatch.
                 others = self._subscriptions.get(name, ())
                 self._subscriptions[name] = (*others, subscription)
         self._observer.dispatcher = self

@@ -185,6 +185,7 @@ class Observer:
             status=handle.status,
             seconds=seconds,
         )
+        # If the answer to the start says so already, no poll reports it later.
         if handle.status == "running":
             self.running(handle)
 

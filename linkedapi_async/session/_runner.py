@@ -63,6 +63,8 @@ class Runner(AccountState):
         start = Start(
             self, *prepared.reveal(), key=key, recorder=self._new_recorder(key)
         )
+        # A task of the session, because the caller may be cancelled at any time, and
+        # the id of a workflow that runs must not be lost.
         task = self.runtime.spawn(start.run())
         try:
             return await start.done
@@ -150,6 +152,7 @@ class Runner(AccountState):
         known = self.handles.get(workflow_id)
         if known is not None:
             return known
+        # Only the caller's own workflow has the keys that the caller reads results by.
         if not isinstance(workflow, Action | tuple):
             workflow = workflow_of(row)
         recorder = JournalRecorder(

@@ -161,6 +161,7 @@ class Runtime:
             RuntimeError: It was opened before.
             JournalError: The journal cannot be opened.
         """
+        # First, because entering twice must not touch the open journal.
         self.transport = self.connection.open()
         self.caller = self.connection.caller(self, self.transport)
         if self.journal is not None:

@@ -359,6 +359,7 @@ class Session(WorkflowMethods):
             self._account(self._identity, None, None)
 
     def _all_runners(self) -> Iterable[Runner]:
+        # Events and rows may be of the default account before it was first used.
         self._add_default_account()
         return self._runners.values()
 

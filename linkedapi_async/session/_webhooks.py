@@ -87,6 +87,7 @@ class WebhookSubscription:
         self._closed = False
         runtime.start_events.append(self)
         runtime.poller.listen()
+        # Last, because a receiver in another thread may deliver at once.
         self._unsubscribe = receiver.subscribe(self._on_event)
 
     def close(self) -> None:
