@@ -24,6 +24,7 @@ from linkedapi_async import (
     WorkflowFailedError,
     st,
 )
+from linkedapi_async._polling.answers import Ended
 from linkedapi_async.journal import MemoryJournal, Row
 from linkedapi_async.sandbox import Sandbox
 from linkedapi_async.session import _webhooks
@@ -171,6 +172,21 @@ async def test_an_event_before_the_answer(server: Scripted, hooks: Webhooks) -> 
         assert "finished" == row.state
         assert UUID == session.account(ACCOUNT).account_id
     assert 0 == server.count("GET")
+
+
+async def test_an_early_event_of_what_has_ended(
+    server: Scripted, hooks: Webhooks
+) -> None:
+    """An early event changes nothing if its workflow ended before it was applied."""
+    gone = WorkflowFailedError(reason="x", message="x", workflow_id="wf-1")
+    async with server.session(polling=SLOW) as session:
+        session.listen(hooks.receiver)
+        hooks.completed("wf-1")
+        handle = session.attach("wf-1", CHECK)
+        assert handle._pending is not None
+        session._runtime.poller.resolve(handle._pending, Ended(gone))
+        with pytest.raises(WorkflowFailedError):
+            await handle
 
 
 async def test_events_that_come_too_early_are_forgotten(

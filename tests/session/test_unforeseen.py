@@ -37,7 +37,12 @@ from linkedapi_async import (
 from linkedapi_async._http import responses
 from linkedapi_async._http.transport import AiohttpTransport
 from linkedapi_async._polling.poller import Poller
-from linkedapi_async.errors import JournalLockedError, LinkedApiError, ProtocolError
+from linkedapi_async.errors import (
+    JournalLockedError,
+    LinkedApiError,
+    ProtocolError,
+    RateLimitedError,
+)
 from linkedapi_async.journal import MemoryJournal, Row
 from linkedapi_async.session import _account_state, _handle, _observer, _start
 from linkedapi_async.session._account_state import AccountState
@@ -240,6 +245,36 @@ async def test_the_id_of_another_start(server: Scripted, *, kept: bool) -> None:
 
     assert ("wf-1",) == caught.value.candidates
     assert 2 * kept == len(unknown)
+
+
+class BrokenEvents:
+    """What webhook events say, by a subscription that always fails."""
+
+    def match(self, workflow_id: str) -> None:
+        """Fail."""
+        raise NeverListedError(workflow_id)
+
+    def reconsider(self, account: str) -> None:
+        """Fail."""
+        raise NeverListedError(account)
+
+    def candidates(self, account_id: str, since: float, until: float) -> list[str]:
+        """Fail."""
+        raise NeverListedError(account_id)
+
+
+async def test_a_broken_subscription_loses_no_start(server: Scripted) -> None:
+    """Its errors are reported to the event loop, and the start has its handle."""
+    reports: list[dict[str, Any]] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, report: reports.append(report))
+    async with server.session() as session:
+        session._runtime.start_events.append(BrokenEvents())
+        handle = await session.start(SEND)
+        session._runtime.start_events.clear()
+        assert SENT == (await handle.completion()).raw
+
+    assert [NeverListedError] * 2 == [type(each["exception"]) for each in reports]
 
 
 async def test_a_workflow_of_the_journal_is_no_candidate(server: Scripted) -> None:
@@ -486,6 +521,22 @@ async def test_leaving_takes_a_request_timeout_at_most(*, cancel_on_exit: bool) 
     assert isinstance(start.exception(), StartUnknownError)
 
 
+async def test_a_refusal_while_leaving_is_no_retry(server: Scripted) -> None:
+    """A start that is throttled while the session is left was not accepted."""
+    gate = asyncio.Event()
+    server.script("POST", held(gate, raw("", status=429, Retry_After="3600")))
+    journal = MemoryJournal()
+    async with server.session(journal=journal) as session:
+        start = asyncio.create_task(session.start(SEND))
+        while not server.count("POST"):
+            await asyncio.sleep(0.001)
+        asyncio.get_running_loop().call_later(0.05, gate.set)
+
+    assert isinstance(start.exception(), RateLimitedError)
+    assert [] == await rows_of(journal)
+    assert 1 == server.count("POST")
+
+
 class StuckJournal(MemoryJournal):
     """A journal on a disk that never finishes."""
 
@@ -525,6 +576,13 @@ async def test_a_journal_that_cannot_be_opened(server: Scripted) -> None:
             await session.__aenter__()
         with pytest.raises(RuntimeError, match="entered once"):
             await session.__aenter__()
+
+
+async def test_counters_without_a_connection(server: Scripted) -> None:
+    """A session that was not entered has counted nothing."""
+    stats = server.session().stats
+
+    assert (0, 0, 0, 0) == (stats.started, stats.polls, stats.retries, stats.in_flight)
 
 
 # Keys
