@@ -11,6 +11,7 @@ import anyio
 
 from linkedapi_async._actions.action import Action
 from linkedapi_async._utils.secret import Secret
+from linkedapi_async._utils.text import short_repr
 from linkedapi_async.session._handle import ManagedHandle, WorkflowHandle
 from linkedapi_async.session._journaling import ALREADY_DELIVERED
 from linkedapi_async.session._recent import RecentKeys
@@ -112,8 +113,10 @@ class AsCompleted:
 
     async def _run(self, item: Secret[Any]) -> None:
         # Workflows contain personal messages, which no frame shows to a tracker.
-        key, workflow = _split_key(item)
+        key: str | None = None
+        workflow = item
         try:
+            key, workflow = _split_key(item)
             known = None if key is None else await self._known(key, workflow)
             if known is ALREADY_DELIVERED:
                 self._slots.release()
@@ -134,9 +137,17 @@ class AsCompleted:
 def _split_key(secret: Secret[Any]) -> tuple[str | None, Secret[Any]]:
     """Return the key and the workflow of an item, which may have no key."""
     item = secret.reveal()
-    if isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str):  # noqa: PLR2004
-        return item[0], Secret(item[1])
-    return None, secret
+    if not isinstance(item, tuple) or len(item) != 2:  # noqa: PLR2004
+        return None, secret
+    key, workflow = item
+    if isinstance(key, str):
+        return key, Secret(workflow)
+    if isinstance(key, Action | dict):
+        # An array workflow of two roots.
+        return None, secret
+    shown = short_repr(key)
+    message = f"the key of an item must be a string, got {shown}; pass str({shown})"
+    raise TypeError(message)
 
 
 def _roots(secret: Secret[Any]) -> Secret[tuple[Any, ...]]:

@@ -566,6 +566,18 @@ async def test_item_that_nobody_knows_of_is_not_started(
     assert 1 == server.count("POST")
 
 
+@pytest.mark.parametrize("key", [17, None, 1.5])
+async def test_keys_are_strings(server: Scripted, journal: Make, key: object) -> None:
+    """A key of another type is an error of that item, with the remedy."""
+    async with server.session(journal=journal()) as session:
+        async with session.as_completed([(key, CHECK)]) as done:
+            (refused,) = [handle async for handle in done]
+        with pytest.raises(TypeError, match=rf"got {key}; pass str\({key}\)"):
+            await refused
+
+    assert 0 == server.count("POST")
+
+
 async def test_keys_are_unique(server: Scripted, journal: Make) -> None:
     """A repeated key is an error of that item alone."""
     async with server.session(journal=journal()) as session:
