@@ -440,11 +440,11 @@ def test_no_wait_then_status_then_wait(online: Shell) -> None:
     started = online("run", "company.json", "--no-wait").out.strip()
     waited = json.loads(online("wait", started, "--format", "json").out)
     known = json.loads(online("status", started, started).out)
-    parameters_of = online("wait", started, "--format", "csv").out.splitlines()
+    rows = online("wait", started, "--format", "csv").out.splitlines()
 
     assert [{"workflowId": started, "status": "completed"}] == known
     assert [(started, "completed")] == [(w["workflowId"], w["status"]) for w in waited]
-    assert 5 == len(parameters_of)
+    assert 5 == len(rows)
     assert started in online("status", started, "--format", "table").out
 
 
@@ -657,13 +657,13 @@ def test_table_at_a_narrow_terminal(
     shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A table has as many columns as fit, and says which ones do not."""
-    parameters_of = [{f"column{n}": "[bold]x[/bold]" * 30 for n in range(9)}]
+    rows = [{f"column{n}": "[bold]x[/bold]" * 30 for n in range(9)}]
     monkeypatch.setenv("COLUMNS", "40")
     with Terminal(columns=40) as terminal, terminal.files() as files:
         with monkeypatch.context() as patch:
             patch.setattr(sys, "stdout", files["stdout"])
             patch.setattr(sys, "stderr", files["stderr"])
-            show_rows(parameters_of, "table", Console())
+            show_rows(rows, "table", Console())
             files["stdout"].flush()
         terminal.expect("columns that do not fit: column3, ")
         terminal.expect("[bold]x")

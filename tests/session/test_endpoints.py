@@ -106,21 +106,21 @@ async def test_examples(server: Scripted, example: dict[str, Any]) -> None:
 
     async with server.session(**tokens) as session:
         if "conversations" in example["kind"]:
-            item_of: Any = await session.poll_conversations(body)
+            found: Any = await session.poll_conversations(body)
         elif example["kind"] == "inbox.poll":
-            item_of = await session.poll_inbox(
+            found = await session.poll_inbox(
                 type=body["type"], thread_id=body["threadId"]
             )
         else:
-            item_of = await session.usage("2023-01-01", "2023-01-30")
+            found = await session.usage("2023-01-01", "2023-01-30")
 
     items = result["messages"] if isinstance(result, dict) else result
     assert request["url"].partition("?")[0].endswith(paths[0].partition("?")[0])
     assert body == server.seen[0].body
     headers = {name.lower() for name in server.seen[0].headers}
     assert set(request["headers"] or ()) <= headers
-    assert items == [item.raw for item in item_of]
-    assert [{}] * len(items) == [item.extra for item in item_of]
+    assert items == [item.raw for item in found]
+    assert [{}] * len(items) == [item.extra for item in found]
 
 
 async def test_usage_query(server: Scripted) -> None:
@@ -182,13 +182,13 @@ async def test_person_inbox(server: Scripted) -> None:
     server.script("POST", ok({"messages": [message], "threads": [thread]}))
 
     async with server.session() as session:
-        item_of = await session.poll_inbox(person_url=JANE, since=SINCE)
+        found = await session.poll_inbox(person_url=JANE, since=SINCE)
 
     assert {"since": "2026-07-01T12:30:00Z", "personUrl": JANE} == server.seen[0].body
-    assert item_of.messages is not None
-    assert item_of.threads is not None
-    assert "hi" == item_of.messages[0].text
-    assert item_of.threads[0].history_complete is True
+    assert found.messages is not None
+    assert found.threads is not None
+    assert "hi" == found.messages[0].text
+    assert found.threads[0].history_complete is True
 
 
 async def test_nothing_is_lost(server: Scripted) -> None:
@@ -460,11 +460,11 @@ async def test_older_conversations(sandbox: Sandbox) -> None:
     """The older generation has conversations and usage, with fewer fields."""
     async with sandbox.session("account_api") as session:
         await session.run(st.sync_conversation(JANE))
-        (item_of,) = await session.poll_conversations([JANE])
+        (found,) = await session.poll_conversations([JANE])
         (use,) = await session.usage(*DAY)
 
-    assert item_of.messages
-    assert (None, None) == (item_of.sync_until, item_of.messages[0].thread_id)
+    assert found.messages
+    assert (None, None) == (found.sync_until, found.messages[0].thread_id)
     assert ("st.syncConversation", True) == (use.action_type, use.success)
 
 
@@ -477,10 +477,10 @@ async def test_replies(sandbox: Sandbox, session: Session) -> None:
         st.send_message(thread_id="unknown", text="Anybody?"),
     )
 
-    item_of = await session.poll_inbox(person_url=JANE)
+    found = await session.poll_inbox(person_url=JANE)
 
-    assert item_of.messages is not None
-    assert ["Hi", "Hello"] == [m.text for m in item_of.messages]
+    assert found.messages is not None
+    assert ["Hi", "Hello"] == [m.text for m in found.messages]
     assert 2 == len(await session.poll_inbox())
 
 
@@ -502,27 +502,27 @@ async def test_person_threads(sandbox: Sandbox, session: Session) -> None:
     sandbox.receive_message(ACCOUNT, JANE, "Hi", type="nv")
     sandbox.receive_message(ACCOUNT, JOE, "Me too")
 
-    item_of = await session.poll_inbox(person_url=JANE)
+    found = await session.poll_inbox(person_url=JANE)
 
-    assert item_of.messages is not None
-    assert item_of.threads is not None
-    assert ["Hi", "Hello"] == [m.text for m in item_of.messages if m.inbox_message_id]
-    assert len(item_of.messages) > 2
+    assert found.messages is not None
+    assert found.threads is not None
+    assert ["Hi", "Hello"] == [m.text for m in found.messages if m.inbox_message_id]
+    assert len(found.messages) > 2
     assert [("st", True), ("nv", False)] == [
-        (thread.type, thread.history_complete) for thread in item_of.threads
+        (thread.type, thread.history_complete) for thread in found.threads
     ]
 
 
 async def test_people_of_lists(sandbox: Sandbox, session: Session) -> None:
     """Who is written to in a loop has the message in the inbox."""
     page = st.open_person_page(basic_info=True).then(st.send_message(text="Hi"))
-    item_of = await session.run(
+    found = await session.run(
         st.search_people(term="robots", limit=2).then(st.do_for_people().then(page))
     )
 
     messages = await session.poll_inbox()
 
-    assert {person.public_url for person in item_of} == {
+    assert {person.public_url for person in found} == {
         message.person_public_url for message in messages
     }
 
@@ -643,9 +643,9 @@ async def test_malformed(sandbox: Sandbox, method: str, path: str, body: bytes) 
     sandbox.receive_message("i", JANE, "Hello")
     async with aiohttp.ClientSession(headers=headers) as http:
         async with http.request(method, sandbox.url + path, data=body) as answer:
-            item_of = await answer.json()
+            found = await answer.json()
 
-    assert (400, "invalidRequestPayload") == (answer.status, item_of["error"]["type"])
+    assert (400, "invalidRequestPayload") == (answer.status, found["error"]["type"])
 
 
 async def test_tokens_are_checked() -> None:

@@ -178,7 +178,7 @@ def test_in_order(times: list[int], inclusive: bool) -> None:
     batch = position.new_items([item(k, s) for s, k in model.since(position.since)])
 
     assert sorted(s for s in times if s >= 100) == [
-        int((item_of.when - NOON).total_seconds()) for item_of in batch if item_of.when
+        int((found.when - NOON).total_seconds()) for found in batch if found.when
     ]
 
 
