@@ -375,7 +375,11 @@ async def test_result_is_not_held_back_by_a_full_disk(
         """A journal that cannot note ends."""
 
         async def finished(
-            self, key: str, result: bytes | None, end_status: Any
+            self,
+            key: str,
+            result: bytes | None,
+            end_status: Any,
+            failure: Any = None,
         ) -> None:
             """Fail."""
             raise JournalError("full")
