@@ -25,6 +25,7 @@ from linkedapi_async.journal._schema import (
     Statements,
     connect,
     open_run,
+    run_step,
     update_statement,
 )
 
@@ -495,9 +496,11 @@ class MemoryJournal(Journal):
         if not self._is_open:
             raise not_open_error(self)
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        try:
-            future.set_result(step(Statements(self._connection)))
-        except (JournalError, ValueError) as error:
+        connection = self._connection
+        value, error = run_step(connection, ":memory:", Statements(connection), step)
+        if error is None:
+            future.set_result(value)
+        else:
             future.set_exception(error)
         if commit_started is not None:
             commit_started.set_result(None)

@@ -389,6 +389,31 @@ def read(path: Path, states: Sequence[State]) -> list[Row]:
         raise journal_error(path, error) from error
 
 
+def run_step(
+    connection: sqlite3.Connection,
+    path: object,
+    statements: Statements,
+    step: Callable[[Statements], Any],
+) -> tuple[Any, Exception | None]:
+    """Run one step; if it fails, it changes nothing, and fails alone.
+
+    Returns:
+        The value of the step, or its error.
+    """
+    connection.execute("SAVEPOINT step")
+    value, error = None, None
+    try:
+        value = step(statements)
+    except Exception as failed:
+        # A full disk may end the transaction, and then all who share it fail.
+        if not connection.in_transaction:
+            raise
+        connection.execute("ROLLBACK TO step")
+        error = step_error(path, failed)
+    connection.execute("RELEASE step")
+    return value, error
+
+
 class Statements:
     """Every statement about rows.
 

@@ -24,6 +24,7 @@ from linkedapi_async.journal._schema import (
     journal_error,
     open_run,
     read,
+    run_step,
     step_error,
 )
 from linkedapi_async.journal._wal import check_log
@@ -279,20 +280,9 @@ class _Writer:
     def _run(
         self, connection: sqlite3.Connection, statements: Statements, job: _Job
     ) -> _Done:
-        """Run one step; if it fails, it changes nothing and fails alone."""
+        """Run one step alone."""
         step, future, _ = job
-        connection.execute("SAVEPOINT step")
-        value, error = None, None
-        try:
-            value = step(statements)
-        except Exception as failed:
-            # A full disk may end the transaction, and then all who share it fail.
-            if not connection.in_transaction:
-                raise
-            connection.execute("ROLLBACK TO step")
-            error = step_error(self._path, failed)
-        connection.execute("RELEASE step")
-        return future, value, error
+        return future, *run_step(connection, self._path, statements, step)
 
     def _call(self, function: Callable[[list[Any]], None], values: list[Any]) -> None:
         """Call *function* in the loop, if there are *values*."""

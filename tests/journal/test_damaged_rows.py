@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import sqlite3
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from scripted_server import Scripted, ok
 
 from linkedapi_async.journal import SqliteJournal
+from linkedapi_async.journal._schema import Statements
 
 
 pytestmark = pytest.mark.anyio
@@ -119,6 +121,11 @@ async def test_definition_that_cannot_be_read(
     assert "The definition of b in the journal is damaged" in caplog.text
 
 
+def explained(statements: Statements, *, query: str) -> list[Any]:
+    """Return the plan of a query."""
+    return statements._execute(query).fetchall()
+
+
 async def test_unknown_starts_are_found_by_their_index(path: Path) -> None:
     """The cost of looking for them does not depend on the size of the journal."""
     async with SqliteJournal(path) as journal:
@@ -128,9 +135,8 @@ async def test_unknown_starts_are_found_by_their_index(path: Path) -> None:
         plans = []
         for where in ("", " AND account = 'ada'"):
             query = f"EXPLAIN QUERY PLAN SELECT * FROM workflows WHERE state = 'unknown'{where}"
-            plan = await journal._do(
-                lambda table, q=query: table._execute(q).fetchall()
-            )
+            explain = functools.partial(explained, query=query)
+            plan = await journal._do(explain)
             plans.append(str(plan))
         found = [
             [row.key for row in await journal.unknown(account=account)]

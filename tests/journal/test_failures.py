@@ -310,7 +310,7 @@ async def test_workflows_that_did_not_end_well(tmp_path: Path) -> None:
         for end_status in ("failed", "cancelled", "lost"):
             await journal.intend(end_status, "ada", DEFINITION)
             await journal.accepted(end_status, f"wf-{end_status}")
-            await journal.finished(end_status, None, end_status)  # type: ignore[arg-type]
+            await journal.finished(end_status, None, end_status)
 
         assert 3 == len(await journal.failed())
         assert [] == await journal.retry_failed()

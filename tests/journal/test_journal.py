@@ -1397,17 +1397,24 @@ async def test_a_file_that_another_program_locks(file: SqliteJournal) -> None:
     assert ["a"] == await keys(file)
 
 
-async def test_a_step_that_raises(file: SqliteJournal) -> None:
-    """Whatever a step raises, its caller gets an error and the thread goes on."""
+async def test_a_step_that_raises(journal: Journal) -> None:
+    """Whatever a step raises, it is an error of the tree, and changes nothing."""
 
-    def step(_: Any) -> None:
-        """Fail."""
+    def step(statements: Statements) -> None:
+        """Change a row, then fail."""
+        statements.change("a", "accepted", account="eve")
         raise ZeroDivisionError
 
+    await lead(journal, "a", "accepted")
     with pytest.raises(JournalError, match="failed"):
-        await file._do(step)
+        await journal._do(step)
+    with pytest.raises(JournalError, match="failed"):
+        await journal.intend("b", object(), DEFINITION)  # type: ignore[arg-type]
+    await lead(journal, "c", "intended")
 
-    assert [] == await file.rows()
+    assert [("a", "ada"), ("c", "ada")] == [
+        (row.key, row.account) for row in await journal.rows()
+    ]
 
 
 # Reading
