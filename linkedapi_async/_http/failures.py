@@ -36,7 +36,9 @@ def connection_error(
     address = URL(url)
     place = f"{address.host}:{address.port}"
     inner = _inner_error(error)
-    reason = _reason(inner, headers)
+    text = _text(inner, headers)
+    name = "" if _speaks(inner) else type(inner).__name__
+    reason = ": ".join(filter(None, (name, text)))
     status = None
     if isinstance(error, aiohttp.ClientHttpProxyError):
         status = error.status
@@ -48,7 +50,7 @@ def connection_error(
     else:
         message = f"cannot connect to {place}: {reason}"
     failed = ConnectionFailedError(message, sent=sent, http_status=status)
-    failed.__cause__ = _copy(inner, reason)
+    failed.__cause__ = _copy(inner, text)
     return failed
 
 
@@ -61,32 +63,34 @@ def _inner_error(error: Exception) -> Exception:
     return error
 
 
-def _reason(error: Exception, headers: Headers) -> str:
+def _speaks(error: Exception) -> bool:
+    """Return whether the text of *error* says enough without the name of its class."""
+    return type(error) is OSError or isinstance(error, aiohttp.ClientHttpProxyError)
+
+
+def _text(error: Exception, headers: Headers) -> str:
     if isinstance(error, aiohttp.ClientHttpProxyError):
         text = error.message
     elif isinstance(error, OSError) and error.strerror:
         text = str(error.strerror)
     else:
         text = str(error)
-    name = type(error).__name__
-    if type(error) is OSError or isinstance(error, aiohttp.ClientHttpProxyError):
-        name = ""
     redacted = headers.redact(text.encode(errors="backslashreplace")).decode()
-    return printable(": ".join(filter(None, (name, redacted[:LONGEST_REASON]))))
+    return printable(redacted[:LONGEST_REASON])
 
 
-def _copy(error: Exception, reason: str) -> Exception | None:
+def _copy(error: Exception, text: str) -> Exception | None:
     """Return an error of the standard library that says the same."""
     if isinstance(error, ssl.SSLError):
-        copy = ssl.SSLError(error.errno, reason)
+        copy = ssl.SSLError(error.errno, text)
         if isinstance(error, ssl.SSLCertVerificationError):
-            copy = ssl.SSLCertVerificationError(error.errno, reason)
+            copy = ssl.SSLCertVerificationError(error.errno, text)
         for name in CERTIFICATE_DETAILS:
             if hasattr(error, name):
                 setattr(copy, name, getattr(error, name))
         return copy
     if isinstance(error, socket.gaierror):
-        return socket.gaierror(error.errno, reason)
+        return socket.gaierror(error.errno, text)
     if isinstance(error, OSError) and error.errno is not None:
-        return OSError(error.errno, reason)  # it picks the class by the number
-    return TimeoutError(reason) if isinstance(error, TimeoutError) else None
+        return OSError(error.errno, text)  # it picks the class by the number
+    return TimeoutError(text) if isinstance(error, TimeoutError) else None
