@@ -52,7 +52,7 @@ def completions(
 
 
 def seen(children: Iterable[AnyAction]) -> Iterator[AnyAction]:
-    """Visit the actions that leave a node: those in a loop stand in its place."""
+    """Yield the actions with a node; the children of a loop take its place."""
     for child in children:
         if child.has_outcome:
             yield child
@@ -75,7 +75,7 @@ def _data(result: Any) -> draws.SearchStrategy[Any]:
     if result is types.NoneType:
         return draws.none()
     if result is Any:
-        # Hypothesis knows the words of the code, and this one would nest outcomes.
+        # Hypothesis draws literals of the code, too, and this one would nest outcomes.
         return json_values.filter(lambda value: "then" not in repr(value))
     if typing.get_origin(result) is list:
         return draws.lists(objects(*typing.get_args(result)), max_size=3)
@@ -138,7 +138,7 @@ def places(value: Any, path: Path = ()) -> Iterator[Path]:
 
 
 def at(value: Any, path: Path) -> Any:
-    """Return what stands at *path*."""
+    """Return the value at *path*."""
     for key in path:
         value = value[key]
     return value

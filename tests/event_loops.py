@@ -26,7 +26,7 @@ virtual_time = pytest.mark.parametrize(
     "anyio_backend",
     [pytest.param(("asyncio", {"loop_factory": VirtualLoop}), id="virtual")],
 )
-"""Hours of waiting take no time; for a test of what talks."""
+"""Runs a test with virtual time, in which hours of waiting take no time."""
 
 
 @pytest.fixture(

@@ -1,4 +1,4 @@
-"""One nasty profile: all that hostile text does to terminals, markup, sheets and pages."""
+"""A profile with hostile text for terminals, markup, spreadsheets and web pages."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ def completion() -> dict[str, Any]:
     return {"actionType": "st.searchPeople", "success": True, "data": [person, again]}
 
 
-# Signs of scripts that are counted among format characters and are seen all the same.
+# Format characters of scripts that are visible nevertheless.
 _SEEN = ("ARABIC", "SYRIAC", "KAITHI", "EGYPTIAN")
 
 
 def acting(text: str, *, allowed: str = "\n\t") -> set[str]:
-    """Return the characters of *text* that act on a terminal or are not seen.
+    """Return the characters of *text* that control a terminal or are invisible.
 
     Args:
-        text: What a program printed, without colours.
-        allowed: Characters that are the program's own.
+        text: The output of a program, without colours.
+        allowed: Characters that the program itself prints.
     """
     harmless = allowed + "\u200c\u200d"
     return {c for c in text if c not in harmless and _acts(c)}

@@ -274,7 +274,7 @@ def sandbox_process() -> Iterator[str]:
 
 
 def environment(url: str, account: str = "account") -> dict[str, str]:
-    """Return the environment in which snippets run against the sandbox at *url*."""
+    """Return the environment of snippets that use the sandbox at *url*."""
     return {
         **os.environ,
         "PYTHONIOENCODING": "utf-8",

@@ -1,4 +1,4 @@
-"""A server that answers as a test tells it to, over real HTTP on loopback."""
+"""A server with scripted answers, over real HTTP on loopback."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @attrs.frozen
 class Seen:
-    """A request that came."""
+    """A request that was received."""
 
     method: str
     path: str
@@ -63,7 +63,7 @@ def raw(
 
 
 def dropped() -> Answer:
-    """Break the connection once the request has come."""
+    """Break the connection once the request is received."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
         """Answer one request."""
@@ -75,7 +75,7 @@ def dropped() -> Answer:
 
 
 def held(gate: asyncio.Event, then: Answer) -> Answer:
-    """Answer once *gate* is open."""
+    """Answer once *gate* is set."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
         """Answer one request."""
@@ -115,7 +115,7 @@ def status_is(word: str) -> Answer:
 
 
 class Scripted:
-    """The server; `script` the answers of an endpoint, the last one stays."""
+    """The server; `script` sets the answers of a method, the last of which repeats."""
 
     def __init__(self) -> None:
         self.seen: list[Seen] = []
@@ -124,11 +124,11 @@ class Scripted:
         self.url = ""
 
     def script(self, method: str, *answers: Answer) -> None:
-        """Answer requests of *method* with these, in turn; the last one stays."""
+        """Answer requests of *method* with these, in turn; the last one repeats."""
         self._answers[method] = deque(answers)
 
     def count(self, method: str) -> int:
-        """Return how many requests of *method* came."""
+        """Return the number of requests of *method*."""
         return sum(1 for seen in self.seen if seen.method == method)
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
@@ -161,7 +161,7 @@ class Scripted:
         await self._runner.cleanup()
 
     def session(self, **settings: Any) -> Session:
-        """Return a session for this server that asks without delay."""
+        """Return a session for this server that polls without delay."""
         defaults: dict[str, Any] = {
             "identification_token": ACCOUNT,
             "base_url": self.url,

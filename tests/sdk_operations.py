@@ -129,7 +129,7 @@ def least(name: str, model: type[BaseModel]) -> Given:
 
 
 def intents(name: str) -> Iterator[tuple[str, Given]]:
-    """Yield what an operation is asked for: the least, and all there is."""
+    """Yield parameters of an operation: the required ones, and all of them."""
     model = model_of(OPERATIONS[name])
     if model is None:
         yield "all", {}

@@ -1,4 +1,4 @@
-"""Hypothesis strategies of the package, with actions of no version among them."""
+"""Hypothesis strategies of the package, with actions of unknown types."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ odd_texts = draws.text(draws.characters(), max_size=4) | draws.sampled_from(
 odd_values: draws.SearchStrategy[Any] = (
     json_values
     | odd_texts
-    # Copied: what is drawn here is changed later.
+    # Copied, because the tests change what is drawn.
     | draws.sampled_from([None, {}, [], [{}], [[]], 5, LARGE]).map(copy.deepcopy)
 )
 odd_names = (
@@ -108,7 +108,7 @@ def objects(value: Any) -> Iterator[Json]:
 
 @draws.composite
 def odd_definitions(draw: draws.DrawFn) -> Json:
-    """Draw a definition that the API may or may not take, and we may not know."""
+    """Draw a definition that the API may accept or refuse."""
     if draw(draws.integers(0, 4)) == 0:
         return draw(draws.dictionaries(odd_names, odd_values, max_size=4))
     definition = dump_workflow(draw(trees()))

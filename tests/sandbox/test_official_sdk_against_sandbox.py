@@ -1,4 +1,4 @@
-"""The official SDK, which shares nothing with us, understands the sandbox."""
+"""The official SDK, which shares no code with this library, works with the sandbox."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ async def start(
 async def ask(
     sandbox: Sandbox, workflow_id: str, headers: dict[str, str] = LINKED
 ) -> Any:
-    """Return what is told of a workflow."""
+    """Return the status answer of a workflow."""
     prefix = "/account" if "account-api-token" in headers else ""
     path = f"{prefix}/workflows/{workflow_id}"
     _, answer = await call(sandbox, "GET", path, headers=headers)
@@ -113,8 +113,8 @@ async def completion(
     if isinstance(workflow, (Action, tuple)):
         definition = dump_workflow(workflow)
     headers = LINKED if generation == "linked_api" else ACCOUNT
-    told = await ask(sandbox, await start(sandbox, definition, headers), headers)
-    return told["completion"]
+    polled = await ask(sandbox, await start(sandbox, definition, headers), headers)
+    return polled["completion"]
 
 
 # The way of a workflow
@@ -165,7 +165,7 @@ async def test_answers_of_linked_api(sandbox: Sandbox) -> None:
     """Starts and polls are answered as the current API does."""
     status, started = await call(sandbox, "POST", "/workflows", json=SSI)
     workflow_id = started["result"]["workflowId"]
-    _, told = await call(sandbox, "GET", f"/workflows/{workflow_id}")
+    _, polled = await call(sandbox, "GET", f"/workflows/{workflow_id}")
 
     assert 200 == status
     assert {
@@ -173,8 +173,8 @@ async def test_answers_of_linked_api(sandbox: Sandbox) -> None:
         "result": {"workflowId": workflow_id, "workflowStatus": "running"},
     } == started
     assert workflow_id.startswith("wf-")
-    assert {"workflowId", "workflowStatus", "completion"} == told["result"].keys()
-    assert "completed" == told["result"]["workflowStatus"]
+    assert {"workflowId", "workflowStatus", "completion"} == polled["result"].keys()
+    assert "completed" == polled["result"]["workflowStatus"]
 
 
 async def test_answers_of_account_api(sandbox: Sandbox) -> None:
@@ -183,11 +183,11 @@ async def test_answers_of_account_api(sandbox: Sandbox) -> None:
         sandbox, "POST", "/account/workflows", headers=ACCOUNT, json=SSI
     )
     workflow_id = started["result"]["workflowId"]
-    told = await ask(sandbox, workflow_id, ACCOUNT)
+    polled = await ask(sandbox, workflow_id, ACCOUNT)
 
     assert {"workflowId"} == started["result"].keys()
     assert workflow_id.startswith("account-")
-    assert {"workflowStatus", "completion"} == told.keys()
+    assert {"workflowStatus", "completion"} == polled.keys()
 
 
 async def test_states() -> None:
@@ -195,8 +195,8 @@ async def test_states() -> None:
     async with Sandbox(duration=1000) as sandbox:
         ids = [await start(sandbox, SSI) for _ in range(2)]
         older = await start(sandbox, SSI, ACCOUNT)
-        told = [await ask(sandbox, each) for each in ids]
-        told_of_older = await ask(sandbox, older, ACCOUNT)
+        polled = [await ask(sandbox, each) for each in ids]
+        polled_older = await ask(sandbox, older, ACCOUNT)
         states = [workflow.state for workflow in sandbox.workflows]
         times = [(w.started is None, w.finished) for w in sandbox.workflows]
 
@@ -207,8 +207,8 @@ async def test_states() -> None:
             "workflowStatus": "pending",
             "pendingReason": "queued",
         },
-    ] == told
-    assert {"workflowStatus": "running"} == told_of_older
+    ] == polled
+    assert {"workflowStatus": "running"} == polled_older
     assert ["running", "pending", "pending"] == states
     assert [(False, None), (True, None), (True, None)] == times
 
@@ -218,9 +218,9 @@ async def test_accounts_run_side_by_side() -> None:
     async with Sandbox(duration=1000) as sandbox:
         other = {**LINKED, "identification-token": "other"}
         await start(sandbox, SSI)
-        told = await ask(sandbox, await start(sandbox, SSI, other), other)
+        polled = await ask(sandbox, await start(sandbox, SSI, other), other)
 
-    assert "running" == told["workflowStatus"]
+    assert "running" == polled["workflowStatus"]
 
 
 def test_turns_take_their_time() -> None:
@@ -448,7 +448,7 @@ async def test_what_is_no_definition_is_refused(sandbox: Sandbox, body: bytes) -
 async def test_invalid_workflows_are_refused(
     sandbox: Sandbox, definition: Any, details: list[str]
 ) -> None:
-    """All problems of a workflow are told, unknown action types included."""
+    """All problems of a workflow are reported, also unknown action types."""
     status, answer = await call(sandbox, "POST", "/workflows", json=definition)
 
     assert (400, "invalidWorkflow") == (status, answer["error"]["type"])
@@ -538,11 +538,11 @@ async def test_cancel() -> None:
         with pytest.raises(WorkflowCancelledError):
             await other.result(timeout=0)
         headers = {"linked-api-token": "main", "identification-token": DEFAULT}
-        told = await ask(sandbox, str(handle.workflow_id), headers)
+        polled = await ask(sandbox, str(handle.workflow_id), headers)
 
     assert [True, False] == cancelled
-    assert "cancelled" == told["workflowStatus"]
-    assert told.keys() == {"workflowId", "workflowStatus"}
+    assert "cancelled" == polled["workflowStatus"]
+    assert polled.keys() == {"workflowId", "workflowStatus"}
     assert "cancelled" == sandbox.workflows[0].state
 
 
@@ -560,11 +560,11 @@ async def test_fail_next(sandbox: Sandbox) -> None:
     sandbox.fail_next("languageNotSupported", "speak English")
     ids = [await start(sandbox, SSI) for _ in range(2)]
 
-    told = [await ask(sandbox, each) for each in ids]
+    polled = [await ask(sandbox, each) for each in ids]
 
-    assert ["failed", "completed"] == [each["workflowStatus"] for each in told]
+    assert ["failed", "completed"] == [each["workflowStatus"] for each in polled]
     failure = {"reason": "languageNotSupported", "message": "speak English"}
-    assert failure == told[0]["failure"]
+    assert failure == polled[0]["failure"]
 
 
 async def test_fail_next_of_an_account(sandbox: Sandbox) -> None:
@@ -580,7 +580,7 @@ async def test_fail_next_of_an_account(sandbox: Sandbox) -> None:
 
 
 async def test_fail_action() -> None:
-    """An action type fails until it is mended; its data and children are not there."""
+    """An action type fails until the faults are cleared, without data and children."""
     workflow = st.open_company_page(ACME, label="page").then(
         st.retrieve_company_dms(label="dms").then(
             st.do_for_people().then(st.open_person_page())
@@ -594,7 +594,7 @@ async def test_fail_action() -> None:
         sandbox.fail_action("st.openCompanyPage", "companyNotFound", "no such page")
         all_failed = await completion(sandbox, workflow)
         sandbox.clear_faults()
-        mended = await completion(sandbox, workflow)
+        cleared = await completion(sandbox, workflow)
 
     assert {
         "actionType": "st.retrieveCompanyDMs",
@@ -611,7 +611,7 @@ async def test_fail_action() -> None:
         "success": False,
         "error": {"type": "companyNotFound", "message": "no such page"},
     } == all_failed
-    assert mended["data"]["then"][0]["success"]
+    assert cleared["data"]["then"][0]["success"]
 
 
 async def test_a_completion_tells_of_when_it_was_made(sandbox: Sandbox) -> None:
@@ -622,9 +622,9 @@ async def test_a_completion_tells_of_when_it_was_made(sandbox: Sandbox) -> None:
         await asyncio.sleep(0.01)
     sandbox.fail_action("st.retrieveSSI", "unknownError")
 
-    told = await ask(sandbox, workflow_id)
+    polled = await ask(sandbox, workflow_id)
 
-    assert told["completion"]["success"]
+    assert polled["completion"]["success"]
 
 
 async def test_sign_out(sandbox: Sandbox) -> None:
@@ -637,19 +637,19 @@ async def test_sign_out(sandbox: Sandbox) -> None:
         with pytest.raises(WorkflowFailedError) as failed:
             await session.run(st.retrieve_ssi())
     sandbox.clear_faults()
-    mended = await completion(sandbox, SSI)
+    cleared = await completion(sandbox, SSI)
 
     assert "linkedinAccountSignedOut" == refused.value.type == failed.value.reason
     message = "This LinkedIn account has been signed out in our cloud browser."
     assert message in str(failed.value)
-    assert mended["success"]
+    assert cleared["success"]
 
 
 # Completions
 
 
 async def test_loops_leave_no_node(sandbox: Sandbox) -> None:
-    """What is nested in a loop stands in each item, in the form of the request."""
+    """Each item holds the nodes of a loop's children, in the form of the request."""
     people = {
         "actionType": "st.doForPeople",
         "then": {"actionType": "st.openPersonPage"},
@@ -832,13 +832,13 @@ PEOPLE_FILTER = params.PeopleFilter(
 async def test_people_are_who_they_are(
     sandbox: Sandbox, filter: params.PeopleFilter | None
 ) -> None:
-    """A page in a loop and a page opened by URL tell what the list has told."""
+    """A page in a loop and a page opened by URL agree with the list."""
     page = st.open_person_page(basic_info=True)
     search = st.search_people(term="robots", limit=3, filter=filter)
     async with sandbox.session() as session:
         people = await session.run(search.then(st.do_for_people().then(page)))
         for person in people:
-            told, nested = shared(person, person[page])
+            polled, nested = shared(person, person[page])
             again = await session.run(
                 st.open_person_page(person.public_url, basic_info=True)
             )
@@ -846,7 +846,7 @@ async def test_people_are_who_they_are(
                 nv.open_person_page(again.hashed_url, basic_info=True)
             )
 
-            assert told == nested
+            assert polled == nested
             assert again == person[page]
             assert (again.name, again.headline) == (hashed.name, hashed.headline)
 
@@ -942,18 +942,18 @@ async def test_sales_navigator_knows_the_same_people(sandbox: Sandbox) -> None:
 async def test_companies_are_what_they_are(
     sandbox: Sandbox, filter: params.CompaniesFilter | None
 ) -> None:
-    """A company's page tells what the search told, and fits the filter."""
+    """A company's page agrees with the search and matches the filter."""
     page = st.open_company_page(basic_info=True)
     search = st.search_companies(term="Tech, Inc.", limit=4, filter=filter)
     async with sandbox.session() as session:
         companies = await session.run(search.then(st.do_for_companies().then(page)))
         for company in companies:
-            told, nested = shared(company, company[page])
+            polled, nested = shared(company, company[page])
             again = await session.run(
                 st.open_company_page(company.public_url, basic_info=True)
             )
 
-            assert told == nested
+            assert polled == nested
             assert again == company[page]
 
     assert 4 == len({company.public_url for company in companies})
@@ -965,7 +965,7 @@ async def test_companies_are_what_they_are(
         assert all(count > 10_000 for count in counts[1::2])
 
 
-async def test_a_large_search_repeats_nobody(sandbox: Sandbox) -> None:
+async def test_a_large_search_repeats_no_person(sandbox: Sandbox) -> None:
     """As many companies as one may ask for are all different."""
     found = await completion(sandbox, st.search_companies(limit=1000))
 
@@ -1012,7 +1012,7 @@ async def test_posts_are_what_they_are(sandbox: Sandbox) -> None:
 
 
 async def test_since(sandbox: Sandbox) -> None:
-    """Nothing that is older than asked for is listed."""
+    """Items from before *since* are not listed."""
     lists: list[Any] = [
         st.retrieve_person_posts,
         st.retrieve_person_comments,
@@ -1036,7 +1036,7 @@ async def test_since(sandbox: Sandbox) -> None:
 
 
 async def test_since_for_the_account(sandbox: Sandbox) -> None:
-    """Connections and viewers are not older than asked for either."""
+    """Connections and viewers from before *since* are not listed."""
     workflow = (
         st.retrieve_connections(since="2026-06-15"),
         st.retrieve_profile_viewers(since="2026-06-25"),
@@ -1062,7 +1062,7 @@ async def test_since_for_the_account(sandbox: Sandbox) -> None:
     ],
 )
 async def test_posts_of_a_kind(sandbox: Sandbox, word: str, check: Any) -> None:
-    """A post search finds the kind and the period that it was asked for."""
+    """A post search finds posts of the requested kind and period."""
     filter = params.PostsFilter(content_type=word, date_posted="pastWeek")
     found = await completion(sandbox, st.search_posts(term="x", limit=9, filter=filter))
 
@@ -1092,7 +1092,7 @@ async def test_posts_of_a_kind(sandbox: Sandbox, word: str, check: Any) -> None:
         ),
     ],
 )
-async def test_posts_of_somebody(
+async def test_posts_of_a_person(
     sandbox: Sandbox, filter: params.PostsFilter, names: set[str]
 ) -> None:
     """A post search by author finds posts by just those."""
@@ -1112,7 +1112,7 @@ async def test_posts_of_a_companys_people(sandbox: Sandbox) -> None:
 
 
 async def test_jobs_are_what_they_are(sandbox: Sandbox) -> None:
-    """A job's page tells what the search told, and both fit the filter."""
+    """A job's page agrees with the search, and both match the filter."""
     page = st.open_job(basic_info=True)
     filter = params.JobsFilter(
         companies=["Globex"],
@@ -1131,10 +1131,10 @@ async def test_jobs_are_what_they_are(sandbox: Sandbox) -> None:
         for search in searches:
             jobs = await session.run(search.then(st.do_for_jobs().then(page)))
             for job in jobs:
-                told, nested = shared(job, job[page])
+                polled, nested = shared(job, job[page])
                 again = await session.run(st.open_job(job.job_url, basic_info=True))
 
-                assert told == nested
+                assert polled == nested
                 assert again == job[page]
             assert 3 == len({job.job_id for job in jobs})
             if search.filter is None:
@@ -1195,7 +1195,7 @@ async def test_connections_are_connected(sandbox: Sandbox) -> None:
 
 
 async def test_replies_only_on_demand(sandbox: Sandbox) -> None:
-    """Comments that answer others come only where they are asked for."""
+    """Replies to comments are listed only on request."""
     post = st.open_post("https://www.linkedin.com/posts/x-activity-7461747346638207121")
 
     async def replies(asked: bool | None) -> set[bool]:
@@ -1351,7 +1351,7 @@ class Unheard(Result):
 
 
 def test_new_lists_need_nothing() -> None:
-    """A list of something new is as long as asked for."""
+    """A list of an unknown class has as many items as requested."""
     action = st.retrieve_feed(limit=2)
     maker = CompletionFactory(World(0), "linked_api", "a", {})
 
@@ -1415,7 +1415,7 @@ def test_numbers_of_companies() -> None:
 
 
 def test_names_of_people() -> None:
-    """A name that stands in the URL is the person's; a code gives a made-up one."""
+    """A name in the URL is the person's name; a code gives a made-up one."""
     world = World(0)
 
     foreign = world.person("https://www.linkedin.com/in/ACoAABC%20-")

@@ -489,18 +489,18 @@ def tell(sandbox: Sandbox, change: Callable[[dict[str, Any]], Any]) -> None:
     calls = sandbox._administration.calls
     plain = calls["accounts.getAll"]
 
-    def told(params: Any) -> Any:
+    def reported(params: Any) -> Any:
         """Change every record."""
         found = plain(params)
         for record in found["accounts"]:
             change(record)
         return found
 
-    calls["accounts.getAll"] = told
+    calls["accounts.getAll"] = reported
 
 
 async def test_identifying_by_profile(sandbox: Sandbox, admin: Admin) -> None:
-    """Where no tokens are told, an account is asked whose it is."""
+    """When accounts have no tokens, an account is asked for its owner."""
 
     def change(record: dict[str, Any]) -> None:
         """Hide the token, and write the address in another way."""
@@ -517,7 +517,7 @@ async def test_identifying_by_profile(sandbox: Sandbox, admin: Admin) -> None:
 async def test_identifying_by_an_ambiguous_profile(
     sandbox: Sandbox, admin: Admin
 ) -> None:
-    """Two records of one profile are not told apart by it, so nothing is guessed."""
+    """Two records with the same profile are ambiguous, so none is chosen."""
     async with sandbox.session() as session:
         url = (await session.info()).url
         tell(sandbox, lambda r: r.update(identificationToken=None, url=url))
@@ -541,7 +541,7 @@ async def test_identifying_who_cannot_be_asked(
 
 
 async def test_identifying_by_no_profile(sandbox: Sandbox, admin: Admin) -> None:
-    """Records that tell neither token nor profile help nobody."""
+    """Records with neither token nor profile identify no account."""
     tell(sandbox, lambda r: r.update(identificationToken=None, url=None))
     async with sandbox.session() as session:
         assert (session.account("id_one"),) == await admin.identify(session)
@@ -551,7 +551,7 @@ async def test_identifying_by_no_profile(sandbox: Sandbox, admin: Admin) -> None
 
 
 async def test_webhooks(sandbox: Sandbox, admin: Admin) -> None:
-    """The webhook is set, changed and removed; its secret is told when asked for."""
+    """The webhook is set, changed and removed; its secret is shown on request."""
     hook = await admin.webhook.set(
         "http://127.0.0.1:9/hook", signing_enabled=True, events=["account.*"]
     )
@@ -576,7 +576,7 @@ async def test_webhooks(sandbox: Sandbox, admin: Admin) -> None:
 
 
 async def test_events_of_accounts(sandbox: Sandbox, admin: Admin) -> None:
-    """Whoever connects or removes an account is told of by the webhook."""
+    """The webhook gets an event when an account is connected or removed."""
     await admin.webhook.set("http://127.0.0.1:9/hook")
     connection = await admin.accounts.create_connection_session()
     sandbox.finish_connection(connection.session_id)

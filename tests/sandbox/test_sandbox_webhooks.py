@@ -142,7 +142,7 @@ async def start(sandbox: Sandbox, account: str = ACCOUNT, **settings: Any) -> st
 
 
 async def test_a_workflow(sandbox: Sandbox, endpoint: Endpoint) -> None:
-    """Created, started, completed: each is told when it happens, and signed."""
+    """Created, started, completed: each event is sent when it happens, and signed."""
     endpoint.trust(sandbox.send_webhooks_to(endpoint.url))
     async with sandbox.session() as session:
         began = now()
@@ -212,10 +212,10 @@ async def test_official_sdk(sandbox: Sandbox, endpoint: Endpoint) -> None:
         assert (theirs.id, theirs.type) == (event.id, event.type)
         if not isinstance(event, UnknownEvent):
             assert event.account_id == ACCOUNT_ID or event.type == "webhook.test"
-            told = attrs.asdict(event).values()
+            found = attrs.asdict(event).values()
             data: Any = theirs.data
             for value in data.model_dump(exclude_none=True).values():
-                assert value in told or value == getattr(event, "result", None)
+                assert value in found or value == getattr(event, "result", None)
 
 
 async def test_failed_and_cancelled(sandbox: Sandbox, endpoint: Endpoint) -> None:
@@ -275,7 +275,7 @@ async def test_only_the_current_generation(
 
 
 async def test_a_webhook_that_comes_late(sandbox: Sandbox, endpoint: Endpoint) -> None:
-    """What happened before there was a webhook is not told; what happens after is."""
+    """Only what happens after the webhook is set is sent."""
     first = await start(sandbox)
     second = await start(sandbox)
     await asyncio.sleep(70)
@@ -328,11 +328,11 @@ async def test_created_at(sandbox: Sandbox, endpoint: Endpoint) -> None:
     sandbox._webhook.emit("x.y", {}, when=sandbox._clock.now() - 1000)
     await pass_time(0)
 
-    told = [body["createdAt"] for body in endpoint.bodies]
+    found = [body["createdAt"] for body in endpoint.bodies]
     after = time.time() + 1
-    assert len("2026-06-25T12:00:00.000Z") == len(told[0])
-    assert iso(before - 1) <= told[0] <= iso(after)
-    assert iso(before - 1001) <= told[1] <= iso(after - 1000)
+    assert len("2026-06-25T12:00:00.000Z") == len(found[0])
+    assert iso(before - 1) <= found[0] <= iso(after)
+    assert iso(before - 1001) <= found[1] <= iso(after - 1000)
 
 
 class TestAccounts:
@@ -341,7 +341,7 @@ class TestAccounts:
     async def test_signing_out_and_in(
         self, sandbox: Sandbox, endpoint: Endpoint
     ) -> None:
-        """An account that is signed out tells so, and so does one that is mended."""
+        """An account that is signed out or in again sends an event."""
         sandbox.send_webhooks_to(endpoint.url, signing=False)
         sandbox.sign_out(ACCOUNT)
         with pytest.raises(AccountPausedError):
@@ -360,7 +360,7 @@ class TestAccounts:
         ]
 
     async def test_anything(self, sandbox: Sandbox, endpoint: Endpoint) -> None:
-        """A test may send any event, also of a type that nobody knows."""
+        """A test may send any event, also of an unknown type."""
         sandbox.send_webhooks_to(endpoint.url, signing=False)
         sandbox.emit("account.frozen", account="other")
         sandbox.emit("post.commentReceived", text="hi")
@@ -374,7 +374,7 @@ class TestAccounts:
         assert 2 == len({body["id"] for body in endpoint.bodies})
 
     async def test_inbox(self, sandbox: Sandbox, endpoint: Endpoint) -> None:
-        """What happens in the inbox is told too."""
+        """Changes of the inbox are sent, too."""
         endpoint.trust(sandbox.send_webhooks_to(endpoint.url))
         sandbox.receive_message(ACCOUNT, "https://www.linkedin.com/in/jane-doe", "Hi!")
         await pass_time(0)
@@ -487,8 +487,8 @@ class TestRetries:
         await pass_time(10)
         assert frozen.status == "success"
 
-    async def test_nobody_listens(self, sandbox: Sandbox) -> None:
-        """A connection that nobody takes is a failed attempt."""
+    async def test_nothing_listens(self, sandbox: Sandbox) -> None:
+        """A refused connection is a failed attempt."""
         sandbox.send_webhooks_to("http://127.0.0.1:9/hook")
         sandbox.emit("account.active")
         await pass_time(0)
@@ -677,10 +677,10 @@ class TestFaults:
             pytest.approx(when - sent, abs=0.3) for when, _, _ in endpoint.requests
         ]
 
-    async def test_dead_until_mended(
+    async def test_dead_until_cleared(
         self, sandbox: Sandbox, endpoint: Endpoint
     ) -> None:
-        """A dead webhook brings nothing; once mended, it brings what happens then."""
+        """A dead webhook gets nothing; once the faults are cleared, it gets new events."""
         sandbox.send_webhooks_to(endpoint.url, signing=False)
         rule = sandbox.webhook_faults(dead=True)
         self.send(sandbox, 10)
@@ -691,10 +691,10 @@ class TestFaults:
         assert rule.counts == {"lost": 10}
         assert [0, 1] == self.numbers(endpoint)
 
-    async def test_mending_sends_what_was_held(
+    async def test_clearing_sends_what_was_held(
         self, sandbox: Sandbox, endpoint: Endpoint
     ) -> None:
-        """What waited to be overtaken is sent at once when all is mended."""
+        """Held events are sent at once when the faults are cleared."""
         sandbox.send_webhooks_to(endpoint.url, signing=False)
         rule = sandbox.webhook_faults(reorder=1)
         self.send(sandbox, 3)
@@ -780,7 +780,7 @@ class TestEnd:
         assert 0 == endpoint.receiver.duplicates
 
     async def test_forgetting(self, sandbox: Sandbox, endpoint: Endpoint) -> None:
-        """Workflows that the sandbox was told to forget are silent."""
+        """Forgotten workflows send no events."""
         sandbox.send_webhooks_to(endpoint.url, signing=False)
         await start(sandbox)
         await pass_time(0)
@@ -873,7 +873,7 @@ class TestAdministration:
         )
 
     async def test_life(self, sandbox: Sandbox, endpoint: Endpoint) -> None:
-        """A webhook is set once, told of, changed and deleted."""
+        """A webhook is set once, listed, changed and deleted."""
         made = await call(
             sandbox,
             "set",
@@ -892,7 +892,7 @@ class TestAdministration:
             for name in ("payloadMode", "signingEnabled", "headerNames", "events")
         )
         assert "webhookAlreadyExists" == await call(sandbox, "set", {"url": "http://x"})
-        for name, value, told in (
+        for name, value, found in (
             ("setPayloadMode", {"payloadMode": "thin"}, {"payloadMode": "thin"}),
             ("setEvents", {"events": None}, {"events": None}),
             ("setHeader", {"name": "X-B", "value": "2"}, None),
@@ -901,7 +901,7 @@ class TestAdministration:
             ("deleteHeader", {"name": "unknown"}, {"headerNames": ["x-b"]}),
         ):
             answer = await call(sandbox, name, {**known, **value})
-            assert (told or {}).items() <= answer["webhook"].items()
+            assert (found or {}).items() <= answer["webhook"].items()
         await call(sandbox, "sendTest", {})
         await pass_time(0)
         assert "3" == endpoint.requests[0][1]["X-B"]
@@ -914,7 +914,7 @@ class TestAdministration:
         assert "webhookNotFound" == await call(sandbox, "sendTest")
 
     async def test_secrets(self, sandbox: Sandbox, endpoint: Endpoint) -> None:
-        """The secret is told where that is documented; after a rotation it is the new."""
+        """The secret is shown where that is documented; after a rotation it is new."""
         made = (await call(sandbox, "set", {"url": endpoint.url}))["webhook"]
         known = {"id": made["id"]}
         assert "secret" not in made
@@ -996,7 +996,7 @@ class TestAdministration:
     async def test_missing_parameters(
         self, sandbox: Sandbox, name: str, body: dict[str, Any]
     ) -> None:
-        """What a call cannot do without is asked for."""
+        """A missing required parameter is reported."""
         sandbox.send_webhooks_to("http://127.0.0.1:9/")
 
         assert "invalidRequestPayload" == await call(sandbox, name, body)

@@ -159,7 +159,7 @@ def test_timers_are_due_at_their_very_time() -> None:
     """To the last digit, in ten years too, when a double is coarser than the clock."""
 
     async def main() -> tuple[list[float], list[float]]:
-        """Set timers further and further away, and read the clock when each is due."""
+        """Set timers further and further away, and read the clock when each fires."""
         loop = asyncio.get_running_loop()
         times = [loop.time() + 0.1 * 3**number for number in range(20)]
         shown: list[float] = []
@@ -174,7 +174,7 @@ def test_timers_are_due_at_their_very_time() -> None:
 
 
 def test_time_stands_still_for_a_job() -> None:
-    """While an executor works, no timer is due."""
+    """While a job of an executor runs, no timer fires."""
 
     async def main() -> float:
         """Do what is under test."""
@@ -196,7 +196,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("_impatient")
 @pytest.mark.parametrize("listens", [False, True])
-def test_a_deadlock_is_told(listens: bool) -> None:
+def test_a_deadlock_is_reported(listens: bool) -> None:
     """Where nothing can ever happen any more, an error says so."""
 
     async def main() -> None:
@@ -376,7 +376,7 @@ def test_an_empty_page_and_an_empty_list() -> None:
 
 
 def test_children_go_on_being_made_up() -> None:
-    """Below a scripted page stand the outcomes of the company that was asked for."""
+    """The children of a scripted page have the outcomes of the requested company."""
     sandbox = Sandbox()
     sandbox.script(st.open_company_page, {"name": "Other"})
     page = run(OPEN.then(DMS), sandbox=sandbox)
@@ -661,7 +661,7 @@ def test_a_whole_completion() -> None:
         (st.send_message, {"times": 0}, "times must be at least 1"),
     ],
 )
-def test_a_slip_in_a_script_is_told_at_once(
+def test_a_mistake_in_a_script_is_reported_at_once(
     cls: Any, given: dict[str, Any], words: str
 ) -> None:
     """What an action does not yield is refused where it is prescribed."""
@@ -709,7 +709,7 @@ async def _asked(sandbox: Sandbox) -> None:
 
 
 def asked() -> Sandbox:
-    """Return a sandbox that was asked for three workflows."""
+    """Return a sandbox that has started three workflows."""
     sandbox = Sandbox()
     run_virtual(_asked(sandbox))
     return sandbox
@@ -841,7 +841,7 @@ def test_any_broken_workflow_breaks_one_rule(broken: BrokenWorkflow) -> None:
 
 @pytest.mark.parametrize("rule", RULES)
 def test_each_rule_can_be_chosen(rule: str) -> None:
-    """The rule that is asked for is the one that is broken."""
+    """The chosen rule is the one that is broken."""
 
     @given(broken=broken_workflows(rule, actions=2))
     @settings(max_examples=3, deadline=None)
@@ -852,7 +852,7 @@ def test_each_rule_can_be_chosen(rule: str) -> None:
 
 
 def test_an_unknown_rule_is_refused() -> None:
-    """The nearest name is told, or all of them."""
+    """The message has the nearest name, or all of them."""
     with pytest.raises(ValueError, match="did you mean wrong_child"):
         broken_workflows("wrong_chidl")
     with pytest.raises(ValueError, match="known: wrong_child, "):
@@ -897,7 +897,7 @@ def test_any_tree_fits_its_generation(generation: Generation) -> None:
 @given(tree=workflow_trees(StrategySettings(customs=True, actions=9)))
 @settings(max_examples=300, deadline=None, derandomize=True)
 def test_unknown_actions_may_be_among_them(tree: Any) -> None:
-    """Where they are asked for, actions of no version stand anywhere."""
+    """On request, actions of unknown types are drawn at any place."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UnknownValueWarning)
 
