@@ -88,7 +88,7 @@ class Connection:
             trust_env=trust_env,
         )
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._transport: AiohttpTransport | None = None
+        self._transport: AiohttpTransport
         self.state: ConnectionState = "not entered"
 
     def open(self) -> AiohttpTransport:
@@ -136,8 +136,7 @@ class Connection:
     async def aclose(self) -> None:
         """Close the connections, but not the user's client."""
         self.state = "closed"
-        if self._transport is not None:
-            await self._transport.aclose()
+        await self._transport.aclose()
 
     @safe_repr
     def __repr__(self) -> str:

@@ -618,6 +618,14 @@ async def test_echoed_tokens_are_redacted() -> None:
         assert ACCOUNT not in shown
 
 
+def test_a_short_token_is_not_redacted() -> None:
+    """A token of a few letters is part of many words, and no secret."""
+    headers = Headers({"linked-api-token": Secret("work"), "other": Secret('say-"hi"')})
+
+    assert b'"workflow"' == headers.redact(b'"workflow"')
+    assert b'"[redacted]" [redacted]' == headers.redact(b'"say-\\"hi\\"" say-"hi"')
+
+
 async def test_text_of_a_server_stays_on_its_line() -> None:
     """Control characters of a message are shown, so that they cannot forge a line."""
     body = (
