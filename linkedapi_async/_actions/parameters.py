@@ -25,6 +25,7 @@ from linkedapi_async._actions.validators import (
     StringOrObject,
     Validator,
     check_json,
+    warn_unknown,
 )
 from linkedapi_async._types import BOTH, LINKED, Generation
 from linkedapi_async._utils.codegen import compile_function
@@ -227,7 +228,8 @@ class Validated:
             checked = validator.check(value)
         except InvalidValue as error:
             self._refuse(name + error.place, error.reason)
-        validator.warn(checked, f"{self._owner()}: {name}")
+        for doubt in validator.doubts(checked):
+            warn_unknown(f"{self._owner()}: {name} {doubt}")
         object.__setattr__(self, name, checked)
 
     def _check_all_together(self) -> None:

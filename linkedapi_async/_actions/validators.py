@@ -129,15 +129,17 @@ class String(_Bounded):
         pattern = f" and {argument}({name})" if self.pattern else ""
         return f"type_of({name}) is str and {name}.isascii(){bounds}{pattern}"
 
-    def doubts(self, value: Any) -> Iterator[str]:
+    def doubts(self, value: Any) -> Iterable[str]:
         if self.pattern and not self.pattern.fullmatch(value):
             allowed = self.pattern.pattern
-            yield f"is documented as {allowed}, got {value!r}; it is sent as it is"
+            return [f"is documented as {allowed}, got {value!r}; it is sent as it is"]
         if self.doubtful is not None and len(value) > self.doubtful:
-            yield (
+            doubt = (
                 f"has {len(value)} characters, and {self.doubtful} is the largest "
                 "number that is documented; it is sent as it is"
             )
+            return [doubt]
+        return ()
 
     def check(self, value: Any) -> Any:
         if not isinstance(value, str):
@@ -299,9 +301,9 @@ class ListOf(Validator):
             raise InvalidValue(error.reason, place) from None
         return tuple(checked)
 
-    def doubts(self, value: Any) -> Iterator[str]:
-        for item in value:
-            yield from self.item.doubts(item)
+    def doubts(self, value: Any) -> Iterable[str]:
+        doubts = self.item.doubts
+        return [doubt for item in value for doubt in doubts(item)]
 
 
 class Object(Validator):

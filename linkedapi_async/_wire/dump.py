@@ -17,6 +17,7 @@ from linkedapi_async._actions.action import (
 from linkedapi_async._actions.custom import custom
 from linkedapi_async._actions.parameters import Validated, parameters_of
 from linkedapi_async._actions.validators import ListOf, Object, StringOrObject
+from linkedapi_async._utils.codegen import compile_function
 from linkedapi_async._utils.text import short_repr
 from linkedapi_async.errors import WorkflowError
 
@@ -57,7 +58,7 @@ def _dump(action: AnyAction) -> dict[str, Any]:
     if isinstance(action, custom):
         definition |= action.params
     else:
-        definition |= _parameter_dumper(cls)(action)
+        _parameter_dumper(cls)(action, definition)
     children = action.children
     if action.as_list or len(children) > 1:
         definition["then"] = [_dump(child) for child in children]
@@ -67,32 +68,31 @@ def _dump(action: AnyAction) -> dict[str, Any]:
 
 
 @functools.cache
-def _parameter_dumper(cls: Any) -> Callable[[Validated], dict[str, Any]]:
-    """Return a function that turns the parameters of a *cls* to JSON."""
-    # Slots are read by their descriptors, which is faster than `getattr`.
-    members = [
-        (
-            parameter.json_name,
-            getattr(cls, parameter.name).__get__,
-            isinstance(parameter.validator, ListOf | Object | StringOrObject),
+def _parameter_dumper(cls: Any) -> Callable[[Validated, dict[str, Any]], None]:
+    """Return a function that adds the parameters of a *cls* to a JSON object."""
+    # Compiled, because a loop over the parameters takes twice as long.
+    lines = ["def dump_parameters(owner, found):"]
+    for parameter in parameters_of(cls):
+        nested = isinstance(parameter.validator, ListOf | Object | StringOrObject)
+        value = "dump_value(value)" if nested else "value"
+        lines.append(f"  value = owner.{parameter.name}")
+        lines.append(
+            f"  if value is not None: found[{parameter.json_name!r}] = {value}"
         )
-        for parameter in parameters_of(cls)
-    ]
-
-    def dump_parameters(owner: Validated) -> dict[str, Any]:
-        found = {
-            name: dump_value(value) if nested else value
-            for name, get, nested in members
-            if (value := get(owner)) is not None
-        }
-        return found if owner.extra_json is None else found | owner.extra
-
-    return dump_parameters
+    lines.append("  if owner.extra_json is not None: found.update(owner.extra)")
+    dump: Callable[[Validated, dict[str, Any]], None] = compile_function(
+        "dump_parameters", lines, {"dump_value": dump_value}
+    )
+    return dump
 
 
 def dump_value(value: Any) -> Any:
     """Return the value of a parameter as JSON."""
     if isinstance(value, tuple):
         return [dump_value(item) for item in value]
+    if not isinstance(value, Validated):
+        return value
     cls: Any = type(value)
-    return _parameter_dumper(cls)(value) if isinstance(value, Validated) else value
+    found: dict[str, Any] = {}
+    _parameter_dumper(cls)(value, found)
+    return found
