@@ -77,7 +77,11 @@ class Runner(AccountState):
         """Return the roots of a workflow and its definition, both checked."""
         (first,) = workflow if len(workflow) == 1 else (None,)
         roots: Roots
-        if isinstance(first, dict | list):
+        if isinstance(first, list | tuple) and any(
+            isinstance(r, Action) for r in first
+        ):
+            roots = tuple(first)
+        elif isinstance(first, dict | list):
             roots = load_workflow(first, check=check)
         else:
             roots = first if isinstance(first, Action) else workflow

@@ -159,6 +159,21 @@ async def test_array_workflow_gives_a_tuple(server: Scripted) -> None:
     assert (7, 8) == (first.ssi, second.ssi)
 
 
+@pytest.mark.parametrize("form", [list, tuple])
+async def test_a_list_or_tuple_of_roots_is_an_array_workflow(
+    server: Scripted, form: Any
+) -> None:
+    """`run([a, b])` and `run((a, b))` mean `run(a, b)`."""
+    node = {"actionType": "st.retrieveSSI", "success": True, "data": {"ssi": 7}}
+    server.script("GET", completed([node, node]))
+    roots: Any = form([st.retrieve_ssi(), st.retrieve_ssi()])
+    async with server.session() as session:
+        found = await session.run(roots)
+
+    assert [{"actionType": "st.retrieveSSI"}] * 2 == server.seen[0].body
+    assert [7, 7] == [each.ssi for each in found]
+
+
 async def test_array_that_comes_back_short_is_an_error(server: Scripted) -> None:
     """A root without an outcome is not silently left out."""
     server.script("GET", completed([{"actionType": "st.retrieveSSI", "success": True}]))
