@@ -499,6 +499,28 @@ async def test_two_candidates_are_not_guessed(
         assert ("wf-7", "wf-8") == caught.value.candidates
 
 
+async def test_a_workflow_of_another_row_is_not_adopted(
+    server: Scripted, hooks: Webhooks
+) -> None:
+    """A late event of a workflow that the journal has explains no unknown start."""
+    server.script("POST", dropped())
+    journal = MemoryJournal()
+    async with server.session(
+        polling=SLOW, account_id=UUID, journal=journal, sole_client=True
+    ) as session:
+        await journal.intend("earlier", "another", b"{}", stream=True)
+        await journal.accepted("earlier", "wf-7")
+        session.listen(hooks.receiver)
+        with pytest.raises(StartUnknownError):
+            await session.start(SEND)
+        hooks.created("wf-7")
+        while session._runtime._tasks:
+            await asyncio.sleep(0.001)
+        (row,) = await journal.unknown()
+
+    assert ("wf-7",) == tuple(row.candidates)
+
+
 async def test_a_journal_that_cannot_note_a_candidate(
     server: Scripted, hooks: Webhooks, caplog: pytest.LogCaptureFixture
 ) -> None:
