@@ -118,11 +118,11 @@ class String(_Bounded):
         pattern: str | None = None,
     ) -> None:
         super().__init__(minimum, maximum, doubtful)
-        self.pattern = pattern and re.compile(pattern)
+        self.pattern = None if pattern is None else re.compile(pattern)
 
     @property
     def fast_path_argument(self) -> Any:
-        return self.pattern and self.pattern.fullmatch
+        return None if self.pattern is None else self.pattern.fullmatch
 
     def fast_path(self, name: str, argument: str) -> str:
         bounds = self._bounds_test(f"len({name})")

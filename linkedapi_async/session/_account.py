@@ -46,6 +46,7 @@ class Account(WorkflowMethods):
 
     @account_id.setter
     def account_id(self, account_id: str | None) -> None:
+        """Set the API's id of it."""
         self._own_runner.account_id = account_id
 
     def has_token(self, identification_token: str) -> bool:

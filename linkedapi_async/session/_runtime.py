@@ -243,6 +243,7 @@ class Runtime:
         """Wait for *seconds* and until the host may get a retry; False if it is left."""
 
         async def wait() -> None:
+            """Wait for the span, then for the host."""
             await asyncio.sleep(seconds)
             await self.poller.admit()
 

@@ -190,5 +190,10 @@ def signing_keys(secrets: Secret[Any]) -> tuple[Secret[bytes], ...]:
 
 
 def check_tolerance(tolerance: float) -> None:
+    """Check that *tolerance* is a number of seconds.
+
+    Raises:
+        ValueError: It is negative or not finite.
+    """
     if not 0 <= tolerance < math.inf:
         raise ValueError(f"tolerance must be at least 0 seconds, got {tolerance!r}")

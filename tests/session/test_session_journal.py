@@ -351,6 +351,7 @@ async def test_disk_that_is_full_loses_no_id(server: Scripted, at_once: bool) ->
         """A journal that cannot note ids."""
 
         def submit_accepted(self, key: str, workflow_id: str) -> asyncio.Future[None]:
+            """Fail, at once or later."""
             if at_once:
                 raise JournalError("full")
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
