@@ -41,14 +41,20 @@ class _Range:
     infinite: bool = field(default=False, kw_only=True)
     """Whether infinity is allowed."""
 
+    none: bool = field(default=False, kw_only=True)
+    """Whether None is allowed."""
+
     def __str__(self) -> str:
         text = f"{'greater than' if self.above else 'of at least'} {self.low:g}"
         if self.high < math.inf:
             text += f" and {'less than' if self.below else 'at most'} {self.high:g}"
-        return text + (" (or math.inf)" if self.infinite else "")
+        text += " (or math.inf)" if self.infinite else ""
+        return text + (" (or None)" if self.none else "")
 
     def __contains__(self, value: object) -> bool:
         """Return whether *value* is a number in the range."""
+        if value is None:
+            return self.none
         return (
             isinstance(value, int | float)
             and not isinstance(value, bool)
@@ -151,6 +157,17 @@ class Polling:
     `outsideWorkingHours` does not count; towards a `timeout=` it does.
     """
 
+    late_cost: float | None = field(
+        default=2.5, validator=_Range(0, above=True, none=True)
+    )
+    """How many requests it is worth to notice an end one second earlier.
+
+    After five ends of workflows of the same kind, polls follow how long these took: the
+    next poll comes when the expected delay has cost as much as one request. Until then,
+    and with None always, the intervals above apply. Learnt waits are not shorter than
+    *interval* and not longer than *queued_interval*.
+    """
+
     @classmethod
     def fixed(cls, seconds: float) -> Self:
         """Return a policy that polls the head every *seconds*, without jitter."""
@@ -160,6 +177,7 @@ class Polling:
             growth=1,
             max_interval=seconds,
             jitter=0,
+            late_cost=None,
         )
         return evolve(even, queued_interval=max(seconds, even.queued_interval))
 
@@ -175,6 +193,7 @@ class Polling:
             interval=self.interval / factor,
             max_interval=self.max_interval / factor,
             queued_interval=self.queued_interval / factor,
+            late_cost=self.late_cost and self.late_cost * factor,
         )
 
     def wait(self, n: int, rng: random.Random) -> float:
@@ -184,6 +203,11 @@ class Polling:
         else:
             seconds = _grown(self.interval, self.growth, n - 2, self.max_interval)
         return min(_jittered(seconds, self.jitter, rng), self.queued_interval)
+
+    def bounded_wait(self, seconds: float, rng: random.Random) -> float:
+        """Return a learnt wait of *seconds* within the bounds, with jitter."""
+        seconds = _jittered(max(seconds, self.interval), self.jitter, rng)
+        return min(seconds, self.queued_interval)
 
     def slow_wait(self, n: int, rng: random.Random) -> float:
         """Return the time in seconds before the *n*-th poll outside working hours.

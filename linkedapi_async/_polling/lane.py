@@ -99,6 +99,9 @@ class PendingWorkflow(_Link):
     status: str = "pending"
     """The last status that the API reported."""
 
+    kind: Hashable = field(default=None, repr=False)
+    """What workflows of about the same duration have in common, if that is known."""
+
     reason: str | None = field(default=None, init=False)
     """Why it is pending, as the API reported last."""
 

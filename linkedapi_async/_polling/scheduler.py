@@ -13,6 +13,7 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast, get_args
 
 from linkedapi_async._polling.answers import Answer, Ended, PollFailed, StillRunning
+from linkedapi_async._polling.durations import Durations
 from linkedapi_async._polling.lane import NEVER, Lane, PendingWorkflow
 from linkedapi_async._polling.webhook_health import STRETCH, WebhookHealth
 
@@ -65,6 +66,8 @@ class PollScheduler:
         self._alternates = (
             2 * polling.max_interval * (1 + polling.jitter) <= polling.queued_interval
         )
+        late_cost = polling.late_cost
+        self._durations = None if late_cost is None else Durations(late_cost)
         self._webhook_health: WebhookHealth | None = None
         self.out_of_order = 0
         """How often a workflow of an ordered lane ran or ended out of order."""
@@ -107,6 +110,8 @@ class PollScheduler:
         if lane is None:
             return
         was_head, was_in_flight = lane.head is workflow, lane.in_flight is workflow
+        if was_head:
+            self._learn_unfinished(lane)
         if self._leave(lane, workflow):
             return
         if lane.ordered and was_head:
@@ -338,11 +343,39 @@ class PollScheduler:
                 lane.tail_poll_at = min(lane.tail_poll_at, poll_at)
             self._schedule(lane)
 
-    def _promote(self, lane: Lane, now: float) -> None:
-        """Turn to the new head: poll it at once, unless events can be relied on."""
+    def _promote(self, lane: Lane, now: float, since: float = -math.inf) -> None:
+        """Turn to the new head, which started between *since* and *now*.
+
+        It is polled at once, because it may have ended too, unless events can be relied
+        on, or it certainly started a short time ago for its kind.
+        """
         lane.promote(now)
-        if self._calm(lane):
+        durations, kind = self._durations, lane.head.kind
+        first = None if durations is None else durations.first_poll(kind)
+        if self._calm(lane) or (first is not None and now - since < first):
             self._start_head(lane, now)
+
+    def _learn(self, lane: Lane, shortest: float, longest: float) -> None:
+        """Learn from the end of the head, which ran for that many seconds."""
+        durations, kind = self._durations, lane.head.kind
+        if durations is not None and kind is not None and longest < math.inf:
+            durations.observe(kind, max(0.0, shortest), max(0.0, longest))
+
+    def _learn_unfinished(self, lane: Lane) -> None:
+        """Learn from a head whose end will not be noticed."""
+        durations, workflow = self._durations, lane.head
+        if durations is not None and workflow.kind is not None and lane.ordered:
+            seconds = workflow.unfinished_at - lane.promoted_at
+            durations.observe_unfinished(workflow.kind, seconds)
+
+    def _head_wait(self, lane: Lane, now: float, number: int) -> float:
+        """Return the wait before the poll of that *number* of the head of *lane*."""
+        polling, kind = self._polling, lane.head.kind
+        if self._durations is not None and kind is not None and lane.ordered:
+            wait = self._durations.wait(kind, now - lane.promoted_at)
+            if wait is not None:
+                return polling.bounded_wait(wait, self._rng)
+        return polling.wait(number, self._rng)
 
     def _leave(self, lane: Lane, workflow: PendingWorkflow) -> bool:
         """Take *workflow* out of *lane*; return whether the lane is empty now."""
@@ -405,14 +438,15 @@ class PollScheduler:
 
     def _start_head(self, lane: Lane, now: float) -> None:
         """Begin the cadence of a head that starts to run about *now*."""
+        lane.promoted_at = now
         if self._webhook_health is not None and self._calm(lane):
             wait = self._long_wait(self._webhook_health)
         else:
-            wait = self._polling.wait(1, self._rng)
+            wait = self._head_wait(lane, now, 1)
         lane.head_poll_at = now + wait
         lane.poll_number = 2
 
-    def _pace(self, lane: Lane, now: float) -> None:
+    def _pace(self, lane: Lane, now: float, *, failed: bool = False) -> None:
         """Set the timer of the head, or of the whole of an unordered *lane*.
 
         A poll that was expedited never brings the next one forward.
@@ -426,11 +460,13 @@ class PollScheduler:
             wait = polling.slow_wait(lane.off_hours, rng)
         elif lane.poll_number == 0:
             # It was polled on promotion already, which is worth a longer first wait.
-            first = polling.wait(1, rng) * polling.growth
+            first = self._head_wait(lane, now, 1) * polling.growth
             wait = min(max(first, polling.wait(2, rng)), polling.queued_interval)
             lane.poll_number = 2
         else:
-            wait = polling.wait(lane.poll_number, rng)
+            wait = self._head_wait(lane, now, lane.poll_number)
+            if failed:
+                wait = max(wait, polling.wait(lane.poll_number, rng))
             if lane.ordered or lane.last_unpolled is None:
                 lane.poll_number += 1
         lane.head_poll_at = max(lane.head_poll_at, now + wait)
@@ -442,7 +478,7 @@ class PollScheduler:
         elif lane.off_hours:
             lane.end_off_hours(now)
             lane.poll_number = 2
-            lane.head_poll_at = now
+            lane.head_poll_at = lane.promoted_at = now
 
     def _still_running(
         self,
@@ -474,6 +510,8 @@ class PollScheduler:
         elif self._contradicted(lane):
             self._reorder(lane, now)
         else:
+            if answer.status == "pending":
+                lane.promoted_at = now  # it has not started yet
             self._note_off_hours(lane, now, answer)
             self._pace(lane, now)
 
@@ -518,6 +556,9 @@ class PollScheduler:
             workflow.detection_delay = max(0.0, now - since)
             self.detection_delays.append(workflow.detection_delay)
         self._judge_events(lane, workflow, now, by_event=by_event)
+        if in_order and lane.ordered:
+            shortest = now if by_event else workflow.unfinished_at
+            self._learn(lane, shortest - lane.promoted_at, now - lane.promoted_at)
         promoted = lane.promoted_runner is workflow
         if self._leave(lane, workflow):
             return
@@ -526,7 +567,7 @@ class PollScheduler:
         if not lane.ordered:
             self._finished_unordered(lane, now, in_order=in_order, promoted=promoted)
         elif in_order:
-            self._promote(lane, now)
+            self._promote(lane, now, now if by_event else since)
         else:
             lane.passed_by = max(workflow.position, lane.passed_by or 0)
             if by_event:
@@ -576,7 +617,7 @@ class PollScheduler:
             self._give_up(lane, workflow, now, paced=paced)
             return Ended(answer.error)
         if lane.head is workflow if lane.ordered else paced:
-            self._pace(lane, now)
+            self._pace(lane, now, failed=True)
         return None
 
     def _give_up(

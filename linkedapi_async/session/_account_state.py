@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import functools
 import logging
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from linkedapi_async._actions.action import Roots
+from linkedapi_async._actions.action import Roots, named_roots
 from linkedapi_async._http.failure_rules import RequestKind
 from linkedapi_async._http.requests import Request
 from linkedapi_async._http.responses import (
@@ -24,6 +25,7 @@ from linkedapi_async._http.responses import (
     unreadable,
 )
 from linkedapi_async._polling.answers import Answer, Ended, PollFailed, StillRunning
+from linkedapi_async._polling.durations import MAX_KINDS
 from linkedapi_async._polling.lane import PendingWorkflow
 from linkedapi_async._utils.log import error_reason, log_extra
 from linkedapi_async._utils.secret import Secret
@@ -43,6 +45,29 @@ from linkedapi_async.session._runtime import Runtime
 _log = logging.getLogger("linkedapi_async")
 
 T = TypeVar("T")
+
+
+@functools.lru_cache(MAX_KINDS)
+def _shared(kind: tuple[object, ...]) -> int:
+    """Return the hash of *kind*, one object for all workflows of it."""
+    return hash(kind)
+
+
+def duration_kind(workflow: Roots | None) -> int | None:
+    """Return the same number for workflows that take about the same time.
+
+    It depends on the types of their actions and on the size of their limits.
+    """
+    if workflow is None:
+        return None
+    return _shared(
+        tuple(
+            (node.action_type, limit.bit_length() if isinstance(limit, int) else None)
+            for _, root in named_roots(workflow)
+            for node in root.walk()
+            for limit in (getattr(node, "limit", None),)
+        )
+    )
 
 
 class AccountState:
@@ -126,7 +151,7 @@ class AccountState:
             recorder: Its record in the journal.
         """
         # The lane is the runner's own: the poller groups workflows by their account.
-        pending = PendingWorkflow(workflow_id, self)
+        pending = PendingWorkflow(workflow_id, self, kind=duration_kind(workflow))
         if accepted is not None:
             pending.status = accepted.status
             pending.reason, pending.message = accepted.reason, accepted.message

@@ -49,6 +49,8 @@ BAD = [
     pytest.param(
         Polling, {"queued_interval": 0}, "queued_interval must be", id="queued"
     ),
+    pytest.param(Polling, {"late_cost": 0}, r"0 \(or None\), got 0", id="free"),
+    pytest.param(Polling, {"initial_delay": None}, "got None", id="none"),
     pytest.param(Polling, {"deadline": 0}, r"\(or math.inf\), got 0", id="deadline"),
     pytest.param(Retries, {"attempts": 0}, "whole number of at least 1", id="none"),
     pytest.param(Retries, {"attempts": True}, "got True", id="bool-attempts"),
@@ -76,7 +78,7 @@ def test_defaults() -> None:
     """The defaults are the documented ones, and a deadline may be infinite."""
     polling = Polling()
 
-    assert (10, 3, 1.1, 15, 0.2, 120, 86400) == (
+    assert (10, 3, 1.1, 15, 0.2, 120, 86400, 2.5) == (
         polling.initial_delay,
         polling.interval,
         polling.growth,
@@ -84,6 +86,7 @@ def test_defaults() -> None:
         polling.jitter,
         polling.queued_interval,
         polling.deadline,
+        polling.late_cost,
     )
 
     assert math.inf == Polling(deadline=math.inf).deadline
@@ -157,9 +160,13 @@ def test_fixed_bad(seconds: float) -> None:
 
 
 def test_faster() -> None:
-    """All waits get shorter, but not the deadline."""
+    """All waits get shorter, but not the deadline; a late second costs more."""
     expected = Polling(
-        initial_delay=0.1, interval=0.03, max_interval=0.15, queued_interval=1.2
+        initial_delay=0.1,
+        interval=0.03,
+        max_interval=0.15,
+        queued_interval=1.2,
+        late_cost=250,
     )
 
     assert expected == Polling().faster(100)

@@ -63,6 +63,7 @@ from linkedapi_async import (
     results,
     st,
 )
+from linkedapi_async.session._account_state import duration_kind
 
 
 pytestmark = pytest.mark.anyio
@@ -1580,3 +1581,22 @@ async def test_certificate_that_does_not_fit_gets_no_token(trusted: bool) -> Non
 
     assert not caught.value.sent
     assert b"" == bytes(sent)
+
+
+def test_workflows_of_one_kind() -> None:
+    """The kind is that of the action types and the sizes of limits, not of targets."""
+    url = "https://www.linkedin.com/company/"
+    page = st.open_company_page(url + "acme").then(
+        st.retrieve_company_employees(limit=50)
+    )
+    similar = st.open_company_page(url + "other").then(
+        st.retrieve_company_employees(limit=40)
+    )
+    larger = st.open_company_page(url + "acme").then(
+        st.retrieve_company_employees(limit=500)
+    )
+
+    assert duration_kind(page) == duration_kind(similar)
+    kinds = [duration_kind(w) for w in (page, larger, CHECK, (CHECK, CHECK), None)]
+    assert 5 == len(set(kinds))
+    assert kinds[-1] is None

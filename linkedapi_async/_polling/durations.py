@@ -1,0 +1,202 @@
+"""How long workflows of a kind take, learnt from their ends; and when to poll them.
+
+Pure: it knows no clock, and its memory is constant. The durations of a kind are taken
+as log-normal, with a mean and a spread that follow the latest ends.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+from attrs import define
+
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+
+
+MAX_KINDS: Final = 1000
+"""How many kinds are remembered; the one whose last end is oldest goes first."""
+
+ENDS_NEEDED: Final = 5
+"""How many ends of a kind are needed before its polls depend on them."""
+
+MEMORY: Final = 24.0
+"""How many ends count at most, so that a change is followed within 20."""
+
+SURPRISE: Final = 3.0
+"""How many standard deviations off an end makes earlier ones count little.
+
+Polls then follow the intervals of the policy until the new durations are known.
+"""
+
+SPREAD: Final = 0.6
+"""The spread of durations that is assumed at first, of their logarithm."""
+
+MIN_SPREAD: Final = 0.1
+"""The smallest spread that is believed."""
+
+GRID: Final = 0.05
+"""The steps of mean and spread for which schedules are computed."""
+
+MAX_POLLS: Final = 200
+"""The maximal length of a schedule."""
+
+COVERED: Final = 0.999
+"""The share of workflows that end within a schedule; later waits follow from it."""
+
+
+def _normal(z: float) -> float:
+    """Return the distribution function of the normal distribution."""
+    return 0.5 * math.erfc(-z / math.sqrt(2))
+
+
+@lru_cache(512)
+def poll_times(mean: float, spread: float, late_cost: float) -> Sequence[float]:
+    """Return when to poll a workflow, in seconds since its start.
+
+    The next poll comes when the delay that is expected until then is worth one request:
+    the mean time, over all durations that are still possible, from the end to the poll
+    has grown to 1 / *late_cost* seconds. Close to the optimum for log-normal durations.
+
+    Args:
+        mean: The mean of the logarithm of the duration in seconds.
+        spread: The standard deviation of that logarithm.
+        late_cost: How many requests a second of delay costs.
+    """
+    expected = math.exp(mean + spread * spread / 2)
+    budget = 1 / late_cost
+
+    def ended(seconds: float) -> tuple[float, float]:
+        """Return the share that has ended, and its integral over time."""
+        z = (math.log(seconds) - mean) / spread
+        share = _normal(z)
+        return share, seconds * share - expected * _normal(z - spread)
+
+    times: list[float] = []
+    now = share = delay = 0.0
+    step = math.exp(mean)
+    while len(times) < MAX_POLLS and share < COVERED:
+        allowed = budget * (1 - share)
+        target = delay + allowed
+        found = ended(now + step)
+        while found[1] - step * share < target:
+            step *= 2
+            found = ended(now + step)
+        # Newton's method comes down from above, because the delay grows ever faster.
+        while (excess := found[1] - step * share - target) > 0.02 * allowed:
+            step -= excess / (found[0] - share)
+            found = ended(now + step)
+        now += step
+        share, delay = found
+        times.append(now)
+    # A wait after the end of a schedule is found from its last two times.
+    return times if len(times) > 1 else [*times, 2 * times[0]]
+
+
+@define(eq=False)
+class _Kind:
+    """What is known about one kind: weighted moments of the logarithm of a duration."""
+
+    weight: float = 0.0
+    mean: float = 0.0
+    variance: float = SPREAD**2
+
+    def observe(self, value: float) -> None:
+        """Count one more *value*, the logarithm of a duration."""
+        error = value - self.mean
+        if self.weight >= ENDS_NEEDED and abs(error) > SURPRISE * self.spread:
+            self.weight = 2.0
+        self.weight = min(self.weight + 1, MEMORY)
+        self.mean += error / self.weight
+        # Two more than the weight, because the spread assumed at first counts too.
+        square = error * (value - self.mean)
+        self.variance += (square - self.variance) / (self.weight + 2)
+
+    @property
+    def spread(self) -> float:
+        """The spread that the next value is expected to have."""
+        # More than the variance, because few ends leave the mean and it uncertain.
+        variance = self.variance * (1 + 2 / self.weight)
+        return max(MIN_SPREAD, math.sqrt(variance))
+
+
+class Durations:
+    """Learns how long workflows of each kind take.
+
+    Args:
+        late_cost: How many requests a second of delay costs.
+    """
+
+    def __init__(self, late_cost: float) -> None:
+        self._late_cost = late_cost
+        self._kinds: dict[Hashable, _Kind] = {}
+
+    def observe(self, kind: Hashable, shortest: float, longest: float) -> None:
+        """Count the end of a workflow that took *shortest* to *longest* seconds."""
+        seconds = max((shortest + longest) / 2, 1e-6)
+        self._use(kind).observe(math.log(seconds))
+
+    def observe_unfinished(self, kind: Hashable, seconds: float) -> None:
+        """Count a workflow that had not ended after *seconds*, and is not awaited."""
+        known = self._kinds.get(kind)
+        if known is None or known.weight < ENDS_NEEDED or seconds <= 0:
+            return
+        z = (math.log(seconds) - known.mean) / known.spread
+        if z > 0:
+            # The mean of all durations that are longer.
+            density = math.exp(-z * z / 2) / math.sqrt(2 * math.pi)
+            ratio = density / max(_normal(-z), 1e-12)
+            known.observe(known.mean + known.spread * max(ratio, z))
+
+    def first_poll(self, kind: Hashable) -> float | None:
+        """Return when a workflow is worth its first poll, in seconds since its start.
+
+        `None` if too little is known about the kind.
+        """
+        times = self._times(kind)
+        return None if times is None else times[0]
+
+    def wait(self, kind: Hashable, elapsed: float) -> float | None:
+        """Return the time in seconds before the next poll of a running workflow.
+
+        Args:
+            kind: The kind of the workflow.
+            elapsed: The time in seconds since it started.
+        """
+        times = self._times(kind)
+        if times is None:
+            return None
+        if elapsed <= 0:
+            return times[0]
+        if elapsed >= times[-2]:
+            # The waits of a log-normal tail grow about as the root of the time.
+            return (times[-1] - times[-2]) * math.sqrt(elapsed / times[-2])
+        # Polls come a little before or after the planned time: between two times, the
+        # wait is between those that follow them.
+        after = bisect_right(times, elapsed)
+        before_time = times[after - 1] if after else 0.0
+        share = (elapsed - before_time) / (times[after] - before_time)
+        first = times[after] - before_time
+        second = times[after + 1] - times[after]
+        return first + share * (second - first)
+
+    def _times(self, kind: Hashable) -> Sequence[float] | None:
+        """Return the schedule of *kind*, if enough is known about it."""
+        known = self._kinds.get(kind)
+        if known is None or known.weight < ENDS_NEEDED:
+            return None
+        mean = round(known.mean / GRID) * GRID
+        spread = math.ceil(known.spread / GRID - 0.5) * GRID
+        return poll_times(mean, spread, self._late_cost)
+
+    def _use(self, kind: Hashable) -> _Kind:
+        """Return what is known about *kind*, now the latest used."""
+        known = self._kinds.pop(kind, None) or _Kind()
+        self._kinds[kind] = known
+        if len(self._kinds) > MAX_KINDS:
+            del self._kinds[next(iter(self._kinds))]
+        return known
