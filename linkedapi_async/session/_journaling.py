@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from linkedapi_async._http.responses import CompletedWorkflow
 from linkedapi_async._results.key import ACTIONS
@@ -21,7 +21,10 @@ from linkedapi_async.errors import (
     WorkflowNotFoundError,
     verdict_of,
 )
-from linkedapi_async.journal import EndStatus, Failure, Journal, Row
+
+
+if TYPE_CHECKING:
+    from linkedapi_async.journal import EndStatus, Journal, Row
 
 
 ALREADY_DELIVERED: Any = object()
@@ -109,6 +112,9 @@ class JournalRecorder:
             await self._journal.finished(self.key, result, end_status)
             return
         row = await self._journal.row(self.key)
+        # Most sessions keep no journal.
+        from linkedapi_async.journal import Failure  # noqa: PLC0415
+
         failure = Failure(
             error=error_reason(error) or "",
             about=verdict_of(error).about,
