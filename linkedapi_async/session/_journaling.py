@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import warnings
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -16,6 +17,7 @@ from linkedapi_async._wire.load import load_workflow
 from linkedapi_async._wire.read import read_completion
 from linkedapi_async.errors import (
     LinkedApiError,
+    UnknownValueWarning,
     WorkflowCancelledError,
     WorkflowFailedError,
     WorkflowNotFoundError,
@@ -242,7 +244,10 @@ def _stored_end(row: Row, result: Any) -> CompletedWorkflow | WorkflowFailedErro
 def workflow_of(row: Row) -> Any:
     """Return the workflow of *row*; None, and so untyped results, if it is damaged."""
     try:
-        return load_workflow(row.definition, check=False)
+        # The caller was warned of unknown names when the workflow was started.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UnknownValueWarning)
+            return load_workflow(row.definition, check=False)
     except Exception as error:  # noqa: BLE001  # whatever damage may do
         _log.error(
             "The definition of %s in the journal is damaged, its results are not "

@@ -267,6 +267,7 @@ def schema_of(path: Path) -> tuple[list[Any], list[Any]]:
         return version, connection.execute(query).fetchall()
 
 
+@pytest.mark.filterwarnings("ignore::linkedapi_async.UnknownValueWarning")
 async def test_what_was_left_is_delivered(recorded: Recorded) -> None:
     """Typed handles give each end, and only what the journal lacks is polled."""
     left = recorded.among("taken", "finished")

@@ -1113,3 +1113,15 @@ def test_without_anything_left() -> None:
 
     with pytest.raises(RuntimeError, match="deadlock"):
         run_virtual(stuck())
+
+
+async def test_a_workflow_that_was_never_watched_has_no_wait() -> None:
+    """A wait for a workflow that the poller does not know is an error, not for ever."""
+
+    async def poll(_: PendingWorkflow) -> Answer:
+        """Never called."""
+        raise AssertionError
+
+    async with running(poll) as poller:
+        with pytest.raises(RuntimeError, match="wf-9 is not watched"):
+            await poller.wait(PendingWorkflow("wf-9", "account"))

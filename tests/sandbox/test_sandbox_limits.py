@@ -21,6 +21,7 @@ from linkedapi_async.sandbox._definitions import loaded
 from linkedapi_async.sandbox._limits import Limits
 from linkedapi_async.sandbox._options import is_loopback, parse_hours, parse_limits
 from linkedapi_async.sandbox._tokens import account_id, account_name
+from linkedapi_async.sandbox._working_hours import OpenHours
 
 
 pytestmark = pytest.mark.anyio
@@ -549,3 +550,32 @@ def test_hours_as_text() -> None:
 def test_loopback(host: str, loopback: bool) -> None:
     """Only addresses of this machine need no warning."""
     assert loopback == is_loopback(host)
+
+
+async def test_a_failed_action_does_not_count() -> None:
+    """Only what succeeded counts against a limit."""
+    async with limited(limits={MESSAGES: 1}) as sandbox:
+        sandbox.script(st.send_message, error="personNotFound", times=1)
+
+        assert ["personNotFound", None, "limitExceeded"] == await message_errors(
+            sandbox, 3
+        )
+
+
+async def test_open_hours_have_no_message() -> None:
+    """A workflow that waits for its turn within the hours does not wait for them."""
+    calendar = Calendar(Stopped(), 1.0, NOON, dt.UTC)
+
+    assert OpenHours(HOURS, calendar, 1.0).closed_until(0.0) is None
+
+
+async def test_an_overtaken_timer_keeps_the_next_one() -> None:
+    """A timer whose time is no longer the next change leaves the newer one alone."""
+    async with limited() as sandbox, sandbox.session() as session:
+        await session.start(st.retrieve_ssi())
+        (lane,) = sandbox._webhook._lanes.values()
+        endpoint = sandbox._webhook
+        endpoint._watched[lane] = 5.0
+        endpoint._wake(lane, 3.0)
+
+        assert 5.0 == endpoint._watched[lane]

@@ -147,5 +147,6 @@ async def test_a_session_in_use_does_not_grow(server: Scripted) -> None:
             await asyncio.gather(*(session.run(CHECK) for _ in range(25)))
             counts.append(ours())
 
-    assert 1 == counts[0]["Session"]
+    # Sessions of other tests may wait for the garbage collector.
+    assert 1 <= counts[0]["Session"]
     assert counts[0] == counts[1] == counts[2] == counts[3]

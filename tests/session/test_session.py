@@ -63,6 +63,8 @@ from linkedapi_async import (
     results,
     st,
 )
+from linkedapi_async._polling.answers import Ended
+from linkedapi_async._polling.lane import PendingWorkflow
 from linkedapi_async.session._account_state import duration_kind
 
 
@@ -1600,3 +1602,35 @@ def test_workflows_of_one_kind() -> None:
     kinds = [duration_kind(w) for w in (page, larger, CHECK, (CHECK, CHECK), None)]
     assert 5 == len(set(kinds))
     assert kinds[-1] is None
+
+
+async def test_a_session_shows_its_settings() -> None:
+    """The policies and settings can be read where they were passed."""
+    retries = Retries(attempts=2)
+    session = Session(linked_api_token="t", retries=retries, sole_client=True)
+
+    assert (retries, True) == (session.retries, session.sole_client)
+
+
+async def test_an_end_without_a_handle_is_counted(server: Scripted) -> None:
+    """The end of a workflow whose handle is gone is counted and recorded nowhere."""
+    async with server.session() as session:
+        runner = session.default_account._runner()
+        pending = PendingWorkflow("wf-9", runner)
+        pending.end = Ended(WorkflowCancelledError(workflow_id="wf-9"))
+        runner.on_end(pending)
+
+        assert 1 == session.stats.failed
+
+
+async def test_leaving_ends_a_start_that_waits_for_the_host(server: Scripted) -> None:
+    """A start that waits for a pause of the host to pass was not sent, and says so."""
+    async with server.session() as session:
+        session._runtime.pause(3600)
+        start = asyncio.create_task(session.start(CHECK))
+        for _ in range(20):  # turns of the loop, until it waits for the host
+            await asyncio.sleep(0)
+    with pytest.raises(SessionClosedError):
+        await start
+
+    assert 0 == server.count("POST")

@@ -1086,3 +1086,15 @@ def test_the_example_passes() -> None:
     )
 
     assert 0 == done.returncode, done.stdout + done.stderr
+
+
+def test_a_virtual_loop_waits_for_its_executor() -> None:
+    """A job of an executor of a virtual loop gives its result, and no time passes."""
+
+    async def work() -> tuple[int, float]:
+        """Return a result of a thread and the virtual time that it took."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        return await loop.run_in_executor(None, lambda: 42), loop.time() - began
+
+    assert (42, 0.0) == run_virtual(work())
