@@ -1628,9 +1628,20 @@ async def test_leaving_ends_a_start_that_waits_for_the_host(server: Scripted) ->
     async with server.session() as session:
         session._runtime.pause(3600)
         start = asyncio.create_task(session.start(CHECK))
-        for _ in range(20):  # turns of the loop, until it waits for the host
+        while not session._runtime._waiting_starts:
             await asyncio.sleep(0)
     with pytest.raises(SessionClosedError):
         await start
 
     assert 0 == server.count("POST")
+
+
+async def test_no_start_waits_for_the_host_while_a_session_is_left(
+    server: Scripted,
+) -> None:
+    """A start that comes to the host's pause during leaving ends at once."""
+    async with server.session() as session:
+        session._runtime._starts_end = True
+        with pytest.raises(SessionClosedError):
+            await session._runtime.admit_start()
+        session._runtime._starts_end = False
