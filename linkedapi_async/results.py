@@ -4,7 +4,7 @@ Every attribute may be None: the API leaves out what it does not know, and a pag
 without *basic_info* has no data at all. Known words are listed; unknown ones are kept.
 """
 
-from typing import Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 import attrs
 from attrs import field
@@ -199,7 +199,7 @@ class ConversationSync(Result):
 
     sync_until: str | None = None
     """A moment in ISO 8601; linked_api only."""
-    sync_until_datetime = Timestamp("sync_until")
+    sync_until_datetime: ClassVar[Timestamp] = Timestamp("sync_until")
 
 
 @result
@@ -244,7 +244,7 @@ class Connection(PersonFacts):
 
     connected_at: str | None = None
     """When they connected; only without a filter, linked_api only."""
-    connected_at_datetime = Timestamp("connected_at")
+    connected_at_datetime: ClassVar[Timestamp] = Timestamp("connected_at")
 
 
 @result
@@ -361,7 +361,7 @@ class Post(Result):
     """URL of an image."""
     viewer_state: ContentViewerState | None = None
     """What the account did with it."""
-    time_datetime = Timestamp("time")
+    time_datetime: ClassVar[Timestamp] = Timestamp("time")
 
 
 @result
@@ -384,7 +384,7 @@ class PersonComment(Result):
     reactions_count: int | None = field(
         default=None, metadata=json_names("reactionsCount", "reactionCount")
     )
-    time_datetime = Timestamp("time")
+    time_datetime: ClassVar[Timestamp] = Timestamp("time")
 
 
 @result
@@ -396,7 +396,7 @@ class PersonReaction(Result):
     reaction_type: ReactionType | None = field(
         default=None, metadata=json_names("reactionType", "type")
     )
-    time_datetime = Timestamp("time")
+    time_datetime: ClassVar[Timestamp] = Timestamp("time")
 
 
 @result
@@ -532,7 +532,7 @@ class PostComment(Result):
     commenter_name: str | None = None
     commenter_headline: str | None = None
     commenter_type: ActorType | None = None
-    time_datetime = Timestamp("time")
+    time_datetime: ClassVar[Timestamp] = Timestamp("time")
 
 
 @result
@@ -619,7 +619,7 @@ class ProfileViewer(Result):
     """``anonymous`` only."""
     search_url: str | None = None
     """A *custom_search_url* for `st.search_people`; ``anonymous`` only."""
-    viewed_at_datetime = Timestamp("viewed_at")
+    viewed_at_datetime: ClassVar[Timestamp] = Timestamp("viewed_at")
 
 
 @result
@@ -716,7 +716,7 @@ class Message(Result):
     time: str | None = None
     thread_id: str | None = None
     """In linked_api only."""
-    time_datetime = Timestamp("time")
+    time_datetime: ClassVar[Timestamp] = Timestamp("time")
 
 
 @result
@@ -733,8 +733,8 @@ class Conversation(Result):
     """In linked_api only, as all that follows."""
     sync_until: str | None = None
     """Until when the conversation is kept up to date."""
-    since_datetime = Timestamp("since")
-    sync_until_datetime = Timestamp("sync_until")
+    since_datetime: ClassVar[Timestamp] = Timestamp("since")
+    sync_until_datetime: ClassVar[Timestamp] = Timestamp("sync_until")
 
 
 @result
@@ -762,7 +762,7 @@ class InboxThread(Result):
     """From when on its messages are known."""
     history_complete: bool | None = None
     """Whether they are known from the first one on."""
-    history_from_datetime = Timestamp("history_from")
+    history_from_datetime: ClassVar[Timestamp] = Timestamp("history_from")
 
 
 @result
@@ -784,7 +784,7 @@ class NetworkEvent(Result):
     person_url: str | None = None
     detected_at: str | None = None
     """When the API noticed."""
-    detected_at_datetime = Timestamp("detected_at")
+    detected_at_datetime: ClassVar[Timestamp] = Timestamp("detected_at")
 
 
 @result
@@ -803,4 +803,4 @@ class ActionUse(Result):
     """Such as ``st.openCompanyPage``."""
     success: bool | None = None
     time: str | None = None
-    time_datetime = Timestamp("time")
+    time_datetime: ClassVar[Timestamp] = Timestamp("time")

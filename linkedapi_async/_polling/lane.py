@@ -58,6 +58,10 @@ class _Link:
     older: _Link = field(init=False, repr=False)
     newer: _Link = field(init=False, repr=False)
 
+    def close_rings(self) -> None:
+        """Become the only member of both rings."""
+        self.ahead = self.behind = self.older = self.newer = self
+
     def insert_in_queue(self, other: _Link) -> None:
         """Enter the queue right behind *other*."""
         self.ahead, self.behind = other, other.behind
@@ -211,7 +215,7 @@ class Lane(_Link):
 
     def __attrs_post_init__(self) -> None:
         """Close the empty rings."""
-        self.ahead = self.behind = self.older = self.newer = self
+        self.close_rings()
 
     @property
     def head(self) -> PendingWorkflow:

@@ -94,7 +94,7 @@ class AccountState:
         """Why the account starts nothing at present; None while it does."""
         self.handles: dict[str, ManagedHandle] = {}
         """The unfinished handles by id, in the order of their starts."""
-        self.turn = asyncio.Lock()
+        self.turn: asyncio.Lock = asyncio.Lock()
         """Held by the one start that may be under way."""
         self.starting = False
         """Whether a start has been sent and not answered."""

@@ -110,13 +110,13 @@ class Runtime:
         self.request_timeout = request_timeout
         self.journal = journal
         self.sole_client = sole_client
-        self.observer = Observer()
-        self.counters = Counters()
+        self.observer: Observer = Observer()
+        self.counters: Counters = Counters()
         self.start_events: list[StartEvents] = []
-        self.workflow_ids = RecentKeys()
+        self.workflow_ids: RecentKeys = RecentKeys()
         """The ids that the session knows, those of ended workflows included."""
-        self.start_limit = asyncio.Semaphore(connection.connections)
-        self.poller = Poller(
+        self.start_limit: asyncio.Semaphore = asyncio.Semaphore(connection.connections)
+        self.poller: Poller = Poller(
             _poll,
             polling,
             in_flight=connection.connections,
