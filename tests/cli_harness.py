@@ -105,6 +105,7 @@ class Terminal:
         fcntl.ioctl(self.theirs, termios.TIOCSWINSZ, size)
         self._shown = b""
         self._changed = threading.Condition()
+        self._open = True
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
@@ -117,13 +118,22 @@ class Terminal:
 
     @property
     def text(self) -> str:
-        """All that was shown."""
+        """All that was written up to now, which the terminal may show a bit later."""
+        if self._open:
+            mark = b"\0read up to here\0"
+            os.write(self.theirs, mark)
+            with self._changed:
+                assert self._changed.wait_for(lambda: mark in self._shown, 60)
+                self._shown = self._shown.replace(mark, b"")
         return self._shown.decode(errors="replace")
 
-    def expect(self, text: str, seconds: float = 20) -> None:
+    def expect(self, text: str, seconds: float = 60) -> None:
         """Wait until *text* was shown."""
+        words = text.encode()
         with self._changed:
-            assert self._changed.wait_for(lambda: text in self.text, seconds), self.text
+            assert self._changed.wait_for(lambda: words in self._shown, seconds), (
+                self._shown
+            )
 
     def press(self, text: str) -> None:
         """Type *text*; ``\\x03`` is Ctrl-C."""
@@ -161,6 +171,7 @@ class Terminal:
     def __exit__(self, *_: object) -> None:
         os.close(self.theirs)
         self._thread.join()
+        self._open = False
         os.close(self._ours)
 
 
