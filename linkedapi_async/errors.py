@@ -15,6 +15,7 @@
     │  ├─ RateLimitedError                 there were too many requests
     │  ├─ ProtocolError                    the answer is not one of the API
     │  └─ ConnectionFailedError (ConnectionError)
+    ├─ SuppressedError                     the target was contacted; nothing was sent
     ├─ StartUnknownError                   it is unknown whether a start was accepted
     ├─ WorkflowFailedError                 the workflow as a whole failed
     ├─ WorkflowCancelledError              the workflow was cancelled
@@ -37,6 +38,7 @@ All of them can be pickled and copied.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -299,6 +301,29 @@ class ConnectionFailedError(RequestError, ConnectionError):
     ) -> None:
         super().__init__(message, http_status=http_status)
         self.sent = sent
+
+
+class SuppressedError(LinkedApiError):
+    """A workflow would write again to a target, or to one to leave alone; not sent.
+
+    Attributes:
+        target: The canonical URL or id of the target.
+        since: When it was contacted; None if it was not, or that is unknown.
+        key: The key of the item that contacted it; None if there is none.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        target: str,
+        since: datetime | None = None,
+        key: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.target = target
+        self.since = since
+        self.key = key
 
 
 class StartUnknownError(LinkedApiError):
@@ -615,6 +640,7 @@ _VERDICTS_BY_CLASS: Final[
     (ProtocolError, ("host", True)),
     (AuthenticationError, ("token", False)),
     (AccountPausedError, ("account", False)),
+    (SuppressedError, ("target", False)),
     (WaitTimeoutError, ("workflow", True)),
 )
 

@@ -9,6 +9,7 @@ import pathlib
 import pickle
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any, get_args
 
 import pytest
@@ -58,6 +59,7 @@ ARGUMENTS: dict[str, Any] = {
     "completion": COMPLETION,
     "generation": "linked_api",
     "handle": None,
+    "key": "ada",
     "http_status": 429,
     "label": "first",
     "message": "it went wrong",
@@ -76,7 +78,9 @@ ARGUMENTS: dict[str, Any] = {
     "seconds": 60.0,
     "sent": True,
     "session_id": "session-1",
+    "since": datetime(2026, 1, 2, tzinfo=UTC),
     "status": 400,
+    "target": "https://www.linkedin.com/in/ada",
     "type": "tooManyRequests",
     "workflow_id": "wf-1",
 }
@@ -412,6 +416,10 @@ def test_the_table_of_verdicts_has_no_other_types() -> None:
             Verdict("token", passes=False),
         ),
         (errors.AccountPausedError("x"), Verdict("account", passes=False)),
+        (
+            errors.SuppressedError("x", target="y"),
+            Verdict("target", passes=False),
+        ),
         (ValueError("x"), Verdict("workflow", passes=False)),
     ],
 )

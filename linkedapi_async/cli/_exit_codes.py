@@ -19,6 +19,7 @@ from linkedapi_async.errors import (
     RejectedError,
     RequestError,
     StartUnknownError,
+    SuppressedError,
     WaitTimeoutError,
     WorkflowCancelledError,
     WorkflowError,
@@ -73,6 +74,9 @@ EXIT_CODES: Final = (
         DECLINED, "the workflow writes, and there was no terminal to confirm it at"
     ),
     ExitCode(DRIFTED, "the API has changes that this version does not know"),
+    ExitCode(
+        16, "the target was contacted before; nothing was sent", (SuppressedError,)
+    ),
     ExitCode(128 + signal.SIGINT, "Ctrl-C; what was started goes on"),
     ExitCode(128 + signal.SIGTERM, "SIGTERM; what was started goes on"),
     ExitCode(1, "anything else", (LinkedApiError,)),
