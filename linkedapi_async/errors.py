@@ -15,6 +15,7 @@
     │  ├─ RateLimitedError                 there were too many requests
     │  ├─ ProtocolError                    the answer is not one of the API
     │  └─ ConnectionFailedError (ConnectionError)
+    ├─ PaceError                           the pace allows no start yet; nothing was sent
     ├─ SuppressedError                     the target was contacted; nothing was sent
     ├─ StartUnknownError                   it is unknown whether a start was accepted
     ├─ WorkflowFailedError                 the workflow as a whole failed
@@ -37,8 +38,8 @@ All of them can be pickled and copied.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -52,6 +53,7 @@ from typing import (
 )
 
 from linkedapi_async._utils.text import printable
+from linkedapi_async._utils.times import format_time
 
 
 if TYPE_CHECKING:
@@ -303,6 +305,33 @@ class ConnectionFailedError(RequestError, ConnectionError):
         self.sent = sent
 
 
+class PaceError(LinkedApiError):
+    """The pace of the account allows no start yet; nothing was sent.
+
+    Attributes:
+        account: The ``name`` of the account.
+        reason: What holds the start back, in words.
+        until: When the pace allows it, with a time zone; None if that is unknown.
+        category: The account limit that is used up, such as ``stConnectionRequests``;
+            None if the whole account waits.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        account: str,
+        until: dt.datetime | None = None,
+        category: str | None = None,
+    ) -> None:
+        when = f"; start it again at {format_time(until)} or later" if until else ""
+        super().__init__(f"account {account}: {reason}{when}; nothing was sent")
+        self.account = account
+        self.reason = reason
+        self.until = until
+        self.category = category
+
+
 class SuppressedError(LinkedApiError):
     """A workflow would write again to a target, or to one to leave alone; not sent.
 
@@ -317,7 +346,7 @@ class SuppressedError(LinkedApiError):
         message: str,
         *,
         target: str,
-        since: datetime | None = None,
+        since: dt.datetime | None = None,
         key: str | None = None,
     ) -> None:
         super().__init__(message)
@@ -642,6 +671,7 @@ _VERDICTS_BY_CLASS: Final[
     (AccountPausedError, ("account", False)),
     (SuppressedError, ("target", False)),
     (WaitTimeoutError, ("workflow", True)),
+    (PaceError, ("account", True)),
 )
 
 
@@ -654,6 +684,8 @@ def verdict_of(error: BaseException) -> Verdict:
     Args:
         error: Any error; one of this library says more.
     """
+    if isinstance(error, PaceError) and error.category is not None:
+        return Verdict("category", passes=True, category=error.category)
     name = getattr(error, "reason", None) or getattr(error, "type", None)
     found = _VERDICTS.get(name) if isinstance(name, str) else None
     by_class = (v for cls, v in _VERDICTS_BY_CLASS if isinstance(error, cls))

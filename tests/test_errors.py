@@ -23,6 +23,7 @@ from linkedapi_async.errors import (
     InvalidDefinitionError,
     LinkedApiError,
     NestingError,
+    PaceError,
     ParameterError,
     RateLimitedError,
     RequestError,
@@ -82,6 +83,7 @@ ARGUMENTS: dict[str, Any] = {
     "status": 400,
     "target": "https://www.linkedin.com/in/ada",
     "type": "tooManyRequests",
+    "until": datetime(2026, 3, 1, 8, tzinfo=UTC),
     "workflow_id": "wf-1",
 }
 
@@ -244,6 +246,18 @@ def test_the_text_is_for_people(cls: Any) -> None:
             "no [workflow wf-1] (t, HTTP 400)",
         ),
         (ConnectionFailedError("cut off", sent=True), "cut off"),
+        (
+            PaceError(
+                "25 of 25 invitations a day are used",
+                account="a",
+                until=datetime(2026, 3, 1, 8, tzinfo=UTC),
+            ),
+            (
+                "account a: 25 of 25 invitations a day are used; start it again at "
+                "2026-03-01T08:00:00Z or later; nothing was sent"
+            ),
+        ),
+        (PaceError("paused", account="a"), "account a: paused; nothing was sent"),
         (StartUnknownError("perhaps", account="a"), "perhaps"),
         (
             WorkflowFailedError(reason="languageNotSupported", message="sorry"),
@@ -419,6 +433,11 @@ def test_the_table_of_verdicts_has_no_other_types() -> None:
         (
             errors.SuppressedError("x", target="y"),
             Verdict("target", passes=False),
+        ),
+        (PaceError("closed", account="a"), Verdict("account", passes=True)),
+        (
+            PaceError("used up", account="a", category="stMessages"),
+            Verdict("category", passes=True, category="stMessages"),
         ),
         (ValueError("x"), Verdict("workflow", passes=False)),
     ],

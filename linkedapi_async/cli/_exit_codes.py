@@ -16,6 +16,7 @@ from linkedapi_async.errors import (
     AuthenticationError,
     JournalError,
     LinkedApiError,
+    PaceError,
     RejectedError,
     RequestError,
     StartUnknownError,
@@ -51,6 +52,8 @@ DECLINED: Final = 14
 
 DRIFTED: Final = 15
 
+LATER: Final = 75
+
 # A class comes before its base: the first match decides.
 EXIT_CODES: Final = (
     ExitCode(0, "everything is done, or the answer to the question was no"),
@@ -76,6 +79,9 @@ EXIT_CODES: Final = (
     ExitCode(DRIFTED, "the API has changes that this version does not know"),
     ExitCode(
         16, "the target was contacted before; nothing was sent", (SuppressedError,)
+    ),
+    ExitCode(
+        LATER, "something waits for a later time; run it again then", (PaceError,)
     ),
     ExitCode(128 + signal.SIGINT, "Ctrl-C; what was started goes on"),
     ExitCode(128 + signal.SIGTERM, "SIGTERM; what was started goes on"),
