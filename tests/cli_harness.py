@@ -22,10 +22,18 @@ import pytest
 
 from linkedapi_async.cli import main
 from linkedapi_async.sandbox import Sandbox
+from linkedapi_async.session._session import ENVIRONMENT
 
 
 TOKENS = {"LINKED_API_TOKEN": "main-token-77", "IDENTIFICATION_TOKEN": "account-88"}
 FAST = {"LINKED_API_POLL_INTERVAL": "0.02"}
+
+VARIABLES = (
+    *ENVIRONMENT,
+    *("LINKED_API_POLL_INTERVAL", "LINKED_API_PROXY", "HTTP_PROXY"),
+    *("NO_COLOR", "TERM"),
+)
+"""What commands read of the environment, so that a test must set or unset it."""
 
 # Makes the terminal that of the process, so that Ctrl-C is a signal, and goes on as
 # Python.
@@ -52,6 +60,21 @@ class Shell:
     folder: Path
     _patch: pytest.MonkeyPatch
     _capture: pytest.CaptureFixture[str]
+
+    @classmethod
+    def entered(
+        cls,
+        folder: Path,
+        patch: pytest.MonkeyPatch,
+        capture: pytest.CaptureFixture[str],
+        **variables: str,
+    ) -> Self:
+        """Return a shell in *folder* that has only these *variables* of ours."""
+        patch.chdir(folder)
+        made = cls(folder, patch, capture)
+        made.set(**dict.fromkeys(VARIABLES))
+        made.set(**variables)
+        return made
 
     def write(self, name: str, text: str | bytes, mode: int = 0o600) -> str:
         """Write a file into the folder; return its name."""

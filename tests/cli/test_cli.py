@@ -36,7 +36,6 @@ from linkedapi_async.cli._signals import SignalHandler, _show_cursor
 from linkedapi_async.journal import SqliteJournal
 from linkedapi_async.sandbox import Sandbox
 from linkedapi_async.session._account import default_name
-from linkedapi_async.session._session import ENVIRONMENT
 from linkedapi_async.webhooks import sign
 
 
@@ -67,9 +66,7 @@ def shell(
     capsys: pytest.CaptureFixture[str],
 ) -> Shell:
     """A folder with two workflows, and no tokens."""
-    monkeypatch.chdir(tmp_path)
-    made = Shell(tmp_path, monkeypatch, capsys)
-    made.set(**dict.fromkeys([*ENVIRONMENT, "NO_COLOR", "LINKED_API_POLL_INTERVAL"]))
+    made = Shell.entered(tmp_path, monkeypatch, capsys)
     made.write("company.json", json.dumps(COMPANY))
     made.write("message.json", json.dumps(MESSAGE))
     return made

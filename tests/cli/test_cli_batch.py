@@ -27,7 +27,6 @@ from linkedapi_async.cli._template import Problem, Template
 from linkedapi_async.cli._text_checks import missing_value
 from linkedapi_async.journal import SqliteJournal
 from linkedapi_async.sandbox import Sandbox
-from linkedapi_async.session._session import ENVIRONMENT
 
 
 HELLO: dict[str, Any] = {
@@ -55,10 +54,9 @@ def shell(
     capsys: pytest.CaptureFixture[str],
 ) -> Iterator[Shell]:
     """A folder with two templates and some people, and tokens of the sandbox."""
-    monkeypatch.chdir(tmp_path)
-    made = Shell(tmp_path, monkeypatch, capsys)
-    made.set(**dict.fromkeys([*ENVIRONMENT, "TERM"]))
-    made.set(**TOKENS, **FAST, LINKED_API_BASE_URL=box.url)
+    made = Shell.entered(
+        tmp_path, monkeypatch, capsys, **TOKENS, **FAST, LINKED_API_BASE_URL=box.url
+    )
     made.write("hello.json", json.dumps(HELLO))
     made.write("visit.json", json.dumps(VISIT))
     made.write("people.csv", people(4))

@@ -26,7 +26,6 @@ from linkedapi_async.journal import SqliteJournal
 from linkedapi_async.policies import Polling
 from linkedapi_async.sandbox import Sandbox
 from linkedapi_async.session._account import default_name
-from linkedapi_async.session._session import ENVIRONMENT
 
 
 HELLO: dict[str, Any] = {
@@ -52,10 +51,9 @@ def shell(
     capsys: pytest.CaptureFixture[str],
 ) -> Iterator[Shell]:
     """A folder with a template and some people, and tokens of the sandbox."""
-    monkeypatch.chdir(tmp_path)
-    made = Shell(tmp_path, monkeypatch, capsys)
-    made.set(**dict.fromkeys([*ENVIRONMENT, "TERM", "LINKED_API_PROXY"]))
-    made.set(**TOKENS, **FAST, LINKED_API_BASE_URL=box.url)
+    made = Shell.entered(
+        tmp_path, monkeypatch, capsys, **TOKENS, **FAST, LINKED_API_BASE_URL=box.url
+    )
     made.write("hello.json", json.dumps(HELLO))
     made.write("people.csv", people("Ada", "Bob", "Eve"))
     yield made

@@ -19,9 +19,9 @@ def shell(
 ) -> Iterator[Shell]:
     """A shell that reads the changelog of a sandbox."""
     with sandbox_in_a_thread(speed=1000) as sandbox:
-        made = Shell(tmp_path, monkeypatch, capsys)
-        made.set(LINKED_API_BASE_URL=sandbox.url)
-        yield made
+        yield Shell.entered(
+            tmp_path, monkeypatch, capsys, LINKED_API_BASE_URL=sandbox.url
+        )
 
 
 def test_nothing_is_new(shell: Shell) -> None:

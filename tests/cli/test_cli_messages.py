@@ -21,7 +21,6 @@ from linkedapi_async.cli import _inspect
 from linkedapi_async.cli._messages import message_of
 from linkedapi_async.journal import SqliteJournal
 from linkedapi_async.sandbox import Sandbox
-from linkedapi_async.session._session import ENVIRONMENT
 
 
 COMPANY: dict[str, Any] = {
@@ -45,10 +44,9 @@ def shell(
     capsys: pytest.CaptureFixture[str],
 ) -> Iterator[Shell]:
     """A folder with a workflow, and tokens of the sandbox."""
-    monkeypatch.chdir(tmp_path)
-    made = Shell(tmp_path, monkeypatch, capsys)
-    made.set(**dict.fromkeys([*ENVIRONMENT, "LINKED_API_PROXY", "HTTP_PROXY"]))
-    made.set(**TOKENS, **FAST, LINKED_API_BASE_URL=box.url)
+    made = Shell.entered(
+        tmp_path, monkeypatch, capsys, **TOKENS, **FAST, LINKED_API_BASE_URL=box.url
+    )
     made.write("company.json", json.dumps(COMPANY))
     yield made
     box.clear_faults()

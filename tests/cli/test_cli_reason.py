@@ -59,10 +59,10 @@ def shell(
 ) -> Iterator[Shell]:
     """A shell with the tokens of a sandbox whose workflows take an hour."""
     with sandbox_in_a_thread(speed=1, duration=3600.0) as sandbox:
-        made = Shell(tmp_path, monkeypatch, capsys)
-        made.set(**TOKENS, LINKED_API_BASE_URL=sandbox.url)
+        made = Shell.entered(
+            tmp_path, monkeypatch, capsys, **TOKENS, LINKED_API_BASE_URL=sandbox.url
+        )
         made.write("ssi.json", json.dumps({"actionType": "st.retrieveSSI"}))
-        monkeypatch.chdir(tmp_path)
         yield made
 
 
