@@ -59,6 +59,43 @@ from linkedapi_async._utils.times import format_time
 if TYPE_CHECKING:
     from linkedapi_async._results.completion import Completion
 
+__all__ = [
+    "About",
+    "AccountPausedError",
+    "ActionError",
+    "AmbiguousKeyError",
+    "AuthenticationError",
+    "ConnectionFailedError",
+    "ConnectionPendingError",
+    "InvalidDefinitionError",
+    "JournalError",
+    "JournalLockedError",
+    "LinkedApiError",
+    "NestingError",
+    "NotConnectedError",
+    "PaceError",
+    "ParameterError",
+    "ProtocolError",
+    "RateLimitedError",
+    "RejectedError",
+    "RequestError",
+    "ResultMissingError",
+    "SessionClosedError",
+    "SignatureError",
+    "StartUnknownError",
+    "SuppressedError",
+    "UnknownValueWarning",
+    "UnsupportedError",
+    "Verdict",
+    "WaitTimeoutError",
+    "WebhookError",
+    "WorkflowCancelledError",
+    "WorkflowError",
+    "WorkflowFailedError",
+    "WorkflowNotFoundError",
+    "verdict_of",
+]
+
 ErrorT = TypeVar("ErrorT", bound="LinkedApiError")
 
 

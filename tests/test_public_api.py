@@ -105,6 +105,15 @@ def test_catalogue_lists_its_own_names(module: Any) -> None:
     assert classes | words == set(module.__all__)
 
 
+@pytest.mark.parametrize("name", public_modules())
+def test_public_modules_list_their_names(name: str) -> None:
+    """A public module lists the classes that it defines."""
+    module = importlib.import_module(name)
+    own = {n for n, v in offered(module).items() if inspect.isclass(v)}
+
+    assert own <= set(getattr(module, "__all__", []))
+
+
 @pytest.mark.parametrize("action_type", ACTIONS)
 def test_every_action_is_reachable(action_type: str) -> None:
     """An action is in the module that its type names, ``st`` or ``nv``, and listed."""
