@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from linkedapi_async._actions.action import Action, Roots, named_roots, paths
+from linkedapi_async._actions.acts import TARGET_KINDS
 from linkedapi_async._actions.compatibility import unsupported_in
 from linkedapi_async._actions.parameters import parameters_of
 from linkedapi_async._types import Generation
@@ -24,24 +25,10 @@ from linkedapi_async.errors import (
     ParameterError,
     WorkflowError,
 )
-from linkedapi_async.urls import TargetKind, check_target
+from linkedapi_async.urls import check_target
 
 
 _ATTRIBUTE: Final = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_][\w.]*)")
-
-
-_TARGETS: Final[dict[str, TargetKind]] = {
-    "personUrl": "person",
-    "companyUrl": "company",
-    "postUrl": "post",
-    "postUrn": "post",
-    "commentUrl": "comment",
-    "jobUrl": "job",
-    "threadId": "thread",
-    "personHashedUrl": "nvPerson",
-    "companyHashedUrl": "nvCompany",
-}
-"""What parameters with these names refer to."""
 
 
 def read_source(name: str) -> bytes | None:
@@ -144,7 +131,7 @@ def find_wrong_targets(roots: Roots) -> Iterator[WorkflowError]:
     for place, root in named_roots(roots):
         for path, node in paths(root, place):
             for row in parameters_of(type(node)):
-                kind = _TARGETS.get(row.json_name)
+                kind = TARGET_KINDS.get(row.json_name)
                 value = getattr(node, row.name)
                 if kind is None or not isinstance(value, str):
                     continue

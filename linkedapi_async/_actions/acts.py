@@ -1,0 +1,203 @@
+"""Acts: what a workflow changes, and to whom.
+
+An act is one kind of writing to one target, without its text. Two workflows with the same
+acts do the same to the same people, whatever they say.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import Any, Final
+
+import attrs
+
+from linkedapi_async._actions.scopes import (
+    NvCompanyPage,
+    NvPersonPage,
+    Scope,
+    StCompanyPage,
+    StConversation,
+    StPersonPage,
+    StPostPage,
+    StSkill,
+    StSkillList,
+)
+from linkedapi_async._results.key import ACTIONS
+from linkedapi_async._utils.spelling import json_name
+from linkedapi_async.urls import TargetKind, normalize_url
+
+
+TARGET_KINDS: Final[dict[str, TargetKind]] = {
+    "personUrl": "person",
+    "companyUrl": "company",
+    "postUrl": "post",
+    "postUrn": "post",
+    "commentUrl": "comment",
+    "jobUrl": "job",
+    "newsletterUrl": "newsletter",
+    "threadId": "thread",
+    "personHashedUrl": "nvPerson",
+    "companyHashedUrl": "nvCompany",
+}
+"""What parameters with these names refer to."""
+
+# Actions with targets that they do not inherit, and so do not declare.
+_INVITERS: Final = ("personUrl", "companyUrl", "newsletterUrl")
+_OWN_TARGETS: Final = {
+    "st.acceptInvitation": _INVITERS,
+    "st.ignoreInvitation": _INVITERS,
+}
+
+# Parameters that make two acts of one action type different: in whose name, and what.
+_VARIANTS: Final = ("companyUrl", "operation", "skillName")
+
+# What is nested in these is about the same target.
+_SAME_TARGET: Final[frozenset[type[Scope]]] = frozenset(
+    [
+        *(StPersonPage, NvPersonPage, StPostPage, StCompanyPage, NvCompanyPage),
+        *(StConversation, StSkillList, StSkill),
+    ]
+)
+
+_STRUCTURE: Final = {"actionType", "label", "then"}
+
+
+@attrs.frozen(kw_only=True)
+class Act:
+    """One kind of writing, and its target."""
+
+    action_type: str
+    """The API's name of the action."""
+    kind: str
+    """The action type, and what else makes it another act, such as a skill."""
+    target: str | None
+    """The canonical URL or id; None if the action has no target of its own."""
+    detail: str
+    """Without a target: the JSON that identifies the act."""
+    listed: bool
+    """Whether its targets are those of a list, which are known only as it runs."""
+    path: str
+    """Where the action is in the tree, such as ``root.then[0]``."""
+
+
+@attrs.frozen
+class _Place:
+    """Where an action is nested."""
+
+    path: str
+    targets: tuple[str, ...] = ()
+    """The targets that it inherits."""
+    listed: bool = False
+    above: tuple[Any, ...] = ()
+    """The actions above it, without what is nested in them."""
+
+
+def acts_of(definition: Any) -> tuple[Act, ...]:
+    """Return the acts of a workflow, in the order of its tree.
+
+    Args:
+        definition: The workflow as JSON values; it need not be valid.
+    """
+    if isinstance(definition, list):
+        places = [(node, _Place(f"root[{n}]")) for n, node in enumerate(definition)]
+    else:
+        places = [(definition, _Place("root"))]
+    return tuple(act for node, place in places for act in _acts(node, place))
+
+
+def acts_key(definition: Any) -> str | None:
+    """Return a key that all workflows with the same acts share; None without acts.
+
+    Args:
+        definition: The workflow as JSON values.
+    """
+    acts = {(act.kind, act.target or "", act.detail) for act in acts_of(definition)}
+    if not acts:
+        return None
+    return f"to-{_digest(sorted(acts))}"
+
+
+def definition_key(definition: Any) -> str:
+    """Return a key that only equal workflows share.
+
+    Args:
+        definition: The workflow as JSON values.
+    """
+    return _digest(definition)
+
+
+def _digest(value: Any) -> str:
+    # Sorted, because the order of parameters does not matter.
+    text = json.dumps(value, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _acts(node: Any, place: _Place) -> Iterator[Act]:
+    """Yield the acts of an action and of all that is nested in it."""
+    if not isinstance(node, dict):
+        return
+    action_type = node.get("actionType")
+    cls = ACTIONS.get(action_type) if isinstance(action_type, str) else None
+    own = _targets(node, cls)
+    targets = own or place.targets
+    if cls is None or cls.effect == "write":
+        yield from _acts_here(node, attrs.evolve(place, targets=targets), own=own)
+    then = node.get("then", [])
+    same = cls is not None and cls.opens in _SAME_TARGET
+    # An action of an unknown type may open a list.
+    below = _Place(
+        place.path,
+        targets if same else (),
+        (place.listed and not own) or not same,
+        (*place.above, {name: node[name] for name in node if name != "then"}),
+    )
+    for n, child in enumerate(then if isinstance(then, list) else [then]):
+        yield from _acts(child, attrs.evolve(below, path=f"{place.path}.then[{n}]"))
+
+
+def _acts_here(
+    node: dict[str, Any], place: _Place, *, own: tuple[str, ...]
+) -> Iterator[Act]:
+    variants = [
+        normalize_url(node[name])
+        for name in _VARIANTS
+        if isinstance(node.get(name), str) and normalize_url(node[name]) not in own
+    ]
+    action_type = str(node.get("actionType"))
+    act = Act(
+        action_type=action_type,
+        kind=" ".join([action_type, *variants]),
+        target=None,
+        detail="",
+        listed=False,
+        path=place.path,
+    )
+    for target in place.targets:
+        yield attrs.evolve(act, target=target)
+    if not place.targets:
+        # In a list the text is not what identifies it; without a target, it is.
+        what = {} if place.listed else _without(node, _STRUCTURE)
+        above = [_without(each, {"label"}) for each in place.above]
+        detail = json.dumps([*above, what], sort_keys=True)
+        yield attrs.evolve(act, detail=detail, listed=place.listed)
+
+
+def _without(node: dict[str, Any], names: set[str]) -> dict[str, Any]:
+    return {name: node[name] for name in node if name not in names}
+
+
+def _targets(node: dict[str, Any], cls: Any) -> tuple[str, ...]:
+    """Return the canonical targets that an action has of its own."""
+    if cls is None:
+        names: Any = TARGET_KINDS
+    else:
+        declared = (json_name(name) for name in cls.targets)
+        names = (*declared, *_OWN_TARGETS.get(cls.action_type, ()))
+    values = {
+        normalize_url(node[name], TARGET_KINDS[name])
+        for name in names
+        if name in TARGET_KINDS and isinstance(node.get(name), str)
+    }
+    return tuple(sorted(values))
