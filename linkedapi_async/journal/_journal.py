@@ -280,6 +280,77 @@ class Journal(ABC):
             columns = {"end_status": "lost", **self._erased()}
             await self._move(key, "unknown", "delivered", word="discarded", **columns)
 
+    async def defer(
+        self,
+        key: str,
+        account: str,
+        definition: bytes,
+        failure: Failure,
+        *,
+        until: float | None = None,
+        bound: bool = False,
+    ) -> None:
+        """Record that an item of a stream is started later; finished → deferred.
+
+        The item was not started, or its workflow has ended and changed nothing. The
+        next intent with its key starts it.
+
+        Args:
+            key: The item's.
+            account: The ``name`` of the account that could not run it.
+            definition: The workflow as JSON.
+            failure: Why it is deferred.
+            until: When it may be started, in seconds since 1970, if that is known.
+            bound: Whether it may be started on that account only.
+
+        Raises:
+            ValueError: The key is not text.
+            JournalError: The item may have changed something on LinkedIn, or its row
+                is in another state.
+        """
+        _validate_key(key)
+        if failure.wrote:
+            message = (
+                f"{key!r} may have changed something on LinkedIn: it cannot be deferred"
+            )
+            raise JournalError(message)
+        now = self._now()
+        new = {
+            "state": "deferred",
+            "account": account,
+            "end_status": None,
+            "updated": now,
+            "until": until,
+            "bound": bound,
+            **attrs.asdict(failure),
+        }
+
+        def step(statements: Statements) -> None:
+            """Change the row, or insert one."""
+            state = statements.state(key)
+            if state is None:
+                more = {"stream": True, "run_number": self.run_number}
+                statements.insert_deferred(key, definition, **new, **more)
+            elif state in {"deferred", "finished"}:
+                statements.erase_result(key)
+                statements.change(key, state, **new)
+            else:
+                raise _invalid_transition(key, state, "deferred")
+
+        await self._do(step)
+
+    async def deferred(self, *, account: str | None = None) -> list[Row]:
+        """Return the items that are started later, in order of intent.
+
+        A stream that brings the key of one starts it. Its cost depends on how many
+        there are, not on the size of the journal.
+
+        Args:
+            account: Only those of the account of that name.
+        """
+        rows = await self._do(lambda statements: statements.deferred())
+        return [row for row in rows if account in {None, row.account}]
+
     async def failed(self, *, account: str | None = None) -> list[Row]:
         """Return the rows that have ended, but with an error, in order of intent.
 
@@ -296,7 +367,8 @@ class Journal(ABC):
     async def retry(self, key: str, *, again: bool = False) -> None:
         """Decide that a failed workflow is run again: its key is free.
 
-        The row is removed. A stream that brings the key again starts it again.
+        The row is removed. A stream that brings the key again starts it again. A
+        deferred item is bound to no account any more.
 
         Args:
             key: The row's.
@@ -304,13 +376,14 @@ class Journal(ABC):
                 LinkedIn, such as a message that was sent before another action failed.
 
         Raises:
-            JournalError: The row did not fail, or may have changed something.
+            JournalError: The row is neither failed nor deferred, or may have changed
+                something.
         """
 
         def step(statements: Statements) -> None:
             """Remove the row, unless that could repeat something."""
             row = statements.row(key)
-            if row is None or not row.failed:
+            if row is None or not (row.failed or row.state == "deferred"):
                 state = None if row is None else row.end_status or row.state
                 raise _invalid_transition(key, state, "run again")
             if row.wrote is not False and not again:

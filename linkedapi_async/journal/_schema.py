@@ -17,7 +17,9 @@ from linkedapi_async.errors import About, JournalError
 from linkedapi_async.journal._wal import check_log, log_facts, log_of
 
 
-State: TypeAlias = Literal["intended", "accepted", "unknown", "finished", "delivered"]
+State: TypeAlias = Literal[
+    "intended", "accepted", "unknown", "finished", "delivered", "deferred"
+]
 """How far a start has come.
 
 - *intended*: about to be sent, or under way.
@@ -25,6 +27,7 @@ State: TypeAlias = Literal["intended", "accepted", "unknown", "finished", "deliv
 - *unknown*: it may have been sent, and it is unknown whether the server accepted it.
 - *finished*: the workflow has ended.
 - *delivered*: the caller has seen the end.
+- *deferred*: an item of a stream that has changed nothing and is started later.
 """
 
 EndStatus: TypeAlias = Literal["completed", "failed", "cancelled", "lost"]
@@ -72,10 +75,16 @@ class Row:
     )
     """Whether a workflow that failed may have changed something on LinkedIn; None if it
     did not fail, or that is unknown."""
+    until: float | None = None
+    """When a deferred item may be started, in seconds since 1970; None if unknown."""
+    bound: bool = attrs.field(default=False, converter=bool)
+    """Whether a deferred item is started on no account but `account`."""
 
     @property
     def failed(self) -> bool:
         """Whether it has ended, and not every action of it succeeded."""
+        if self.state == "deferred":
+            return False
         return self.error is not None or self.end_status not in {None, "completed"}
 
 
@@ -94,7 +103,13 @@ _COLUMNS: Final = ", ".join(
 
 INSERT_INTENT: Final = (
     "INSERT INTO workflows (account, definition, stream, run_number, created, updated, "
-    "key, state) VALUES (?, ?, ?, ?, ?, ?, ?, 'intended') ON CONFLICT (key) DO NOTHING"
+    "key, state) VALUES (?, ?, ?, ?, ?, ?, ?, 'intended') "
+    # What is deferred has changed nothing, so it may be started.
+    "ON CONFLICT (key) DO UPDATE SET account = excluded.account, "
+    "definition = excluded.definition, stream = excluded.stream, "
+    "run_number = excluded.run_number, updated = excluded.updated, "
+    "state = excluded.state, workflow_id = NULL, error = NULL, about = NULL, "
+    "wrote = NULL, until = NULL, bound = NULL WHERE state = 'deferred'"
 )
 
 MARK_ACCEPTED: Final = (
@@ -216,6 +231,12 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE workflows ADD COLUMN error TEXT",
         "ALTER TABLE workflows ADD COLUMN about TEXT",
         "ALTER TABLE workflows ADD COLUMN wrote INTEGER",
+    ),
+    (
+        "ALTER TABLE workflows ADD COLUMN until REAL",
+        "ALTER TABLE workflows ADD COLUMN bound INTEGER",
+        # Costs a start nothing, because it has only those that are deferred.
+        "CREATE INDEX deferred_items ON workflows (account) WHERE state = 'deferred'",
     ),
 )
 
@@ -339,8 +360,8 @@ def open_run(connection: sqlite3.Connection, path: object) -> int:
     _migrate(connection, version)
     # A state that damage has made is no reason to send again either.
     connection.execute(
-        "UPDATE workflows SET state = 'unknown' WHERE "
-        "(state IN ('accepted', 'unknown', 'finished', 'delivered')) IS NOT TRUE"
+        "UPDATE workflows SET state = 'unknown' WHERE (state IN "
+        "('accepted', 'unknown', 'finished', 'delivered', 'deferred')) IS NOT TRUE"
     )
     cursor = connection.execute(
         "INSERT INTO openings (opened) VALUES (?)", (time.time(),)
@@ -531,13 +552,31 @@ class Statements:
             (),
         )
 
+    def deferred(self) -> list[Row]:
+        """Return the deferred rows, by their index."""
+        return self._select("WHERE state = 'deferred'", ())
+
+    def insert_deferred(self, key: str, definition: bytes, **columns: Any) -> None:
+        """Insert a row for an item that was not started."""
+        now = columns["updated"]
+        columns = {"key": key, "definition": definition, "created": now, **columns}
+        names, marks = ", ".join(columns), ", ".join("?" * len(columns))
+        self._execute(
+            f"INSERT INTO workflows ({names}) VALUES ({marks})",  # noqa: S608  # own names
+            (*columns.values(),),
+        )
+
     def erase(self, key: str) -> None:
         """Remove a row with its result."""
+        self.erase_result(key)
+        self._execute("DELETE FROM workflows WHERE key = ?", (key,))
+
+    def erase_result(self, key: str) -> None:
+        """Remove the result of a row."""
         self._execute(
             "DELETE FROM results WHERE n = (SELECT n FROM workflows WHERE key = ?)",
             (key,),
         )
-        self._execute("DELETE FROM workflows WHERE key = ?", (key,))
 
     def forget(self, before: float, *, streams: bool) -> int:
         """Remove rows delivered *before*, in seconds since 1970; return how many."""

@@ -504,7 +504,7 @@ async def test_no_token_is_written(path: pathlib.Path) -> None:
             "result",
         ),
         *("stream", "run_number", "created", "updated", "candidates"),
-        *("error", "about", "wrote"),
+        *("error", "about", "wrote", "until", "bound"),
     ] == [field.name for field in attrs.fields(Row)]
 
 
@@ -1124,7 +1124,7 @@ ROW = Row(
     created=1.5,
     updated=2.5,
 )
-NEWEST = (4, 7)
+NEWEST = (len(_MIGRATIONS), 8)
 NEXT = ("ALTER TABLE workflows ADD COLUMN note TEXT", "CREATE TABLE notes (n)")
 
 
@@ -1212,11 +1212,13 @@ async def test_a_migration_that_fails(
 
 async def test_a_newer_version(path: pathlib.Path) -> None:
     """A file of a newer version stays as it is, and the error says what to do."""
-    database(path, FIRST + "PRAGMA user_version = 5;")
+    newer = NEWEST[0] + 1
+    database(path, FIRST + f"PRAGMA user_version = {newer};")
     before = path.read_bytes()
-    with pytest.raises(JournalError, match=r"version 5, .* reads up to 4; install"):
+    message = rf"version {newer}, .* reads up to {NEWEST[0]}; install"
+    with pytest.raises(JournalError, match=message):
         await SqliteJournal(path).open()
-    with pytest.raises(JournalError, match="has version 5"):
+    with pytest.raises(JournalError, match=f"has version {newer}"):
         SqliteJournal.read(path)
 
     assert before == path.read_bytes()
