@@ -319,6 +319,7 @@ def explain_batch(
         for path, root in named_roots(_roots(workflow, check=check)):
             notes |= dict.fromkeys(map(str, unsupported_in(root, generation, path)))
             for line in _lines(root, path, generation, notes):
+                # Lines that differ only in their numbers are added up.
                 kind = attrs.evolve(line, times=0, minimum=0)
                 times, minimum = found.get(kind, (0, 0))
                 found[kind] = times + line.times, minimum + line.minimum

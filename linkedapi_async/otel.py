@@ -246,6 +246,7 @@ class _Meters:
     def _in_flight(self, _: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
         """Say what is in flight in all sessions; any thread may ask."""
         sums: dict[str, int] = {}
+        # A copy, because the garbage collector may remove a session meanwhile.
         for reference in list(self._sessions.values()):
             session = reference()
             for state, count in session.counts_by_state().items() if session else ():

@@ -94,6 +94,7 @@ def action(
             for a in fields
             if a.metadata.get(METADATA_KEY, ParameterInfo()).target
         )
+        # `Action` itself and `custom` have no type of their own.
         if action_type:
             made.action_type = action_type
             made.where, made.opens, made.result = _base_line(made)
@@ -162,6 +163,7 @@ class Action(
     def _check_children(self, children: Sequence[Any], start: int) -> None:
         for index, child in enumerate(children, start):
             if (
+                # The usual case first: only a mistake pays for finding its reason.
                 isinstance(child, Action)
                 and self.opens in child.where
                 and not (child.targets and given_targets(child))

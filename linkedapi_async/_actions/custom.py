@@ -35,6 +35,7 @@ class custom(Action[Any, Any, Any]):  # noqa: N801
     )
 
     action_type: str = attrs.field(kw_only=False)  # type: ignore[misc]
+    # As text, because an action is hashable and never changes.
     json: str
 
     def __init__(
@@ -157,6 +158,7 @@ class custom(Action[Any, Any, Any]):  # noqa: N801
         return typing.cast("dict[str, Any]", json.loads(self.json))
 
     def _values(self) -> tuple[Any, ...]:
+        # Another order of the parameters is sent as it is, but makes no other action.
         canonical = json.dumps(self.params, sort_keys=True)
         return self.action_type, canonical, self.label, self.children
 

@@ -216,6 +216,7 @@ class Validated:
         """Check all parameters except lists one by one, and say which is wrong."""
         for parameter in parameters_of(type(self)):
             value = getattr(self, parameter.name)
+            # Already checked, one by one, in the compiled ``__init__``.
             if isinstance(parameter.validator, ListOf):
                 continue
             if value is not None:
@@ -311,6 +312,7 @@ def _compiled_init(cls: Any) -> Any:
     not_init = {a.name: a.default for a in attrs.fields(cls) if not a.init}
     sure: list[str] = []
     lines = ["  if surplus or unknown: raise wrong_call(cls, surplus, unknown)"]
+    # By the slots' own setters, because assignments to a frozen object are refused.
     for name in (*by_position, *by_name):
         names[f"set_{name}"] = getattr(cls, name).__set__
         lines.append(f"  set_{name}(self, {name})")

@@ -127,6 +127,7 @@ class String(_Bounded):
     def fast_path(self, name: str, argument: str) -> str:
         bounds = self._bounds_test(f"len({name})")
         pattern = f" and {argument}({name})" if self.pattern else ""
+        # Text beyond ASCII may have a lone surrogate, which `check` refuses.
         return f"type_of({name}) is str and {name}.isascii(){bounds}{pattern}"
 
     def doubts(self, value: Any) -> Iterable[str]:
@@ -175,6 +176,7 @@ class Integer(_Bounded):
             )
 
     def check(self, value: Any) -> Any:
+        # Not `isinstance`, because True is an int too.
         if type(value) is not int:
             raise self._wrong(value)
         if self.minimum is not None and value < self.minimum:
@@ -285,6 +287,7 @@ class ListOf(Validator):
         if isinstance(value, (str, bytes, bytearray)):
             text = short_repr(value)
             raise InvalidValue(f"must be a list, got {text}; write [{text}]")
+        # The usual types first, because a test for an abstract class is slow.
         if type(value) not in {list, tuple} and not isinstance(value, Sequence):
             raise self._wrong(value)
         if self.maximum is not None and len(value) > self.maximum:

@@ -136,6 +136,7 @@ class RetryingCaller:
                 failed, attempt + 1, on_retry
             ):
                 continue
+            # An earlier attempt may have been accepted, and giving up leaves that open.
             if decision == "unknown" or (maybe_accepted and decision == "retry"):
                 final = unknown(failed)
                 raise final from (None if final is failed else failed)

@@ -159,6 +159,7 @@ class Headers:
         """Return *content* without the tokens, in case a server echoes them."""
         for token in self.tokens.values():
             if len(token.reveal()) >= SHORTEST_REDACTED:
+                # As it is, and as it is escaped within a JSON string.
                 content = content.replace(token.reveal().encode(), REDACTED)
                 content = content.replace(encode_json(token.reveal())[1:-1], REDACTED)
         return content

@@ -142,6 +142,7 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
         return float(value)
     try:
         when = email.utils.parsedate_to_datetime(value)
+        # The zone -0000 means UTC, but gives a time without a zone.
         if when.tzinfo is None:
             when = when.replace(tzinfo=dt.UTC)
         return max(0.0, when.timestamp() - now)
@@ -224,6 +225,7 @@ def _error(
     elif word in PAUSING_ERRORS:
         cls = AccountPausedError
     elif word is not None:
+        # After a fault of the server, it is open what was done: that is no refusal.
         cls = ProtocolError if status >= 500 else RejectedError  # noqa: PLR2004
     else:
         cls = HTTP_ERROR_CLASSES.get(status, ProtocolError)
@@ -359,6 +361,7 @@ def poll_failure(error: RequestError, workflow_id: str) -> PollFailed:
     error.workflow_id = workflow_id
     if isinstance(error, AuthenticationError) and error.type is not None:
         return PollFailed(error, "refused")
+    # A bare 404 may come from a gateway.
     gone = error.http_status == 404 and error.type is not None  # noqa: PLR2004
     if error.type in UNKNOWN_ID_ERRORS or gone:
         return PollFailed(WorkflowNotFoundError(workflow_id=workflow_id), "unknown")

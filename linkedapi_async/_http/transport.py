@@ -149,6 +149,7 @@ class AiohttpTransport:
         except Exception as error:  # noqa: BLE001  # closed by default
             failed = connection_error(error, request.url, headers, sent=attempt.sent)
         except BaseException as error:
+            # The frames of a cancellation contain the headers too.
             error.__context__ = error.__traceback__ = None
             raise
         raise failed
@@ -165,6 +166,7 @@ class AiohttpTransport:
             request.method,
             request.url,
             data=request.body,
+            # Never bound to a name, because error reporters show variables.
             headers=headers.reveal(),
             allow_redirects=False,
             raise_for_status=False,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 REPEATS_NEEDED: Final = 3
 """How often a definite error must be repeated before it ends a wait."""
 
+# Both bounds, because many quick polls may meet one short fault of the API.
 REPEATS_SPAN: Final = 60.0
 """Minimum time in seconds between the first and the last of these errors."""
 
@@ -254,6 +255,7 @@ class Lane(_Link):
         workflow.lane = None
         workflow.unlink()
         self.size -= 1
+        # The lane must not choose a workflow by its place after it has left.
         for name in ("in_flight", "running", "promoted_runner", "last_unpolled"):
             if getattr(self, name) is workflow:
                 setattr(self, name, None)
@@ -294,6 +296,7 @@ class Lane(_Link):
             head.insert_by_age(self)
         running.remove_from_queue()
         running.insert_in_queue(self)
+        # Ends are compared by position, so it moves along.
         running.position = head.position - 1
         self.promoted_runner = running
         self.streak = 0

@@ -160,6 +160,7 @@ class Poller:
             raise self._closing(workflow)
         now = self.now()
         self._scheduler.add(workflow, now, ordered=ordered)
+        # An attached workflow may have ended long ago, so its first poll does not wait.
         if self._scheduler.next_poll_at() <= now:
             self._feed()
         else:
@@ -209,6 +210,7 @@ class Poller:
 
     def hold(self, account: Hashable) -> None:
         """Poll an account that cannot work no more often than a tail."""
+        # No timer to set: this moves polls back, and a timer that is too early stays.
         self._scheduler.hold(account, self.now())
 
     def release(self, account: Hashable) -> None:
@@ -226,6 +228,7 @@ class Poller:
     async def admit(self) -> None:
         """Wait until the host may get one more request that is not a poll."""
         now = self.now()
+        # Checked again after each wait, because a pause may begin meanwhile.
         while (slot := self._throttle.next_slot()) > now:
             await asyncio.sleep(slot - now)
             now = self.now()
@@ -304,6 +307,7 @@ class Poller:
         """Wait at most *seconds*; poll once more if the machine slept meanwhile."""
         deadline = self.now() + seconds
         await self._wait_in(self._waiters, workflow, seconds)
+        # It may have ended during the sleep, when no poll could be sent.
         if workflow.end is None and self.now() - deadline > LATE_TIMER:
             await self._poll_within(workflow, LAST_POLL)
 
@@ -329,6 +333,7 @@ class Poller:
             raise RuntimeError(f"{workflow.id} is not watched")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
+        # Before *begin*: during a pause, only what has a waiter is polled.
         waiters.setdefault(workflow, set()).add(future)
         timer = None
         if begin is not None:
@@ -340,6 +345,7 @@ class Poller:
         finally:
             if timer is not None:
                 timer.cancel()
+            # There is no set if `_wake` has taken it.
             others = waiters.get(workflow, set())
             others.discard(future)
             if not others:
@@ -490,6 +496,7 @@ class Poller:
                     answer = self._unexpected(workflow, error)
                 except Exception as error:  # noqa: BLE001  # no other wait must end
                     answer = self._unexpected(workflow, error)
+                # First, so that the next poll gets the place of this one.
                 self._busy -= 1
                 self._settle(workflow, answer)
             await self._sleep()
@@ -520,6 +527,7 @@ class Poller:
         self._report(self._note_host, now, answer)
         for future in self._one_shot_waiters.pop(workflow, ()):
             _release(future)
+        # This worker goes on with the first of them itself.
         self._feed(spare=1)
 
     def _conclude(self, workflow: PendingWorkflow, end: Ended) -> None:
@@ -581,6 +589,7 @@ class Poller:
         if failures < OUTAGE_THRESHOLD:
             return
         seconds = now - self._outage_since
+        # Without a warning before it, the message would be a riddle.
         if self._warned_at >= self._outage_since:
             _log.info(
                 "The host answers again, after %d polls failed in a row in %.0f s",

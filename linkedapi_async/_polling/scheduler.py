@@ -63,6 +63,7 @@ class PollScheduler:
         self._held: set[Hashable] = set()
         # An API that never says "pending" calls all of a queue "running".
         self._running_is_exact = False
+        # The head may get every second poll only if the others still get theirs in time.
         self._alternates = (
             2 * polling.max_interval * (1 + polling.jitter) <= polling.queued_interval
         )
@@ -136,6 +137,7 @@ class PollScheduler:
         lane = self._lanes.get(account)
         if lane is not None:
             lane.poll_number = 2
+            # Without the initial delay, because the head did not just start.
             poll_at = now + self._polling.wait(2, self._rng)
             lane.head_poll_at = min(lane.head_poll_at, poll_at)
             self._schedule(lane)
@@ -224,6 +226,7 @@ class PollScheduler:
         taken: list[PendingWorkflow] = []
         while self._urgent and len(taken) < limit:
             workflow = self._urgent.popleft()
+            # It may have left, or been polled at its own time, since it was expedited.
             if workflow.urgent and workflow.lane is not None:
                 workflow.lane.begin_poll(workflow)
                 taken.append(workflow)
@@ -257,6 +260,7 @@ class PollScheduler:
         """Move all polls planned by *now* behind *until*, spread at random."""
         while lane := self._pop(now):
             spread = self._polling.wait(max(lane.poll_number, 2), self._rng)
+            # At random, because otherwise all lanes would poll at the end of the pause.
             poll_at = until + self._rng.random() * spread
             lane.head_poll_at = max(lane.head_poll_at, poll_at)
             lane.tail_poll_at = max(lane.tail_poll_at, poll_at)
@@ -403,6 +407,7 @@ class PollScheduler:
         heap = self._heap
         while heap and heap[0][0] <= now:
             wake_at, _, lane = heappop(heap)
+            # The lane got an earlier entry after this one, which stays in the heap.
             if wake_at != lane.wake_at:
                 continue
             lane.wake_at = math.inf
@@ -581,6 +586,7 @@ class PollScheduler:
         """Count the ends in order; poll the next workflow at once."""
         if not in_order:
             lane.streak = 0
+        # A head that is the head because it runs says nothing about the order.
         elif not promoted:
             lane.streak += 1
         lane.poll_number = 2

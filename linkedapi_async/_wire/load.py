@@ -90,6 +90,7 @@ def _load(
 ) -> AnyAction | None:
     before = len(problems)
     own = _load_own(node, parent, path, problems)
+    # Below an action that is not known, anything may be nested.
     cls = own[0] if own else custom
     then = node.get("then", ()) if isinstance(node, dict) else ()
     if not isinstance(then, list | dict | tuple):
@@ -103,6 +104,7 @@ def _load(
             )
         )
         then = ()
+    # Also below an action that is wrong, so that all problems are found at once.
     children: list[Any] = [
         _load(child, cls, f"{path}.then[{index}]", problems)
         for index, child in enumerate([then] if isinstance(then, dict) else then)

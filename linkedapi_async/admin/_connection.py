@@ -53,6 +53,7 @@ class AdminConnection:
         """
         transport = self._connection.open()
         self._window = SlidingWindow(transport, self._per_minute, SPAN)
+        # The window is both: admitting takes a slot, and sending frees it.
         self._caller = self._connection.caller(self._window, self._window)
 
     async def aclose(self) -> None:
@@ -62,6 +63,7 @@ class AdminConnection:
             RuntimeError: It is not open.
         """
         self._connection.check_open()
+        # First, so that calls which wait raise instead of using closed connections.
         self._window.close()
         await self._connection.aclose()
 

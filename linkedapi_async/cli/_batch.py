@@ -334,6 +334,7 @@ async def _run(checked: Batch, creds: Credentials, files: BatchFiles) -> int:
         return f"{done} of {progress.total} done; continue with: {files.command}"
 
     with JsonlWriter(files.results, append=True, fsync=True) as writer:
+        # The writer has repaired an incomplete last line before.
         past = read_results(files.results)
         async with creds.session(journal=files.journal) as session:
             assert session.journal is not None  # noqa: S101  # the session was given one

@@ -156,6 +156,7 @@ class BatchRunner:
         if row is not None and row.state == "unknown":
             self._mark_unknown(item)
         elif written:
+            # The run that wrote the result was killed before it acknowledged it.
             if row is not None and row.state == "finished":
                 await self.journal.delivered(item.journal_key)
             if failure is None:

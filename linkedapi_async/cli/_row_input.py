@@ -34,6 +34,7 @@ _SEP_LINE: Final = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 # LinkedIn's own export has notes before the header.
 _HEADER_SEARCH: Final = 30
 
+# UTF-32 before UTF-16, whose mark is the beginning of the other one.
 _BOMS: Final = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),

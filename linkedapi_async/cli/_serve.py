@@ -232,6 +232,7 @@ def listen(
     if not secrets.reveal() and not allow_unsigned:
         message = f"{SECRETS[0]} is not set; set it, or add --allow-unsigned"
         raise CommandError(message)
+    # aiohttp reads braces as a variable part of the path.
     if not path.startswith("/") or "{" in path:
         message = f"--path must be a path such as /hook, got {path!r}"
         raise CommandError(message)
@@ -260,12 +261,14 @@ async def _listen(
     def print_event(event: Event) -> None:
         """Print an event before its delivery is answered: none is lost."""
         click.echo(as_json(event.raw, indent=None))
+        # The receiver counts an event after its callbacks.
         if count is not None and receiver.received + 1 >= count:
             complete.set()
 
     receiver.subscribe(print_event)
     app = web.Application()
     app.router.add_post(path, receiver.handle)
+    # By default, an open connection would delay the end by a minute.
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:

@@ -40,6 +40,7 @@ class SignalHandler:
         first: Callable[[], str],
         last: Callable[[], str],
         *,
+        # `sys.exit` would wait for what the first signal waits for.
         exit: Callable[[int], Any] = os._exit,
     ) -> None:
         self._first = first

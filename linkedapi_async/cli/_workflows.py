@@ -106,6 +106,7 @@ class WorkflowEnd:
 async def _wait_for(handle: WorkflowHandle[Any], timeout: float | None) -> WorkflowEnd:
     completion, error = None, None
     try:
+        # `_acknowledge` does it once the output has the result.
         completion = await handle.completion(timeout, acknowledge=False)
     except LinkedApiError as raised:
         error = raised
@@ -360,6 +361,7 @@ def _for_each_id(
 ) -> dict[str, Any]:
     """Return the result of *work* for each id, or the error that it raised."""
     ids = [*dict.fromkeys(ids)]
+    # Before any request, so that a misspelt id leaves nothing half done.
     for each in ids:
         try:
             validate_workflow_id(each)
@@ -581,6 +583,7 @@ async def _recovered(
 ) -> tuple[list[WorkflowEnd], Recovered]:
     again = f"continue with: {creds.command('recover', journal)}"
     async with creds.session(journal=journal) as session:
+        # The journal may have rows of every account.
         creds.all(session)
         assert session.journal is not None  # noqa: S101  # the session was given one
         try:

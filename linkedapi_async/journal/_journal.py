@@ -386,6 +386,7 @@ class Journal(ABC):
             if row is None or not (row.failed or row.state == "deferred"):
                 state = None if row is None else row.end_status or row.state
                 raise _invalid_transition(key, state, "run again")
+            # None counts as True: what is unknown may have changed something.
             if row.wrote is not False and not again:
                 message = (
                     f"{key!r} may have changed something on LinkedIn before it failed; "

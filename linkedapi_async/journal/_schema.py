@@ -354,7 +354,9 @@ def open_run(connection: sqlite3.Connection, path: object) -> int:
         JournalError: It is not a journal, or was written by a newer version.
     """
     version = _version(connection, path)
+    # A change that was acknowledged must survive a power cut.
     connection.execute("PRAGMA synchronous = FULL")
+    # Messages and results that are erased must not stay in free pages of the file.
     connection.execute("PRAGMA secure_delete = ON")
     connection.execute("BEGIN IMMEDIATE")
     _migrate(connection, version)
@@ -371,6 +373,7 @@ def open_run(connection: sqlite3.Connection, path: object) -> int:
     (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
     if mode == "wal":
         _preallocate_wal(connection)
+        # Only `checkpoint` moves the log, because it marks what the log has.
         connection.execute("PRAGMA wal_autocheckpoint = 0")
         connection.execute("UPDATE openings SET complete = 0")  # the log's first commit
         checkpoint(connection, Path(str(path)))
@@ -380,6 +383,7 @@ def open_run(connection: sqlite3.Connection, path: object) -> int:
 def checkpoint(connection: sqlite3.Connection, path: Path) -> None:
     """Move the log to the file, so that it does not grow, and mark what it has."""
     connection.execute(_MARK_INCOMPLETE, log_facts(path))
+    # It does not wait for readers of other processes; the next one moves the rest.
     connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
     connection.execute(_MARK_COMPLETE)
 
@@ -461,6 +465,7 @@ class Statements:
         changes = [step for step in steps if isinstance(step, Change)]
         intents = [c.values for c in changes if c.statement is INSERT_INTENT]
         ids = [c.values for c in changes if c.statement is MARK_ACCEPTED]
+        # There are other steps, or several of one row, which must keep their order.
         if len({values[-1] for values in (*intents, *ids)}) < len(steps):
             return False
         now = changes[-1].values[-2]

@@ -92,6 +92,7 @@ class SqliteJournal(Journal):
         """Wait for all changes that were called, then close; twice is harmless."""
         if self._writer is not None:
             self._writer.stop()
+            # Without the shield, cancelling one call would end the wait of others.
             await asyncio.shield(self._writer.ended)
 
     def _submit(
@@ -204,6 +205,7 @@ class _Writer:
 
     def _work(self) -> None:
         if self._before is not None:
+            # It frees the lock of the file only at its end.
             self._before.thread.join()
             self._before = None
         try:
@@ -264,6 +266,7 @@ class _Writer:
             if statements.apply_batch([step for step, _, _ in batch]):
                 done: list[_Done] = [(future, None, None) for _, future, _ in batch]
             else:
+                # SQLite also counts the changes of a batch that was rolled back.
                 changes = connection.total_changes
                 done = [self._run(connection, statements, job) for job in batch]
             connection.execute("COMMIT")

@@ -506,6 +506,7 @@ class Faults:
                 f"got {after!r} and {count!r}"
             )
             raise ValueError(message)
+        # A misspelt setting fails here, and not where a request hits the fault.
         inspect.signature(KINDS[kind]).bind(None, **details)
         fault = Fault(
             kind=kind,

@@ -213,6 +213,7 @@ class AccountQueue:
             return head.began + head.duration
         if self._schedule is None:
             return self._free_since
+        # Not before the account was free, because the changes of a lane are in order.
         expiry = max(self._schedule.expiry(head.accepted), self._free_since)
         return min(self._opening(), expiry)
 

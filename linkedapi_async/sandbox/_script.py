@@ -120,6 +120,7 @@ class Scripts:
         factory = make(_ScriptedFactory)
         factory.scripts = self
         completion = factory.completion(workflow, definition)
+        # All others are made when they are read, so that they take no memory.
         return completion if factory.applied else None
 
 

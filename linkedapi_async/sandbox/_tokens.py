@@ -62,6 +62,7 @@ class TokenStore:
         token = _check(request, "identification-token", self.accounts)
         if token in self._revoked:
             raise _invalid("identification-token")
+        # A regenerated token belongs to an account that is named after an older one.
         name = self._names.get(token) or account_name(token)
         self.live.setdefault(name, token)
         return name

@@ -459,5 +459,6 @@ class DeliveryQueue:
         for rule, fault in delivery.faults:
             self._hit(rule, fault, delivery.event)
         for held in tuple(self._held):
+            # A copy of the same event does not make it out of order.
             if held.number < delivery.number and held.event.id != delivery.event.id:
                 self._release(held)

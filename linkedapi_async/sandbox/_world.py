@@ -119,6 +119,7 @@ _POST = re.compile(
 _HASHED = "ACoAA"
 _PERSON_URN = "urn:li:member:"
 _COMPANY_URN = "urn:li:organization:"
+# In bytes: at most 2,409 digits, and Python refuses to convert more than 4,300.
 _LONGEST_NUMBERED = 1000
 
 
@@ -131,6 +132,7 @@ class SeededRandom:
 
     def number(self, what: object, below: int) -> int:
         """Return a number from 0 to less than *below*."""
+        # A digest, because the hash of a text differs from process to process.
         text = f"{self.seed}/{self.key}/{what}".encode()
         digest = hashlib.blake2b(text, digest_size=8).digest()
         return int.from_bytes(digest) % below
@@ -522,6 +524,7 @@ def _unhashed(part: str) -> str:
         slug = base64.urlsafe_b64decode(code + "=" * (-len(code) % 4)).decode()
     except ValueError:
         return part
+    # The decoder skips characters that are not of the alphabet.
     return slug if _hashed(slug) == part else part
 
 

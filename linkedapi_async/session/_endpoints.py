@@ -455,6 +455,7 @@ async def _send(runner: Runner, path: str, read: Callable[[Any], T], body: Any) 
         return await runner.call(request, "start_write", read)
     except StartUnknownError as error:
         failed = cast("RequestError", error.__cause__)
+    # Outside of the handler: otherwise its context would say that a start is unknown.
     raise failed
 
 

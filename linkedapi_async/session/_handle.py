@@ -150,12 +150,14 @@ class WorkflowHandle(Generic[ResultT]):
             self._recorder.acknowledge()
         if isinstance(self._ended, Completion):
             return self._ended
+        # A copy, because each raise adds frames, and several tasks may wait.
         raise copy.copy(cast("Exception", self._ended))
 
     async def _wait_for_end(self, timeout: float | None) -> None:
         if self._ended is None and self._pending is not None:
             ended = await self._wait(self._pending, timeout)
             if self._recorder is not None:
+                # The journal has the end before any caller acts on it.
                 await self._recorder.flushed()
             # Keep what came first, so that all who wait get the same object.
             if self._ended is None:

@@ -385,6 +385,7 @@ class ItemStream(Generic[ItemT]):
             self._failures = self._refusals = 0
             self._answered = True
             self._receive(answer or [])
+        # The wait of attempt 2 is the interval; attempt 1 has none.
         wait = self._waits.wait(max(2, self._failures + 1), self._account.runtime.rng)
         self._next_poll = loop.time() + max(wait, pause)
         return self._follow or bool(self._pending)
@@ -402,6 +403,7 @@ class ItemStream(Generic[ItemT]):
                 extra=log_extra(account=name),
             )
         self._pending = self._position.new_items(answer)
+        # `pop` takes the oldest one from the end.
         self._pending.reverse()
 
     def _on_failure(self, error: RequestError) -> None:

@@ -127,6 +127,7 @@ class JournalRecorder:
     async def flushed(self) -> None:
         """Wait until the end is on disk."""
         if self._end_recorded is not None:
+            # Cancelling one wait must not cancel the record.
             await asyncio.shield(self._end_recorded)
 
     def acknowledge(self) -> None:

@@ -263,6 +263,7 @@ class Session(WorkflowMethods):
 
     async def __aexit__(self, *_: object) -> None:
         self._runtime.check_open()
+        # First, so that no event reaches a session that is being left.
         for subscription in self._subscriptions:
             subscription.close()
         await self._runtime.close(self._cancel_all)

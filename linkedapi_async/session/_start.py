@@ -168,6 +168,7 @@ class Start:
                 raise
             finally:
                 account.starting = False
+                # Events that came during the start could be of it, so they waited.
                 account.reconsider()
             try:
                 return self._accept(accepted, sent_at)
