@@ -96,6 +96,7 @@ class _Writer(ABC):
         except BlockingIOError:
             message = "another writer has it open; end that one, or use another file"
             raise self._error(message) from None
+        # Unbuffered, because what `write` has written must not be lost in a crash.
         self._file = path.open("r+b", buffering=0)
         try:
             if append:

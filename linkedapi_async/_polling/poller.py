@@ -532,6 +532,7 @@ class Poller:
 
     def _conclude(self, workflow: PendingWorkflow, end: Ended) -> None:
         """Keep the *end* of the wait for *workflow* and report it."""
+        # Before anything else, because the callback and the waiters look at it.
         workflow.end = end
         workflow.status = end.status or workflow.status
         try:

@@ -208,6 +208,7 @@ _SCALARS: dict[type, tuple[type, ...]] = {
 
 
 def _scalar_hook(accepted: tuple[type, ...]) -> Hook:
+    # Not `isinstance`, because True is an int too.
     return lambda value, _: value if type(value) in accepted else None
 
 

@@ -241,6 +241,7 @@ class RowFile:
     def _csv_rows(self, text: io.TextIOWrapper, header: _Header) -> Iterator[InputRow]:
         for _ in range(header.skipped):
             text.readline()
+        # Strict, because a quote that is never closed would swallow all rows below it.
         reader = csv.reader(text, delimiter=header.delimiter, strict=True)
         line = header.skipped + 1
         try:

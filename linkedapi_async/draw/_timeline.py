@@ -602,6 +602,7 @@ class _Chart:
         for mark, word in entries:
             yield mark.format(x=_n(x), y=_n(y - 4))
             yield f'<text x="{_n(x + 25)}" y="{_n(y)}">{word}</text>'
+            # An SVG cannot measure its text: a character has about seven pixels.
             x += 25 + 7 * len(word) + 18
 
 
@@ -611,6 +612,7 @@ class _Steps:
     def __init__(self, bars: Iterable[_Bar], plot: int) -> None:
         self._size = math.ceil(plot / STEP)
         self.ended: list[int] = [0] * self._size
+        # Only changes are noted and summed up below, so a long bar costs no more.
         changes = {shade: [0] * (self._size + 1) for shade in get_args(Shade)}
         waits = [0] * (self._size + 1)
         late = [0] * (self._size + 1)

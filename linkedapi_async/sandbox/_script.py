@@ -267,6 +267,7 @@ class ScriptingMixin:
                 times=times,
                 account=account and account_name(account),
                 when=when,
+                # A copy, because the caller may go on changing what it passed.
                 result=copy.deepcopy(result),
                 fields=dict(fields or {}),
                 error=None if failure is None else (failure.reason, failure.message),

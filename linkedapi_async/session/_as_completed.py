@@ -79,6 +79,7 @@ class AsCompleted:
             handle.deliver(since)
             self._current = handle
             return handle
+        # The end stays, for later calls.
         self._finished.put_nowait(None)
         if self._input_error is not None:
             raise self._input_error
@@ -119,6 +120,7 @@ class AsCompleted:
             key, workflow = _split_key(item)
             known = None if key is None else await self._known(key, workflow)
             if known is ALREADY_DELIVERED:
+                # No handle is yielded, with which the body would release it.
                 self._slots.release()
                 return
             handle = known or await self._runner.start(

@@ -524,7 +524,7 @@ class Session(WorkflowMethods):
 
 
 def _opened(journal: str | os.PathLike[str] | Journal) -> Journal:
-    # Imported here, for most sessions keep none.
+    # Most sessions keep none.
     from linkedapi_async.journal import Journal, open_journal  # noqa: PLC0415
 
     check_type("journal", journal, str, os.PathLike, Journal)

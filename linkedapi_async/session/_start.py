@@ -136,6 +136,7 @@ class Start:
             self._recorder,
         )
         async with account.turn, runtime.start_limit:
+            # The turn may have taken hours.
             runtime.check_open()
             runtime.poller.check_running()
             account.check_working()

@@ -195,6 +195,7 @@ class WebhookSubscription:
 
     def _prune(self, now: float) -> None:
         while self._unmatched:
+            # They are in the order in which they came.
             first = next(iter(self._unmatched.values()))
             if now - first.came <= KEEP_SECONDS and len(self._unmatched) < MAX_KEPT:
                 break
@@ -258,6 +259,7 @@ class WebhookSubscription:
         self, runner: Runner, journal: Journal, row: Row, *, alone: bool
     ) -> None:
         """Record the candidates of an unknown start; adopt the only one if it is safe."""
+        # After a crash the row does not say until when the request was under way.
         end = max(row.updated, row.created + self._runtime.request_timeout)
         account_id = runner.account_id
         ids = (

@@ -185,6 +185,7 @@ class WebhookReceiver:
             self.duplicates += 1
             return False
         self._report(event)
+        # Only now, so that an interrupted callback gets the event once more.
         self._seen[key] = None
         if len(self._seen) > self._remembered:
             self._seen.popitem(last=False)
