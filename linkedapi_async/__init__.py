@@ -6,6 +6,7 @@ Independent of Linked API.
 from linkedapi_async import errors, nv, params, results, st
 from linkedapi_async._actions.action import Action, Workflow
 from linkedapi_async._actions.custom import custom
+from linkedapi_async._polling.durations import Estimate
 from linkedapi_async._results.completion import Completion
 from linkedapi_async._results.outcome import Outcome, Result
 from linkedapi_async._utils.display import Renderer as _Renderer
@@ -50,6 +51,7 @@ from linkedapi_async.policies import Polling, Retries
 from linkedapi_async.session import Recovered, Session, Stats
 from linkedapi_async.session._account import Account
 from linkedapi_async.session._as_completed import AsCompleted
+from linkedapi_async.session._durations import Durations
 from linkedapi_async.session._handle import WorkflowHandle
 
 
@@ -64,6 +66,8 @@ __all__ = [
     "Completion",
     "ConnectionFailedError",
     "ConnectionPendingError",
+    "Durations",
+    "Estimate",
     "InvalidDefinitionError",
     "JournalError",
     "JournalLockedError",

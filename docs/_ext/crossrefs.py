@@ -193,6 +193,8 @@ MADE_HERE = frozenset(
         "Completion",
         "ConnectionSession",
         "ConsumedEvent",
+        "Durations",
+        "Estimate",
         "EventStream",
         "ExplainedLine",
         "Explanation",

@@ -9,13 +9,17 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
-from attrs import define
+from attrs import define, frozen
 
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
+    from collections.abc import Hashable, Iterable, Sequence
+
+
+DurationRecord: TypeAlias = "tuple[Hashable, float, float, float]"
+"""A kind, and the weight, mean and variance of the logarithm of its durations."""
 
 
 MAX_KINDS: Final = 1000
@@ -47,6 +51,26 @@ MAX_POLLS: Final = 200
 
 COVERED: Final = 0.999
 """The share of workflows that end within a schedule; later waits follow from it."""
+
+NINE_IN_TEN: Final = 1.2815515655446004
+"""How many standard deviations above the mean one value in ten is."""
+
+MAX_LOGARITHM: Final = 25.0
+"""The largest logarithm of a duration that is believed, of 2,000 years."""
+
+
+@frozen
+class Estimate:
+    """How long something takes, as far as that is known, in seconds."""
+
+    median: float
+    """Half of the cases take longer than this."""
+
+    low: float
+    """Nine cases in ten take longer than this."""
+
+    high: float
+    """One case in ten takes longer than this."""
 
 
 def _normal(z: float) -> float:
@@ -124,20 +148,59 @@ class _Kind:
         return max(MIN_SPREAD, math.sqrt(variance))
 
 
-class Durations:
+class DurationLearner:
     """Learns how long workflows of each kind take.
 
     Args:
-        late_cost: How many requests a second of delay costs.
+        late_cost: How many requests a second of delay costs; None if no poll is to
+            depend on what is learnt.
     """
 
-    def __init__(self, late_cost: float) -> None:
+    def __init__(self, late_cost: float | None) -> None:
         self._late_cost = late_cost
         self._kinds: dict[Hashable, _Kind] = {}
+        self.observed: int = 0
+        """How many durations were observed."""
+
+    def __len__(self) -> int:
+        """Return about how many kinds anything is known."""
+        return len(self._kinds)
+
+    def estimate(self, kind: Hashable) -> Estimate | None:
+        """Return how long workflows of *kind* take, if enough is known about them."""
+        known = self._kinds.get(kind)
+        if known is None or known.weight < ENDS_NEEDED:
+            return None
+        median, factor = math.exp(known.mean), math.exp(NINE_IN_TEN * known.spread)
+        return Estimate(median, median / factor, median * factor)
+
+    def records(self) -> list[DurationRecord]:
+        """Return all that was learnt, the kind whose last end is oldest first."""
+        return [
+            (kind, known.weight, known.mean, known.variance)
+            for kind, known in self._kinds.items()
+        ]
+
+    def restore(self, records: Iterable[Sequence[object]]) -> None:
+        """Learn what `records` returned once; records that are damaged are left out."""
+        for kind, *moments in records:
+            weight, mean, variance = (
+                value if isinstance(value, float) else math.nan for value in moments
+            )
+            if (
+                kind not in self._kinds
+                and 0 < weight <= MEMORY
+                and abs(mean) <= MAX_LOGARITHM
+                and 0 <= variance <= MAX_LOGARITHM
+            ):
+                self._kinds[kind] = _Kind(weight, mean, variance)
+        while len(self._kinds) > MAX_KINDS:
+            del self._kinds[next(iter(self._kinds))]
 
     def observe(self, kind: Hashable, shortest: float, longest: float) -> None:
         """Count the end of a workflow that took *shortest* to *longest* seconds."""
         seconds = max((shortest + longest) / 2, 1e-6)
+        self.observed += 1
         self._use(kind).observe(math.log(seconds))
 
     def observe_unfinished(self, kind: Hashable, seconds: float) -> None:
@@ -187,11 +250,12 @@ class Durations:
     def _times(self, kind: Hashable) -> Sequence[float] | None:
         """Return the schedule of *kind*, if enough is known about it."""
         known = self._kinds.get(kind)
-        if known is None or known.weight < ENDS_NEEDED:
+        late_cost = self._late_cost
+        if known is None or known.weight < ENDS_NEEDED or late_cost is None:
             return None
         mean = round(known.mean / GRID) * GRID
         spread = math.ceil(known.spread / GRID - 0.5) * GRID
-        return poll_times(mean, spread, self._late_cost)
+        return poll_times(mean, spread, late_cost)
 
     def _use(self, kind: Hashable) -> _Kind:
         """Return what is known about *kind*, now the latest used."""

@@ -25,6 +25,7 @@ from linkedapi_async._utils.log import log_extra
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
 
+    from linkedapi_async._polling.durations import DurationLearner
     from linkedapi_async.policies import Polling
 
 
@@ -128,6 +129,11 @@ class Poller:
     def detection_delays(self) -> Sequence[float]:
         """Upper bounds, in seconds, of how late the last ends were noticed."""
         return self._scheduler.detection_delays
+
+    @property
+    def durations(self) -> DurationLearner:
+        """How long workflows took."""
+        return self._scheduler.durations
 
     def counts_by_state(self) -> dict[LaneState, int]:
         """Return how many workflows wait in which state, from any thread."""

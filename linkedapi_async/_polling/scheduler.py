@@ -13,7 +13,7 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast, get_args
 
 from linkedapi_async._polling.answers import Answer, Ended, PollFailed, StillRunning
-from linkedapi_async._polling.durations import Durations
+from linkedapi_async._polling.durations import DurationLearner
 from linkedapi_async._polling.lane import NEVER, Lane, PendingWorkflow
 from linkedapi_async._polling.webhook_health import STRETCH, WebhookHealth
 
@@ -67,9 +67,9 @@ class PollScheduler:
         self._alternates = (
             2 * polling.max_interval * (1 + polling.jitter) <= polling.queued_interval
         )
-        late_cost = polling.late_cost
-        self._durations = None if late_cost is None else Durations(late_cost)
         self._webhook_health: WebhookHealth | None = None
+        self.durations: DurationLearner = DurationLearner(polling.late_cost)
+        """How long workflows took."""
         self.out_of_order = 0
         """How often a workflow of an ordered lane ran or ended out of order."""
         self.detection_delays: deque[float] = deque(maxlen=MAX_DELAYS)
@@ -354,29 +354,28 @@ class PollScheduler:
         on, or it certainly started a short time ago for its kind.
         """
         lane.promote(now)
-        durations, kind = self._durations, lane.head.kind
-        first = None if durations is None else durations.first_poll(kind)
+        first = self.durations.first_poll(lane.head.kind)
         if self._calm(lane) or (first is not None and now - since < first):
             self._start_head(lane, now)
 
     def _learn(self, lane: Lane, shortest: float, longest: float) -> None:
         """Learn from the end of the head, which ran for that many seconds."""
-        durations, kind = self._durations, lane.head.kind
-        if durations is not None and kind is not None and longest < math.inf:
-            durations.observe(kind, max(0.0, shortest), max(0.0, longest))
+        kind = lane.head.kind
+        if kind is not None and longest < math.inf:
+            self.durations.observe(kind, max(0.0, shortest), max(0.0, longest))
 
     def _learn_unfinished(self, lane: Lane) -> None:
         """Learn from a head whose end will not be noticed."""
-        durations, workflow = self._durations, lane.head
-        if durations is not None and workflow.kind is not None and lane.ordered:
+        workflow = lane.head
+        if workflow.kind is not None and lane.ordered:
             seconds = workflow.unfinished_at - lane.promoted_at
-            durations.observe_unfinished(workflow.kind, seconds)
+            self.durations.observe_unfinished(workflow.kind, seconds)
 
     def _head_wait(self, lane: Lane, now: float, number: int) -> float:
         """Return the wait before the poll of that *number* of the head of *lane*."""
         polling, kind = self._polling, lane.head.kind
-        if self._durations is not None and kind is not None and lane.ordered:
-            wait = self._durations.wait(kind, now - lane.promoted_at)
+        if kind is not None and lane.ordered:
+            wait = self.durations.wait(kind, now - lane.promoted_at)
             if wait is not None:
                 return polling.bounded_wait(wait, self._rng)
         return polling.wait(number, self._rng)

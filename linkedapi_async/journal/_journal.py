@@ -7,12 +7,13 @@ import math
 import time
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Self, TypeVar
 
 import attrs
 
 from linkedapi_async._http.requests import validate_workflow_id
+from linkedapi_async._polling.durations import DurationRecord
 from linkedapi_async._utils.text import safe_repr
 from linkedapi_async.errors import About, JournalError, JournalLockedError
 from linkedapi_async.journal._schema import (
@@ -465,6 +466,21 @@ class Journal(ABC):
         """
         before = math.inf if older_than is None else self._now() - older_than
         return await self._do(lambda table: table.forget(before, streams=streams))
+
+    async def durations(self) -> list[tuple[Any, ...]]:
+        """Return what `store_durations` stored last; parts of it may be damaged."""
+        return await self._do(lambda statements: statements.durations())
+
+    async def store_durations(self, records: Iterable[DurationRecord]) -> None:
+        """Replace what was learnt about how long workflows take.
+
+        A session calls it now and then, and when it is left.
+
+        Args:
+            records: For each kind of workflow a number that identifies it, and the
+                weight, mean and variance of the logarithm of its durations in seconds.
+        """
+        await self._do(lambda statements: statements.store_durations(records))
 
     def _erased(self) -> dict[str, Any]:
         """Return the columns that a delivered row loses."""

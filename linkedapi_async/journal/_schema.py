@@ -7,7 +7,7 @@ import functools
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, cast
 
@@ -237,6 +237,17 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE workflows ADD COLUMN bound INTEGER",
         # Costs a start nothing, because it has only those that are deferred.
         "CREATE INDEX deferred_items ON workflows (account) WHERE state = 'deferred'",
+    ),
+    (
+        """
+        CREATE TABLE durations (
+            n INTEGER PRIMARY KEY,
+            kind INTEGER NOT NULL,
+            weight REAL NOT NULL,
+            mean REAL NOT NULL,
+            variance REAL NOT NULL
+        )
+        """,
     ),
 )
 
@@ -570,6 +581,21 @@ class Statements:
             f"INSERT INTO workflows ({names}) VALUES ({marks})",  # noqa: S608  # own names
             (*columns.values(),),
         )
+
+    def durations(self) -> list[tuple[Any, ...]]:
+        """Return what was learnt about durations, as it was stored."""
+        query = "SELECT kind, weight, mean, variance FROM durations ORDER BY n"
+        return self._execute(query).fetchall()
+
+    def store_durations(self, records: Iterable[Sequence[Any]]) -> None:
+        """Replace what was learnt about durations."""
+        self._execute("DELETE FROM durations")
+        for record in records:
+            self._execute(
+                "INSERT INTO durations (kind, weight, mean, variance) "
+                "VALUES (?, ?, ?, ?)",
+                record,
+            )
 
     def erase(self, key: str) -> None:
         """Remove a row with its result."""

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import functools
 import logging
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from linkedapi_async._actions.action import Roots, named_roots
+from linkedapi_async._actions.action import Roots
 from linkedapi_async._http.failure_rules import RequestKind
 from linkedapi_async._http.requests import Request
 from linkedapi_async._http.responses import (
@@ -25,7 +24,6 @@ from linkedapi_async._http.responses import (
     unreadable,
 )
 from linkedapi_async._polling.answers import Answer, Ended, PollFailed, StillRunning
-from linkedapi_async._polling.durations import MAX_KINDS
 from linkedapi_async._polling.lane import PendingWorkflow
 from linkedapi_async._utils.log import error_reason, log_extra
 from linkedapi_async._utils.secret import Secret
@@ -37,6 +35,7 @@ from linkedapi_async.errors import (
     WorkflowCancelledError,
     WorkflowFailedError,
 )
+from linkedapi_async.session._durations import duration_kind
 from linkedapi_async.session._handle import ManagedHandle
 from linkedapi_async.session._journaling import JournalRecorder
 from linkedapi_async.session._runtime import Runtime
@@ -45,29 +44,6 @@ from linkedapi_async.session._runtime import Runtime
 _log = logging.getLogger("linkedapi_async")
 
 T = TypeVar("T")
-
-
-@functools.lru_cache(MAX_KINDS)
-def _shared(kind: tuple[object, ...]) -> int:
-    """Return the hash of *kind*, one object for all workflows of it."""
-    return hash(kind)
-
-
-def duration_kind(workflow: Roots | None) -> int | None:
-    """Return the same number for workflows that take about the same time.
-
-    It depends on the types of their actions and on the size of their limits.
-    """
-    if workflow is None:
-        return None
-    return _shared(
-        tuple(
-            (node.action_type, limit.bit_length() if isinstance(limit, int) else None)
-            for _, root in named_roots(workflow)
-            for node in root.walk()
-            for limit in (getattr(node, "limit", None),)
-        )
-    )
 
 
 class AccountState:
@@ -215,7 +191,7 @@ class AccountState:
     def on_end(self, pending: PendingWorkflow) -> None:
         """Forget a handle whose workflow has ended; the caller may keep it."""
         handle = self.handles.pop(pending.id, None)
-        for step in (self._record_end, self._count_end):
+        for step in (self._record_end, self._count_end, self._note_end):
             try:
                 step(pending, handle)
             except Exception as error:  # noqa: BLE001  # the handle has its result
@@ -249,6 +225,9 @@ class AccountState:
         counters.failed += 1
         if isinstance(ending, WorkflowFailedError) and ending.reason in PAUSING_ERRORS:
             self.pause_if_needed(AccountPausedError(ending.message, type=ending.reason))
+
+    def _note_end(self, *_: object) -> None:
+        self.runtime.note_end()
 
     async def status(self, workflow_id: str) -> WorkflowStatus:
         """Ask once for the status of a workflow."""

@@ -18,6 +18,7 @@ from linkedapi_async._http.requests import ApiRequests
 from linkedapi_async._http.transport import AiohttpTransport
 from linkedapi_async._polling.poller import Poller
 from linkedapi_async.errors import SessionClosedError
+from linkedapi_async.session._durations import DurationStore
 from linkedapi_async.session._observer import Observer, report_error
 from linkedapi_async.session._recent import RecentKeys
 
@@ -126,6 +127,9 @@ class Runtime:
             on_outage=self._on_outage,
             rng=connection.rng,
         )
+        self.duration_store: DurationStore = DurationStore(
+            self.poller.durations, journal
+        )
         self.transport: AiohttpTransport
         self.caller: RetryingCaller
         self._starts = itertools.count(1)
@@ -173,6 +177,7 @@ class Runtime:
                     await self.connection.aclose()
                 raise
         self.poller.start()
+        self.spawn(self.duration_store.load())
 
     async def close(self, cancel_all: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Let requests of starts end, then end every wait, and close everything.
@@ -204,6 +209,7 @@ class Runtime:
             # From the last line to the first, whatever goes wrong on the way.
             if self.journal is not None:
                 stack.push_async_callback(self.journal.aclose)
+            stack.push_async_callback(self.duration_store.store)
             stack.push_async_callback(self.connection.aclose)
             stack.push_async_callback(self._end_tasks, deadline)
             stack.push_async_callback(self.poller.aclose, _closed_error)
@@ -299,6 +305,10 @@ class Runtime:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+    def note_end(self) -> None:
+        """Store now and then how long workflows take."""
+        self.duration_store.store_if_old(self.now(), self.spawn)
 
     def _on_reordered(self, account: object) -> None:
         self.observer.reordered(cast("AccountOwner", account).name)

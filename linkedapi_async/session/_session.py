@@ -30,6 +30,7 @@ from linkedapi_async._utils.text import safe_repr
 from linkedapi_async.errors import LinkedApiError
 from linkedapi_async.policies import Polling, Retries
 from linkedapi_async.session._account import Account, default_name
+from linkedapi_async.session._durations import Durations
 from linkedapi_async.session._handle import ManagedHandle, WorkflowHandle
 from linkedapi_async.session._methods import WorkflowMethods
 from linkedapi_async.session._runner import Runner, drain
@@ -509,6 +510,11 @@ class Session(WorkflowMethods):
             detection_delay_p50=delays[len(delays) // 2] if delays else None,
             detection_delay_p99=delays[len(delays) * 99 // 100] if delays else None,
         )
+
+    @property
+    def durations(self) -> Durations:
+        """What was learnt about how long workflows take, from all accounts."""
+        return Durations(self._runtime.poller.durations)
 
     def counts_by_state(self) -> dict[LaneState, int]:
         """Return how many workflows wait in which state, from any thread."""

@@ -16,7 +16,7 @@ from linkedapi_async._polling.answers import Ended, PollFailed, StillRunning
 from linkedapi_async._polling.durations import (
     ENDS_NEEDED,
     MAX_KINDS,
-    Durations,
+    DurationLearner,
     poll_times,
 )
 from linkedapi_async._polling.lane import PendingWorkflow
@@ -28,9 +28,9 @@ RUNNING = StillRunning("running")
 POLLING = Polling()
 
 
-def learnt(kind: str, median: float, spread: float, ends: int = 20) -> Durations:
+def learnt(kind: str, median: float, spread: float, ends: int = 20) -> DurationLearner:
     """Return what is learnt from evenly drawn log-normal durations."""
-    durations = Durations(2.0)
+    durations = DurationLearner(2.0)
     normal = statistics.NormalDist(math.log(median), spread)
     values = [normal.inv_cdf((n + 0.5) / ends) for n in range(ends)]
     random.Random(1).shuffle(values)
@@ -109,6 +109,20 @@ def test_wait_follows_the_schedule() -> None:
     assert 2 * last == pytest.approx(durations.wait("kind", 4 * times[-2]))
 
 
+def test_estimates_are_honest() -> None:
+    """Eight of ten further durations are in the interval, half below the median."""
+    learner, values = learnt("kind", 60, 0.6), drawn(60, 2000)
+    few = learnt("kind", 60, 0.6, ENDS_NEEDED - 1)
+    found = learner.estimate("kind")
+
+    assert found is not None
+    inside = statistics.mean(found.low <= value <= found.high for value in values)
+    assert 0.75 < inside < 0.85
+    assert 0.45 < statistics.mean(value <= found.median for value in values) < 0.55
+    assert few.estimate("kind") is None
+    assert learner.estimate("another") is None
+
+
 def test_kinds_are_told_apart() -> None:
     """Short and long workflows wait for their own time."""
     durations = learnt("short", 20, 0.3)
@@ -139,7 +153,7 @@ def test_unfinished_workflows_count() -> None:
 
 def test_memory_is_constant() -> None:
     """The kinds whose last ends are oldest are forgotten."""
-    durations = Durations(2.0)
+    durations = DurationLearner(2.0)
     for _ in range(ENDS_NEEDED):
         durations.observe("first", 60, 60)
     for number in range(MAX_KINDS - 1):
@@ -160,7 +174,7 @@ def test_first_ends_are_polled_as_ever() -> None:
     assert run(seconds, kind=None) == run(seconds)
 
 
-def test_without_late_cost_nothing_is_learnt() -> None:
+def test_without_late_cost_no_poll_depends_on_it() -> None:
     """`late_cost=None` and `Polling.fixed` always poll by their intervals."""
     seconds = drawn(60, 30)
 
@@ -196,7 +210,7 @@ def test_changes_are_followed(before: float, after: float) -> None:
 @settings(max_examples=50, deadline=None)
 def test_no_wait_is_too_long(seconds: list[float], late_cost: float) -> None:
     """Whatever was learnt, a head is polled every *queued_interval* at least."""
-    durations = Durations(late_cost)
+    durations = DurationLearner(late_cost)
     for value in seconds:
         durations.observe("kind", 0, value)
     for elapsed in (0.0, 1.0, *seconds):

@@ -65,7 +65,7 @@ from linkedapi_async import (
 )
 from linkedapi_async._polling.answers import Ended
 from linkedapi_async._polling.lane import PendingWorkflow
-from linkedapi_async.session._account_state import duration_kind
+from linkedapi_async.session._durations import duration_kind
 
 
 pytestmark = pytest.mark.anyio

@@ -1,0 +1,139 @@
+"""How long workflows take: what a session has learnt, and keeps in its journal."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import math
+from collections.abc import Callable, Coroutine
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, Final
+
+from linkedapi_async._actions.action import Roots, named_roots
+from linkedapi_async._polling.durations import MAX_KINDS, DurationLearner, Estimate
+from linkedapi_async._utils.log import error_reason, log_extra
+from linkedapi_async._utils.text import safe_repr
+
+
+if TYPE_CHECKING:
+    from linkedapi_async.journal import Journal
+
+
+STORE_INTERVAL: Final = 600.0
+"""Minimum time in seconds between two writes to the journal, but for the last one."""
+
+_log = logging.getLogger("linkedapi_async")
+
+
+def duration_kind(workflow: Roots | None) -> int | None:
+    """Return the same number for workflows that take about the same time.
+
+    It depends on the types of their actions and on the size of their limits. It is the
+    same in every process, because journals keep it.
+    """
+    if workflow is None:
+        return None
+    return _digest(
+        tuple(
+            (node.action_type, limit.bit_length() if isinstance(limit, int) else None)
+            for _, root in named_roots(workflow)
+            for node in root.walk()
+            for limit in (getattr(node, "limit", None),)
+        )
+    )
+
+
+@functools.lru_cache(MAX_KINDS)
+def _digest(kind: tuple[object, ...]) -> int:
+    """Return a number of 64 bits for *kind*, one object for all workflows of it."""
+    text = repr(kind).encode(errors="backslashreplace")
+    return int.from_bytes(blake2b(text, digest_size=8).digest(), signed=True)
+
+
+class Durations:
+    """How long workflows take, as far as a session has learnt; `Session.durations`.
+
+    It learns from each end that it notices, about at most 1,000 kinds of workflows: those
+    with the same action types in the same places, and limits of about the same size. A
+    journal keeps it for the next session.
+    """
+
+    def __init__(self, learner: DurationLearner) -> None:
+        self._learner = learner
+
+    def estimate(self, *workflow: Any) -> Estimate | None:
+        """Return how long workflows of the same kind as *workflow* run.
+
+        The time in which they wait in the queue of their account does not count.
+
+        Args:
+            workflow: A workflow; several are the roots of one array workflow.
+
+        Returns:
+            The median in seconds, and an interval for eight cases in ten; None before
+            five ends of workflows of that kind were noticed.
+        """
+        roots = workflow[0] if len(workflow) == 1 else workflow
+        return self._learner.estimate(duration_kind(roots))
+
+    def __len__(self) -> int:
+        """Return about how many kinds of workflows anything is known."""
+        return len(self._learner)
+
+    @safe_repr
+    def __repr__(self) -> str:
+        return f"<Durations of {len(self)} kinds of workflows>"
+
+
+class DurationStore:
+    """Keeps what a session learns in its journal.
+
+    Neither damage to it nor a failed write is an error: it is learnt anew.
+
+    Args:
+        learner: What learns.
+        journal: The journal, if there is one.
+    """
+
+    def __init__(self, learner: DurationLearner, journal: Journal | None) -> None:
+        self._learner = learner
+        self._journal = journal
+        self._stored = 0
+        self._store_at = -math.inf
+
+    async def load(self) -> None:
+        """Learn what earlier sessions have learnt."""
+        if self._journal is not None:
+            try:
+                self._learner.restore(await self._journal.durations())
+            except Exception as error:  # noqa: BLE001  # whatever damage may do
+                self._report("read", error)
+
+    def store_if_old(
+        self, now: float, spawn: Callable[[Coroutine[Any, Any, None]], object]
+    ) -> None:
+        """Write what was learnt in a task, unless that was done a short time ago."""
+        if self._journal is None or now < self._store_at:
+            return
+        if self._store_at > -math.inf:
+            spawn(self.store())
+        self._store_at = now + STORE_INTERVAL
+
+    async def store(self) -> None:
+        """Write what was learnt, if anything was."""
+        if self._journal is None or self._stored == self._learner.observed:
+            return
+        self._stored = self._learner.observed
+        try:
+            await self._journal.store_durations(self._learner.records())
+        except Exception as error:  # noqa: BLE001  # no result depends on it
+            self._report("store", error)
+
+    def _report(self, verb: str, error: Exception) -> None:
+        _log.info(
+            "The journal could not %s how long workflows take, so that is learnt "
+            "anew: %s",
+            verb,
+            error,
+            extra=log_extra(reason=error_reason(error)),
+        )
