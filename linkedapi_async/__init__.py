@@ -47,7 +47,7 @@ from linkedapi_async.errors import (
     WorkflowFailedError,
     WorkflowNotFoundError,
 )
-from linkedapi_async.policies import Polling, Retries
+from linkedapi_async.policies import Pace, Polling, Ramp, Retries
 from linkedapi_async.session import Recovered, Session, Stats
 from linkedapi_async.session._account import Account
 from linkedapi_async.session._as_completed import AsCompleted
@@ -75,10 +75,12 @@ __all__ = [
     "NestingError",
     "NotConnectedError",
     "Outcome",
+    "Pace",
     "PaceError",
     "ParameterError",
     "Polling",
     "ProtocolError",
+    "Ramp",
     "RateLimitedError",
     "Recovered",
     "RejectedError",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import typing
 from typing import Literal, TypeAlias
 
 
@@ -16,3 +17,30 @@ BOTH: tuple[Generation, ...] = ("account_api", "linked_api")
 
 Moment: TypeAlias = str | dt.datetime
 """ISO 8601 text, or a datetime with a time zone."""
+
+# https://linkedapi.io/docs/admin-limits
+LimitCategory: TypeAlias = (
+    Literal[
+        "stPersonProfileViews",
+        "stCompanyPageViews",
+        "stConnectionRequests",
+        "stMessages",
+        "stSearchQueries",
+        "stReactions",
+        "stEndorsements",
+        "stComments",
+        "stPosts",
+        "nvPersonProfileViews",
+        "nvCompanyPageViews",
+        "nvMessages",
+    ]
+    | str
+)
+
+LimitPeriod: TypeAlias = Literal["daily", "weekly", "monthly"] | str
+
+CATEGORIES: tuple[str, ...] = typing.get_args(typing.get_args(LimitCategory)[0])
+"""The categories of account limits that this version knows."""
+
+PERIODS: tuple[str, ...] = typing.get_args(typing.get_args(LimitPeriod)[0])
+"""The periods of account limits that this version knows."""

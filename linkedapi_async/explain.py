@@ -13,16 +13,14 @@ from typing import Any, Literal, TypeAlias
 
 import attrs
 
-from linkedapi_async._actions.action import (
-    Action,
-    AnyAction,
-    Effect,
-    Roots,
-    named_roots,
-)
+from linkedapi_async._actions.action import Action, Effect, Roots, named_roots
 from linkedapi_async._actions.compatibility import unsupported_in
-from linkedapi_async._actions.custom import custom
-from linkedapi_async._actions.parameters import ParameterInfo, parameters_of
+from linkedapi_async._actions.counting import (
+    Count,
+    ExplainedLine,
+    Factor,
+    counted_lines,
+)
 from linkedapi_async._actions.validators import warn_unknown
 from linkedapi_async._results.key import ACTIONS
 from linkedapi_async._types import BOTH, Generation
@@ -44,8 +42,6 @@ __all__ = [
     "explain_batch",
 ]
 
-Count: TypeAlias = int | float
-"""A whole number, or `math.inf` where there is no bound."""
 Plan: TypeAlias = Literal["core", "plus"]
 
 ACTION_SECONDS: float = 20
@@ -57,42 +53,6 @@ They say several minutes of complex ones.
 # https://linkedapi.io/docs/admin-limits
 DAILY_LIMITS: Mapping[str, int] = {"stMessages": 50, "stConnectionRequests": 10}
 """How many actions of a category an account does in a day, where a default is known."""
-
-
-@attrs.frozen
-class Factor:
-    """A list that makes what is nested in it happen many times."""
-
-    path: str
-    """Where the list is."""
-    action_type: str
-    """The action that yields it."""
-    items: Count
-    """How many items it has at most."""
-    explicit: bool
-    """Whether the workflow sets the limit; otherwise it is the API's default."""
-
-
-@attrs.frozen(kw_only=True)
-class ExplainedLine:
-    """One action of the workflow, and how often it will be done."""
-
-    path: str
-    """Where it is in the tree, such as ``root.then[0]``."""
-    action_type: str
-    """The API's name of it."""
-    times: Count
-    """How often at most: the product of *factors*, in a batch added up."""
-    minimum: Count
-    """How often if all lists are empty."""
-    factors: tuple[Factor, ...]
-    """The lists that it is done for, from the root down."""
-    category: str | None
-    """The account limit that it counts against."""
-    effect: Effect
-    """Whether it changes anything on LinkedIn; unknown actions count as if they did."""
-    known: bool
-    """Whether this version knows the action."""
 
 
 @attrs.frozen(kw_only=True)
@@ -318,7 +278,7 @@ def explain_batch(
         workflow = item[1] if pair else item
         for path, root in named_roots(_roots(workflow, check=check)):
             notes |= dict.fromkeys(map(str, unsupported_in(root, generation, path)))
-            for line in _lines(root, path, generation, notes):
+            for line in counted_lines(root, path, generation, notes):
                 # Lines that differ only in their numbers are added up.
                 kind = attrs.evolve(line, times=0, minimum=0)
                 times, minimum = found.get(kind, (0, 0))
@@ -367,65 +327,6 @@ def _roots(workflow: Any, *, check: bool) -> Roots:
     # Dumping checks it: a workflow that cannot start is not explained.
     dump_workflow(workflow)
     return workflow
-
-
-def _lines(
-    root: AnyAction, path: str, generation: Generation, notes: dict[str, None]
-) -> Iterator[ExplainedLine]:
-    """Visit what is done, with how often, parents first."""
-    stack: list[tuple[str, AnyAction, tuple[Factor, ...]]] = [(path, root, ())]
-    while stack:
-        place, node, factors = stack.pop()
-        cls = ACTIONS.get(node.action_type)
-        if cls is None or cls.has_outcome:
-            yield ExplainedLine(
-                path=place,
-                action_type=node.action_type,
-                times=math.prod(factor.items for factor in factors),
-                minimum=0 if factors else 1,
-                factors=factors,
-                category=None if cls is None else cls.category,
-                effect="write" if cls is None else cls.effect,
-                known=cls is not None,
-            )
-        if cls is None:
-            name = node.action_type or "an action without a type"
-            notes[f"{name} is not known; it may count against a limit"] = None
-        if not node.children:
-            continue
-        factor = _factor(place, node, generation)
-        if factor is not None and factor.items == math.inf:
-            notes[_endless(factor, cls)] = None
-        below = factors if factor is None else (*factors, factor)
-        children = enumerate(node.children)
-        stack += [(f"{place}.then[{n}]", c, below) for n, c in children][::-1]
-
-
-def _factor(path: str, node: AnyAction, generation: Generation) -> Factor | None:
-    """Return how often what is nested in *node* is done for it, if not just once."""
-    cls = ACTIONS.get(node.action_type)
-    if cls is None:
-        return Factor(path, node.action_type, math.inf, explicit=False)
-    if typing.get_origin(cls.result) is not list:
-        return None
-    limit = node.params.get("limit") if isinstance(node, custom) else None
-    limit = getattr(node, "limit", limit)
-    if type(limit) is int and limit > 0:
-        return Factor(path, node.action_type, limit, explicit=True)
-    facts = {row.name: row.info for row in parameters_of(cls)}
-    default = facts.get("limit", ParameterInfo()).default
-    items = default.get(generation) if isinstance(default, Mapping) else default
-    known = items if isinstance(items, int) else math.inf
-    return Factor(path, node.action_type, known, explicit=False)
-
-
-def _endless(factor: Factor, cls: Any) -> str:
-    if cls is None:
-        name = factor.action_type or "an action without a type"
-        return f"how often {name} does what is nested in it is not known"
-    if any(row.name == "limit" for row in parameters_of(cls)):
-        return f"{factor.action_type} lists all there are; limit= would bound it"
-    return f"{factor.action_type} lists all there are, and nothing bounds it"
 
 
 # For people

@@ -1,4 +1,4 @@
-"""How long to wait: between polls of a workflow, and before a retry of a request.
+"""How long to wait: between polls, before a retry, and between the starts of an account.
 
 Polling and retrying are two policies on purpose. A poll that finds a workflow still
 running has succeeded; a request that needs a retry has failed.
@@ -7,19 +7,26 @@ running has succeeded; a request that needs a retry has failed.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 from attrs import evolve, field, frozen
+
+from linkedapi_async._types import CATEGORIES, PERIODS
+from linkedapi_async._utils.spelling import nearest
+from linkedapi_async._utils.times import wall_time
 
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from attrs import Attribute
 
+    from linkedapi_async._utils.hours import Hours
 
-__all__ = ["Polling", "Retries", "RetryBudget"]
+
+__all__ = ["Pace", "PlatformUse", "Polling", "Ramp", "Retries", "RetryBudget"]
 
 
 @frozen
@@ -293,3 +300,247 @@ class RetryBudget:
             return False
         self._left -= 1
         return True
+
+
+@frozen
+class Ramp:
+    """Allowances a day that grow from a small number to the whole, for a new account."""
+
+    start: int = field(validator=_whole)
+    """How many actions of each category on the first day, at most its allowance."""
+
+    days: int = field(validator=_whole)
+    """After how many days an allowance is whole; it grows by the same amount each day.
+
+    The first day is the one of the account's first start in the journal.
+    """
+
+    def allowance(self, whole: int, day: int) -> int:
+        """Return the part of *whole* that is allowed on a day; the first one is 0."""
+        start = min(self.start, whole)
+        return start + (whole - start) * min(day, self.days) // self.days
+
+
+@frozen(kw_only=True)
+class PlatformUse:
+    """How much of a limit was used on the platform, by whatever program."""
+
+    category: str
+    """The limit, such as ``stMessages``."""
+    period: str
+    """``daily``, ``weekly`` or ``monthly``."""
+    used: int
+    """How many actions counted in the period that *at* is in."""
+    at: float
+    """When it was read, in seconds since 1970."""
+
+
+def _allowances(value: Any) -> dict[str, int]:
+    """Return a copy of *value*, which maps categories to whole numbers."""
+    if not isinstance(value, Mapping):
+        raise ValueError(  # noqa: TRY004  # as for all that is wrong with a policy
+            "an allowance must map categories to numbers, such as {'stMessages': 25}, "
+            f"got {value!r}"
+        )
+    for category, number in value.items():
+        if category not in CATEGORIES:
+            alike = nearest(str(category), CATEGORIES)
+            hint = f"did you mean {alike!r}? " if alike else ""
+            raise ValueError(
+                f"a category must be one of the API's, got {category!r}; {hint}known: "
+                f"{', '.join(CATEGORIES)}"
+            )
+        if type(number) is not int or number < 0:
+            raise ValueError(
+                f"the allowance of {category} must be a whole number of at least 0, "
+                f"got {number!r}"
+            )
+    return dict(value)
+
+
+def _hours(value: Any) -> Hours | None:
+    if value is None:
+        return None
+    # Most sessions keep no pace.
+    from linkedapi_async._utils.hours import Hours  # noqa: PLC0415
+
+    return value if isinstance(value, Hours) else Hours.read(value)
+
+
+def _zone_name(value: Any) -> str | None:
+    if value is None:
+        return None
+    from linkedapi_async._utils.hours import read_zone  # noqa: PLC0415
+
+    return read_zone(value).key
+
+
+def _uses(value: Any) -> tuple[PlatformUse, ...]:
+    uses = tuple(value)
+    for use in uses:
+        if not isinstance(use, PlatformUse):
+            raise ValueError(f"usage must be a list of PlatformUse, got {use!r}")  # noqa: TRY004
+    return uses
+
+
+def _ramp(pace: Pace, _: Attribute[Any], value: Any) -> None:
+    if value is None:
+        return
+    if not isinstance(value, Ramp):
+        raise ValueError(f"ramp must be a Ramp, got {value!r}")  # noqa: TRY004
+    if not pace.per_day:
+        raise ValueError("ramp needs per_day=, whose allowances it reduces at first")
+
+
+class _Limit(Protocol):
+    """A limit of an account on the platform, and its use."""
+
+    category: str | None
+    period: str | None
+    max_value: int | None
+    is_enabled: bool | None
+    current_value: int | None
+
+
+class _Limits(Protocol):
+    """The limits of the platform."""
+
+    async def get_usage(self, account_id: str) -> Sequence[_Limit]:
+        """Return the limits of an account and their use."""
+        ...
+
+
+class _Platform(Protocol):
+    """What `Pace.from_api` needs of an `Admin`."""
+
+    @property
+    def limits(self) -> _Limits:
+        """The limits of its accounts."""
+        ...
+
+
+class _Identified(Protocol):
+    """An account whose id may be known."""
+
+    @property
+    def account_id(self) -> str | None:
+        """The API's id of it."""
+        ...
+
+
+@frozen(kw_only=True)
+class Pace:
+    """How much an account does, and when: of starts, not of requests.
+
+    A workflow counts as the most that it can do, and once it has ended as what it did.
+    Days, weeks (from Monday) and months are those of the calendar, in *timezone*. A
+    workflow that runs across midnight counts on both days, because it is unknown when
+    LinkedIn counted it.
+
+    Raises:
+        ValueError: A category or time zone is unknown, hours overlap, or a number is
+            out of range.
+    """
+
+    per_day: Mapping[str, int] = field(factory=dict, converter=_allowances)
+    """How many actions of a category in a day: ``{"stConnectionRequests": 25}``.
+
+    The categories are the API's: https://linkedapi.io/docs/admin-limits
+    """
+
+    per_week: Mapping[str, int] = field(factory=dict, converter=_allowances)
+    """How many in a week, which begins on Monday."""
+
+    per_month: Mapping[str, int] = field(factory=dict, converter=_allowances)
+    """How many in a month."""
+
+    min_interval: float = field(default=0, validator=_Range(0))
+    """Least time in seconds between two starts of the account."""
+
+    jitter: float = field(default=0.2, validator=_Range(0, 1))
+    """Fraction of *min_interval* by which each interval is lengthened at random."""
+
+    hours: Hours | None = field(default=None, converter=_hours)
+    """When workflows are started: ``Mon-Fri 09:00-12:00, 13:00-17:00 Europe/Berlin``.
+
+    Text is read; without days it means every day. None starts them at any time.
+    """
+
+    ramp: Ramp | None = field(default=None, validator=_ramp)
+    """How the allowances a day grow on the first days; None: they are whole at once."""
+
+    timezone: str | None = field(default=None, converter=_zone_name)
+    """Where days begin; None is the zone of *hours*, or UTC without hours."""
+
+    usage: tuple[PlatformUse, ...] = field(default=(), converter=_uses)
+    """What was used on the platform when it was last looked up; see `from_api`.
+
+    What exceeds the journal's own count was used by other programs, and is not left.
+    """
+
+    def __attrs_post_init__(self) -> None:
+        for use in self.usage:
+            if use.period not in PERIODS:
+                raise ValueError(
+                    f"a period must be one of {', '.join(PERIODS)}, got {use.period!r}"
+                )
+
+    @property
+    def limits(self) -> tuple[tuple[str, Mapping[str, int]], ...]:
+        """The allowances by period: ``daily``, ``weekly``, ``monthly``."""
+        return tuple(
+            zip(PERIODS, (self.per_day, self.per_week, self.per_month), strict=True)
+        )
+
+    @property
+    def categories(self) -> frozenset[str]:
+        """The categories that have an allowance."""
+        return frozenset(name for _, limits in self.limits for name in limits)
+
+    @classmethod
+    async def from_api(
+        cls, admin: _Platform, account: str | _Identified, **settings: Any
+    ) -> Self:
+        """Return a pace with the limits that an account has on the platform.
+
+        What was used in the present day, week and month, by whatever program, is not
+        left. Limits that are switched off, and categories that this version does not
+        know, set no allowance.
+
+        Args:
+            admin: A `linkedapi_async.admin.Admin` that is open.
+            account: The API's id of the account, or a `linkedapi_async.Account`.
+            settings: As for `Pace`; of two allowances, the smaller one counts.
+
+        Raises:
+            ValueError: The account's id is not known, or a setting is wrong.
+            RequestError: The API refused, or did not answer.
+
+        https://linkedapi.io/docs/admin-limits
+        """
+        account_id = account if isinstance(account, str) else account.account_id
+        if account_id is None:
+            raise ValueError(
+                "the API's id of the account is not known: pass account_id= to "
+                "session.account(), or await admin.identify(session) first"
+            )
+        own = cls(**settings)
+        limits = {period: dict(allowances) for period, allowances in own.limits}
+        usage = list(own.usage)
+        for row in await admin.limits.get_usage(account_id):
+            if row.category not in CATEGORIES or row.period not in PERIODS:
+                continue
+            if row.is_enabled is not False and row.max_value is not None:
+                known = limits[row.period].get(row.category, row.max_value)
+                limits[row.period][row.category] = min(known, row.max_value)
+            usage.append(
+                PlatformUse(
+                    category=row.category,
+                    period=row.period,
+                    used=row.current_value or 0,
+                    at=wall_time(),
+                )
+            )
+        per_day, per_week, per_month = limits.values()
+        found = {"per_day": per_day, "per_week": per_week, "per_month": per_month}
+        return cls(**{**settings, **found, "usage": tuple(usage)})

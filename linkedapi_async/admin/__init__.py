@@ -11,6 +11,7 @@
 https://linkedapi.io/docs/admin-overview
 """
 
+from linkedapi_async._types import LimitCategory, LimitPeriod
 from linkedapi_async.admin._accounts import AccountsCalls, ConnectionSession
 from linkedapi_async.admin._admin import Admin
 from linkedapi_async.admin._changelog import fetch_changelog
@@ -32,8 +33,6 @@ from linkedapi_async.admin._results import (
     DeliveryStatus,
     EventSelector,
     Limit,
-    LimitCategory,
-    LimitPeriod,
     LimitUsage,
     NewToken,
     PayloadMode,

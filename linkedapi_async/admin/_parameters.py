@@ -20,14 +20,13 @@ from linkedapi_async._actions.validators import (
     ListOf,
     Validator,
 )
+from linkedapi_async._types import LimitCategory, LimitPeriod
 from linkedapi_async._utils.spelling import json_name
 from linkedapi_async._utils.text import short_repr
 from linkedapi_async.admin._results import (
     BillingPeriod,
     EventSelector,
     Limit,
-    LimitCategory,
-    LimitPeriod,
     PayloadMode,
     SeatType,
 )

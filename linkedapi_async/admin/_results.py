@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 from attrs import field
 
 from linkedapi_async._results.outcome import Result, json_names, result
+from linkedapi_async._types import LimitCategory, LimitPeriod
 from linkedapi_async._utils.text import safe_repr
 
 
@@ -56,26 +57,6 @@ EventSelector: TypeAlias = (
     ]
     | str
 )
-
-LimitCategory: TypeAlias = (
-    Literal[
-        "stPersonProfileViews",
-        "stCompanyPageViews",
-        "stConnectionRequests",
-        "stMessages",
-        "stSearchQueries",
-        "stReactions",
-        "stEndorsements",
-        "stComments",
-        "stPosts",
-        "nvPersonProfileViews",
-        "nvCompanyPageViews",
-        "nvMessages",
-    ]
-    | str
-)
-
-LimitPeriod: TypeAlias = Literal["daily", "weekly", "monthly"] | str
 
 PayloadMode: TypeAlias = Literal["fat", "thin"] | str
 

@@ -14,11 +14,10 @@ from typing import Any, TypeAlias
 
 import attrs
 
+from linkedapi_async._types import LimitCategory, LimitPeriod
 from linkedapi_async._utils.json import decode_json
 from linkedapi_async.admin._results import (
     BillingPeriod,
-    LimitCategory,
-    LimitPeriod,
     SeatType,
 )
 from linkedapi_async.sandbox._clock import Calendar

@@ -6,14 +6,13 @@ https://linkedapi.io/docs/admin-limits
 from __future__ import annotations
 
 import datetime as dt
-import typing
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
 from linkedapi_async._actions.action import AnyAction
 from linkedapi_async._results.key import ACTIONS
-from linkedapi_async.admin._results import LimitCategory, LimitPeriod
+from linkedapi_async._types import CATEGORIES, PERIODS
 from linkedapi_async.sandbox._clock import Calendar
 from linkedapi_async.sandbox._responses import failure_of
 
@@ -23,9 +22,6 @@ LimitKey: TypeAlias = tuple[str, str]
 
 Setting: TypeAlias = tuple[int, bool]
 """The maximum number of actions in a period, and whether it is enforced."""
-
-CATEGORIES: tuple[str, ...] = typing.get_args(typing.get_args(LimitCategory)[0])
-PERIODS: tuple[str, ...] = typing.get_args(typing.get_args(LimitPeriod)[0])
 
 DEFAULTS: dict[LimitKey, int] = {
     ("stMessages", "daily"): 50,
