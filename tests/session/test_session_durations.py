@@ -62,7 +62,8 @@ async def test_the_next_session_knows_them(
         known = session.durations.estimate(CHECK)
     async with server.session(journal=path) as session:
         assert session.journal is not None
-        await session.journal.rows()  # it works in the order of its calls
+        await asyncio.sleep(0)  # the task that reads it begins
+        await session.journal.rows()  # the journal works in the order of its calls
 
         assert known is not None
         assert 0 < known.low < known.median < known.high
