@@ -54,11 +54,11 @@ class send_message(Action[Root | NvPersonPage, Nowhere, None]):
 
     Args:
         person_url: The person, by public or hashed URL.
-        thread_id: A conversation to reply into; goes before *person_url*. In
-            linked_api only.
+        thread_id: A conversation to reply into; takes precedence over *person_url*.
+            In linked_api only.
         text: The message, 1 to 1900 characters.
         subject: Its subject, at most 80 characters. Always needed in account_api; in
-            linked_api only where the message begins a conversation.
+            linked_api only if the message begins a conversation.
     """
 
     person_url: str | None = field(default=None, kw_only=False, metadata=TARGET)
@@ -124,8 +124,8 @@ class search_companies(Action[Root, NvCompanyList, list[results.NvCompany]]):
         limit: How many at most, 1 to 10 in account_api and 1 to 1000 in linked_api;
             default 10 in account_api and 25 in linked_api.
         filter: Which ones.
-        custom_search_url: URL of a company search, copied from Sales Navigator; goes
-            before *term* and *filter*. In linked_api only.
+        custom_search_url: URL of a company search, copied from Sales Navigator; takes
+            precedence over *term* and *filter*. In linked_api only.
     """
 
     term: str | None = None
@@ -152,8 +152,8 @@ class search_people(Action[Root, NvPersonList, list[results.NvPerson]]):
         limit: How many at most, 1 to 10 in account_api and 1 to 2500 in linked_api;
             default 10 in account_api and 25 in linked_api.
         filter: Which ones.
-        custom_search_url: URL of a people search, copied from Sales Navigator; goes
-            before *term* and *filter*. In linked_api only.
+        custom_search_url: URL of a people search, copied from Sales Navigator; takes
+            precedence over *term* and *filter*. In linked_api only.
     """
 
     term: str | None = None
@@ -206,7 +206,7 @@ class retrieve_company_employees(
         metadata=info(
             default={"account_api": 500, "linked_api": 25},
             minimum=1,
-            # Another official source says 500 for linked_api: not firm there.
+            # Not enforced in linked_api, where another official source says 500.
             maximum={"account_api": 500, "linked_api": 2500},
             enforced_in=ACCOUNT,
         ),

@@ -1,15 +1,15 @@
 """Ready-made operations: those of the official SDK, under its names.
 
-Each returns a workflow like any other: to be run, started, dumped, and given further
+Each returns a workflow like any other: run it, start it, dump it, or nest further
 children with ``then``. Most are a single action. Those that compose several yield one
-flat result, whose attributes are what the children yielded and whose ``errors`` are why
-some did not::
+flat result: its attributes are what the children yielded, and its ``errors`` say why
+some children failed::
 
-    person = await session.run(fetch_person(url, experience=True, posts=Limit(10)))
-    person.name, person.experiences, person.posts, person.errors
+    person = await session.run(fetch_person(url, skills=True, posts=PartLimit(10)))
+    person.name, person.skills, person.posts, person.errors
 
-The actions of an operation say which API generation knows it; a session checks that when
-it starts the operation.
+The actions of an operation decide which API generations know it; a session checks that
+when it starts the operation.
 """
 
 from collections.abc import Sequence
@@ -303,7 +303,7 @@ def fetch_post(
 
     Args:
         post_url: The post.
-        post_urn: The same by its URN, instead of *post_url*. In linked_api only.
+        post_urn: Its URN, instead of *post_url*. In linked_api only.
         comments: Whether to list the comments on it, 1 to 500; default 10. Takes
             *replies* and *sort*: ``st.retrieve_post_comments(sort=…)``. In linked_api
             only.
@@ -349,11 +349,11 @@ class EndorsedSkill(Skill):
     """A skill that was to be endorsed."""
 
     success: bool = False
-    """Whether it was."""
+    """Whether it was endorsed."""
 
     @property
     def error(self) -> ActionError | None:
-        """Why it was not, if it was not."""
+        """Why it was not endorsed; None if it was."""
         return next((o.error for o in self.children if _endorses(o)), None)
 
 
@@ -361,12 +361,14 @@ class EndorsedSkill(Skill):
 class EndorsedPerson(PersonPage, ComposedResult):
     """A person whose skills were endorsed; nothing of their page is read.
 
-    `errors` has those of the skills too.
+    `errors` includes those of the skills.
     """
 
     skills: list[EndorsedSkill] | None = field(default=None, metadata=NOT_IN_JSON)
-    """Those that fit the patterns, in the order of the page; None if they could not be
-    listed."""
+    """Those that match the patterns, in the order of the page.
+
+    None if they could not be listed.
+    """
 
     def _fill(self) -> None:
         found: list[Skill] | None = self._first(st.retrieve_person_skills)
@@ -401,8 +403,8 @@ def endorse_person_skills(
 
     Args:
         person_url: The person, by public or hashed URL.
-        skill_name_patterns: Only skills whose names fit one of these; by default all.
-            The API does not say how patterns are written.
+        skill_name_patterns: Only skills whose names match one of these; by default all.
+            The API does not document the syntax of patterns.
         label: The caller's tag, echoed in the completion.
 
     Raises:
@@ -416,7 +418,7 @@ def endorse_person_skills(
 
 @result
 class SentMessage(ComposedResult):
-    """A message that was sent; `errors` has what became of managing the rest."""
+    """A sent message; `errors` says whether managing its conversation failed."""
 
 
 def send_message(
@@ -434,8 +436,8 @@ def send_message(
     Args:
         person_url: The person, by public or hashed URL.
         text: The message, 1 to 1900 characters.
-        thread_id: A conversation to reply into; goes before *person_url*. In
-            linked_api only.
+        thread_id: A conversation to reply into; takes precedence over *person_url*.
+            In linked_api only.
         manage_conversation: What to do with the conversation afterwards, such as
             ``archive``. In linked_api only.
         label: The caller's tag, echoed in the completion.

@@ -131,7 +131,7 @@ YearsOfExperience: TypeAlias = (
         "threeToFive",
         "sixToTen",
         "moreThanTen",
-        # The first days of account_api spelt them in digits.
+        # Early versions of account_api spelled them in digits.
         "0-1",
         "1-2",
         "3-5",
@@ -147,7 +147,7 @@ YearsOfExperiences: TypeAlias = (
 
 @parameters
 class PersonFilter(Validated):
-    """What all filters of people share.
+    """The fields that all filters of people share.
 
     Fields combine with AND, the values of one list with OR.
     """
@@ -171,7 +171,7 @@ class PeopleFilter(PersonFilter):
     connection_degrees: Sequence[ConnectionDegree] | None = field(
         default=None, metadata=LINKED_ONLY
     )
-    """How far away they are; linked_api only."""
+    """Degrees of connection to the account; linked_api only."""
 
 
 @parameters
@@ -191,7 +191,7 @@ class EmployeesFilter(PersonFilter):
     connection_degrees: Sequence[ConnectionDegree] | None = field(
         default=None, metadata=LINKED_ONLY
     )
-    """How far away they are; linked_api only."""
+    """Degrees of connection to the account; linked_api only."""
 
 
 @parameters
@@ -316,7 +316,7 @@ class Mention(Validated):
     """A person or company that a post mentions.
 
     It needs its placeholder in the text: ``@[key]``. At most one of *urn*,
-    *person_hashed_url* and *company_hashed_url* says exactly who is meant.
+    *person_hashed_url* and *company_hashed_url* identifies who is mentioned.
     """
 
     key: str = field(metadata=info(minimum=1, maximum=30, pattern="[A-Za-z0-9_-]*"))
@@ -330,7 +330,7 @@ class Mention(Validated):
         names = ("urn", "person_hashed_url", "company_hashed_url")
         given = [name for name in names if getattr(self, name) is not None]
         if len(given) > 1:
-            yield given[1], f"at most one of {', '.join(names)} is allowed"
+            yield given[1], f"cannot be set beside {given[0]}; leave one of them out"
 
 
 @parameters
@@ -373,7 +373,7 @@ class NvPeopleFilter(PersonFilter):
     connection_degrees: Sequence[NvConnectionDegree] | None = field(
         default=None, metadata=LINKED_ONLY
     )
-    """How far away they are; linked_api only."""
+    """Degrees of connection to the account; linked_api only."""
 
 
 @parameters
@@ -385,4 +385,4 @@ class NvEmployeesFilter(PersonFilter):
     connection_degrees: Sequence[NvConnectionDegree] | None = field(
         default=None, metadata=LINKED_ONLY
     )
-    """How far away they are; linked_api only."""
+    """Degrees of connection to the account; linked_api only."""

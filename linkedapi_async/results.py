@@ -162,7 +162,7 @@ class PersonViewerState(Result):
     """How the account relates to a person."""
 
     connection_degree: ConnectionDegree | None = None
-    """None where LinkedIn shows none, for one's own content for example."""
+    """None where LinkedIn shows none, for example for the account's own content."""
 
 
 @result
@@ -182,7 +182,7 @@ class Actor(Result):
     type: ActorType | None = None
     name: str | None = None
     urn: str | None = None
-    """Only of the author and reposter of `st.open_post`, and of who reacted."""
+    """Only of the author and reposter in `st.open_post`, and of people who reacted."""
     profile_url: str | None = None
     """People only."""
     headline: str | None = None
@@ -225,7 +225,7 @@ class PendingRequest(Result):
 
 @result
 class PersonFacts(Result):
-    """What lists and pages tell of a person alike."""
+    """What both lists and pages show of a person."""
 
     name: str | None = None
     public_url: str | None = None
@@ -257,7 +257,7 @@ class Person(PersonFacts):
 
 @result
 class DecisionMaker(Person):
-    """A person who decides in a company."""
+    """A decision maker of a company."""
 
     country_code: str | None = None
     """Two letters."""
@@ -292,7 +292,7 @@ class Experience(Result):
     location_type: WorkplaceType | None = None
     description: str | None = None
     duration: int | None = None
-    """Its length; the API does not say in what unit, presumably months."""
+    """Its length; the API does not document the unit, presumably months."""
     start_time: str | None = None
     end_time: str | None = None
     """None while it lasts."""
@@ -346,7 +346,7 @@ class Post(Result):
         default=None, metadata=json_names("commentsCount", "commentCount")
     )
     reposts_count: int | None = None
-    """In linked_api only, as all that follows."""
+    """In linked_api only, like all attributes below."""
     activity_urn: str | None = None
     author: Actor | None = None
     reposter: Actor | None = None
@@ -459,7 +459,7 @@ class Salary(Result):
 
 @result
 class JobFacts(Result):
-    """What a search and a job's own page tell alike."""
+    """What both a search and a job's own page show."""
 
     job_id: str | None = None
     job_url: str | None = None
@@ -478,7 +478,7 @@ class Job(JobFacts):
 
     is_promoted: bool | None = None
     is_similar_match: bool | None = None
-    """Whether it only comes near to what was searched for."""
+    """Whether it is only similar to what was searched for."""
 
 
 @result
@@ -528,7 +528,7 @@ class PostComment(Result):
     viewer_state: ContentViewerState | None = None
     """What the account did with it."""
     commenter_url: str | None = None
-    """Deprecated, as all that follows: use *author*."""
+    """Deprecated, like the attributes below: use *author*."""
     commenter_name: str | None = None
     commenter_headline: str | None = None
     commenter_type: ActorType | None = None
@@ -542,7 +542,7 @@ class PostReaction(Result):
     actor: Actor | None = None
     type: ReactionType | None = None
     engager_url: str | None = None
-    """Deprecated, as all that follows: use *actor*."""
+    """Deprecated, like the attributes below: use *actor*."""
     engager_name: str | None = None
     engager_headline: str | None = None
     engager_type: ActorType | None = None
@@ -579,9 +579,9 @@ class SocialSellingIndex(Result):
     ssi: int | None = None
     """The index, 1 to 100."""
     industry_top: int | None = None
-    """Among the best so many percent of the industry."""
+    """The rank in the industry, in percent: 3 is among the top 3 percent."""
     network_top: int | None = None
-    """Among the best so many percent of the network."""
+    """The rank in the network, in percent: 3 is among the top 3 percent."""
 
 
 @result
@@ -657,7 +657,7 @@ class NvPerson(Result):
 
 @result
 class NvDecisionMaker(NvPerson):
-    """A person who decides in a company, as Sales Navigator knows them."""
+    """A decision maker of a company, as Sales Navigator shows them."""
 
     country_code: str | None = None
     """Two letters."""
@@ -730,7 +730,7 @@ class Conversation(Result):
     """As in the request."""
     messages: list[Message] | None = None
     person_urn: str | None = None
-    """In linked_api only, as all that follows."""
+    """In linked_api only, like all attributes below."""
     sync_until: str | None = None
     """Until when the conversation is kept up to date."""
     since_datetime: ClassVar[Timestamp] = Timestamp("since")
@@ -759,9 +759,9 @@ class InboxThread(Result):
     type: InboxType | None = None
     person_urn: str | None = None
     history_from: str | None = None
-    """From when on its messages are known."""
+    """The time from which on its messages are known."""
     history_complete: bool | None = None
-    """Whether they are known from the first one on."""
+    """Whether all its messages are known, from the first one on."""
     history_from_datetime: ClassVar[Timestamp] = Timestamp("history_from")
 
 
@@ -783,7 +783,7 @@ class NetworkEvent(Result):
     person_urn: str | None = None
     person_url: str | None = None
     detected_at: str | None = None
-    """When the API noticed."""
+    """When the API detected it."""
     detected_at_datetime: ClassVar[Timestamp] = Timestamp("detected_at")
 
 

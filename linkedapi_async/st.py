@@ -143,8 +143,8 @@ class send_message(Action[Root | StPersonPage, StConversation, None]):
 
     Args:
         person_url: The person, by public or hashed URL.
-        thread_id: A conversation to reply into; goes before *person_url*. In
-            linked_api only.
+        thread_id: A conversation to reply into; takes precedence over *person_url*.
+            In linked_api only.
         text: The message, 1 to 1900 characters.
     """
 
@@ -182,7 +182,7 @@ class sync_inbox(Action[Root, Nowhere, None]):
 
 @action("st.syncNetwork", generations=LINKED)
 class sync_network(Action[Root, Nowhere, None]):
-    """Turn on monitoring of the network: requests that come in or are accepted.
+    """Turn on monitoring of the network: requests received and accepted.
 
     https://linkedapi.io/docs/action-st-sync-network
     """
@@ -205,7 +205,7 @@ class manage_conversation(Action[Root | StConversation, Nowhere, None]):
 
 @action("st.checkConnectionStatus")
 class check_connection_status(Action[Root | StPersonPage, Nowhere, ConnectionStatus]):
-    """Tell how the account is connected to a person.
+    """Check how the account is connected to a person.
 
     https://linkedapi.io/docs/action-st-check-connection-status
 
@@ -224,8 +224,8 @@ class send_connection_request(Action[Root | StPersonPage, Nowhere, None]):
 
     Args:
         person_url: The person, by public or hashed URL.
-        note: A text to go with it; at most 300 characters in linked_api, of which
-            LinkedIn allows free accounts 200. No maximum is known for account_api.
+        note: A text sent with it, at most 300 characters in linked_api; LinkedIn allows
+            free accounts 200. No maximum is known for account_api.
         email: The person's e-mail address, for those who ask for it.
     """
 
@@ -301,15 +301,16 @@ def _invitation_problems(
     invitation: "accept_invitation | ignore_invitation",
 ) -> Iterator[tuple[str, str]]:
     kind = invitation.invitation_type
-    due = _INVITATION_URLS.get(kind)
-    if due is None:
+    needed = _INVITATION_URLS.get(kind)
+    if needed is None:
         return
     for name in _INVITATION_URLS.values():
         given = getattr(invitation, name) is not None
-        if name == due and not given:
+        if name == needed and not given:
             yield name, f"is required for the invitation type {kind!r}"
-        if name != due and given:
-            yield name, f"does not go with the invitation type {kind!r}, {due} does"
+        if name != needed and given:
+            reason = f"cannot be set for the invitation type {kind!r}"
+            yield name, f"{reason}; pass {needed}"
 
 
 @action("st.acceptInvitation", effect="write", generations=LINKED)
@@ -319,8 +320,8 @@ class accept_invitation(Action[Root, Nowhere, None]):
     https://linkedapi.io/docs/action-st-accept-invitation
 
     Args:
-        invitation_type: What it invites to; says which of the URLs is needed.
-        person_url: Who wants to connect, for ``connect``.
+        invitation_type: What it invites to; it decides which URL is needed.
+        person_url: The person who wants to connect, for ``connect``.
         company_url: The company, for ``companyFollow``.
         newsletter_url: The newsletter, for ``newsletterSubscribe``.
     """
@@ -341,8 +342,8 @@ class ignore_invitation(Action[Root, Nowhere, None]):
     https://linkedapi.io/docs/action-st-ignore-invitation
 
     Args:
-        invitation_type: What it invites to; says which of the URLs is needed.
-        person_url: Who wants to connect, for ``connect``.
+        invitation_type: What it invites to; it decides which URL is needed.
+        person_url: The person who wants to connect, for ``connect``.
         company_url: The company, for ``companyFollow``.
         newsletter_url: The newsletter, for ``newsletterSubscribe``.
     """
@@ -358,7 +359,7 @@ class ignore_invitation(Action[Root, Nowhere, None]):
 
 @action("st.retrieveInvitations", generations=LINKED)
 class retrieve_invitations(Action[Root, Nowhere, list[Invitation]]):
-    """List the invitations that came in: to connect, to follow, to read.
+    """List the invitations to connect, to follow a company or to read a newsletter.
 
     https://linkedapi.io/docs/action-st-retrieve-invitations
     """
@@ -479,8 +480,8 @@ class search_people(Action[Root, StPersonList, list[Person]]):
         limit: How many at most, 1 to 10 in account_api and 1 to 1000 in linked_api;
             default 10.
         filter: Which ones.
-        custom_search_url: URL of a people search, copied from LinkedIn; goes before
-            *term* and *filter*. In linked_api only.
+        custom_search_url: URL of a people search, copied from LinkedIn; takes
+            precedence over *term* and *filter*. In linked_api only.
     """
 
     term: str | None = None
@@ -489,7 +490,7 @@ class search_people(Action[Root, StPersonList, list[Person]]):
         metadata=info(
             default=10,
             minimum=1,
-            # Another source of that time says 100 for account_api: not firm there.
+            # Not enforced in account_api, where another official source says 100.
             maximum={"account_api": 10, "linked_api": 1000},
             enforced_in=LINKED,
         ),
@@ -509,8 +510,8 @@ class search_companies(Action[Root, StCompanyList, list[Company]]):
         limit: How many at most, 1 to 10 in account_api and 1 to 1000 in linked_api;
             default 10.
         filter: Which ones.
-        custom_search_url: URL of a company search, copied from LinkedIn; goes before
-            *term* and *filter*. In linked_api only.
+        custom_search_url: URL of a company search, copied from LinkedIn; takes
+            precedence over *term* and *filter*. In linked_api only.
     """
 
     term: str | None = None
@@ -534,12 +535,12 @@ class search_jobs(Action[Root, StJobList, list[Job]]):
         term: Words to search for; without them the search is broad.
         limit: How many at most, 1 to 1000; default 10.
         location: Where, in both kinds of search.
-        allow_similar_results: Whether jobs count that only come near; default True.
+        allow_similar_results: Whether similar jobs count as results; default True.
         filter: Which ones, by the classic search; not together with *preferences*.
         preferences: What to look for, by the AI-powered search; not together with
             *filter*.
-        custom_search_url: URL of a job search, copied from LinkedIn; goes before all
-            else but *limit*.
+        custom_search_url: URL of a job search, copied from LinkedIn; takes precedence
+            over all parameters but *limit*.
     """
 
     term: str | None = None
@@ -585,7 +586,7 @@ class search_posts(Action[Root, StPostList, list[Post]]):
 
     def _problems(self) -> Iterator[tuple[str, str]]:
         if self.term is None and self.custom_search_url is None:
-            yield "term", "is required, or custom_search_url is"
+            yield "term", "is required without custom_search_url"
 
 
 @action("st.openCompanyPage", category="stCompanyPageViews")
@@ -665,7 +666,7 @@ class open_post(Action[Root | StPost, StPostPage, Post]):
 
     Args:
         post_url: The post.
-        post_urn: The same by its URN, instead of *post_url*. In linked_api only.
+        post_urn: Its URN, instead of *post_url*. In linked_api only.
         basic_info: Whether to yield what the post shows; default False.
     """
 
@@ -676,13 +677,13 @@ class open_post(Action[Root | StPost, StPostPage, Post]):
 
 @action("st.reactToPost", effect="write", category="stReactions")
 class react_to_post(Action[Root | StPostPage, Nowhere, None]):
-    """React to a post, or change the reaction that is there.
+    """React to a post, or change the account's reaction to it.
 
     https://linkedapi.io/docs/action-st-react-to-post
 
     Args:
         post_url: The post.
-        post_urn: The same by its URN, instead of *post_url*. In linked_api only.
+        post_urn: Its URN, instead of *post_url*. In linked_api only.
         type: The reaction.
         company_url: A company page to react as; needs content-admin access to it. In
             linked_api only.
@@ -702,7 +703,7 @@ class comment_on_post(Action[Root | StPostPage, Nowhere, CreatedComment]):
 
     Args:
         post_url: The post.
-        post_urn: The same by its URN, instead of *post_url*. In linked_api only.
+        post_urn: Its URN, instead of *post_url*. In linked_api only.
         text: The comment, at least 1 character; at most 1000 in linked_api, no maximum
             is known for account_api.
         company_url: A company page to comment as; needs content-admin access to it. In
@@ -725,7 +726,7 @@ class create_post(Action[Root, Nowhere, CreatedPost]):
         text: The post, 1 to 3000 characters.
         attachments: At most 9 images, or 1 video, or 1 document.
         company_url: A company page to post as; needs content-admin access to it.
-        mentions: Whom the text mentions.
+        mentions: The people and companies that the text mentions.
     """
 
     text: str = field(
@@ -748,15 +749,15 @@ class create_post(Action[Root, Nowhere, CreatedPost]):
 
 @action("st.createRepost", effect="write", generations=LINKED)
 class create_repost(Action[Root, Nowhere, CreatedPost]):
-    """Repost a post, with or without a text of one's own.
+    """Repost a post, with or without a text of its own.
 
     https://linkedapi.io/docs/action-st-create-repost
 
     Args:
         post_url: The post.
-        post_urn: The same by its URN, instead of *post_url*.
+        post_urn: Its URN, instead of *post_url*.
         text: The text above it, at most 3000 characters.
-        mentions: Whom the text mentions.
+        mentions: The people and companies that the text mentions.
     """
 
     post_url: str | None = field(default=None, kw_only=False, metadata=TARGET)
@@ -774,7 +775,7 @@ class retrieve_post_comments(Action[StPostPage, Nowhere, list[PostComment]]):
     Args:
         limit: How many at most, 1 to 500; default 10.
         replies: Whether to list replies too; default False.
-        sort: In what order; default ``mostRelevant``.
+        sort: The order; default ``mostRelevant``.
     """
 
     limit: int | None = field(
@@ -900,8 +901,8 @@ class do_for_skills(Action[StSkillList, StSkill, None]):
     https://linkedapi.io/docs/action-st-do-for-skills
 
     Args:
-        skill_name_patterns: Only for skills whose names fit one of these; the API does
-            not say how patterns are written.
+        skill_name_patterns: Only for skills whose names match one of these; the API
+            does not document the syntax of patterns.
     """
 
     skill_name_patterns: Sequence[str] | None = None
@@ -946,7 +947,7 @@ class retrieve_performance(Action[Root, Nowhere, Performance]):
 
 @action("st.retrieveProfileViewers", generations=LINKED)
 class retrieve_profile_viewers(Action[Root, Nowhere, list[ProfileViewer]]):
-    """List who viewed the account's profile, the newest first.
+    """List who viewed the account's profile, newest first.
 
     https://linkedapi.io/docs/action-st-retrieve-profile-viewers
 

@@ -253,7 +253,7 @@ def test_all_problems_of_a_list_are_told() -> None:
         ),
         (
             {"actionType": "st.searchPosts"},
-            "root: st.searchPosts: term is required, or custom_search_url is",
+            "root: st.searchPosts: term is required without custom_search_url",
         ),
     ],
 )

@@ -49,7 +49,7 @@ def refusal(build: Callable[..., object], *args: Any, **kwargs: Any) -> Paramete
 
 @pytest.mark.parametrize("action", [st.accept_invitation, st.ignore_invitation])
 @pytest.mark.parametrize(
-    ("kind", "due"),
+    ("kind", "needed"),
     [
         ("connect", "person_url"),
         ("companyFollow", "company_url"),
@@ -57,26 +57,26 @@ def refusal(build: Callable[..., object], *args: Any, **kwargs: Any) -> Paramete
     ],
 )
 def test_an_invitation_takes_the_url_of_its_type(
-    action: Any, kind: str, due: str
+    action: Any, kind: str, needed: str
 ) -> None:
-    """Just the one URL that the type is about is needed, and no other allowed."""
-    others = {"person_url", "company_url", "newsletter_url"} - {due}
+    """The type needs the one URL that it is about, and no other is allowed."""
+    others = {"person_url", "company_url", "newsletter_url"} - {needed}
     missing = refusal(action, kind)
-    built = action(kind, **{due: "u"})
+    built = action(kind, **{needed: "u"})
 
-    assert "u" == getattr(built, due)
-    assert due == missing.parameter
+    assert "u" == getattr(built, needed)
+    assert needed == missing.parameter
     assert f"is required for the invitation type {kind!r}" == missing.reason
     for other in others:
-        surplus = refusal(action, kind, **{due: "u", other: "x"})
+        surplus = refusal(action, kind, **{needed: "u", other: "x"})
 
         assert other == surplus.parameter
-        assert surplus.reason.endswith(f"{due} does")
+        assert surplus.reason.endswith(f"; pass {needed}")
 
 
 @pytest.mark.parametrize("action", [st.accept_invitation, st.ignore_invitation])
 def test_an_unknown_invitation_type_takes_any_url(action: Any) -> None:
-    """What this version does not know, it does not judge."""
+    """An invitation type that this version does not know is not checked."""
     with pytest.warns(UnknownValueWarning, match="eventAttend"):
         invitation = action("eventAttend", company_url="u")
 
@@ -84,17 +84,17 @@ def test_an_unknown_invitation_type_takes_any_url(action: Any) -> None:
 
 
 def test_a_post_search_needs_a_term_or_a_url() -> None:
-    """Either of the two is enough."""
+    """A term or a custom search URL is enough; without both it is refused."""
     assert "x" == st.search_posts(term="x").term
     assert "u" == st.search_posts(custom_search_url="u").custom_search_url
     error = refusal(st.search_posts)
 
     assert ("st.searchPosts", "term") == (error.owner, error.parameter)
-    assert "is required, or custom_search_url is" == error.reason
+    assert "is required without custom_search_url" == error.reason
 
 
 def test_a_job_search_takes_a_filter_or_preferences() -> None:
-    """The two kinds of search do not go together."""
+    """The two kinds of search cannot be combined."""
     jobs = JobsFilter(easy_apply=True)
     wishes = JobsPreferences(remote=True)
 
@@ -113,7 +113,7 @@ def test_a_job_search_takes_a_filter_or_preferences() -> None:
 def test_a_post_takes_attachments_of_one_kind(
     attachments: list[PostAttachment],
 ) -> None:
-    """Nine images, one video or one document."""
+    """Nine images, one video or one document are accepted."""
     post = st.create_post(text="x", attachments=attachments)
 
     assert tuple(attachments) == post.attachments
@@ -131,14 +131,14 @@ def test_a_post_takes_attachments_of_one_kind(
 def test_a_post_refuses_other_attachments(
     attachments: list[PostAttachment], reason: str
 ) -> None:
-    """Too many, or of several kinds."""
+    """Too many attachments, or attachments of several kinds, are refused."""
     error = refusal(st.create_post, text="x", attachments=attachments)
 
     assert ("attachments", reason) == (error.parameter, error.reason)
 
 
 def test_a_document_needs_a_name() -> None:
-    """Images and videos do not."""
+    """A document without a name is refused; an image needs none."""
     error = refusal(PostAttachment, url="d", type="document")
 
     assert ("params.PostAttachment", "name") == (error.owner, error.parameter)
@@ -151,7 +151,7 @@ def test_a_document_needs_a_name() -> None:
     ids=lambda given: next(iter(given), "none"),
 )
 def test_a_mention_takes_one_identifier_at_most(given: dict[str, str]) -> None:
-    """One or none says who is meant; a second one is refused."""
+    """At most one identifier is allowed; a second one is refused."""
     names = ("urn", "person_hashed_url", "company_hashed_url")
     mention = Mention(key="k", name="n", **given)
 
