@@ -79,7 +79,7 @@ def all_rows() -> Iterator[Any]:
 @given(workflows)
 @few
 def test_repr_is_python_that_builds_it_again(workflow: Any) -> None:
-    """With ``st``, ``nv``, ``params`` and ``custom`` at hand it evaluates back."""
+    """`eval` of the text of an action gives an equal action."""
     assert workflow == eval(repr(workflow), NAMES)
 
 
@@ -121,13 +121,13 @@ def test_repr_is_python_that_builds_it_again(workflow: Any) -> None:
     ids=str,
 )
 def test_repr(workflow: Any, text: str) -> None:
-    """Only what was given is shown, the target by position."""
+    """The text has only the parameters that were set, the target by position."""
     assert text == repr(workflow)
     assert workflow == eval(text, NAMES)
 
 
 def test_str_draws_the_tree() -> None:
-    """Types, labels and parameters in the API's words, children below."""
+    """Each line has a type, its label and its parameters, with children below it."""
     tree = st.search_people(term="dev", label="all").then(
         st.do_for_people().then(
             st.open_person_page(basic_info=True).then(
@@ -151,7 +151,7 @@ def test_str_draws_the_tree() -> None:
 @given(trees())
 @few
 def test_walk_visits_all_parents_first(tree: AnyAction) -> None:
-    """Every action comes once, after the one it is nested in."""
+    """Every action is visited once, after its parent."""
     nodes = [*tree.walk()]
     seen = [id(tree)]
     for node in nodes:
@@ -167,7 +167,7 @@ def test_walk_visits_all_parents_first(tree: AnyAction) -> None:
 
 
 def test_then_gives_a_new_action_and_leaves_the_old_one() -> None:
-    """Children come after those that are there; nothing is changed in place."""
+    """`then` adds children after the present ones, and changes nothing in place."""
     one = PAGE.then(EMPLOYEES)
     two = one.then(st.retrieve_company_dms(), EMPLOYEES)
 
@@ -180,7 +180,7 @@ def test_then_gives_a_new_action_and_leaves_the_old_one() -> None:
 
 
 def test_a_fragment_is_used_many_times() -> None:
-    """One action may stand in several trees, and several times in one."""
+    """One action may be nested in several trees, and several times in one."""
     people = st.do_for_people().then(st.open_person_page())
     search = st.search_people(term="x").then(people)
     page = PAGE.then(
@@ -194,7 +194,7 @@ def test_a_fragment_is_used_many_times() -> None:
 
 
 def test_children_can_be_given_by_name() -> None:
-    """Any sequence, kept as a tuple; the same as ``then``."""
+    """`children=` takes any sequence, and gives the same action as `then`."""
     tree = st.open_company_page("u", basic_info=True, children=[EMPLOYEES])
 
     assert PAGE.then(EMPLOYEES) == tree
@@ -205,7 +205,7 @@ def test_children_can_be_given_by_name() -> None:
 
 
 def test_equality_and_hash() -> None:
-    """Type, parameters, label and children decide; other things are not equal."""
+    """Actions are equal if type, parameters, label and children are."""
     assert PAGE == st.open_company_page("u", basic_info=True)
     assert PAGE != st.open_company_page("u")
     assert PAGE != st.open_company_page("u", basic_info=True, label="a")
@@ -228,7 +228,7 @@ def test_equality_and_hash() -> None:
     ids=["action", "custom", "params"],
 )
 def test_everything_is_frozen_and_small(thing: Any) -> None:
-    """No attribute can be set or added, and there is no dict for any."""
+    """No attribute can be set or added, and objects have no dict."""
     name = attrs.fields(type(thing))[0].name
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         setattr(thing, name, "x")
@@ -248,7 +248,7 @@ def test_no_class_has_a_dict(cls: Any) -> None:
 
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
 def test_the_signature_is_the_real_one(cls: Any) -> None:
-    """Help and editors show the parameters by name, with what is required."""
+    """Help and editors show all parameters, and which ones are required."""
     found = inspect.signature(cls).parameters
     expected = {row.name: row for row in parameters_of(cls)}
 
@@ -263,7 +263,7 @@ def test_the_signature_is_the_real_one(cls: Any) -> None:
 
 
 def test_the_signature_as_text() -> None:
-    """One in full, before and after the first call."""
+    """The signature is the same before and after the first call."""
     expected = [("company_url", True), ("label", False), ("children", False)]
     st.open_company_page("u")
     found = inspect.signature(st.open_company_page).parameters.values()
@@ -282,7 +282,7 @@ def test_the_signature_as_text() -> None:
 
 
 def test_custom_is_a_write_of_no_generation() -> None:
-    """Nothing is known of it: it may do anything, and yields plain JSON."""
+    """An unknown action counts as a write of any generation, and yields plain JSON."""
     unknown = custom("st.somethingNew", personUrl="u")
 
     assert ("write", Any, (Anywhere,)) == (
@@ -297,7 +297,7 @@ def test_custom_is_a_write_of_no_generation() -> None:
 
 
 def test_the_parameters_of_custom_are_json_verbatim() -> None:
-    """Names stay as they are, values too; tuples are JSON's lists."""
+    """Names and values are sent unchanged; a tuple is sent as a list."""
     unknown = custom("x", snake_case=1, n=None, deep={"a": (1, 2.5, "é", True)})
 
     assert {
@@ -308,8 +308,8 @@ def test_the_parameters_of_custom_are_json_verbatim() -> None:
     } == dump_workflow(unknown)
 
 
-def test_verbatim_checks_nothing() -> None:
-    """It is sent as it is, in whatever form."""
+def test_raw_checks_nothing() -> None:
+    """`custom.raw` sends any JSON object as it is."""
     odd = custom.raw(
         "x", {"label": 5, "then2": "\ud83d"}, children=[EMPLOYEES], as_list=True
     )
@@ -343,7 +343,7 @@ def test_verbatim_checks_nothing() -> None:
 def test_wrong_calls_of_custom(
     args: tuple[Any, ...], kwargs: dict[str, Any], parameter: str, reason: str
 ) -> None:
-    """What no JSON can carry, and names that mean something else, are refused."""
+    """Values that are not JSON, and reserved names, are refused."""
     error = refusal(custom, *args, **kwargs)
 
     assert parameter == error.parameter
@@ -352,7 +352,7 @@ def test_wrong_calls_of_custom(
 
 
 def test_children_of_a_nameless_action_are_checked_too() -> None:
-    """Where there is no type, the error says custom."""
+    """The error of an action without a type names its class, custom."""
     error = refusal(custom.raw("", {}).then, 5)
 
     assert ("custom", "then[0]") == (error.owner, error.parameter)
@@ -363,7 +363,7 @@ def test_children_of_a_nameless_action_are_checked_too() -> None:
 
 @pytest.mark.parametrize(("cls", "row"), [*all_rows()])
 def test_what_a_parameter_refuses(cls: Any, row: Parameter) -> None:
-    """Another type, or a step out of bounds: a ParameterError says which and why."""
+    """A value of another type or out of bounds is refused, with the reason."""
     least = {r.name: sample(r) for r in parameters_of(cls) if r.required}
     for value, place, words in wrongs_of(row):
         error = refusal(cls, **{**least, row.name: value})
@@ -378,8 +378,8 @@ def test_what_a_parameter_refuses(cls: Any, row: Parameter) -> None:
 
 
 @pytest.mark.parametrize(("cls", "row"), [*all_rows()])
-def test_bounds_belong_to_what_is_allowed(cls: Any, row: Parameter) -> None:
-    """The least and the largest value pass, in ASCII and beyond."""
+def test_bounds_are_inclusive(cls: Any, row: Parameter) -> None:
+    """The minimum and the maximum are accepted, in ASCII and beyond."""
     minimum = getattr(row.validator, "minimum", None)
     maximum = getattr(row.validator, "maximum", None)
     match row.validator:
@@ -398,7 +398,7 @@ def test_bounds_belong_to_what_is_allowed(cls: Any, row: Parameter) -> None:
 @given(checked(st.search_posts))
 @few
 def test_what_was_given_is_kept(search: Any) -> None:
-    """Values are stored as they are; only sequences become tuples."""
+    """Values are stored unchanged; only sequences become tuples."""
     given = {
         name: getattr(search, name)
         for name in ("term", "limit", "filter", "custom_search_url", "label")
@@ -509,12 +509,12 @@ def test_what_was_given_is_kept(search: Any) -> None:
     ],
 )
 def test_wrong_calls(build: Any, args: Any, kwargs: Any, message: str) -> None:
-    """The error says whose parameter is wrong, and what would be right."""
+    """The error names the owner of the parameter and the nearest known name."""
     assert message == str(refusal(build, *args, **kwargs))
 
 
 @pytest.mark.parametrize("sequence", [("a",), ["a"], range(0)], ids=repr)
-def test_any_sequence_is_a_list(sequence: Any) -> None:
+def test_any_sequence_is_accepted_as_a_list(sequence: Any) -> None:
     """Lists, tuples and other sequences are kept as tuples."""
     loop = st.do_for_skills(skill_name_patterns=sequence)
 
@@ -522,7 +522,7 @@ def test_any_sequence_is_a_list(sequence: Any) -> None:
 
 
 def test_a_string_of_another_class_is_a_string() -> None:
-    """Enums that are strings, and other kinds of str, pass and are sent."""
+    """Subclasses of str are accepted and compare as strings."""
 
     class Url(str):
         """A string of its own class."""
@@ -535,14 +535,14 @@ def test_a_string_of_another_class_is_a_string() -> None:
 
 
 def test_long_values_are_cut_in_messages() -> None:
-    """An error stays readable whatever was given."""
+    """A message shows at most 60 characters of a value."""
     assert "'" + "x" * 56 + "…" == short_repr("x" * 100)
     assert "5" == short_repr(5)
     assert r"'\ud83d'" == short_repr("\ud83d")
 
 
 def test_most_classes_have_no_rules_between_parameters() -> None:
-    """What the base says is that nothing is wrong."""
+    """By default there are no problems between parameters."""
     assert [] == [*PAGE._problems()]
 
 
@@ -574,10 +574,10 @@ def test_most_classes_have_no_rules_between_parameters() -> None:
         ),
     ],
 )
-def test_only_a_firm_maximum_is_a_ceiling(
+def test_only_a_maximum_of_all_generations_is_enforced(
     facts: Any, certain_maximum: int | None
 ) -> None:
-    """Where one generation has no bound, or a doubtful one, the builder has none."""
+    """A value is refused only if every generation certainly refuses it."""
     (made,) = info(**facts).values()
 
     assert ParameterInfo(**facts) == made
@@ -592,14 +592,14 @@ def test_names_are_spelt_as_the_api_does() -> None:
 
 
 def test_the_nearest_name_is_alike() -> None:
-    """Nothing is named that is not."""
+    """No name is suggested if none is similar enough."""
     assert "limit" == nearest("limitt", ["term", "limit"])
     assert nearest("zzz", ["term", "limit"]) is None
     assert nearest("limitt", ["limit"], cutoff=0.95) is None
 
 
-def test_a_spec_says_what_it_checks() -> None:
-    """The base of all specs has no check of its own."""
+def test_the_base_of_validators_is_abstract() -> None:
+    """The base class of validators has no check of its own."""
     for use in (
         lambda: Validator().check("x"),
         lambda: Validator().fast_path("x", "y"),
@@ -609,7 +609,7 @@ def test_a_spec_says_what_it_checks() -> None:
 
 
 def test_a_warning_points_at_the_users_line() -> None:
-    """Whoever reads the warning finds the line to change, however deep it was."""
+    """A warning has the user's line, however deep in the package it arises."""
     with pytest.warns(UnknownValueWarning) as caught:  # noqa: PT031
         st.react_to_post("u", type="hooray")
         load_workflow(

@@ -186,7 +186,7 @@ LIKE = {"actionType": "st.reactToPost", "type": "like"}
     ],
 )
 def test_acts(definition: Any, acts: list[tuple[str, str | None, str, bool]]) -> None:
-    """An act has a kind, the target of its action or of the page around it, a path."""
+    """An act has a kind, a path, and the target of its action or of the page."""
     assert acts == [(a.kind, a.target, a.path, a.listed) for a in acts_of(definition)]
 
 
@@ -223,7 +223,7 @@ SPELLINGS = [
     ],
 )
 def test_acts_that_are_the_same(one: Any, other: Any) -> None:
-    """Spelling, text, labels and what is read make no difference."""
+    """Spelling, text, labels and reading actions make no difference."""
     assert acts_key(one) == acts_key(other)
     assert definition_key(one) != definition_key(other)
 
@@ -247,7 +247,7 @@ def test_acts_that_are_the_same(one: Any, other: Any) -> None:
     ],
 )
 def test_acts_that_differ(one: Any, other: Any) -> None:
-    """Another kind, target or search is another act."""
+    """Another kind, target or search makes another act."""
     assert acts_key(one) != acts_key(other)
 
 
@@ -260,14 +260,14 @@ def test_reading_has_no_acts_key() -> None:
 
 
 def test_keys_never_change() -> None:
-    """Journals have these keys: other ones would send everything again."""
+    """Keys stay the same, because journals contain them."""
     assert "to-46accff915b26d0ac4c4272eda09e57d" == acts_key(message())
     assert "7b1e5b2835c6ed9e3d6cdf58374dd176" == definition_key(message())
 
 
 @given(workflows)
 def test_every_write_is_an_act(workflow: Any) -> None:
-    """Each action that writes has an act, whatever is around it."""
+    """Each action that writes is an act, whatever is around it."""
     definition = dump_workflow(workflow)
     before = copy.deepcopy(definition)
     acts = acts_of(definition)

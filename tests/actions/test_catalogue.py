@@ -64,13 +64,13 @@ KINDS: dict[type[Validator], str] = {
 each_action = pytest.mark.parametrize("name", BUILT)
 
 
-def sample(spec: Validator) -> Any:
-    """Return a value that *spec* takes."""
-    return spec.known[0] if isinstance(spec, Enum) else "x"
+def sample(validator: Validator) -> Any:
+    """Return a value that *validator* accepts."""
+    return validator.known[0] if isinstance(validator, Enum) else "x"
 
 
 def least(name: str, *, targets: bool = False) -> Any:
-    """Build an action with as few parameters as it takes in both generations."""
+    """Build an action with as few parameters as both generations allow."""
     cls = ACTIONS[name]
     given = {
         row.name: sample(row.validator)
@@ -85,7 +85,7 @@ def least(name: str, *, targets: bool = False) -> Any:
 
 
 def positional(row: Parameter, given: dict[str, Any]) -> bool:
-    """Return whether *row* goes by position and is among what is *given*."""
+    """Return whether *row* is passed by position and *given*."""
     return row.positional and row.name in given
 
 
@@ -96,21 +96,21 @@ def per_generation(value: Any, generations: list[Generation]) -> dict[Generation
     return {} if value is None else dict.fromkeys(generations, value)
 
 
-def of_kind(spec: Validator) -> str:
-    """Return the transcription's word for what *spec* takes."""
-    if isinstance(spec, ListOf):
-        return of_kind(spec.item) + "[]"
-    return KINDS[type(spec)]
+def of_kind(validator: Validator) -> str:
+    """Return the transcription's word for what *validator* accepts."""
+    if isinstance(validator, ListOf):
+        return of_kind(validator.item) + "[]"
+    return KINDS[type(validator)]
 
 
-def inner(spec: Validator) -> Validator:
-    """Return what a list is made of, or *spec* itself."""
-    return spec.item if isinstance(spec, ListOf) else spec
+def inner(validator: Validator) -> Validator:
+    """Return the validator of a list's items, or *validator* itself."""
+    return validator.item if isinstance(validator, ListOf) else validator
 
 
-def nested_class(spec: Validator) -> type[Any] | None:
-    """Return the parameter class that *spec* takes, if it takes one."""
-    match inner(spec):
+def nested_class(validator: Validator) -> type[Any] | None:
+    """Return the parameter class that *validator* accepts, if there is one."""
+    match inner(validator):
         case Object(cls=cls) | StringOrObject(nested=Object(cls=cls)):
             return cls
         case _:
@@ -120,7 +120,7 @@ def nested_class(spec: Validator) -> type[Any] | None:
 def check_parameter(
     row: Parameter, entry: Entry, generations: list[Generation]
 ) -> None:
-    """Compare one parameter with its transcription, and what is nested in it."""
+    """Compare one parameter, and what is nested in it, with its transcription."""
     known: list[Generation] = entry.get("generations", generations)
     fact = row.info
     required = entry.get("required", False)
@@ -144,8 +144,8 @@ def check_parameter(
     assert set(entry.get("documented", ())) - set(entry.get("disputed", ())) == (
         set(fact.enforced_in)
     )
-    spec = inner(row.validator)
-    assert entry.get("enum", []) == list(getattr(spec, "known", []))
+    validator = inner(row.validator)
+    assert entry.get("enum", []) == list(getattr(validator, "known", []))
     cls = nested_class(row.validator)
     if "fields" in entry:
         assert cls is not None
@@ -237,7 +237,7 @@ def at_root(root: Action[Any, Any, Any]) -> NestingError | ParameterError | None
 
 
 def legal(parent: str, child: str, generation: Generation) -> bool:
-    """Return whether the API lets *child* stand under *parent*."""
+    """Return whether the API lets *child* be nested under *parent*."""
     constraints = FACTS[parent]["constraints"].get(generation, {"children": []})
     return child in constraints["children"]
 
@@ -260,11 +260,11 @@ def test_name_generations_effect_and_category(name: str) -> None:
     """An action has its name, generations, effect and limit category."""
     entry = FACTS[name]
     cls = ACTIONS[name]
-    module, _, rest = name.partition(".")
-    room = {"st": st, "nv": nv}[module]
+    namespace, _, rest = name.partition(".")
+    module = {"st": st, "nv": nv}[namespace]
 
-    assert getattr(room, cls.__name__) is cls
-    assert cls.__name__ in room.__all__
+    assert getattr(module, cls.__name__) is cls
+    assert cls.__name__ in module.__all__
     assert rest.lower() == cls.__name__.replace("_", "")
     assert entry["generations"] == list(cls.generations)
     assert entry["effect"] == cls.effect
@@ -285,7 +285,7 @@ def test_parameters(name: str) -> None:
 
 @each_action
 def test_the_first_target_is_positional(name: str) -> None:
-    """Only what names the thing to act on goes by position."""
+    """Only the parameter that names the target is positional."""
     found = parameters_of(ACTIONS[name])
     expected = [row.name for row in found if row.info.target][:1]
     if name in {"st.acceptInvitation", "st.ignoreInvitation"}:
@@ -309,8 +309,8 @@ def test_result(name: str) -> None:
         check_result(result_class(name), entry["fields"])
 
 
-def test_result_classes_have_no_attribute_of_their_own_invention() -> None:
-    """Every attribute of a result class comes from the API somewhere."""
+def test_result_classes_have_only_attributes_of_the_api() -> None:
+    """Every attribute of a result class occurs in the API."""
     seen: dict[type[Result], set[str]] = collections.defaultdict(set)
     for cls, entries in result_places():
         seen[cls] |= {entry["name"] for entry in entries}
@@ -329,7 +329,7 @@ ANSWERS = (
 
 
 def test_every_public_result_class_is_used() -> None:
-    """A public class is what an action yields or an endpoint answers, or a base of one."""
+    """A public class is yielded, answered by an endpoint, or a base of one."""
     used = {base for cls, _ in result_places() for base in cls.__mro__}
     public = {getattr(results, name) for name in results.__all__}
     answers = {getattr(results, name) for name in ANSWERS}
@@ -337,39 +337,39 @@ def test_every_public_result_class_is_used() -> None:
     assert answers == {cls for cls in public if isinstance(cls, type)} - used
 
 
-@pytest.mark.parametrize("room", [params, results, st, nv], ids=lambda r: r.__name__)
+@pytest.mark.parametrize("module", [params, results, st, nv], ids=lambda m: m.__name__)
 def test_the_list_of_public_names_is_sorted_and_complete(
-    room: types.ModuleType,
+    module: types.ModuleType,
 ) -> None:
-    """``__all__`` names what a room defines, in order."""
+    """``__all__`` is sorted and names what a module defines."""
     own = {
         name
-        for name, value in vars(room).items()
+        for name, value in vars(module).items()
         if not name.startswith("_")
         and (
-            getattr(value, "__module__", None) == room.__name__
+            getattr(value, "__module__", None) == module.__name__
             or typing.get_origin(value) in {typing.Union, types.UnionType}
         )
     }
     imported = {"ConnectionDegree", "InvitationType", "ReactionType", "WorkplaceType"}
-    imported |= {"Moment"} if room in {st, nv} else set()
-    imported |= {n for n in own if n in params.__all__} if room in {st, nv} else set()
-    if room is not params:
+    imported |= {"Moment"} if module in {st, nv} else set()
+    imported |= {n for n in own if n in params.__all__} if module in {st, nv} else set()
+    if module is not params:
         own -= imported
 
-    assert sorted(room.__all__) == room.__all__
-    assert own == set(room.__all__)
+    assert sorted(module.__all__) == module.__all__
+    assert own == set(module.__all__)
 
 
 @each_action
 def test_docstring_names_every_parameter_and_its_numbers(name: str) -> None:
-    """Maxima and defaults can be read where the editor shows them."""
+    """The docstring describes all parameters, their maxima and defaults."""
     cls = ACTIONS[name]
     text = inspect.cleandoc(cls.__doc__ or "") + "\n"  # Python 3.13 dedents by itself
-    module, _, rest = name.partition(".")
+    namespace, _, rest = name.partition(".")
     kebab = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", rest).lower()
 
-    assert f"https://linkedapi.io/docs/action-{module}-{kebab}\n" in text
+    assert f"https://linkedapi.io/docs/action-{namespace}-{kebab}\n" in text
     described = dict(re.findall(r"^    (\w+): (.*(?:\n {8,}.*)*)", text, re.MULTILINE))
     assert {row.name for row in parameters_of(cls)} == set(described)
     for entry in FACTS[name]["parameters"]:
@@ -390,7 +390,7 @@ def test_docstring_names_every_parameter_and_its_numbers(name: str) -> None:
 
 @pytest.mark.parametrize("parent", FACTS)
 def test_all_pairs(parent: str) -> None:
-    """A child may stand under a parent just where either generation says so."""
+    """A child can be nested under a parent only where a generation allows it."""
     if parent not in BUILT:
         assert parent not in ACTIONS
         return
@@ -417,7 +417,7 @@ def test_all_pairs(parent: str) -> None:
 
 
 def test_parents_and_children_of_the_transcription_agree() -> None:
-    """What a child says of its parents, the parents say of their children."""
+    """Parents list exactly the children that list them."""
     for generation in BOTH:
         known = {n: e for n, e in FACTS.items() if generation in e["constraints"]}
         down = {
@@ -436,7 +436,7 @@ def test_parents_and_children_of_the_transcription_agree() -> None:
 
 @each_action
 def test_root(name: str) -> None:
-    """An action may start a workflow just where either generation says so."""
+    """An action can be a root only where a generation allows it."""
     allowed = any(c["root"] for c in FACTS[name]["constraints"].values())
     problem = at_root(least(name, targets=True))
 
@@ -446,7 +446,7 @@ def test_root(name: str) -> None:
 
 @each_action
 def test_targets(name: str) -> None:
-    """A target is needed at the root and refused under a parent."""
+    """A target is required at the root and refused under a parent."""
     entry = FACTS[name]
     targets = [row for row in parameters_of(ACTIONS[name]) if row.info.target]
     optional = [row.name for row in targets if not row.required]
@@ -463,7 +463,7 @@ def test_targets(name: str) -> None:
 
 
 def test_one_of_two_targets_is_enough_but_a_pair_needs_both() -> None:
-    """Alternatives and a pair are told apart at the root."""
+    """A root needs one of two alternative targets, or both of a pair."""
     assert at_root(st.send_message("u", text="x")) is None
     assert at_root(st.send_message(thread_id="t", text="x")) is None
     assert at_root(st.endorse_person_skill("u", skill_name="s")) is None

@@ -1,4 +1,4 @@
-"""What a workflow will cost is told before anything is sent, and is never too little."""
+"""An explanation is an upper bound of what a workflow will use."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def counted(
 
 @given(workflows, generations)
 def test_counts(workflow: Any, generation: Generation) -> None:
-    """How often each action is done is the product of the lists above it."""
+    """An action counts as often as the product of the lists above it."""
     found = explain(workflow, generation=generation)
     expected = counted(dump_workflow(workflow), generation)
 
@@ -105,7 +105,7 @@ def test_counts(workflow: Any, generation: Generation) -> None:
 @settings(max_examples=40)
 @given(workflows)
 def test_lines(workflow: Any) -> None:
-    """Every action but loops has its line, the most frequent first, by its path."""
+    """Every action except loops has a line with its path, the most frequent first."""
     found = explain(workflow)
     places = {
         path: node.action_type
@@ -125,7 +125,7 @@ def test_lines(workflow: Any) -> None:
 
 
 def test_the_sandbox_does_no_more() -> None:
-    """Run in the sandbox, full lists do exactly what was told, others less."""
+    """In the sandbox, no action happens more often than explained."""
     full = st.search_people(limit=3).then(
         st.do_for_people().then(
             st.open_person_page().then(st.retrieve_person_posts(limit=2)),
@@ -142,26 +142,26 @@ def test_the_sandbox_does_no_more() -> None:
     )
 
     async def done() -> collections.Counter[str]:
-        """Return how many outcomes of each type came."""
+        """Return how many outcomes each type has."""
         async with Sandbox(speed=1000, duration=0) as sandbox, sandbox.session() as s:
             handle = await s.start(full, some)
             completion = await handle.completion()
         return collections.Counter(outcome.action_type for outcome in completion.walk())
 
     counts = asyncio.run(done())
-    told = explain(full, some)
+    shown = explain(full, some)
 
     assert explain(full).counts.keys() <= counts.keys()
     assert {"st.searchPeople": 1, "st.searchCompanies": 1} == {
         name: times for name, times in counts.items() if "search" in name
     }
     assert 3 == counts["st.retrievePersonPosts"]
-    assert 2 == counts["st.openCompanyPage"] == told.counts["st.openCompanyPage"]
-    assert all(times <= told.counts[name] for name, times in counts.items())
+    assert 2 == counts["st.openCompanyPage"] == shown.counts["st.openCompanyPage"]
+    assert all(times <= shown.counts[name] for name, times in counts.items())
 
 
 def test_a_campaign() -> None:
-    """The report of a campaign: actions, limits, plan, minutes, and who is to blame."""
+    """The report of a campaign has actions, limits, plan, minutes and causes."""
     found = explain(CAMPAIGN, limits={"stEndorsements": 20, "stPersonProfileViews": 25})
     lines = {line.action_type: line for line in found.lines}
     uses = {use.category: (use.times, use.per_day, use.days) for use in found.limits}
@@ -192,7 +192,7 @@ def test_a_campaign() -> None:
 
 
 def test_the_text() -> None:
-    """As text it is a report that people can read."""
+    """As text, an explanation is a report for people."""
     company = st.open_company_page("u").then(
         st.retrieve_company_employees().then(
             st.do_for_people().then(
@@ -218,7 +218,7 @@ limit stCompanyPageViews: at most 1; how many a day is not known, limits= (or --
 
 
 def test_the_text_without_bounds() -> None:
-    """What has no bound says so, and why; there may be no limit at all."""
+    """Without a bound, the report says so and why."""
     text = str(explain(CAMPAIGN, limits={"stEndorsements": 20}))
 
     assert "\nany number of actions\nabout 1 min to no end in the lane" in text
@@ -245,7 +245,7 @@ def test_the_text_without_bounds() -> None:
     ],
 )
 def test_spans(seconds: float, words: str) -> None:
-    """How long it takes is told in the unit that people would use."""
+    """The duration is shown in the unit that fits its size."""
     found = explain(st.retrieve_ssi(), seconds_per_action=seconds)
 
     assert f"about {words} in the lane" in str(found)
@@ -253,13 +253,13 @@ def test_spans(seconds: float, words: str) -> None:
 
 
 def test_to_dict() -> None:
-    """All of it is there as JSON, with a word where there is no bound."""
+    """An explanation becomes JSON; a number without a bound is ``unlimited``."""
     found = explain(CAMPAIGN)
-    told = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    shown = json.loads(json.dumps(found.to_dict(), allow_nan=False))
 
-    assert found.to_dict() == told
-    assert "unlimited" == told["total"] == told["counts"]["st.endorsePersonSkill"]
-    assert {"shortest": 1.0, "longest": "unlimited"} == told["minutes"]
+    assert found.to_dict() == shown
+    assert "unlimited" == shown["total"] == shown["counts"]["st.endorsePersonSkill"]
+    assert {"shortest": 1.0, "longest": "unlimited"} == shown["minutes"]
     assert {
         "path": "root.then[0].then[0].then[0].then[0]",
         "action_type": "st.sendConnectionRequest",
@@ -276,18 +276,18 @@ def test_to_dict() -> None:
         "category": "stConnectionRequests",
         "effect": "write",
         "known": True,
-    } in told["lines"]
+    } in shown["lines"]
     assert [found.days, "core", "write", 20] == [
-        told[name] for name in ("days", "plan", "effect", "seconds_per_action")
+        shown[name] for name in ("days", "plan", "effect", "seconds_per_action")
     ]
-    assert 4 == len(told["limits"])
-    assert list(found.notes) == told["notes"]
+    assert 4 == len(shown["limits"])
+    assert list(found.notes) == shown["notes"]
 
 
 @settings(max_examples=40)
 @given(trees(), generations)
 def test_to_dict_is_json(workflow: AnyAction, generation: Generation) -> None:
-    """Whatever the workflow, its explanation is JSON, and a text without surprises."""
+    """The explanation of any workflow is JSON, and its text is printable."""
     found = explain(workflow, generation=generation)
 
     assert json.dumps(found.to_dict(), allow_nan=False)
@@ -300,7 +300,7 @@ def test_to_dict_is_json(workflow: AnyAction, generation: Generation) -> None:
 @settings(max_examples=40)
 @given(workflows)
 def test_definitions_are_explained_alike(workflow: Any) -> None:
-    """A dict or list as in the docs is explained as the built workflow is."""
+    """A definition is explained as the built workflow is."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UnknownValueWarning)
         loaded = explain(dump_workflow(workflow), check=False)
@@ -311,7 +311,7 @@ def test_definitions_are_explained_alike(workflow: Any) -> None:
 
 
 def test_what_does_not_fit_is_explained() -> None:
-    """Without checks, known types count as what they are, whatever their parameters."""
+    """Without checks, known types count whatever their parameters are."""
     definition = {
         "actionType": "st.searchPeople",
         "limit": 5000,
@@ -332,7 +332,7 @@ def test_what_does_not_fit_is_explained() -> None:
 
 
 def test_unknown_actions() -> None:
-    """Nobody knows how often an unknown action does what is nested in it."""
+    """It is unknown how often an unknown action does its children."""
     hostile = "xy.\x1b[2Jnew"
     found = explain(custom(hostile).then(st.search_people(term="x")))
     new, search = sorted(found.lines, key=lambda line: line.times)
@@ -355,7 +355,7 @@ def test_unknown_actions() -> None:
 
 
 def test_lists_that_a_limit_would_bound() -> None:
-    """Where *limit* would bound a list, the note says so."""
+    """A note says where *limit* would bound a list."""
     everybody = st.retrieve_connections()
     page = st.do_for_people().then(st.open_person_page())
     (note,) = explain(everybody.then(page), generation="account_api").notes
@@ -365,7 +365,7 @@ def test_lists_that_a_limit_would_bound() -> None:
 
 
 def test_generations() -> None:
-    """Defaults, limits and what is missing are those of the generation."""
+    """Defaults, limits and unsupported parts are those of the generation."""
     search = nv.search_people().then(
         nv.do_for_people().then(nv.open_person_page().then(nv.send_message(text="x")))
     )
@@ -403,7 +403,7 @@ def test_generations() -> None:
     ],
 )
 def test_what_is_no_workflow(workflow: Any, words: str) -> None:
-    """What may not start is not explained."""
+    """A workflow that cannot start is not explained."""
     with pytest.raises(WorkflowError, match=words):
         explain(*workflow)
     with pytest.raises(ParameterError, match="is required at the root"):
@@ -414,7 +414,7 @@ def test_what_is_no_workflow(workflow: Any, words: str) -> None:
 
 
 def test_a_batch() -> None:
-    """A batch adds up, lines that are alike are one, accounts share the days."""
+    """A batch adds up its workflows, merges equal lines and shares the accounts."""
     page = st.open_person_page
     many = [
         page(f"u{n}", label=f"{n}").then(st.send_message(text="x")) for n in range(130)
@@ -451,7 +451,7 @@ def test_a_batch_is_the_sum(many: list[Any]) -> None:
 
 
 def test_days() -> None:
-    """Days are rounded up; a limit of none never ends, an endless one never counts."""
+    """Days are rounded up; a limit of 0 takes for ever, an infinite one no time."""
     messages = [st.send_message("u", text="x")] * 101
 
     def days(limit: float) -> float | None:
@@ -467,7 +467,7 @@ def test_days() -> None:
 
 
 def test_limits_are_checked() -> None:
-    """Limits are numbers; a name that nothing counts against is warned of."""
+    """Limits must be numbers; an unknown category gives a warning."""
     message = st.send_message("u", text="x")
     for wrong in (-1, math.nan, True, "5", None):
         limits: Any = {"stMessages": wrong}
@@ -483,7 +483,7 @@ def test_limits_are_checked() -> None:
 
 
 def test_arguments_are_checked() -> None:
-    """Accounts are one at least, seconds not negative, and a batch is many."""
+    """Wrong accounts and seconds, and a single workflow as a batch, are refused."""
     message = st.send_message("u", text="x")
     for wrong in (0, -1, 1.5, True, "2"):
         accounts: Any = wrong
@@ -500,7 +500,7 @@ def test_arguments_are_checked() -> None:
 
 
 def test_known_limits_are_categories() -> None:
-    """The limits whose defaults are known are such that actions count against."""
+    """The categories with known defaults are categories of actions."""
     categories = {facts.get("category") for facts in FACTS.values()}
 
     assert {"stMessages": 50, "stConnectionRequests": 10} == DAILY_LIMITS

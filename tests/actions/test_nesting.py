@@ -44,7 +44,7 @@ EMPLOYEES = st.retrieve_company_employees()
 
 
 def facts_of(error: WorkflowError, names: Any) -> dict[str, Any]:
-    """Return those attributes of *error*."""
+    """Return the attributes of *error* called *names*."""
     return {name: getattr(error, name) for name in names}
 
 
@@ -62,7 +62,7 @@ def problems(definition: Any) -> tuple[WorkflowError, ...]:
 @given(trees())
 @few
 def test_any_legal_tree_builds_and_starts(tree: AnyAction) -> None:
-    """What the rule allows can be built, dumped and built again child by child."""
+    """A legal tree can be dumped, and built again child by child."""
     assert isinstance(dump_workflow(tree), dict)
     if isinstance(tree, custom):
         return
@@ -76,7 +76,7 @@ def test_any_legal_tree_builds_and_starts(tree: AnyAction) -> None:
 @given(trees())
 @few
 def test_every_place_of_a_tree_has_its_path(tree: AnyAction) -> None:
-    """A path leads from the root to the very action it was given with."""
+    """The path of an action leads from the root to that very action."""
     for path, node in paths(tree):
         found = tree
         for index in re.findall(r"\.then\[(\d+)\]", path):
@@ -86,7 +86,7 @@ def test_every_place_of_a_tree_has_its_path(tree: AnyAction) -> None:
         assert found is node
 
 
-# BrokenWorkflow edits
+# Illegal edits
 
 
 @each_edit
@@ -95,7 +95,7 @@ def test_every_place_of_a_tree_has_its_path(tree: AnyAction) -> None:
 def test_an_illegal_edit_is_the_one_problem_of_a_definition(
     edit: Edit, data: draws.DataObject
 ) -> None:
-    """``load_workflow`` says of one mistake what and where it is, and nothing else."""
+    """One mistake gives one problem, with its class, path and words."""
     wrong = data.draw(broken(edit))
     before = copy.deepcopy(wrong.definition)
     (problem,) = problems(wrong.definition)
@@ -114,7 +114,7 @@ def test_an_illegal_edit_is_the_one_problem_of_a_definition(
 def test_an_illegal_edit_raises_at_once_in_python(
     edit: Edit, data: draws.DataObject
 ) -> None:
-    """``then``, ``children=`` and plain calls say the same as ``load_workflow``."""
+    """``then``, ``children=`` and calls raise the errors of ``load_workflow``."""
     wrong = data.draw(broken(edit))
     if wrong.parent is not None:
         refuse_nesting(wrong)
@@ -140,7 +140,7 @@ def refuse_nesting(wrong: BrokenWorkflow) -> None:
     for way in ways:
         with pytest.raises(WorkflowError) as caught:
             way()
-        if wrong.error is WorkflowError:  # no action at all: a parameter is wrong
+        if wrong.error is WorkflowError:  # a parameter is wrong, not an action
             assert isinstance(caught.value, ParameterError)
             assert place == caught.value.parameter
         else:
@@ -154,8 +154,8 @@ def refuse_nesting(wrong: BrokenWorkflow) -> None:
 
 @given(draws.lists(broken(), min_size=2, max_size=4))
 @few
-def test_all_problems_are_told_at_once(wrongs: list[BrokenWorkflow]) -> None:
-    """Each has its own path, and they come in the order of the tree."""
+def test_all_problems_are_reported_at_once(wrongs: list[BrokenWorkflow]) -> None:
+    """Each problem has its own path, and they come in the order of the tree."""
     found = problems([wrong.definition for wrong in wrongs])
 
     assert [
@@ -166,7 +166,7 @@ def test_all_problems_are_told_at_once(wrongs: list[BrokenWorkflow]) -> None:
 
 
 def test_several_problems_of_one_tree() -> None:
-    """One node may have several, and what is below it is looked at all the same."""
+    """A node may have several problems, and its children are checked all the same."""
     definition = {
         "actionType": "st.openCompanyPage",
         "basicInfo": "yes",
@@ -206,7 +206,7 @@ def test_several_problems_of_one_tree() -> None:
     assert 10 == len(caught.value.problems)
 
 
-def test_all_problems_of_a_list_are_told() -> None:
+def test_all_problems_of_a_list_are_reported() -> None:
     """Every wrong item has its index, in lists of objects too."""
     found = problems(
         {
@@ -260,12 +260,12 @@ def test_all_problems_of_a_list_are_told() -> None:
 def test_rules_between_parameters_hold_for_json_too(
     definition: Any, problem: str
 ) -> None:
-    """What does not go together is told with its place."""
+    """Parameters that exclude each other are a problem in JSON too."""
     assert [problem] == [str(found) for found in problems(definition)]
 
 
-def test_an_error_tells_the_path_of_a_nested_place() -> None:
-    """The path of a definition counts children also where ``then`` is an object."""
+def test_an_error_has_the_path_of_a_nested_place() -> None:
+    """The path counts children also where ``then`` is an object."""
     (problem,) = problems(
         [
             dump_workflow(PAGE),
@@ -302,8 +302,8 @@ def slips(name: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ACTIONS)
-def test_a_slip_of_the_pen_names_the_action_that_was_meant(name: str) -> None:
-    """A typo in an action type is an error with the right one in it."""
+def test_a_misspelt_action_type_suggests_the_right_one(name: str) -> None:
+    """A typo in an action type is an error that suggests the right type."""
     for slip in {*slips(name)} - {name}:
         if len(slip) < 10:  # too short to be sure: a warning, not an error
             continue
@@ -315,8 +315,8 @@ def test_a_slip_of_the_pen_names_the_action_that_was_meant(name: str) -> None:
         )
 
 
-def test_a_slip_below_names_its_place() -> None:
-    """It is reported once, as unknown, and not as a matter of nesting."""
+def test_a_misspelt_child_has_its_path() -> None:
+    """A misspelt child is reported once, and not as a nesting error."""
     (problem,) = problems(
         {
             "actionType": "st.openCompanyPage",
@@ -329,8 +329,8 @@ def test_a_slip_below_names_its_place() -> None:
     assert str(problem).endswith("did you mean st.retrieveCompanyEmployees?")
 
 
-def test_a_slip_under_an_unknown_action_is_an_error_too() -> None:
-    """A misspelt name is misspelt anywhere."""
+def test_a_misspelt_child_of_an_unknown_action() -> None:
+    """A misspelt action type is an error under an unknown action too."""
     with pytest.warns(UnknownValueWarning, match=r"xy\.new"):
         (problem,) = problems_with_warnings(
             {"actionType": "xy.new", "then": {"actionType": "st.openPerssonPage"}}
@@ -340,14 +340,14 @@ def test_a_slip_under_an_unknown_action_is_an_error_too() -> None:
 
 
 def problems_with_warnings(definition: Any) -> tuple[WorkflowError, ...]:
-    """Return what is wrong with a definition, and let warnings out."""
+    """Return what is wrong with a definition, and let warnings through."""
     with pytest.raises(InvalidDefinitionError) as caught:
         load_workflow(definition)
     return caught.value.problems
 
 
 def test_the_nearest_of_what_is_allowed_is_named() -> None:
-    """A known action in the wrong place reminds of the one that was meant."""
+    """The error suggests the nearest action that is allowed there."""
     page: AnyAction = st.open_person_page("u")
     with pytest.raises(NestingError) as caught:
         page.then(st.retrieve_company_posts())
@@ -355,8 +355,8 @@ def test_the_nearest_of_what_is_allowed_is_named() -> None:
     assert "st.retrievePersonPosts" == caught.value.nearest
 
 
-def test_nothing_alike_is_named_under_a_leaf() -> None:
-    """Where nothing may stand, nothing is suggested."""
+def test_nothing_is_suggested_under_a_leaf() -> None:
+    """An action that takes no children suggests none."""
     leaf: AnyAction = st.retrieve_ssi()
     with pytest.raises(NestingError) as caught:
         leaf.then(EMPLOYEES)
@@ -390,7 +390,7 @@ def test_nothing_alike_is_named_under_a_leaf() -> None:
     ids=["class", "None", "int", "list", "dict"],
 )
 def test_what_is_no_action_is_refused(child: Any, reason: str) -> None:
-    """A class in place of an instance is told apart: it only has to be called."""
+    """The error of a class instead of an action says to call it."""
     ways: list[Any] = [
         lambda: PAGE.then(EMPLOYEES, child),
         lambda: st.open_company_page("u", children=[EMPLOYEES, child]),
@@ -405,7 +405,7 @@ def test_what_is_no_action_is_refused(child: Any, reason: str) -> None:
 
 @pytest.mark.parametrize("children", [EMPLOYEES, 5, {EMPLOYEES}, None, 0], ids=repr)
 def test_children_are_a_list(children: Any) -> None:
-    """One action alone, a set or None is no list of children."""
+    """One action alone, a set and None are not lists of children."""
     for build in (st.open_company_page, custom):
         with pytest.raises(ParameterError, match="must be a list of actions") as caught:
             build("u", children=children)
@@ -413,8 +413,8 @@ def test_children_are_a_list(children: Any) -> None:
         assert "children" == caught.value.parameter
 
 
-def test_then_counts_on_from_the_children_that_stand() -> None:
-    """The place in an error is the one the child would have had."""
+def test_then_counts_on_from_the_present_children() -> None:
+    """The index in an error is the one that the child would get."""
     with pytest.raises(NestingError) as caught:
         PAGE.then(EMPLOYEES).then(EMPLOYEES, st.search_people())
 
@@ -425,7 +425,7 @@ def test_then_counts_on_from_the_children_that_stand() -> None:
 
 
 def test_a_root_is_checked_when_the_workflow_is_dumped() -> None:
-    """A fragment may be built alone, but not sent alone."""
+    """A fragment can be built alone, but not dumped alone."""
     with pytest.raises(NestingError) as caught:
         dump_workflow(EMPLOYEES)
 
@@ -437,7 +437,7 @@ def test_a_root_is_checked_when_the_workflow_is_dumped() -> None:
 
 
 def test_a_root_of_an_array_has_its_number() -> None:
-    """The path tells which of the roots is wrong."""
+    """The path has the number of the wrong root."""
     with pytest.raises(ParameterError) as caught:
         dump_workflow((PAGE, st.open_company_page()))
 
@@ -465,7 +465,7 @@ def test_only_actions_are_workflows(workflow: Any, message: str) -> None:
 
 
 def test_alternative_targets_are_all_named() -> None:
-    """Where one of two targets is enough, the error says so."""
+    """If one of two targets is enough, the error names both."""
     (problem,) = problems({"actionType": "st.openPost"})
 
     assert ("root: st.openPost: postUrl or postUrn is required at the root") == str(
@@ -473,8 +473,8 @@ def test_alternative_targets_are_all_named() -> None:
     )
 
 
-def test_a_required_target_is_told_once() -> None:
-    """At the root it is missed as a target, and not as a parameter again."""
+def test_a_required_target_is_reported_once() -> None:
+    """A missing target is not reported as a missing parameter too."""
     definition = {"actionType": "nv.manageConversation", "operation": "archive"}
     (at_root,) = problems(definition)
     (below,) = problems({"actionType": "xy.new", "then": definition})
@@ -487,7 +487,7 @@ def test_a_required_target_is_told_once() -> None:
 
 @pytest.mark.parametrize("half", [{"personUrl": "u"}, {"skillName": "s"}])
 def test_a_pair_of_targets_is_needed_whole(half: dict[str, str]) -> None:
-    """Half of a pair is not enough at the root, and one too many below."""
+    """At the root a pair needs both targets, and below it allows neither."""
     (problem,) = problems({"actionType": "st.endorsePersonSkill", **half})
 
     assert isinstance(problem, ParameterError)
@@ -504,8 +504,8 @@ def test_a_pair_of_targets_is_needed_whole(half: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("name", ACTIONS)
-def test_custom_may_stand_anywhere(name: str) -> None:
-    """Every known action takes an unknown one, and the other way round."""
+def test_custom_nests_anywhere(name: str) -> None:
+    """Every known action can be nested under an unknown one, and vice versa."""
     cls = ACTIONS[name]
     unknown = custom("xy.new")
 
@@ -517,7 +517,7 @@ def test_custom_may_stand_anywhere(name: str) -> None:
 
 
 def test_under_custom_a_target_may_be_given_or_not() -> None:
-    """Nobody knows whether an unknown action hands its target over."""
+    """It is unknown whether an unknown action supplies the target."""
     parent = custom("xy.new")
 
     assert 2 == len(parent.then(st.open_post("u"), st.open_post()).children)
@@ -530,7 +530,7 @@ def test_under_custom_a_target_may_be_given_or_not() -> None:
 @given(trees())
 @few
 def test_what_a_generation_lacks_has_a_path_in_the_tree(tree: AnyAction) -> None:
-    """Every misfit points at an action of the tree, and names its generation."""
+    """Every unsupported part has the path of an action and names the generation."""
     places = dict(paths(tree))
     for generation in BOTH:
         for problem in unsupported_in(tree, generation):
@@ -618,15 +618,15 @@ def test_a_tree_is_checked_against_one_generation(
     tree: AnyAction, generation: Any, found: list[str]
 ) -> None:
     """An action, a parameter, a bound or a nesting may be of one generation only."""
-    told = [str(problem) for problem in unsupported_in(tree, generation)]
+    shown = [str(problem) for problem in unsupported_in(tree, generation)]
 
-    assert len(found) == len(told)
-    for expected, actual in zip(found, told, strict=True):
+    assert len(found) == len(shown)
+    for expected, actual in zip(found, shown, strict=True):
         assert actual.startswith(expected)
 
 
-def test_a_misfit_says_which_token_helps() -> None:
-    """The error is an UnsupportedError with advice in both directions."""
+def test_an_unsupported_action_says_which_token_helps() -> None:
+    """The error advises a token of the other generation, in both directions."""
     (old,) = unsupported_in(st.retrieve_feed(), "account_api", "root[3]")
     tree = st.retrieve_connections().then(st.do_for_people())
     (new,) = unsupported_in(tree, "linked_api")
@@ -646,7 +646,7 @@ def test_a_misfit_says_which_token_helps() -> None:
 @given(broken())
 @few
 def test_what_is_illegal_passes_unchecked(wrong: BrokenWorkflow) -> None:
-    """No local check is the last word."""
+    """Without checks, any illegal tree is sent as it is."""
     loaded = load_workflow(wrong.definition, check=False)
 
     assert wrong.definition == dump_workflow(loaded)
@@ -655,7 +655,7 @@ def test_what_is_illegal_passes_unchecked(wrong: BrokenWorkflow) -> None:
 @given(odd_definitions())
 @few
 def test_what_loads_with_checks_has_no_problem_left(definition: Any) -> None:
-    """Either all of a definition is legal, or there is at least one problem."""
+    """A definition either loads as a legal tree, or has a problem."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UnknownValueWarning)
         try:

@@ -119,7 +119,7 @@ def page(*then: Node, **data: Any) -> Node:
 
 
 def test_most_are_the_actions_themselves() -> None:
-    """An operation of a single action is that action; the rest are functions."""
+    """An operation of a single action is that action; the others are functions."""
     names = {name for name in operations.__all__ if name.islower()}
     functions = {n for n in names if inspect.isfunction(getattr(operations, n))}
 
@@ -131,8 +131,8 @@ def test_most_are_the_actions_themselves() -> None:
 
 
 @each_whole
-def test_results_are_told_in_the_signature(name: str) -> None:
-    """What an operation yields stands in its annotation, and is what comes."""
+def test_results_are_in_the_signature(name: str) -> None:
+    """The return annotation of an operation has the class that it yields."""
     hints = typing.get_type_hints(getattr(operations, name))
     where, opens, flat = typing.get_args(hints["return"])
     root = ACTIONS[WHOLE[name].action_type]
@@ -147,7 +147,7 @@ def test_results_are_told_in_the_signature(name: str) -> None:
 
 @pytest.mark.parametrize("flat", FLAT.values())
 def test_attributes_are_what_the_children_yield(flat: type[ComposedResult]) -> None:
-    """An attribute that is picked from a child has the type that the child yields."""
+    """An attribute from a child has the type that the child yields."""
     hints = typing.get_type_hints(flat)
     picks = child_fields(typing.cast("Any", flat))
 
@@ -158,7 +158,7 @@ def test_attributes_are_what_the_children_yield(flat: type[ComposedResult]) -> N
 
 @each_whole
 def test_every_part_is_a_parameter(name: str) -> None:
-    """Each attribute that is picked has a parameter, which takes the action too."""
+    """Each attribute from a child has a parameter, which accepts its action."""
     hints = typing.get_type_hints(getattr(operations, name))
 
     for pick in child_fields(typing.cast("Any", FLAT[name])):
@@ -167,7 +167,7 @@ def test_every_part_is_a_parameter(name: str) -> None:
 
 @each_whole
 def test_they_are_workflows_like_any_other(name: str) -> None:
-    """What is sent, drawn and printed is the plain tree of the public actions."""
+    """An operation is dumped and shown as the plain tree of its actions."""
     workflow = WHOLE[name]
     plain = load_workflow(dump_workflow(workflow))
 
@@ -179,7 +179,7 @@ def test_they_are_workflows_like_any_other(name: str) -> None:
 
 @each_whole
 def test_they_are_values(name: str) -> None:
-    """Operations copy, pickle and compare as actions do."""
+    """Operations copy, pickle and compare like actions."""
     workflow = WHOLE[name]
 
     for same in (
@@ -193,7 +193,7 @@ def test_they_are_values(name: str) -> None:
     assert workflow != load_workflow(dump_workflow(workflow))
 
 
-# What is asked for
+# Parts
 
 
 @pytest.mark.parametrize(
@@ -231,7 +231,7 @@ def test_they_are_values(name: str) -> None:
     ],
 )
 def test_forms_of_a_part(posts: Any, expected: list[Node]) -> None:
-    """A part is asked for by True, a limit, a dict of parameters, or its action."""
+    """True, a limit, a dict of parameters or its action select a part."""
     definition = dump_workflow(fetch_person("u", posts=posts))
 
     whole = {"actionType": "st.openPersonPage", "personUrl": "u", "basicInfo": True}
@@ -251,19 +251,19 @@ def test_forms_of_a_part(posts: Any, expected: list[Node]) -> None:
     ],
 )
 def test_what_is_no_part(posts: Any, words: str) -> None:
-    """What cannot be a part is refused at once, with the name and what is due."""
+    """Anything else is refused at once, with what is allowed."""
     with pytest.raises(ParameterError, match=words):
         fetch_person("u", posts=posts)
 
 
 def test_settings_that_a_part_does_not_have() -> None:
-    """A limit with a time is refused where nothing has a time."""
+    """A time is refused for a part whose action has none."""
     with pytest.raises(ParameterError, match="since is not a parameter"):
         fetch_company("u", employees=PartLimit(5, since="2026-01-01"))
 
 
 def test_filters() -> None:
-    """A part takes all parameters of its action, filters too."""
+    """A part accepts all parameters of its action, filters too."""
     found = params.EmployeesFilter(position="CEO")
     by_dict = fetch_company("u", employees={"filter": found})
 
@@ -273,7 +273,7 @@ def test_filters() -> None:
 
 
 def test_labels() -> None:
-    """An operation has a label for its root, as every action has."""
+    """An operation takes a label for its root."""
     labelled: list[Action[Any, Any, Any]] = [
         fetch_person("u", label="x"),
         fetch_company("u", label="x"),
@@ -287,14 +287,14 @@ def test_labels() -> None:
     assert ["x"] * len(WHOLE) == [workflow.label for workflow in labelled]
 
 
-# What is read
+# Results
 
 
 @each_whole
 @settings(max_examples=30, deadline=None)
 @given(data=draws.data())
 def test_nothing_is_lost(name: str, data: Any) -> None:
-    """Whatever comes, the flat result has it: the page, the parts, every error."""
+    """The flat result has the page, all parts and every error."""
     workflow = WHOLE[name]
     raw = data.draw(completions(workflow, fail=True))
     plain = read_completion(raw, load_workflow(dump_workflow(workflow)))
@@ -320,7 +320,7 @@ def test_nothing_is_lost(name: str, data: Any) -> None:
 @settings(max_examples=30, deadline=None)
 @given(data=draws.data())
 def test_nothing_from_outside_breaks_it(name: str, data: Any) -> None:
-    """A value of any type in any place never destroys the rest."""
+    """A value of an unexpected type never destroys the rest."""
     workflow = WHOLE[name]
     raw = data.draw(completions(workflow, fail=True))
     path = data.draw(draws.sampled_from([*places(raw)]))
@@ -336,8 +336,7 @@ def test_nothing_from_outside_breaks_it(name: str, data: Any) -> None:
 
 
 def test_flat_person() -> None:
-    """Parts that came are attributes, parts that failed are None and among the errors,
-    parts that were not asked for are None."""
+    """Parts that failed or were not selected are None; failures are in `errors`."""
     workflow = fetch_person("u", experience=True, posts=PartLimit(2), skills=True)
     raw = page(
         done("st.retrievePersonExperience", [{"position": "Countess"}]),
@@ -362,7 +361,7 @@ def test_flat_person() -> None:
 
 @pytest.mark.parametrize("as_list", [True, False])
 @pytest.mark.parametrize("place", ["data", "node"])
-def test_children_wherever_they_stand(place: str, as_list: bool) -> None:
+def test_children_in_any_place_and_form(place: str, as_list: bool) -> None:
     """A child is found in the data or beside it, as an object or as a list."""
     workflow = fetch_person("u", languages=True)
     child = done("st.retrievePersonLanguages", [{"name": "English"}])
@@ -379,7 +378,7 @@ def test_children_wherever_they_stand(place: str, as_list: bool) -> None:
 
 
 def test_children_in_two_places() -> None:
-    """What was nested in the data and what beside it are both there."""
+    """Children in the data and beside it are both found."""
     workflow = fetch_person("u", languages=True, posts=True)
     raw = done(
         "st.openPersonPage",
@@ -414,7 +413,7 @@ def test_parts_nest_further() -> None:
 
 
 def test_more_children() -> None:
-    """An operation takes further children; theirs are errors of the result too."""
+    """An operation takes more children, whose errors are in `errors` too."""
     request = st.send_connection_request(note="Hi")
     workflow = fetch_person("u", skills=True).then(request)
     raw = page(done("st.retrievePersonSkills", []), failed("st.sendConnectionRequest"))
@@ -427,7 +426,7 @@ def test_more_children() -> None:
 
 
 def test_two_children_of_a_kind() -> None:
-    """A further child of a kind that is a part has its own result, by its own key."""
+    """A second child of a part's type has its own result, by its own key."""
     few, many = st.retrieve_person_posts(limit=1), st.retrieve_person_posts(limit=9)
     workflow = fetch_person("u", posts=few).then(many)
     raw = page(
@@ -441,7 +440,7 @@ def test_two_children_of_a_kind() -> None:
 
 
 def test_parts_are_no_fields_of_the_page() -> None:
-    """A field of the page that is called as a part is, is not taken for it."""
+    """A field of the page with the name of a part is not used for the part."""
     workflow = fetch_person("u", posts=True)
     posts = done("st.retrievePersonPosts", [{"text": "Hi"}])
     raw = done("st.openPersonPage", {"posts": ["x"], "skills": [], "then": posts})
@@ -454,7 +453,7 @@ def test_parts_are_no_fields_of_the_page() -> None:
 
 
 def test_rows() -> None:
-    """The rows of a completion are the same, whether an operation has read it."""
+    """The rows of a completion do not depend on the operation that read it."""
     workflow = fetch_company("u", dms=True)
     dms = done("st.retrieveCompanyDMs", [{"name": "Ada"}, {"name": "Grace"}])
     raw = done("st.openCompanyPage", {"name": "Acme", "then": [dms]})
@@ -464,7 +463,7 @@ def test_rows() -> None:
 
 
 def test_read() -> None:
-    """A completion that was read without its operation can be read with it."""
+    """An operation can read a completion that was read without it."""
     workflow = fetch_person("u", skills=True)
     raw = page(done("st.retrievePersonSkills", []), name="Ada")
     plain, own = read_completion(raw), read_completion(raw, workflow)
@@ -480,19 +479,19 @@ def test_read() -> None:
 
 def test_array() -> None:
     """In an array workflow each operation reads its own root."""
-    asked = (fetch_person("u"), st.retrieve_ssi(), fetch_person("v", posts=True))
+    sent = (fetch_person("u"), st.retrieve_ssi(), fetch_person("v", posts=True))
     posts = done("st.retrievePersonPosts", [])
     raw = [page(name="Ada"), done("st.retrieveSSI"), page(posts, name="Grace")]
-    completion = read_completion(raw, asked)
-    first, last = asked[0].read(completion), asked[2].read(completion)
+    completion = read_completion(raw, sent)
+    first, last = sent[0].read(completion), sent[2].read(completion)
 
     assert ("Ada", None) == (first.name, first.posts)
     assert ("Grace", []) == (last.name, last.posts)
-    assert results.SocialSellingIndex() == asked[1].read(completion)
+    assert results.SocialSellingIndex() == sent[1].read(completion)
 
 
-def test_another_action_than_asked_for() -> None:
-    """Where something else came than was asked for, it stays what it is."""
+def test_another_action_than_expected() -> None:
+    """An outcome of another action keeps its own class."""
     raw = done("st.openCompanyPage", {"name": "Acme"})
     completion = read_completion(raw, fetch_person("u"))
 
@@ -500,7 +499,7 @@ def test_another_action_than_asked_for() -> None:
 
 
 def test_endorsed_skills() -> None:
-    """Each skill that fits tells whether it was endorsed, and why not."""
+    """Each matching skill says whether it was endorsed, and why not."""
     workflow = endorse_person_skills("u", skill_name_patterns=["P*"])
     skills = [
         {"name": "Python", "then": [done("st.endorsePersonSkill")]},
@@ -519,7 +518,7 @@ def test_endorsed_skills() -> None:
 
 
 def test_skills_that_cannot_be_listed() -> None:
-    """Without a list of skills there is None, and the reason."""
+    """If the skills cannot be listed, they are None, and `errors` has the reason."""
     workflow = endorse_person_skills("u")
     raw = page(failed("st.retrievePersonSkills"))
     person = workflow.read(read_completion(raw, workflow))
@@ -529,7 +528,7 @@ def test_skills_that_cannot_be_listed() -> None:
 
 
 def test_sent_message() -> None:
-    """A message that was sent is no failure where the rest failed."""
+    """A message counts as sent although managing the conversation failed."""
     workflow = send_message("u", text="Hi", manage_conversation="archive")
     managed = {"then": failed("st.manageConversation")}
     sent = workflow.read(read_completion(done("st.sendMessage", managed), workflow))
@@ -541,7 +540,7 @@ def test_sent_message() -> None:
 
 
 def test_two_views_of_one_page() -> None:
-    """A completion that one operation has read can be read by another one."""
+    """A second operation can read a completion that another one has read."""
     fetch, endorse = fetch_person("u", skills=True), endorse_person_skills("u")
     skills = [{"name": "Perl", "then": done("st.endorsePersonSkill")}, {"name": "C"}]
     raw = page(done("st.retrievePersonSkills", skills), name="Ada")
@@ -559,7 +558,7 @@ def test_two_views_of_one_page() -> None:
 @pytest.mark.anyio
 @each_whole
 async def test_run(name: str) -> None:
-    """What is run gives the flat result, with all its parts filled."""
+    """`run` yields the flat result with all its parts."""
     async with Sandbox(speed=1000, duration=0) as box, box.session() as session:
         flat = await session.run(WHOLE[name])
 
@@ -571,7 +570,7 @@ async def test_run(name: str) -> None:
 
 @pytest.mark.anyio
 async def test_every_way_to_the_result() -> None:
-    """Handles, keys, arrays, streams and attached ids give the same flat result."""
+    """Handles, keys, arrays, streams and attached ids give the same result."""
     workflow = fetch_company(COMPANY, dms=PartLimit(2))
     async with Sandbox(speed=1000, duration=0) as box, box.session() as session:
         handle = await session.start(workflow)
@@ -598,7 +597,7 @@ async def test_every_way_to_the_result() -> None:
 
 @pytest.mark.anyio
 async def test_failures() -> None:
-    """A child that fails is one of the errors; an operation that fails is raised."""
+    """A failed child is in `errors`; a failed operation raises."""
     workflow = fetch_company(COMPANY, dms=True, posts=PartLimit(1))
     async with Sandbox(speed=1000, duration=0) as box, box.session() as session:
         box.fail_action("st.retrieveCompanyDMs", "retrievingNotAllowed", "no")
@@ -616,7 +615,7 @@ async def test_failures() -> None:
 
 @pytest.mark.anyio
 async def test_older_generation() -> None:
-    """The older generation runs what it knows; the rest is refused before it is sent."""
+    """In account_api, unsupported operations are refused before they are sent."""
     async with (
         Sandbox(speed=1000, duration=0) as box,
         box.session("account_api") as session,
@@ -631,15 +630,15 @@ async def test_older_generation() -> None:
 
 
 @pytest.mark.anyio
-async def test_resume(tmp_path: Path) -> None:
-    """After a crash a stream gives the flat result, and a plain resume the page's."""
+async def test_recovered_operations(tmp_path: Path) -> None:
+    """After a crash a stream gives the flat result, and `recover` the page's."""
     workflow = fetch_person(PERSON, skills=True)
     path = tmp_path / "runs.sqlite3"
     async with Sandbox(speed=1000, duration=0) as box:
         async with box.session(journal=path) as session:
             await session.start(workflow)
             async with session.as_completed([("ada", workflow)]) as stream:
-                await anext(stream)  # taken, and not dealt with
+                await anext(stream)  # not acknowledged
         async with box.session(journal=path) as session:
             async with session.as_completed([("ada", workflow)]) as stream:
                 streamed = [await handle async for handle in stream]

@@ -179,7 +179,7 @@ def test_a_mention_takes_one_identifier_at_most(given: dict[str, str]) -> None:
     ],
 )
 def test_required_fields(cls: Any, given: dict[str, str], missing: str) -> None:
-    """What an object cannot do without is named when it is missing."""
+    """A missing field that is required is named."""
     error = refusal(cls, **given)
 
     assert (missing, "is required") == (error.parameter, error.reason)
@@ -208,7 +208,7 @@ def test_a_list_of_people_mixes_names_and_objects() -> None:
     ],
 )
 def test_a_filter_belongs_to_its_action(action: Any, wrong: object) -> None:
-    """One filter is never taken for another, however alike they are."""
+    """The filter of another action is refused, however similar."""
     error = refusal(action, filter=wrong)
 
     assert "filter" == error.parameter
@@ -222,7 +222,7 @@ def test_names_with_digits_are_spelt_as_the_api_does() -> None:
 
 
 def test_the_first_spelling_of_years_is_still_known() -> None:
-    """Digits pass in one of the two fields, and are a warning in the other."""
+    """One field accepts years in digits; the other one warns."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         old = NvPeopleFilter(years_of_experience=["0-1", "moreThanTen"])
@@ -284,14 +284,14 @@ def test_only_a_certain_maximum_is_refused(action: Any, limit: int, firm: bool) 
 def test_a_generation_has_its_own_bounds(
     node: Any, generation: Generation, parameters: list[str]
 ) -> None:
-    """What is firm in one generation only is an error in that one only."""
+    """A bound that is certain in one generation is an error in that one only."""
     found = [getattr(e, "parameter", None) for e in unsupported_in(node(), generation)]
 
     assert parameters == found
 
 
 def test_fields_of_a_filter_have_generations_too() -> None:
-    """A field that only the current generation knows is told from the others."""
+    """A field that only linked_api has is an error in account_api."""
     old = st.search_people(filter=PeopleFilter(first_name="Ada"))
     new = st.search_people(filter=PeopleFilter(connection_degrees=["1st"]))
 
@@ -303,7 +303,7 @@ def test_fields_of_a_filter_have_generations_too() -> None:
 
 
 def test_a_plain_string_is_no_list() -> None:
-    """A bare string where a list is due is refused, not split into letters."""
+    """A string instead of a list is refused, not split into letters."""
     error = refusal(PeopleFilter, locations="Oslo")
 
     assert "locations" == error.parameter
@@ -392,7 +392,7 @@ def test_only_connections_take_a_date() -> None:
     ],
 )
 def test_since_refuses_what_is_not_a_moment(since: Any, reason: str) -> None:
-    """A naive datetime would mean another moment on every machine."""
+    """A naive datetime would be another moment on every machine."""
     for action in (st.retrieve_connections, st.retrieve_company_posts):
         error = refusal(action, since=since)
 
@@ -401,6 +401,6 @@ def test_since_refuses_what_is_not_a_moment(since: Any, reason: str) -> None:
 
 
 def test_since_in_json_is_checked_too() -> None:
-    """JSON has text only, with the same check."""
+    """Text in JSON is checked as in Python."""
     with pytest.raises(InvalidDefinitionError, match="since must be ISO 8601 text"):
         load_workflow({"actionType": "st.retrieveConnections", "since": "soon"})
