@@ -72,7 +72,7 @@ def node(
 
 
 def connection(state: str, label: str | None = None) -> dict[str, Any]:
-    """Return the record of an action that tells a connection's state."""
+    """Return the record of an action that yields a connection status."""
     return node(STATUS, {"connectionStatus": state}, label=label)
 
 
@@ -81,8 +81,8 @@ def outcomes_by_node(completion: Completion) -> dict[int, Outcome[Any]]:
     return {id(outcome.raw): outcome for outcome in completion.walk()}
 
 
-def standing(cls: Any) -> draws.SearchStrategy[AnyAction]:
-    """Draw an action of *cls* as it stands in a tree, with what is nested in it."""
+def nested_in_a_tree(cls: Any) -> draws.SearchStrategy[AnyAction]:
+    """Draw a workflow with an action of *cls*, and actions nested under it."""
     parent = None if Root in cls.where else st.open_person_page
     return actions(cls, parent, [3])
 
@@ -93,7 +93,7 @@ def standing(cls: Any) -> draws.SearchStrategy[AnyAction]:
 @pytest.mark.parametrize("as_list", [False, True], ids=["object", "list"])
 @pytest.mark.parametrize("place", ["in-data", "beside-data", "without-data"])
 def test_nested_in_a_page(place: str, as_list: bool) -> None:
-    """What was nested in a page is found inside its data and beside it."""
+    """The children of a page are found inside its data and beside it."""
     employees = st.retrieve_company_employees()
     child = node(EMPLOYEES, [{"name": "Ann"}])
     then = [child] if as_list else child
@@ -115,7 +115,7 @@ def test_nested_in_a_page(place: str, as_list: bool) -> None:
 
 @pytest.mark.parametrize("as_list", [False, True], ids=["object", "list"])
 def test_nested_in_each_item(as_list: bool) -> None:
-    """A loop leaves no node: each item of its list carries what it did for it."""
+    """A loop has no node of its own: each item has the children of the loop."""
     page = st.open_person_page(basic_info=True)
     workflow = st.search_people().then(st.do_for_people().then(page))
     people = []
@@ -140,7 +140,7 @@ def test_nested_in_each_item(as_list: bool) -> None:
 
 
 def test_nested_beside_a_list() -> None:
-    """What stands beside a list belongs to its action, and to none of the items."""
+    """Children beside a list belong to the action, and to none of the items."""
     page = st.open_person_page()
     raw = node("st.searchPeople", [{"name": "Ann"}], then=node(PERSON, {}))
     completion = read_completion(raw)
@@ -150,7 +150,7 @@ def test_nested_beside_a_list() -> None:
 
 
 def test_nested_in_data_and_beside() -> None:
-    """An API that uses two places at once loses nothing."""
+    """Children in both places are all found."""
     raw = node(COMPANY, {"then": node(EMPLOYEES, [])}, then=[node(DMS, [])])
     completion = read_completion(raw)
 
@@ -160,7 +160,7 @@ def test_nested_in_data_and_beside() -> None:
 
 
 def test_nested_in_data_of_another_shape() -> None:
-    """Where data is a list in place of an object, or the other way, children stay."""
+    """Children are found also in a list instead of an object, and vice versa."""
     inside = {"name": "Ann", "then": node(STATUS, {"connectionStatus": "pending"})}
     for raw in (
         node(PERSON, [5, inside]),
@@ -175,7 +175,7 @@ def test_nested_in_data_of_another_shape() -> None:
 
 
 def test_void_parent() -> None:
-    """A void action may have data that only holds what was nested in it."""
+    """A void action may have data that only contains its children."""
     manage = st.manage_conversation(operation="archive")
     workflow = st.send_message("u", text="Hi").then(manage)
     child = node("st.manageConversation")
@@ -202,12 +202,12 @@ def test_page_without_data() -> None:
 
 
 def test_list_without_data() -> None:
-    """A list that did not come is empty."""
+    """A list without data is empty."""
     assert [] == read_completion(node(EMPLOYEES)).root.value()
 
 
 def test_array_workflow() -> None:
-    """The outcomes of an array workflow stand in the order of its roots."""
+    """The outcomes of an array workflow are in the order of its roots."""
     raw = [connection("connected", "a"), connection("pending", "b")]
     roots = tuple(st.check_connection_status("u", label=name) for name in "ab")
     completion = read_completion(raw, roots, "wf-1")
@@ -221,7 +221,7 @@ def test_array_workflow() -> None:
 
 
 def test_root_that_is_no_record() -> None:
-    """Something else than a record in an array workflow is a failed outcome."""
+    """Anything but a record in an array workflow is a failed outcome."""
     first, second = read_completion([connection("pending"), None]).roots
 
     assert first.success
@@ -237,7 +237,7 @@ def test_root_that_is_no_record() -> None:
 
 @pytest.mark.parametrize("placeholder", ["{ ... }", 5, True, 0, ""])
 def test_then_that_nests_nothing(placeholder: Any) -> None:
-    """A ``then`` that can hold no records is no child but an unknown field."""
+    """A ``then`` that cannot contain records is an unknown field, not a child."""
     completion = read_completion(node(COMPANY, {"then": placeholder}))
 
     assert () == completion.root.children
@@ -271,7 +271,7 @@ def test_deep_nesting() -> None:
 
 
 def test_failed_child() -> None:
-    """A failed child raises on access only, and its error carries all that came."""
+    """The error of a failed child is raised on access, and has the completion."""
     dms = st.retrieve_company_dms(label="bosses")
     raw = node(
         COMPANY, {"name": "Acme", "then": [node(DMS, label="bosses", error="x")]}
@@ -296,7 +296,7 @@ def test_failed_child() -> None:
 
 
 def test_errors_are_raised_as_copies() -> None:
-    """Every access raises an error of its own, so that tracebacks do not pile up."""
+    """Every access raises a new error, so that tracebacks do not pile up."""
     completion = read_completion(node(STATUS, error="personNotFound"))
     (kept,) = completion.errors
     raised = []
@@ -312,7 +312,7 @@ def test_errors_are_raised_as_copies() -> None:
 
 
 def test_all_errors() -> None:
-    """The errors of a tree stand in its order, parents first."""
+    """The errors of a tree are in its order, parents first."""
     people = [{"then": node(PERSON, error="b")}, {"then": [node(PERSON, error="c")]}]
     raw = [node(STATUS, error="a"), node("st.searchPeople", people)]
 
@@ -340,7 +340,7 @@ def test_all_errors() -> None:
     ],
 )
 def test_success(fields: dict[str, Any], error: str | None) -> None:
-    """An action failed if it says so, or has an error and does not say anything."""
+    """An action failed if it says so, or if it has an error and says nothing."""
     outcome = read_completion({"actionType": STATUS, **fields}).root
 
     assert (error is None) == outcome.success
@@ -350,12 +350,12 @@ def test_success(fields: dict[str, Any], error: str | None) -> None:
 
 
 def test_record_without_anything() -> None:
-    """An empty object is a record that says nothing, so it failed."""
+    """An empty object is a failed outcome."""
     assert not read_completion({}).root.success
 
 
 def test_failed_parent_keeps_its_children() -> None:
-    """What was nested in an action that failed is found all the same."""
+    """The children of a failed action are found all the same."""
     raw = node(COMPANY, {"then": node(EMPLOYEES, [])}, error="x") | {"then": node(DMS)}
     completion = read_completion(raw)
 
@@ -379,7 +379,7 @@ def test_key_ignores_parameters_and_children() -> None:
 
 
 def test_class_as_key() -> None:
-    """A class stands for the one child of its type, whatever the label."""
+    """A class is the key of the one child of its type, whatever the label."""
     raw = node(COMPANY, {"then": [node(EMPLOYEES, label="x"), node(DMS), node(DMS)]})
     completion = read_completion(raw)
 
@@ -390,7 +390,7 @@ def test_class_as_key() -> None:
 
 
 def test_missing_key() -> None:
-    """The error of an absent key names what is there, with labels."""
+    """The error of a missing key lists the present ones, with labels."""
     raw = node(COMPANY, {"then": [node(DMS), node(DMS, label="x")]})
     completion = read_completion(raw)
     words = f"no outcome of {EMPLOYEES}; present: {DMS}, {DMS} ('x')"
@@ -416,7 +416,7 @@ ANN, BOB = [results.Person(name="Ann")], [results.Person(name="Bob")]
 
 
 def test_equal_siblings_by_identity() -> None:
-    """Among siblings that are equal, the very object in the tree is the key."""
+    """Among equal siblings, the very action of the tree is the key."""
     first, second = st.retrieve_company_employees(), st.retrieve_company_employees()
     completion = read_completion(ALIKE, st.open_company_page("u").then(first, second))
 
@@ -430,7 +430,7 @@ def test_equal_siblings_by_identity() -> None:
 
 
 def test_equal_siblings_by_equality() -> None:
-    """Siblings of one type that differ are told apart by an equal action too."""
+    """Siblings of one type that differ are found by an equal action too."""
     few, many = (st.retrieve_company_employees(limit=n) for n in (1, 9))
     completion = read_completion(ALIKE, st.open_company_page("u").then(few, many))
     company = completion.root.value()
@@ -442,7 +442,7 @@ def test_equal_siblings_by_equality() -> None:
 
 
 def test_equal_siblings_in_a_loop() -> None:
-    """Actions that stand in loops are told apart in each item."""
+    """Actions in loops are distinguished in each item."""
     first, second = (st.open_person_page(basic_info=b) for b in (True, False))
     loops = st.do_for_people().then(first), st.do_for_people().then(second)
     pages = [node(PERSON, {"name": name}) for name in ("Ann", "Bob")]
@@ -455,7 +455,7 @@ def test_equal_siblings_in_a_loop() -> None:
 
 
 def test_equal_roots() -> None:
-    """The roots of an array workflow are siblings, and so are what hangs on each."""
+    """Equal actions under different roots are distinguished."""
     employees = [st.retrieve_company_employees() for _ in range(4)]
     roots = (
         st.open_company_page("a").then(*employees[:2]),
@@ -472,7 +472,7 @@ def test_equal_roots() -> None:
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_equal_siblings_of_another_number(count: int) -> None:
-    """Where not as many came as were asked for, position tells nothing."""
+    """If the number of outcomes differs, position identifies none of them."""
     first, second = st.retrieve_company_employees(), st.retrieve_company_employees()
     raw = node(COMPANY, {"then": [node(EMPLOYEES, [])] * count})
     completion = read_completion(raw, st.open_company_page("u").then(first, second))
@@ -481,13 +481,13 @@ def test_equal_siblings_of_another_number(count: int) -> None:
 
 
 def test_equal_siblings_of_an_unknown_workflow() -> None:
-    """Without the workflow nothing tells equal siblings apart but a label."""
+    """Without the workflow, only a label distinguishes equal siblings."""
     with pytest.raises(AmbiguousKeyError, match="label="):
         read_completion(ALIKE).root.value()[st.retrieve_company_employees()]
 
 
-def test_labels_tell_siblings_apart() -> None:
-    """A label is enough, also where the workflow is not known."""
+def test_labels_distinguish_siblings() -> None:
+    """A label is enough, also without the workflow."""
     people = [connection("pending", "a"), connection("connected", "b")]
     completion = read_completion(people)
     key = st.check_connection_status("whoever", label="b")
@@ -501,7 +501,7 @@ def test_labels_tell_siblings_apart() -> None:
 
 
 def test_label_of_another_type() -> None:
-    """A label that is no string counts as none."""
+    """A label that is not a string is ignored."""
     outcome = read_completion(connection("pending") | {"label": 5}).root
 
     assert outcome.label is None
@@ -522,7 +522,7 @@ def test_custom_action() -> None:
 
 
 def test_unknown_fields_are_kept() -> None:
-    """What no attribute shows is in ``extra``, and ``raw`` is what came."""
+    """Unknown fields are in ``extra``, and ``raw`` is the JSON as received."""
     data: dict[str, Any] = {"name": "Acme", "mood": "good", "score": None, "then": []}
     page = read_completion(node(COMPANY, data)).root.value()
 
@@ -531,7 +531,7 @@ def test_unknown_fields_are_kept() -> None:
 
 
 def test_unknown_words_are_kept() -> None:
-    """An enum value that nobody knows yet comes as it is."""
+    """An unknown enum value is kept as it is."""
     status = read_completion(connection("enthralled")).root.value()
 
     assert "enthralled" == status.connection_status
@@ -540,7 +540,7 @@ def test_unknown_words_are_kept() -> None:
 
 @pytest.mark.parametrize("spelling", ["employeesCount", "employeeCount"])
 def test_both_spellings(spelling: str) -> None:
-    """Both spellings of a renamed field land in one attribute."""
+    """Both spellings of a renamed field fill one attribute."""
     page = read_completion(node(COMPANY, {spelling: 500})).root.value()
 
     assert 500 == page.employees_count
@@ -548,7 +548,7 @@ def test_both_spellings(spelling: str) -> None:
 
 
 def test_two_spellings_at_once() -> None:
-    """The newer spelling counts, and the older one is kept where it differs."""
+    """The newer spelling wins; the older one is in ``extra`` if it differs."""
     data: dict[str, Any] = {"employeesCount": 5000, "employeeCount": 5000}
     same = read_completion(node(COMPANY, data)).root.value()
     page = read_completion(node(COMPANY, data | {"employeeCount": 6})).root.value()
@@ -588,7 +588,7 @@ def test_null_spelling() -> None:
     ],
 )
 def test_value_of_another_type(cls: Any, wire: str, value: Any) -> None:
-    """A value of an unexpected type is kept in ``extra`` and spoils nothing else."""
+    """A value of an unexpected type is in ``extra`` and affects nothing else."""
     (wires, name) = next(
         (also, attribute)
         for attribute, also in json_names_of(cls.result).items()
@@ -606,7 +606,7 @@ def test_value_of_another_type(cls: Any, wire: str, value: Any) -> None:
 
 
 def test_whole_amounts_stay_whole() -> None:
-    """A whole number is fine where any number is."""
+    """A whole number is accepted where any number is, and stays whole."""
     data = {"salary": {"minAmount": 3, "maxAmount": 4.5}}
     salary = read_completion(node("st.openJob", data)).root.value().salary
 
@@ -615,7 +615,7 @@ def test_whole_amounts_stay_whole() -> None:
 
 
 def test_nested_objects() -> None:
-    """Objects inside of objects are typed, with unknown fields of their own."""
+    """Nested objects are typed, each with its own unknown fields."""
     author = {
         "name": "Ann",
         "mood": 1,
@@ -631,18 +631,18 @@ def test_nested_objects() -> None:
 
 
 def test_list_with_a_bad_element() -> None:
-    """An element that is no object is an empty one in its place, and keeps its JSON."""
+    """An element that is not an object is an empty one, and keeps its JSON."""
     raw = node(EMPLOYEES, [{"name": "Ann"}, "Bob", None, {"name": "Cy"}])
-    ann, bob, nobody, cy = read_completion(raw).root.value()
+    ann, bob, empty, cy = read_completion(raw).root.value()
 
-    assert ("Ann", None, None, "Cy") == (ann.name, bob.name, nobody.name, cy.name)
+    assert ("Ann", None, None, "Cy") == (ann.name, bob.name, empty.name, cy.name)
     assert "Bob" == bob.raw
     assert {"": "Bob"} == bob.extra
-    assert {} == nobody.extra
+    assert {} == empty.extra
 
 
 def test_page_of_another_type() -> None:
-    """A page whose data is no object is empty, and shows what came."""
+    """A page whose data is not an object is empty, and keeps the data in ``extra``."""
     page = read_completion(node(COMPANY, "oops")).root.value()
 
     assert results.CompanyPage() == page
@@ -650,7 +650,7 @@ def test_page_of_another_type() -> None:
 
 
 def test_list_of_another_type() -> None:
-    """A list whose data is none is empty; the outcome keeps what came."""
+    """A list whose data is not a list is empty; the outcome keeps the data."""
     outcome = read_completion(node(EMPLOYEES, "oops")).root
 
     assert [] == outcome.data
@@ -658,7 +658,7 @@ def test_list_of_another_type() -> None:
 
 
 def test_void_with_data() -> None:
-    """What a void action brings is in the outcome's JSON."""
+    """The data of a void action is in the outcome's JSON."""
     outcome = read_completion(node("st.reactToPost", {"x": 1})).root
 
     assert outcome.data is None
@@ -669,7 +669,7 @@ def test_void_with_data() -> None:
 
 
 def test_results_compare_by_value() -> None:
-    """Results of one class are equal when their attributes are; JSON does not count."""
+    """Results of one class are equal if their attributes are, whatever the JSON."""
     ann = results.Person(name="Ann")
     read = read_completion(node(EMPLOYEES, [{"name": "Ann", "x": 1}])).root.value()[0]
 
@@ -682,7 +682,7 @@ def test_results_compare_by_value() -> None:
 
 
 def test_text_of_results() -> None:
-    """The text of a result shows what is known, as Python that builds it again."""
+    """The repr of a result shows the attributes that are set, as Python."""
     post = results.Post(author=results.Actor(name="Ann"), images=["u"], has_poll=False)
 
     assert "Post(images=['u'], has_poll=False, author=Actor(name='Ann'))" == repr(post)
@@ -691,7 +691,7 @@ def test_text_of_results() -> None:
 
 
 def test_text_of_outcomes() -> None:
-    """The text of an outcome tells its type, label, success and data."""
+    """The repr of an outcome shows its type, label, success and data."""
     outcome = read_completion(connection("pending", "a")).root
 
     assert (
@@ -701,7 +701,7 @@ def test_text_of_outcomes() -> None:
 
 
 def test_text_of_a_completion() -> None:
-    """The text of a completion counts the errors of the whole tree."""
+    """The repr of a completion counts the errors of the whole tree."""
     raw = node(COMPANY, {"then": node(DMS, error="x")})
 
     assert f"<Completion of {COMPANY}, 1 errors>" == repr(read_completion(raw))
@@ -714,7 +714,7 @@ def by_pickle(value: Any) -> Any:
 
 @pytest.mark.parametrize("key", [5, int, custom])
 def test_wrong_key_says_what_a_key_is(key: Any) -> None:
-    """Only an action, or the class of one, is a key."""
+    """Anything but an action or the class of one is refused as a key."""
     completion = read_completion(node(COMPANY, {"then": node(DMS)}))
     page = completion.root.value()
     for look in (completion.__getitem__, completion.all, page.__getitem__):
@@ -724,8 +724,8 @@ def test_wrong_key_says_what_a_key_is(key: Any) -> None:
             look(key)
 
 
-def test_the_action_itself_tells_its_place() -> None:
-    """Equal actions under two roots are told apart by identity."""
+def test_equal_actions_under_two_roots() -> None:
+    """Equal actions under two roots are distinguished by identity."""
     first, second = st.retrieve_company_dms(), st.retrieve_company_dms()
     one = st.open_company_page("a").then(first)
     two = st.open_company_page("b").then(second)
@@ -741,7 +741,7 @@ def test_the_action_itself_tells_its_place() -> None:
 
 
 def test_missing_sibling_makes_the_others_ambiguous() -> None:
-    """Where one of two equal siblings did not come, nobody knows which did."""
+    """If one of two equal siblings is missing, it is unknown which one."""
     twins = (st.retrieve_company_dms(), st.retrieve_company_dms())
     workflow = st.open_company_page("a").then(*twins)
     completion = read_completion(node(COMPANY, {"then": node(DMS)}), workflow)
@@ -751,7 +751,7 @@ def test_missing_sibling_makes_the_others_ambiguous() -> None:
 
 @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, by_pickle])
 def test_copies(copied: Any) -> None:
-    """A completion copies and pickles with its workflow, errors and parents."""
+    """A completion is copied and pickled with its workflow, errors and parents."""
     few, many = (st.retrieve_company_employees(limit=n) for n in (1, 9))
     dms = st.retrieve_company_dms()
     raw = copy.deepcopy(ALIKE)
@@ -776,7 +776,7 @@ def test_copies(copied: Any) -> None:
 
 @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, by_pickle])
 def test_copies_of_errors(copied: Any) -> None:
-    """An error that hangs in its completion copies and pickles with all of it."""
+    """An error is copied and pickled with its completion."""
     dms = st.retrieve_company_dms()
     raw = node(COMPANY, {"name": "Acme", "then": node(DMS, error="x")})
     (error,) = read_completion(raw, st.open_company_page("u").then(dms), "wf-1").errors
@@ -803,9 +803,9 @@ ANSWERED = [
 
 @pytest.mark.parametrize("example", ANSWERED)
 def test_published_example(example: dict[str, Any]) -> None:
-    """Each published completion is read to typed values, and nothing is left over."""
+    """Each published completion is read completely to typed values."""
     definition = example["workflow"]
-    # Two of them show an action that may not start, without its parent.
+    # Two of them show an action without the parent that it needs.
     workflow = load_workflow(definition, check=False)
     completion = read_completion(example["completion"], workflow)
     for (_, raw), outcome in zip(
@@ -824,7 +824,7 @@ def test_published_example(example: dict[str, Any]) -> None:
 
 
 def check_yield(result: Any, data: Any, outcome: Outcome[Any]) -> None:
-    """Check that *data* was read to all of the attributes that it has values for."""
+    """Check that all of *data* is in the attributes."""
     if not outcome.success or result is types.NoneType:
         assert outcome.data is None
         return
@@ -870,7 +870,7 @@ def check_object(raw: Any, made: Result) -> None:
 
 
 def test_published_values() -> None:
-    """The attributes of the published examples are what their pages say."""
+    """The attributes of the published examples have the documented values."""
     found: list[Any] = [
         read_completion(e["completion"]).root.data
         for e in EXAMPLES
@@ -897,8 +897,8 @@ def test_published_values() -> None:
 @settings(max_examples=15, deadline=None)
 @given(source=draws.data())
 def test_any_completion_is_read(action_type: str, source: draws.DataObject) -> None:
-    """All that an action may yield is typed, and stands where it was nested."""
-    workflow = source.draw(standing(ACTIONS[action_type]))
+    """Every outcome is typed, and in its place in the tree."""
+    workflow = source.draw(nested_in_a_tree(ACTIONS[action_type]))
     raw = source.draw(completions(workflow, fail=True))
     completion = read_completion(raw, workflow)
     found = outcomes_by_node(completion)
@@ -917,22 +917,22 @@ def test_any_completion_is_read(action_type: str, source: draws.DataObject) -> N
 @settings(max_examples=60, deadline=None)
 @given(workflow=workflows, source=draws.data())
 def test_every_action_is_a_key(workflow: Any, source: draws.DataObject) -> None:
-    """In each place the actions of the tree find their own outcomes by position."""
+    """The actions of the tree find their own outcomes by position."""
     raw = source.draw(completions(workflow, fail=False))
     completion = read_completion(raw, workflow)
     roots = workflow if isinstance(workflow, tuple) else (workflow,)
-    check_home(roots, completion.top)
+    check_siblings_by_key(roots, completion.top)
 
 
-def check_home(asked: Any, home: Any) -> None:
-    """Check that each action that was *asked* picks what came in its place."""
-    expected = list(seen(asked))
+def check_siblings_by_key(actions: Any, siblings: Any) -> None:
+    """Check that each of *actions* picks its outcome among *siblings*."""
+    expected = list(seen(actions))
 
-    assert len(expected) == len(home.outcomes)
+    assert len(expected) == len(siblings.outcomes)
     for action in expected:
         same = [
             (one, outcome)
-            for one, outcome in zip(expected, home.outcomes, strict=True)
+            for one, outcome in zip(expected, siblings.outcomes, strict=True)
             if (one.action_type, one.label) == (action.action_type, action.label)
         ]
         mine = next(outcome for one, outcome in same if one is action)
@@ -941,15 +941,15 @@ def check_home(asked: Any, home: Any) -> None:
         assert action.action_type == mine.action_type
         assert action.label == mine.label
         if len(twins) == 1:
-            assert mine is home.pick(action)
+            assert mine is siblings.pick(action)
         for below in mine.branches:
-            check_home(action.children, below)
+            check_siblings_by_key(action.children, below)
 
 
 @settings(max_examples=200, deadline=None)
 @given(workflow=workflows, source=draws.data())
 def test_any_broken_value(workflow: Any, source: draws.DataObject) -> None:
-    """Whatever is replaced by whatever: all else is read as if nothing had happened."""
+    """A replaced value anywhere does not change how the rest is read."""
     raw = source.draw(completions(workflow, fail=True))
     path = source.draw(draws.sampled_from([*places(raw)]))
     new = source.draw(json_values | draws.sampled_from(sorted(ACTIONS)))
@@ -961,7 +961,7 @@ def test_any_broken_value(workflow: Any, source: draws.DataObject) -> None:
     assert broken is completion.raw
     for place, record in nodes_of(raw):
         if path == place[: len(path)]:
-            continue  # it stood inside of what was replaced
+            continue  # it was replaced, too
         outcome = after[id(at(broken, place))]
         if place != path[: len(place)]:
             was = before[id(record)]
@@ -974,7 +974,7 @@ def test_any_broken_value(workflow: Any, source: draws.DataObject) -> None:
     for key in ACTIONS.values():
         for keyed in (completion, *(root.data for root in completion.roots)):
             if isinstance(keyed, Completion | Result):
-                # Nothing else may be raised.
+                # No other error is allowed.
                 with contextlib.suppress(
                     ActionError, AmbiguousKeyError, ResultMissingError
                 ):
@@ -982,7 +982,7 @@ def test_any_broken_value(workflow: Any, source: draws.DataObject) -> None:
 
 
 def check_nothing_lost(made: Result) -> None:
-    """Check that everything in the JSON is an attribute, nested, or in ``extra``."""
+    """Check that all of the JSON is in an attribute, nested, or in ``extra``."""
     if not isinstance(made.raw, dict):
         assert ({} if made.raw is None else {"": made.raw}) == made.extra
         return
@@ -999,7 +999,7 @@ def check_nothing_lost(made: Result) -> None:
 
 
 def check_siblings(raw: Any, broken: Any, path: Any, before: Any, after: Any) -> None:
-    """Check that a value replaced inside of an object leaves its other values."""
+    """Check that the other values of an object are the same as *before*."""
     holders = [p for p, _ in nodes_of(raw) if (*p, "data") == path[: len(p) + 1]]
     if not holders:
         return
@@ -1022,7 +1022,7 @@ def check_siblings(raw: Any, broken: Any, path: Any, before: Any, after: Any) ->
 
 
 def test_a_label_is_a_key() -> None:
-    """`completion["label"]` gives what the action with the label yields."""
+    """`completion["label"]` is what the action with the label yields."""
     raw = {"actionType": "st.retrieveSSI", "label": "a", "success": True, "data": {}}
     completion = read_completion([raw, {**raw, "label": None}])
 
@@ -1034,7 +1034,7 @@ def test_a_label_is_a_key() -> None:
 
 
 def test_a_result_becomes_a_dict() -> None:
-    """All attributes by name, with dicts inside, ready for JSON, and shared with none."""
+    """`to_dict` gives all attributes as JSON values that nothing else shares."""
     raw = {
         "name": "Ada",
         "viewerState": {"connectionDegree": "1st", "new": [1]},
@@ -1053,7 +1053,7 @@ def test_a_result_becomes_a_dict() -> None:
 
 
 def test_a_list_in_a_result_becomes_a_list_of_dicts() -> None:
-    """Objects in lists are dicts, other items stay."""
+    """Objects in lists become dicts, other items stay."""
     raw = {"messages": [{"text": "a"}]}
     (message,) = structure(raw, results.Conversation).to_dict()["messages"]
     post = structure({"images": ["u"]}, results.Post).to_dict()
@@ -1064,7 +1064,7 @@ def test_a_list_in_a_result_becomes_a_list_of_dicts() -> None:
 
 @pytest.mark.parametrize("read", [dict, list, iter, lambda page: "name" in page])
 def test_a_result_is_not_a_dict(read: Any) -> None:
-    """The error names what makes one."""
+    """The error of using a result as a dict names `to_dict`."""
     with pytest.raises(TypeError, match=r"CompanyPage is not iterable; use \.to_dict"):
         read(results.CompanyPage())
     with pytest.raises(TypeError, match=r"use \.name, \.to_dict\(\), or an action"):
@@ -1082,7 +1082,7 @@ def test_a_result_is_not_a_dict(read: Any) -> None:
     ],
 )
 def test_a_time_is_a_datetime_too(text: str | None, moment: dt.datetime | None) -> None:
-    """The text stays as it came; what is not ISO 8601 gives no datetime."""
+    """The text stays; what is not ISO 8601 has no datetime."""
     post = structure({"time": text}, results.Post)
 
     assert (text, moment) == (post.time, post.time_datetime)

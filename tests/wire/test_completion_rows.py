@@ -28,7 +28,7 @@ RESULTS = [
 
 
 def scalars(value: Any) -> Iterator[tuple[str, Any]]:
-    """Visit all scalars of a JSON value but null, each with its type."""
+    """Visit all scalars of a JSON value except null, each with its type."""
     if isinstance(value, dict | list):
         for item in value.values() if isinstance(value, dict) else value:
             yield from scalars(item)
@@ -37,7 +37,7 @@ def scalars(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def own(value: Any) -> Any:
-    """Return *value* without what was nested in it."""
+    """Return *value* without its children."""
     if isinstance(value, list):
         return [own(item) for item in value]
     if isinstance(value, dict):
@@ -46,11 +46,11 @@ def own(value: Any) -> Any:
 
 
 AROUND = {"workflow_id", "action_type", "label", "success", "error", "asked", "from"}
-"""How columns begin that tell of the action, not of what it yielded."""
+"""The first parts of the columns around the data."""
 
 
 def of_data(row: dict[str, Any]) -> dict[str, Any]:
-    """Return the cells of *row* that hold what the action itself yielded."""
+    """Return the cells of *row* with what the action itself yielded."""
     around = {
         "workflow_id",
         "action_type",
@@ -73,7 +73,7 @@ def drawn(draw: draws.DrawFn) -> Completion:
 
 @given(drawn())
 def test_nothing_is_lost(completion: Completion) -> None:
-    """Every scalar that came, and every error, is in a row; lists give all items."""
+    """Every scalar and every error is in a row; a list gives a row for each item."""
     rows = completion.rows()
     nodes = [node for _, node in nodes_of(completion.raw)]
     data = [own(node["data"]) for node in nodes if "data" in node]
@@ -91,7 +91,7 @@ def test_nothing_is_lost(completion: Completion) -> None:
 
 @given(drawn())
 def test_all_rows_have_the_same_columns(completion: Completion) -> None:
-    """All rows of one call have the same columns, and the same with a key."""
+    """All rows have the same columns, and with a key the same cells."""
     for key in (None, *{outcome.action_type for outcome in completion.walk()}):
         cls = None if key is None else ACTIONS.get(key)
         rows = completion.rows(cls)
@@ -115,7 +115,7 @@ PERSON = ["name", "public_url", "headline", "location", "urn", "avatar_url"]
 
 
 def test_items_of_a_list() -> None:
-    """Each employee is a row, with the company that was asked for."""
+    """Each employee is a row, with the company of the page."""
     employees = st.retrieve_company_employees(limit=2)
     workflow = st.open_company_page(ACME).then(employees)
     people = [
@@ -146,7 +146,7 @@ def test_items_of_a_list() -> None:
 
 
 def test_what_is_nested_in_items() -> None:
-    """What was done for an item carries who that was, page after page."""
+    """A row of a child has the identity of the items above it, page by page."""
     experience = st.retrieve_person_experience()
     inner = st.open_person_page(label="inner").then(experience)
     outer = nv.open_person_page().then(inner)
@@ -176,7 +176,7 @@ def test_what_is_nested_in_items() -> None:
 
 
 def test_what_was_nested_beside_a_list() -> None:
-    """What belongs to no item of a list carries none of them."""
+    """A child beside a list has the identity of none of its items."""
     raw = node("st.searchPeople", [{"name": "A"}], then=node("st.openPersonPage"))
     (row,) = read_completion(raw).rows(st.open_person_page)
 
@@ -185,7 +185,7 @@ def test_what_was_nested_beside_a_list() -> None:
 
 
 def test_targets_of_what_yields_nothing() -> None:
-    """An action without data is a row that says whom it was for and how it went."""
+    """An action without data is a row with its target and its success."""
     people = [st.send_message(url, text="hi") for url in ("u1", "u2")]
     failed = {"success": False, "error": {"type": "personNotFound", "message": "no"}}
     raw = [node("st.sendMessage"), node("st.sendMessage") | failed]
@@ -199,7 +199,7 @@ def test_targets_of_what_yields_nothing() -> None:
 
 
 def test_all_actions_at_once() -> None:
-    """Without a key all actions give rows, what they are called in front."""
+    """Without a key there are rows of all actions, with their types first."""
     raw = node("st.openCompanyPage", {"name": "Acme", "then": [node("st.retrieveSSI")]})
     rows = read_completion(raw).rows()
 
@@ -211,7 +211,7 @@ def test_all_actions_at_once() -> None:
 
 
 def test_lists_stay_lists() -> None:
-    """A list of an attribute stays one, and so does one of a type that is not due."""
+    """A list stays a list, also one with an item of an unexpected type."""
     raw = node("st.openPost", {"images": ["a", "b"], "hashtags": ["x", 5]})
     (row,) = read_completion(raw).rows()
 
@@ -220,7 +220,7 @@ def test_lists_stay_lists() -> None:
 
 
 def test_inner_extras() -> None:
-    """What no attribute of a nested object shows is under its JSON name."""
+    """Unknown fields of a nested object are in ``extra``, under its JSON name."""
     author = {"name": "Ann", "mood": "good", "viewerState": {"connectionDegree": 1}}
     raw = node("st.openPost", {"author": author, "reposter": 7, "reactionCount": 1})
     (row,) = read_completion(raw).rows()
@@ -246,7 +246,7 @@ def test_inner_extras() -> None:
     ],
 )
 def test_something_else_than_a_list(data: Any, extras: list[Any]) -> None:
-    """What came in place of a list, or of an item, is kept as it is."""
+    """Data that is not a list, or an item that is not an object, is kept."""
     rows = read_completion(node("st.searchPeople", data)).rows()
 
     assert extras == [row["extra"] for row in rows]
@@ -266,7 +266,7 @@ def test_something_else_than_a_list(data: Any, extras: list[Any]) -> None:
     ],
 )
 def test_no_outcome_at_all(garbage: Any) -> None:
-    """A completion that makes no sense gives rows all the same."""
+    """Any JSON as a completion gives rows."""
     rows = read_completion(garbage).rows()
 
     assert {*scalars(garbage)} <= {*scalars(rows)}
@@ -292,7 +292,7 @@ def test_no_outcome_at_all(garbage: Any) -> None:
     ],
 )
 def test_an_unknown_action(data: Any, cells: list[dict[str, Any]]) -> None:
-    """What an unknown action yields is flattened by its own names, all different."""
+    """The data of an unknown action is flattened by its own names, without clashes."""
     new = custom("st.somethingNew")
     rows = read_completion(node("st.somethingNew", data), new).rows(new)
 
@@ -300,7 +300,7 @@ def test_an_unknown_action(data: Any, cells: list[dict[str, Any]]) -> None:
 
 
 def test_nested_without_end() -> None:
-    """However deep the pages or the values are nested, they are flattened."""
+    """Pages and values are flattened however deep they are nested."""
     raw: Any = node("xy.new", {})
     value: Any = 5
     for _ in range(2000):
@@ -316,7 +316,7 @@ def test_nested_without_end() -> None:
 
 
 def test_a_key_is_an_action() -> None:
-    """What is no action, nor the class of one, is no key."""
+    """Anything but an action or the class of one is refused as a key."""
     key: Any = "st.openPersonPage"
     with pytest.raises(TypeError, match="a key must be an action"):
         read_completion(node("st.openPersonPage")).rows(key)
@@ -324,7 +324,7 @@ def test_a_key_is_an_action() -> None:
 
 @pytest.mark.parametrize("cls", RESULTS)
 def test_columns_of_each_class(cls: Any) -> None:
-    """Every attribute is a column, and no column is called like what stands around."""
+    """Every attribute is a column, and none clashes with the columns around it."""
     columns = dict(_column_paths(cls))
     heads = {column.partition(".")[0] for column in columns}
 
@@ -335,7 +335,7 @@ def test_columns_of_each_class(cls: Any) -> None:
 
 
 def test_a_list_of_objects() -> None:
-    """A list of typed objects is the JSON that they came as."""
+    """A list of typed objects is shown as the JSON received."""
 
     @result
     class Team(Result):
@@ -352,8 +352,8 @@ def test_a_list_of_objects() -> None:
     assert [{"name": "Ann", "new": 1}] == row["people"]
 
 
-def test_the_nasty_profile() -> None:
-    """The nasty profile comes through as it was sent, whatever it holds."""
+def test_hostile_text_is_kept() -> None:
+    """Rows keep hostile text as it was sent."""
     page = st.open_person_page(basic_info=True)
     workflow = st.search_people().then(st.do_for_people().then(page))
     rows = read_completion(hostile_text.completion(), workflow).rows(

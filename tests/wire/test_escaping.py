@@ -1,4 +1,4 @@
-"""Hostile text only becomes visible, on terminals and in spreadsheets."""
+"""Escaping: hostile text is harmless on terminals and in spreadsheets."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ anything = draws.text(draws.characters(exclude_categories=())) | draws.text(
 
 
 def test_printable_leaves_nothing_that_acts() -> None:
-    """Of all characters that there are, those that act are shown, no other changes."""
+    """Exactly the characters that act on a terminal are written out."""
     for number in range(sys.maxunicode + 1):
         character = chr(number)
         shown = printable(character)
         if hostile_text.acting(character, allowed=""):
             assert shown == ascii(character)[1:-1]
         else:
-            # Places that Unicode has not given away yet may be told as well.
+            # Code points that Unicode has not assigned yet may be written out, too.
             assert shown in {character, ascii(character)[1:-1]}
 
 
 def test_printable_keeps_what_people_write() -> None:
-    """Scripts, accents, emoji of several parts and Persian joiners stay."""
+    """Scripts, accents, composed emoji and Persian joiners stay."""
     text = (
         "Zo\u00eb \u0141ukasz \u674e\u5c0f\u9f8d \u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 "
         "\u05e2\u05d1 \U0001f469\u200d\U0001f4bb \u2764\ufe0f \xa0\u2013 [C++] \\"
@@ -52,18 +52,18 @@ def test_printable_keeps_what_people_write() -> None:
     ],
 )
 def test_printable_shows(text: str, shown: str) -> None:
-    """What acts is shown as Python would write it."""
+    """A character that acts is written as in Python."""
     assert shown == printable(text)
 
 
 def test_printable_lines() -> None:
-    """Where a text may have lines, new lines and tabs stay, and nothing else."""
+    """With *lines*, new lines and tabs stay, and nothing else that acts."""
     assert "a\n\tb\\r\\x1b" == printable("a\n\tb\r\x1b", lines=True)
 
 
 @given(anything)
 def test_printable_can_be_encoded(text: str) -> None:
-    """What is shown has one line, no acting character, and an encoding."""
+    """Printable text is one line, without acting characters, and can be encoded."""
     shown = printable(text)
 
     assert set() == hostile_text.acting(shown, allowed="")
@@ -73,7 +73,7 @@ def test_printable_can_be_encoded(text: str) -> None:
 
 
 def test_escaping_takes_linear_time() -> None:
-    """A long row of backslashes or brackets takes no longer than other text."""
+    """Many backslashes or brackets take no longer than other text."""
     begin = time.process_time()
     for text in ("\\" * 200_000, "[a" * 100_000, "[" * 200_000, "\\[" * 100_000):
         cell(" " * 200_000 + text)
@@ -90,20 +90,20 @@ FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "\uff1d1", "\uff0b1", "\uff0d1", "\u
 )
 @pytest.mark.parametrize("formula", FORMULAS)
 def test_cell_escapes_formulas(formula: str, before: str) -> None:
-    """A formula gets an apostrophe, also after what spreadsheets strip."""
+    """A formula gets an apostrophe, also after characters that are stripped."""
     assert f"'{before}{formula}" == cell(before + formula)
     assert before + formula == cell(before + formula, safe=False)
 
 
 @pytest.mark.parametrize("text", ["", "a=1", "1-2", "x@y.example", "'quoted'", "[1]"])
 def test_cell_leaves_other_text(text: str) -> None:
-    """What is no formula stays as it is."""
+    """Text that is not a formula stays as it is."""
     assert text == cell(text)
 
 
 @given(anything)
 def test_cell_can_be_taken_back(text: str) -> None:
-    """An escaped cell never begins like a formula, and gives back its text."""
+    """An escaped cell does not begin like a formula, and can be unescaped."""
     escaped = cell(text)
     visible = cell(text, safe=False)
 
@@ -112,12 +112,12 @@ def test_cell_can_be_taken_back(text: str) -> None:
     assert not escaped.lstrip(" \t\r\n\0\ufeff").startswith(
         tuple("=+-@\uff1d\uff0b\uff0d\uff20")
     )
-    # What was escaped is known by its beginning alone.
+    # The beginning alone decides whether a text is escaped.
     assert (escaped == visible) == (cell(escaped) == escaped)
 
 
-def test_the_nasty_profile() -> None:
-    """All of the nasty profile's text becomes harmless in all three ways."""
+def test_hostile_text_becomes_harmless() -> None:
+    """Printable text and cells of a hostile profile are harmless."""
     texts = [value for value in hostile_text.PROFILE.values() if isinstance(value, str)]
 
     assert 100_000 <= max(map(len, texts))

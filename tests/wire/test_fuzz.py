@@ -1,4 +1,4 @@
-"""A hundred thousand mutations of the API's examples: errors of the tree, or values."""
+"""Mutations of the API's examples give values, or errors of the tree."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def mutated(rng: random.Random, example: Any) -> bytes:
 
 
 def test_no_answer_breaks_the_reader() -> None:
-    """Whatever comes is a value or an error of the tree, and `raw` is what came."""
+    """Any bytes give a value or an error of the tree, and `raw` is the JSON."""
     rng = random.Random(20)
     bodies = examples()
     kinds = {Ended: 0, PollFailed: 0, StillRunning: 0}
@@ -126,7 +126,7 @@ def test_no_answer_breaks_the_reader() -> None:
 
 @pytest.mark.filterwarnings("ignore::linkedapi_async.UnknownValueWarning")
 def test_no_definition_breaks_the_loader() -> None:
-    """Any JSON is a workflow or an error of the tree; unchecked, any object loads."""
+    """Any JSON is a workflow or an error; without checks, any object loads."""
     rng = random.Random(21)
     workflows = json.loads(
         (DATA / "examples_workflows.json").read_text(encoding="utf-8")

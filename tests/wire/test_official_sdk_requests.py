@@ -25,13 +25,13 @@ from linkedapi_async._actions.action import Action
 
 
 AnyAction = Action[Any, Any, Any]
-# Our side: how each intent is built with our classes.
+# How our classes build each intent
 
 
 def with_filter(
     cls: Any, filter_class: Any, convert: Callable[[Any], Any] = lambda value: value
 ) -> Callable[[Given], AnyAction]:
-    """Return what builds *cls* with a filter of *filter_class*."""
+    """Return a function that builds *cls* with a filter of *filter_class*."""
 
     def build(given: Given) -> AnyAction:
         found = {
@@ -64,7 +64,7 @@ def search_jobs(given: Given) -> AnyAction:
 
 
 def references(value: Any) -> Any:
-    """Return what a post search filters by, with its objects as ours."""
+    """Return the references of a post filter, with objects as our classes."""
     if not isinstance(value, list):
         return value
     return [
@@ -88,20 +88,20 @@ def create_post(given: Given) -> AnyAction:
 
 
 def mentions(given: Given) -> list[params.Mention] | None:
-    """Take the mentions out of what is *given*."""
+    """Remove the mentions from *given* and return them."""
     found = given.pop("mentions", None)
     return found and [params.Mention(**mention) for mention in found]
 
 
 def send_message(given: Given) -> AnyAction:
-    """Build a message, and what becomes of the conversation."""
+    """Build a message, and the operation on its conversation."""
     managed = given.pop("manage_conversation", None)
     message = st.send_message(**given)
     return message.then(st.manage_conversation(**managed)) if managed else message
 
 
 def endorse_person_skills(given: Given) -> AnyAction:
-    """Build the endorsement of all skills that fit a pattern."""
+    """Build the endorsement of all skills that match a pattern."""
     patterns = given.pop("skill_name_patterns", None)
     loop = st.do_for_skills(skill_name_patterns=patterns).then(
         st.endorse_person_skill()
@@ -113,7 +113,7 @@ def endorse_person_skills(given: Given) -> AnyAction:
 def page(
     cls: Any, **children: Callable[[Given], AnyAction]
 ) -> Callable[[Given], AnyAction]:
-    """Return what builds an open page with the children that are switched on."""
+    """Return a function that builds an open page with the selected children."""
 
     def build(given: Given) -> AnyAction:
         nested = []
@@ -127,7 +127,7 @@ def page(
 
 
 def plain(cls: Any) -> Callable[[Given], AnyAction]:
-    """Return what builds *cls* with parameters of the same names."""
+    """Return a function that builds *cls* with parameters of the same names."""
     return lambda given: cls(**given)
 
 
@@ -218,7 +218,7 @@ def test_all_fields_are_compared(name: str) -> None:
 
 @pytest.mark.parametrize(("name", "given"), CASES)
 def test_same_intent_same_json(name: str, given: Given) -> None:
-    """Built with our classes, an operation of the SDK gives the same JSON."""
+    """Our classes give the same JSON as an operation of the SDK."""
     expected = theirs(name, given)
     workflow = OURS[name](understood(name, given))
     definition = dump_workflow(workflow)
@@ -229,14 +229,14 @@ def test_same_intent_same_json(name: str, given: Given) -> None:
 
 @pytest.mark.parametrize(("name", "given"), CASES)
 def test_their_json_is_our_workflow(name: str, given: Given) -> None:
-    """What the SDK sends loads, checked, as the workflow that we would build."""
+    """The JSON of the SDK loads, checked, as the workflow that we build."""
     workflow = OURS[name](understood(name, given))
 
     assert workflow == load_workflow(theirs(name, given))
 
 
 def test_custom_workflow() -> None:
-    """What goes through the SDK as it is loads and dumps as it is."""
+    """A raw definition of the SDK loads and dumps unchanged."""
     definition = {
         "actionType": "st.openCompanyPage",
         "companyUrl": "u",

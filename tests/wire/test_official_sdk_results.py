@@ -1,4 +1,4 @@
-"""A second opinion: the official SDK's operations ask for and read the same as ours."""
+"""A second opinion: operations of the official SDK send and read the same as ours."""
 
 from __future__ import annotations
 
@@ -75,11 +75,11 @@ each_operation = pytest.mark.parametrize("name", PREDEFINED)
 # Our side
 
 
-def converted(spec: Validator, value: Any) -> Any:
+def converted(validator: Validator, value: Any) -> Any:
     """Return a value of the SDK's models as a parameter of ours."""
-    if isinstance(spec, ListOf):
-        return [converted(spec.item, item) for item in value]
-    nested = spec.nested if isinstance(spec, StringOrObject) else spec
+    if isinstance(validator, ListOf):
+        return [converted(validator.item, item) for item in value]
+    nested = validator.nested if isinstance(validator, StringOrObject) else validator
     if isinstance(nested, Object) and isinstance(value, dict):
         return nested.cls(**arguments(nested.cls, value))
     return value
@@ -87,12 +87,12 @@ def converted(spec: Validator, value: Any) -> Any:
 
 def arguments(cls: Any, values: Given) -> Given:
     """Return the parameters of one of our classes, from those of the SDK."""
-    specs = {row.name: row.validator for row in parameters_of(cls)}
-    return {name: converted(specs[name], value) for name, value in values.items()}
+    validators = {row.name: row.validator for row in parameters_of(cls)}
+    return {name: converted(validators[name], value) for name, value in values.items()}
 
 
 def flat_of(function: Any) -> Any:
-    """Return the class of what an operation that is a function yields."""
+    """Return the class that an operation yields, if it is a function."""
     return typing.get_args(typing.get_type_hints(function)["return"])[2]
 
 
@@ -115,7 +115,7 @@ def ours(name: str, values: Given) -> Any:
 
 
 def read(name: str, raw: Any) -> Any:
-    """Return what our operation with all its parts yields in a completion."""
+    """Return what our operation with all its parts yields for a completion."""
     workflow = ours(name, GIVEN[name])
     return workflow.read(read_completion(raw, workflow))
 
@@ -132,7 +132,7 @@ def test_every_official_operation_is_ours() -> None:
 
 @each_operation
 def test_every_official_parameter_is_ours(name: str) -> None:
-    """Each parameter of an official operation has its place in ours."""
+    """Each parameter of an official operation has one of ours."""
     model = type(params_of(name, GIVEN[name]))
     fields = set(getattr(model, "model_fields", ()))
     function = getattr(operations, name)
@@ -147,7 +147,7 @@ def test_every_official_parameter_is_ours(name: str) -> None:
     assert fields - parts - configs <= set(function.__annotations__)
 
 
-# What is asked for
+# Requests
 
 
 @pytest.mark.parametrize(("operation_name", "values"), CASES)
@@ -205,7 +205,7 @@ DIFFERENT_REQUESTS = [
 
 @pytest.mark.parametrize(("name", "values", "official", "own"), DIFFERENT_REQUESTS)
 def test_different_requests(name: str, values: Given, official: Any, own: Any) -> None:
-    """What is sent differs in these cases only, each for a reason."""
+    """Requests differ in these cases only, each for a reason."""
     sent = OFFICIAL[name].mapper.map_request(params_of(name, values))
 
     assert official == sent
@@ -216,7 +216,7 @@ def test_different_requests(name: str, values: Given, official: Any, own: Any) -
         assert own == dump_workflow(ours(name, values))
 
 
-# What is read
+# Results
 
 
 NOT_IN_LISTS = {"comments", "reactions"}
@@ -235,7 +235,7 @@ def unlike(official: Any, own: Any, path: str = "data") -> Iterator[str]:
         for index, (one, other) in enumerate(zip(official, own, strict=True)):
             yield from unlike(one, other, f"{path}[{index}]")
     elif official is None and isinstance(own, Result):
-        # An object without data is an empty one here, so that it can be looked into.
+        # An object without data is an empty one here, so that its attributes exist.
         if own != type(own)():
             yield f"{path}: None, {own!r}"
     elif official != own:
@@ -247,18 +247,18 @@ def unlike_field(official: Any, own: Any, name: str, path: str) -> Iterator[str]
     if name in NOT_IN_LISTS and not hasattr(own, name):
         assert isinstance(own, Post)
         assert official is None
-    elif official is not None or not came_in_older_words(own, name):
+    elif official is not None or not has_older_spelling(own, name):
         yield from unlike(official, getattr(own, name), f"{path}.{name}")
 
 
-def came_in_older_words(own: Any, name: str) -> bool:
+def has_older_spelling(own: Any, name: str) -> bool:
     """Return whether an attribute came under a name that the SDK does not read."""
     cls: Any = type(own)
     wires = json_names_of(cls).get(name, ())
     return len(wires) > 1 and own.raw.get(wires[0]) is None
 
 
-def told(error: Any) -> tuple[str, str]:
+def type_and_message(error: Any) -> tuple[str, str]:
     """Return type and message of an error, the SDK's or ours."""
     if isinstance(error, ActionError):
         name = error.action_type
@@ -268,18 +268,22 @@ def told(error: Any) -> tuple[str, str]:
 
 
 def differences(name: str, official: Any, raw: Any) -> list[str]:
-    """Return where a mapped response of the SDK differs from what ours yields."""
+    """Return where the response of the SDK differs from our result."""
     try:
         own = read(name, raw)
     except ActionError as error:
-        return compared([None, [told(error)]], official)
+        return compared([None, [type_and_message(error)]], official)
     errors = (
-        [told(error) for error in own.errors] if isinstance(own, ComposedResult) else []
+        [type_and_message(error) for error in own.errors]
+        if isinstance(own, ComposedResult)
+        else []
     )
     if isinstance(own, EndorsedPerson):
-        # Theirs stand in the items only, ours are in the whole list too.
+        # Their errors are in the items only, ours are in `errors` too.
         items = own.skills or []
-        inner = [told(item.error) for item in items if item.error is not None]
+        inner = [
+            type_and_message(item.error) for item in items if item.error is not None
+        ]
         errors = [error for error in errors if error not in inner]
         own = own.skills
     if isinstance(own, SentMessage):
@@ -288,11 +292,11 @@ def differences(name: str, official: Any, raw: Any) -> list[str]:
 
 
 def unlike_data(official: Any, own: Any) -> Iterator[str]:
-    """Yield where the data differs; the errors inside it are compared by words."""
+    """Yield where the data differs; errors in it are compared by text."""
     if isinstance(own, list) and own and isinstance(own[0], EndorsedSkill):
         for index, (one, other) in enumerate(zip(official, own, strict=True)):
-            their_error = one.error and told(one.error)
-            our_error = other.error and told(other.error)
+            their_error = one.error and type_and_message(one.error)
+            our_error = other.error and type_and_message(other.error)
             if their_error != our_error or one.success != other.success:
                 yield f"data[{index}].error: {one!r}, {other!r}"
             if one.skill_name != other.name:
@@ -303,7 +307,7 @@ def unlike_data(official: Any, own: Any) -> Iterator[str]:
 
 def compared(expected: list[Any], official: Any) -> list[str]:
     """Return how the errors of the SDK's response differ from those expected."""
-    errors = [told(error) for error in official.errors]
+    errors = [type_and_message(error) for error in official.errors]
     return [] if errors == expected[1] else [f"errors: {errors}, {expected[1]}"]
 
 
@@ -311,7 +315,7 @@ def compared(expected: list[Any], official: Any) -> list[str]:
 @pytest.mark.parametrize("generation", ["account_api", "linked_api"])
 @each_operation
 async def test_same_completion_same_data(name: str, generation: Any) -> None:
-    """What the sandbox completes is read alike, also where a child fails."""
+    """Completions of the sandbox are read alike, also if a child fails."""
     workflow = ours(name, GIVEN[name])
     kinds = {child.action_type for child in workflow.walk() if child.has_outcome}
     async with (
@@ -333,7 +337,7 @@ async def test_same_completion_same_data(name: str, generation: Any) -> None:
 
 
 def moved(node: Node) -> Node:
-    """Return a completion with what was nested where alone the SDK looks for it."""
+    """Return a completion with its children where only the SDK looks for them."""
     made = {key: value for key, value in node.items() if key != "then"}
     data = made.get("data")
     if isinstance(data, list):
@@ -352,7 +356,7 @@ def moved(node: Node) -> Node:
 
 
 def listed(then: Any) -> list[Any]:
-    """Return what is nested as a list, whatever its form."""
+    """Return *then* as a list, whatever its form."""
     return then if isinstance(then, list) else [then]
 
 
@@ -364,7 +368,7 @@ REFUSALS = (LinkedApiError, KeyError)
 @settings(max_examples=40, deadline=None)
 @given(data=draws.data())
 def test_any_completion_same_data(name: str, data: Any) -> None:
-    """Whatever completes an operation is read alike, or refused by the SDK alone."""
+    """Any completion is read alike, or only the SDK refuses it."""
     workflow = ours(name, GIVEN[name])
     raw = data.draw(completions(workflow, fail=True))
     placed = moved(raw)
@@ -379,18 +383,20 @@ def test_any_completion_same_data(name: str, data: Any) -> None:
 
 
 def outline(name: str, raw: Any) -> Any:
-    """Return all that our operation makes of a completion, comparable."""
+    """Return all that our operation yields for a completion, for comparison."""
     try:
         own = read(name, raw)
     except ActionError as error:
-        return told(error)
+        return type_and_message(error)
     errors = (
-        [told(error) for error in own.errors] if isinstance(own, ComposedResult) else []
+        [type_and_message(error) for error in own.errors]
+        if isinstance(own, ComposedResult)
+        else []
     )
     return own, errors
 
 
-# Where what is read differs on purpose
+# Intended differences of results
 
 
 def done(action_type: str, data: Any = None, **more: Any) -> Node:
@@ -410,7 +416,7 @@ def person(*then: Node, **data: Any) -> Node:
 
 
 def skill_list(*then: Any) -> Node:
-    """Return the record of a page with skills, each with one of these under it."""
+    """Return the record of a page with skills, each with one of *then* under it."""
     skills = [{"name": "Python", "then": each} for each in then]
     return person(done("st.retrievePersonSkills", skills))
 
@@ -418,15 +424,15 @@ def skill_list(*then: Any) -> Node:
 Look = Callable[[Any, Any], Any]
 """What to look at in the data and the errors."""
 
-POSTS: Look = lambda data, errors: (data.posts, [*map(told, errors)])  # noqa: E731
-ERRORS: Look = lambda data, errors: [*map(told, errors)]  # noqa: E731
+POSTS: Look = lambda data, errors: (data.posts, [*map(type_and_message, errors)])  # noqa: E731
+ERRORS: Look = lambda data, errors: [*map(type_and_message, errors)]  # noqa: E731
 REASON = ("someReason", "no")
 
 DIFFERENT_RESULTS = [
     pytest.param(
         "fetch_person",
         failed("st.openPersonPage"),
-        lambda data, errors: (data, [*map(told, errors)]),
+        lambda data, errors: (data, [*map(type_and_message, errors)]),
         (None, [REASON]),
         ActionError,
         id="an operation that fails is raised, with all that came",
@@ -535,7 +541,9 @@ DIFFERENT_RESULTS = [
     pytest.param(
         "endorse_person_skills",
         person(failed("st.retrievePersonSkills")),
-        lambda data, errors: (data, [*map(told, errors)]) if data is None else data,
+        lambda data, errors: (
+            (data, [*map(type_and_message, errors)]) if data is None else data
+        ),
         (None, [REASON]),
         EndorsedPerson(),
         id="skills that cannot be listed are None of an object",
@@ -556,7 +564,7 @@ DIFFERENT_RESULTS = [
 def test_different_results(
     name: str, raw: Node, look: Look, official: Any, own: Any
 ) -> None:
-    """What is read differs in these cases only, each for a reason."""
+    """Results differ in these cases only, each for a reason."""
 
     def their_look() -> Any:
         mapped = OFFICIAL[name].mapper.map_response(copy.deepcopy(raw))

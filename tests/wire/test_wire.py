@@ -49,13 +49,13 @@ PERSON_URL = "https://www.linkedin.com/in/ada"
 
 
 def loaded(source: Any, *, check: bool = True) -> Any:
-    """Load a workflow, unknown action types without a word."""
+    """Load a workflow without warnings about unknown action types."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UnknownValueWarning)
         return load_workflow(source, check=check)
 
 
-# There and back
+# Round trips
 
 
 @given(workflows)
@@ -73,7 +73,7 @@ def test_what_is_dumped_loads_as_the_same(workflow: Any) -> None:
 @given(workflows)
 @few
 def test_what_is_sent_loads_as_the_same(workflow: Any) -> None:
-    """The bytes that go out say the same, as str and bytearray too."""
+    """The bytes of a request load as the same workflow, as str and bytearray too."""
     body = encode_json(dump_workflow(workflow))
 
     assert workflow == loaded(body)
@@ -84,14 +84,14 @@ def test_what_is_sent_loads_as_the_same(workflow: Any) -> None:
 @given(workflows)
 @few
 def test_a_legal_workflow_loads_the_same_without_checks(workflow: Any) -> None:
-    """``check=False`` makes nothing else of what is right."""
+    """``check=False`` changes nothing of a legal workflow."""
     assert workflow == loaded(dump_workflow(workflow), check=False)
 
 
 @given(trees())
 @few
 def test_then_as_an_object_or_a_list_is_the_same(tree: AnyAction) -> None:
-    """Both forms that the API takes load as the same tree, empty lists too."""
+    """Both forms of ``then`` load as the same tree, empty lists too."""
     definition = dump_workflow(tree)
     assert isinstance(definition, dict)
     for spot in [*positions(tree, definition)]:
@@ -104,8 +104,8 @@ def test_then_as_an_object_or_a_list_is_the_same(tree: AnyAction) -> None:
 
 @given(trees())
 @few
-def test_json_is_the_apis(tree: AnyAction) -> None:
-    """The type is first, one child is an object, several are a list, null is nothing."""
+def test_json_is_as_the_api_documents(tree: AnyAction) -> None:
+    """The type is first, one child is an object, several are a list; no nulls."""
     definition = dump_workflow(tree)
     assert isinstance(definition, dict)
     for spot in positions(tree, definition):
@@ -133,7 +133,7 @@ def test_json_is_the_apis(tree: AnyAction) -> None:
     "example", EXAMPLES, ids=lambda e: e.get("source", "").rpartition("/")[2] or None
 )
 def test_published_examples_come_back(example: dict[str, Any]) -> None:
-    """A definition from the API's docs is legal where it may start, and unchanged."""
+    """A definition of the API's docs is legal as a root, and dumped unchanged."""
     definition = example["workflow"]
     if "st.retrieveCompanyDMs" in str(definition):
         # Its page shows the action without the open page that it needs.
@@ -146,7 +146,7 @@ def test_published_examples_come_back(example: dict[str, Any]) -> None:
 
 
 def test_the_json_of_a_workflow() -> None:
-    """Exactly this goes out: camel case, in the order of the class, what was set."""
+    """The JSON has the set parameters in camel case, in the order of the class."""
     workflow = st.search_people(
         term="dev",
         limit=10,
@@ -173,7 +173,7 @@ def test_the_json_of_a_workflow() -> None:
 
 
 def test_objects_in_lists_go_out_as_objects() -> None:
-    """Lists of parameter objects, and lists that mix them with strings."""
+    """Parameter objects in lists are dumped as objects, beside strings."""
     posts = st.search_posts(
         term="x",
         filter=params.PostsFilter(
@@ -203,7 +203,7 @@ def test_objects_in_lists_go_out_as_objects() -> None:
 
 
 def test_an_array_workflow_is_a_tuple() -> None:
-    """A list of one is a tuple of one; a tuple of dicts loads as a list does."""
+    """A list of one root is a tuple of one; a tuple of dicts loads like a list."""
     one = {"actionType": "st.syncInbox"}
 
     assert (st.sync_inbox(),) == load_workflow([one])
@@ -215,12 +215,12 @@ def test_an_array_workflow_is_a_tuple() -> None:
 
 
 def test_roots_are_numbered() -> None:
-    """A path names the root of an array workflow by its place."""
+    """The path of a root in an array workflow has its index."""
     assert [("root", PAGE)] == [*named_roots(PAGE)]
     assert [("root[0]", PAGE), ("root[1]", PAGE)] == [*named_roots((PAGE, PAGE))]
 
 
-# What is no definition
+# Refused definitions
 
 
 @pytest.mark.parametrize("check", [True, False])
@@ -243,7 +243,7 @@ def test_roots_are_numbered() -> None:
     ],
 )
 def test_what_is_no_definition(source: Any, problem: str, check: bool) -> None:
-    """Broken JSON, scalars and empty lists are refused, checks or not."""
+    """Broken JSON, scalars and empty lists are refused, also without checks."""
     with pytest.raises(InvalidDefinitionError) as caught:
         load_workflow(source, check=check)
 
@@ -254,14 +254,14 @@ def test_what_is_no_definition(source: Any, problem: str, check: bool) -> None:
 
 
 def test_a_built_workflow_is_no_definition() -> None:
-    """What is built needs no loading; the error says what came."""
+    """A built workflow cannot be loaded; the error shows it."""
     with pytest.raises(InvalidDefinitionError, match=r"got st\.open_company_page"):
         load_workflow(PAGE)
 
 
 @pytest.mark.parametrize("name", ["limit", "filter", "label"])
 def test_null_is_a_value_and_refused(name: str) -> None:
-    """A null is never dropped in silence: it is told, or sent by check=False."""
+    """A null is never dropped silently: it is a problem, or sent with check=False."""
     definition = {"actionType": "st.searchPeople", name: None}
     with pytest.raises(InvalidDefinitionError, match=f"{name} .* got None"):
         load_workflow(definition)
@@ -271,7 +271,7 @@ def test_null_is_a_value_and_refused(name: str) -> None:
 
 @pytest.mark.parametrize("label", [None, 5, "\ud800"])
 def test_the_label_of_an_unknown_action_is_checked(label: Any) -> None:
-    """The caller's tag is a string for those too."""
+    """The label of an unknown action must be a string too."""
     with pytest.raises(InvalidDefinitionError, match="label must") as caught:
         loaded({"actionType": "xy.new", "label": label})
 
@@ -281,11 +281,11 @@ def test_the_label_of_an_unknown_action_is_checked(label: Any) -> None:
     assert ("xy.new", "root") == (problem.owner, problem.path)
 
 
-# What is not known
+# Unknown types and values
 
 
 def test_an_unknown_action_type_is_sent_with_one_warning() -> None:
-    """It loads as custom; the warning names the nearest known one, if any is."""
+    """It loads as `custom`; the warning suggests the nearest type, if any is near."""
     definition = {
         "actionType": "st.retrievePersonAwards",
         "label": "a",
@@ -311,7 +311,7 @@ def test_an_unknown_action_type_is_sent_with_one_warning() -> None:
 
 
 def test_an_unknown_action_type_may_be_like_no_other() -> None:
-    """Then the warning names none."""
+    """Without a similar type the warning suggests none."""
     with pytest.warns(UnknownValueWarning) as caught:
         load_workflow({"actionType": "zzz"})
 
@@ -324,7 +324,7 @@ def test_an_unknown_action_type_may_be_like_no_other() -> None:
     "name", ["children", "json", "as_list", "action_type", "self", "params", "class"]
 )
 def test_an_unknown_action_may_have_any_parameter(name: str) -> None:
-    """A name that means something to us is sent as any other."""
+    """A parameter with a reserved name is sent like any other."""
     definition = {"actionType": "xy.new", name: []}
     workflow = loaded({**definition, "label": "a"})
 
@@ -334,7 +334,7 @@ def test_an_unknown_action_may_have_any_parameter(name: str) -> None:
 
 @pytest.mark.parametrize("value", ["\ud800", {"a": ["\ud800"]}, {"\ud800": 1}])
 def test_an_unknown_action_is_checked_for_json(value: Any) -> None:
-    """What no JSON can carry is a problem also where nothing is known."""
+    """Values that are not JSON are problems of unknown actions too."""
     with pytest.raises(InvalidDefinitionError, match="lone surrogate") as caught:
         loaded([{"actionType": "xy.new", "value": value}])
 
@@ -346,7 +346,7 @@ def test_an_unknown_action_is_checked_for_json(value: Any) -> None:
 
 
 def test_an_unknown_value_is_sent_with_one_warning() -> None:
-    """It is sent as it is; the warning names the nearest known one."""
+    """An unknown value is sent; the warning suggests the nearest one."""
     with pytest.warns(UnknownValueWarning) as caught:
         reaction = st.react_to_post("u", type="celebrat")
 
@@ -362,7 +362,7 @@ def test_an_unknown_value_is_sent_with_one_warning() -> None:
 
 
 def test_an_unknown_value_like_no_other_lists_what_is_known() -> None:
-    """Where nothing is spelt alike, the warning names all known words."""
+    """Without a similar value the warning lists all known ones."""
     with pytest.warns(UnknownValueWarning, match=r"known: \('like', 'celebrate', "):
         st.react_to_post("u", type="ზ")
 
@@ -383,7 +383,7 @@ def test_an_unknown_value_like_no_other_lists_what_is_known() -> None:
 def test_an_unknown_value_of_a_definition_warns_once_too(
     definition: Any, check: bool
 ) -> None:
-    """Loading checks a value more than once and still warns once for each."""
+    """Loading checks a value several times, and still warns once."""
     with pytest.warns(UnknownValueWarning, match="11-51") as caught:
         workflow = load_workflow(definition, check=check)
 
@@ -392,7 +392,7 @@ def test_an_unknown_value_of_a_definition_warns_once_too(
 
 
 def test_two_unknown_values_warn_once_each() -> None:
-    """In Python a list and a word of the same object are told one time each."""
+    """Each unknown value of one action gives one warning."""
     with pytest.warns(UnknownValueWarning) as caught:
         params.PostsFilter(sort="a", posted_by=["b", "me"], author_industries=["é"])
 
@@ -405,7 +405,7 @@ def test_two_unknown_values_warn_once_each() -> None:
 @given(odd_definitions())
 @few
 def test_unchecked_a_definition_comes_back_as_it_was(definition: Any) -> None:
-    """Whatever the JSON object, loading never raises and dumping gives it back."""
+    """Without checks, any JSON object loads and is dumped unchanged."""
     before = copy.deepcopy(definition)
     workflow = loaded(definition, check=False)
 
@@ -420,7 +420,7 @@ def test_unchecked_a_definition_comes_back_as_it_was(definition: Any) -> None:
 
 
 def holds_large(value: Any) -> bool:
-    """Return whether a number is in *value* that orjson reads as a float."""
+    """Return whether *value* has a number that orjson reads as a float."""
     if isinstance(value, dict):
         return any(map(holds_large, value.values()))
     if isinstance(value, list):
@@ -453,7 +453,7 @@ def holds_large(value: Any) -> bool:
     ids=json.dumps,
 )
 def test_unchecked_odd_definitions(definition: Any) -> None:
-    """The odd forms, one by one: loaded, dumped, written down and built again."""
+    """Each odd form is loaded, dumped, shown and built again."""
     workflow = loaded(definition, check=False)
     names = {"custom": custom, "st": st, "nv": nv, "params": params}
 
@@ -465,7 +465,7 @@ def test_unchecked_odd_definitions(definition: Any) -> None:
 
 
 def test_unchecked_only_what_does_not_fit_becomes_custom() -> None:
-    """What is known around it stays typed, so its results are typed too."""
+    """Known nodes around an odd one stay typed, and so do their results."""
     definition = {
         "actionType": "st.openCompanyPage",
         "companyUrl": "u",
@@ -483,7 +483,7 @@ def test_unchecked_only_what_does_not_fit_becomes_custom() -> None:
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), {1, 2}, object()])
 def test_what_no_json_can_carry_is_refused_unchecked_too(value: Any) -> None:
-    """It could not come back as it was: the error says so instead of sending null."""
+    """A value that is not JSON is refused also without checks."""
     definition = {"actionType": "xy.new", "value": value}
     with pytest.raises(ParameterError, match="must be JSON: ") as caught:
         load_workflow(definition, check=False)
@@ -494,7 +494,7 @@ def test_what_no_json_can_carry_is_refused_unchecked_too(value: Any) -> None:
 
 
 def test_whole_numbers_of_any_size_survive_text() -> None:
-    """JSON text is read without making floats of large whole numbers."""
+    """JSON text keeps large whole numbers exact."""
     text = '{"actionType":"xy.new","id":123456789012345678901234567890}'
     for source in (text, text.encode(), bytearray(text.encode())):
         workflow = loaded(source)
@@ -511,7 +511,7 @@ def test_whole_numbers_of_any_size_survive_text() -> None:
 def test_a_workflow_shares_nothing_with_its_definition(
     definition: Any, check: bool
 ) -> None:
-    """Whatever is done to the input or the output afterwards changes no workflow."""
+    """Changing the input or the output later changes no workflow."""
     try:
         workflow = loaded(definition, check=check)
     except InvalidDefinitionError:
@@ -528,7 +528,7 @@ def test_a_workflow_shares_nothing_with_its_definition(
 
 
 def spoil(value: Any) -> None:
-    """Change everything in *value*."""
+    """Change everything in *value* in place."""
     if isinstance(value, dict):
         for inner in [*value.values()]:
             spoil(inner)
@@ -541,7 +541,7 @@ def spoil(value: Any) -> None:
 
 
 def test_a_list_that_was_given_is_not_kept() -> None:
-    """Sequences are stored as tuples: changing the list afterwards changes nothing."""
+    """Lists are stored as tuples: changing the list later changes nothing."""
     places: list[str] = ["Oslo"]
     children: list[Any] = [st.do_for_people()]
     found = params.PeopleFilter(locations=places)
@@ -561,7 +561,7 @@ def test_a_list_that_was_given_is_not_kept() -> None:
 @given(workflows)
 @few
 def test_workflows_pickle_copy_and_hash(workflow: Any) -> None:
-    """Copies of all kinds are equal, and equal ones have equal hashes."""
+    """Copies of all kinds are equal and have equal hashes."""
     for again in (
         pickle.loads(pickle.dumps(workflow)),
         copy.copy(workflow),
@@ -577,25 +577,25 @@ def test_workflows_pickle_copy_and_hash(workflow: Any) -> None:
 def test_equal_workflows_are_those_with_equal_json(
     one: AnyAction, other: AnyAction
 ) -> None:
-    """Type, parameters, label and children decide, and nothing else."""
+    """Workflows are equal exactly if their JSON is."""
     same = plain(one) == plain(other) and repr(plain(one)) == repr(plain(other))
 
     assert (one == other) == same
     assert (one != other) != same
 
 
-# The code
+# Encoding
 
 
 @given(json_values)
 @few
 def test_any_json_value_is_encoded_as_itself(value: Any) -> None:
-    """Bytes of UTF-8, however large a number is."""
+    """Values are encoded in UTF-8, and decoded equal."""
     assert value == json.loads(encode_json(value))
 
 
 def test_what_orjson_refuses_is_encoded_all_the_same() -> None:
-    """A lone surrogate goes out as an escape, a large number in full."""
+    """A lone surrogate is encoded as an escape, a large number in full."""
     assert b'["\\ud83d",1180591620717411303424]' == encode_json(["\ud83d", LARGE])
     assert b'{"a":"\xc3\xa9"}' == encode_json({"a": "é"})
 
@@ -608,26 +608,26 @@ def test_what_orjson_refuses_is_encoded_all_the_same() -> None:
     ],
 )
 def test_a_lone_surrogate_spoils_no_answer(body: Any, value: Any) -> None:
-    """A truncated emoji is kept as it came."""
+    """A truncated emoji is kept as it was received."""
     assert value == decode_json(body)
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"NaN", b"[-Infinity]", b"[" * 100_000])
 def test_what_is_not_json_is_a_value_error(body: bytes) -> None:
-    """Whatever is wrong with an answer, one class of error tells it."""
+    """Any bytes that are not JSON raise a ValueError."""
     with pytest.raises(ValueError, match=r"."):
         decode_json(body)
 
 
 @pytest.mark.parametrize("number", [2**63, 2**64 - 1, 2**64, 10**19, -(2**70), 10**40])
 def test_an_answer_keeps_every_digit(number: int) -> None:
-    """A number beyond 64 bits is a whole number still."""
+    """A whole number beyond 64 bits stays exact."""
     value = decode_json(json.dumps({"a": [number, f"{number}"]}).encode())
 
     assert {"a": [number, str(number)]} == value
 
 
-# What this version does not know
+# Unknown parameters
 
 
 NEW = {
@@ -640,7 +640,7 @@ NEW = {
 
 @pytest.mark.parametrize("check", [True, False])
 def test_an_unknown_parameter_is_kept_with_a_warning(check: bool) -> None:
-    """The rest of the action stays typed, and JSON out is JSON in."""
+    """The action stays typed, and is dumped with the unknown parameter."""
     with pytest.warns(UnknownValueWarning) as caught:
         search = load_workflow(NEW, check=check)
 
@@ -659,7 +659,7 @@ def test_an_unknown_parameter_is_kept_with_a_warning(check: bool) -> None:
 
 
 def test_what_is_unknown_takes_part_in_equality() -> None:
-    """Copies keep it: `then`, pickle, deepcopy and repr."""
+    """`then`, pickle, deepcopy and repr keep unknown parameters."""
     bare = st.open_company_page(COMPANY_URL)
     search = bare.with_extra({"b": 1, "a": 2})
 
@@ -689,7 +689,7 @@ def test_what_is_unknown_takes_part_in_equality() -> None:
 def test_extra_is_for_unknown_parameters(
     extra: Any, parameter: str, reason: str
 ) -> None:
-    """A known name has a check of its own, and the rest must be JSON."""
+    """A known parameter, or a value that is not JSON, is refused as extra."""
     with pytest.raises(ParameterError) as caught:
         st.open_company_page(COMPANY_URL).with_extra(extra)
 
@@ -709,7 +709,7 @@ def test_extra_is_for_unknown_parameters(
     ],
 )
 def test_a_name_near_to_a_known_one_is_an_error(name: str, words: str) -> None:
-    """It is misspelt rather than new; the error has the right name."""
+    """A misspelt parameter is an error that suggests the right name."""
     node = {"actionType": "st.openCompanyPage", name: "x"}
     if name != "company_url":
         node["companyUrl"] = COMPANY_URL
@@ -722,7 +722,7 @@ def test_a_name_near_to_a_known_one_is_an_error(name: str, words: str) -> None:
 
 
 def test_an_unknown_parameter_is_json_too() -> None:
-    """What no JSON can carry is a problem with its place."""
+    """A value that is not JSON is a problem with its place."""
     with pytest.raises(InvalidDefinitionError, match="brandNew must be a JSON value"):
         load_workflow({"actionType": "st.retrieveSSI", "brandNew": object()})
 
@@ -737,7 +737,7 @@ def test_an_unknown_parameter_is_json_too() -> None:
     ],
 )
 def test_a_misspelt_action_type_is_unknown(action_type: str, meant: str) -> None:
-    """It is not a matter of nesting, at the root and below."""
+    """A misspelt action type is not a nesting error, at the root and below."""
     node = {"actionType": action_type, "companyUrl": COMPANY_URL}
     for source in (node, {"actionType": "st.retrieveSSI", "then": node}):
         with pytest.raises(InvalidDefinitionError) as caught:
@@ -759,14 +759,14 @@ POSTS = {"actionType": "st.retrievePersonPosts"}
     "then", [[], POSTS, [POSTS], [POSTS, POSTS]], ids=["empty", "one", "list", "two"]
 )
 def test_then_keeps_its_form(then: Any, check: bool) -> None:
-    """Published code reads the completion by the form that it sent."""
+    """The form of ``then`` is kept, because a completion follows it."""
     node = {"actionType": "st.openPersonPage", "personUrl": PERSON_URL, "then": then}
 
     assert node == dump_workflow(load_workflow(node, check=check))
 
 
 def test_the_form_of_then_is_not_compared() -> None:
-    """Equality, hashes and copies by `then` do not depend on how JSON wrote it."""
+    """Equality, hashes and copies do not depend on the form of ``then``."""
     node = {"actionType": "st.openPersonPage", "personUrl": PERSON_URL}
     one = load_workflow({**node, "then": POSTS})
     many = load_workflow({**node, "then": [POSTS]})
@@ -781,7 +781,7 @@ def test_the_form_of_then_is_not_compared() -> None:
 
 
 def test_the_schema_of_a_file_is_ignored() -> None:
-    """Editors want it at the root; below it is an unknown parameter."""
+    """``$schema`` is ignored at the root; below it is an unknown parameter."""
     node = {"$schema": "workflow.json", "actionType": "st.retrieveSSI"}
 
     assert st.retrieve_ssi() == load_workflow(node)
