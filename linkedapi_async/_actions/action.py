@@ -171,8 +171,7 @@ class Action(
                 continue
             place = f"then[{index}]"
             if not isinstance(child, Action):
-                hint = f"; call it: {child.__name__}()" if _is_action(child) else ""
-                self._refuse(place, f"must be an action, got {short_repr(child)}{hint}")
+                self._refuse(place, f"must be an action, got {describe(child)}")
             given = given_targets(child)
             problem = nesting_error(type(child), given, type(self), place)
             if problem is not None:
@@ -308,8 +307,11 @@ def given_targets(action: AnyAction) -> list[str]:
     return [name for name in action.targets if getattr(action, name) is not None]
 
 
-def _is_action(value: object) -> bool:
-    return isinstance(value, type) and issubclass(value, Action)
+def describe(value: object) -> str:
+    """Return *value* for a message, with advice if it is the class of an action."""
+    if isinstance(value, type) and issubclass(value, Action):
+        return f"{short_repr(value)}; call it: {value.__name__}()"
+    return short_repr(value)
 
 
 def allowed_in(scope: type[Scope]) -> list[str]:

@@ -98,7 +98,7 @@ class Connection:
             RuntimeError: It was opened before.
         """
         if self.state != "not entered":
-            message = f"{self._owner} can be entered once; make another one"
+            message = f"the {self._owner} was entered before; make another one"
             raise RuntimeError(message)
         self._loop = asyncio.get_running_loop()
         self._transport = AiohttpTransport(self._settings, self._http)

@@ -18,6 +18,7 @@ from multidict import CIMultiDict
 from linkedapi_async._types import Generation
 from linkedapi_async._utils.json import encode_json
 from linkedapi_async._utils.secret import Secret
+from linkedapi_async._utils.text import short_repr
 from linkedapi_async._version import __version__
 
 
@@ -105,7 +106,7 @@ def validate_workflow_id(workflow_id: object) -> str:
     if not isinstance(workflow_id, str) or not _ID.fullmatch(workflow_id):
         message = (
             "a workflow id must be 1 to 200 letters, digits, - or _, got "
-            f"{str(workflow_id)[:60]!r}"
+            f"{short_repr(workflow_id)}"
         )
         raise ValueError(message)
     return workflow_id

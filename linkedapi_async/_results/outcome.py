@@ -125,8 +125,9 @@ class Result:
         """
         given: Any = key
         if isinstance(given, str):
+            attribute = f".{given}, " if given.isidentifier() else ""
             message = (
-                f"{type(self).__name__} is not a dict; use .{given}, .to_dict(), or an "
+                f"{type(self).__name__} is not a dict; use {attribute}.to_dict(), or an "
                 "action as the key"
             )
             raise TypeError(message)

@@ -10,6 +10,7 @@ from linkedapi_async._actions.action import (
     Action,
     AnyAction,
     Roots,
+    describe,
     given_targets,
     named_roots,
     nesting_error,
@@ -18,7 +19,6 @@ from linkedapi_async._actions.custom import custom
 from linkedapi_async._actions.parameters import Validated, parameters_of
 from linkedapi_async._actions.validators import ListOf, Object, StringOrObject
 from linkedapi_async._utils.codegen import compile_function
-from linkedapi_async._utils.text import short_repr
 from linkedapi_async.errors import WorkflowError
 
 
@@ -41,7 +41,7 @@ def dump_workflow(workflow: Roots) -> dict[str, Any] | list[dict[str, Any]]:
 
 def _dump_root(root: AnyAction, path: str) -> dict[str, Any]:
     if not isinstance(root, Action):
-        raise WorkflowError(f"expected an action, got {short_repr(root)}", path=path)
+        raise WorkflowError(f"expected an action, got {describe(root)}", path=path)
     problem = nesting_error(type(root), given_targets(root), None, path)
     if problem is not None:
         raise problem

@@ -166,7 +166,11 @@ def _item_source(
     if isinstance(workflows, Action | dict | str):
         message = "as_completed takes many workflows: put this one in a list"
         raise TypeError(message)
-    iterator = iter(workflows)
+    try:
+        iterator = iter(workflows)
+    except TypeError:
+        message = f"as_completed takes many workflows, got {short_repr(workflows)}"
+        raise TypeError(message) from None
 
     async def next_item() -> Any:
         try:

@@ -423,7 +423,8 @@ def _period(start: object, end: object) -> dict[str, str]:
         times.append(when)
     first, last = times
     if first >= last:
-        reason = f"must be after the start, {sent['start']}; see {USAGE_PAGE}"
+        got = f"must be after start, {sent['start']}, got {sent['end']}"
+        reason = f"{got}; see {USAGE_PAGE}"
         raise ParameterError(owner="usage", parameter="end", reason=reason)
     if last - first > LONGEST_PERIOD:
         reason = f"must be at most 30 days after the start; see {USAGE_PAGE}"

@@ -453,8 +453,15 @@ def test_a_root_of_an_array_has_its_number() -> None:
             (PAGE, "st.openPost"),
             "root[1]: expected an action, got 'st.openPost'",
         ),
+        (
+            (st.retrieve_ssi,),
+            (
+                "root[0]: expected an action, got <class "
+                "'linkedapi_async.st.retrieve_ssi'>; call it: retrieve_ssi()"
+            ),
+        ),
     ],
-    ids=["empty", "string"],
+    ids=["empty", "string", "class"],
 )
 def test_only_actions_are_workflows(workflow: Any, message: str) -> None:
     """An empty tuple and other things are refused with their path."""

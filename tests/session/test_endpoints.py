@@ -344,7 +344,7 @@ NAIVE = dt.datetime(2026, 7, 1)  # noqa: DTZ001  # the point
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda s: s.usage(*DAY[::-1]), "usage: end must be after"),
+        (lambda s: s.usage(*DAY[::-1]), f"end must be after start, {DAY[1]}, got "),
         (lambda s: s.usage(DAY[0], DAY[0]), "api-usage-statistics"),
         (lambda s: s.usage("2026-07-01", "2026-08-01"), "at most 30 days"),
         (lambda s: s.usage(None, DAY[1]), "usage: start is required"),

@@ -1039,7 +1039,7 @@ async def test_as_completed_is_used_as_shown(server: Scripted) -> None:
             session.as_completed([CHECK], limit=0)
         with pytest.raises(TypeError, match="put this one in a list"):
             session.as_completed(CHECK)  # type: ignore[arg-type]
-        with pytest.raises(TypeError):
+        with pytest.raises(TypeError, match="takes many workflows, got 5"):
             session.as_completed(5)  # type: ignore[arg-type]
         stream = session.as_completed([])
         with pytest.raises(RuntimeError, match="async with"):

@@ -603,7 +603,7 @@ async def test_a_journal_that_cannot_be_opened(server: Scripted) -> None:
         session = server.session(journal=journal)
         with pytest.raises(JournalLockedError):
             await session.__aenter__()
-        with pytest.raises(RuntimeError, match="entered once"):
+        with pytest.raises(RuntimeError, match="was entered before"):
             await session.__aenter__()
 
 

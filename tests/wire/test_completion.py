@@ -1069,6 +1069,8 @@ def test_a_result_is_not_a_dict(read: Any) -> None:
         read(results.CompanyPage())
     with pytest.raises(TypeError, match=r"use \.name, \.to_dict\(\), or an action"):
         results.CompanyPage()["name"]  # type: ignore[index]
+    with pytest.raises(TypeError, match=r"is not a dict; use \.to_dict\(\), or"):
+        results.CompanyPage()["st.retrieveCompanyDMs"]  # type: ignore[index]
 
 
 @pytest.mark.parametrize(

@@ -443,7 +443,7 @@ DIFFERENT_RESULTS = [
         POSTS,
         (None, []),
         ([], []),
-        id="what was asked for and did not fail is empty, not missing",
+        id="a selected part that did not fail is empty, not missing",
     ),
     pytest.param(
         "fetch_person",
@@ -512,7 +512,7 @@ DIFFERENT_RESULTS = [
         lambda data, errors: data,
         LinkedApiError,
         [],
-        id="a search without data found nobody",
+        id="a search without data is an empty list",
     ),
     pytest.param(
         "retrieve_invitations",
