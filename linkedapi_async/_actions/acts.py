@@ -61,6 +61,9 @@ _SAME_TARGET: Final[frozenset[type[Scope]]] = frozenset(
     ]
 )
 
+ACTS_PREFIX: Final = "to-"
+"""What the keys of acts begin with, unlike those of definitions."""
+
 _STRUCTURE: Final = {"actionType", "label", "then"}
 
 
@@ -116,7 +119,7 @@ def acts_key(definition: Any) -> str | None:
     acts = {(act.kind, act.target or "", act.detail) for act in acts_of(definition)}
     if not acts:
         return None
-    return f"to-{_digest(sorted(acts))}"
+    return f"{ACTS_PREFIX}{_digest(sorted(acts))}"
 
 
 def definition_key(definition: Any) -> str:

@@ -43,6 +43,7 @@ class BatchFiles:
     journal: Path
     limit: int
     retry_failed: bool
+    again: bool
     command: str
 
     def retry_command(self) -> str:
@@ -73,7 +74,7 @@ class BatchFiles:
 @click.option(
     "--key",
     metavar="COLUMN",
-    help="The column that identifies a row; by default its workflow does.",
+    help="The column that identifies a row; by default what it does to whom does.",
 )
 @click.option(
     "--delimiter",
@@ -94,6 +95,11 @@ class BatchFiles:
     "--retry-failed",
     is_flag=True,
     help="Start failed rows again, unless a part of them may have been written.",
+)
+@click.option(
+    "--again",
+    is_flag=True,
+    help="Send again to rows that are done with another text.",
 )
 @click.option(
     "--limit",
@@ -125,6 +131,7 @@ def batch(
     encoding: str | None,
     skip_invalid: str | None,
     retry_failed: bool,
+    again: bool,
     limit: int,
     allow_braces: bool,
     allow_any_target: bool,
@@ -146,10 +153,13 @@ def batch(
     that the template does not use are ignored.
 
     After a crash or a kill, run the same command again: it continues, starts nothing
-    twice, and writes each row to the results once. A row is identified by its workflow
-    (or its --key), so rows may be added, removed and moved in between. A start without
-    an answer is not repeated; decide on it with "linkedapi recover". With several
-    --accounts, each takes the next row when it has capacity.
+    twice, and writes each row to the results once. A row that writes is identified by
+    what it does to whom, in any spelling of the URL; one that only reads by its
+    workflow. So rows may be added, removed and moved in between, and a text may be
+    edited: what is done is not sent again, unless you pass --again. Two rows that do the
+    same to one person are refused; with --key COLUMN you say that you mean both. A start
+    without an answer is not repeated; decide on it with "linkedapi recover". With
+    several --accounts, each takes the next row when it has capacity.
 
     The exit status and the last lines are about the whole batch, earlier runs included:
     8 if a start is unknown, otherwise 9 if a row failed, and 0 only if all rows are
@@ -170,6 +180,7 @@ def batch(
         journal=Path(journal or f"{out}.journal"),
         limit=limit,
         retry_failed=retry_failed,
+        again=again,
         command=shlex.join(["linkedapi", *context.meta["arguments"]]),
     )
     if template == source == STDIN:
@@ -349,6 +360,7 @@ async def _run(checked: Batch, creds: Credentials, files: BatchFiles) -> int:
                     results=ResultsFile(files.results, writer),
                     limit=files.limit,
                     retry_failed=files.retry_failed,
+                    again=files.again,
                     signals=signals,
                     progress=progress,
                     changed=changed,

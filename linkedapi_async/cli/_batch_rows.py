@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from operator import itemgetter
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
 from linkedapi_async._actions.action import Roots
+from linkedapi_async._actions.acts import acts_key, acts_of, definition_key
 from linkedapi_async._types import Generation
 from linkedapi_async._wire.dump import dump_workflow
 from linkedapi_async.cli._exit_codes import CommandError, status_of
 from linkedapi_async.cli._row_input import InputRow, RowFile
 from linkedapi_async.cli._template import Problem, Template
 from linkedapi_async.errors import WorkflowError
+from linkedapi_async.urls import normalize_url
 
 
 MOST_PROBLEMS: Final = 50
@@ -59,7 +60,7 @@ class Batch:
     template: Template
     rows: RowFile
     key: str | None
-    """The column that identifies a row; None uses a digest of its workflow."""
+    """The column that identifies a row; None identifies it by what it does to whom."""
     generation: Generation | None
     valid: bytearray
     """For each row of the input, whether it can be sent."""
@@ -79,26 +80,42 @@ class Batch:
         """Return a row that can be sent, with its key."""
         if self.key is not None:
             return Item(row.values[self.key], row)
-        return Item(_workflow_digest(self._roots(row)), row)
+        return Item(default_key(self.definition(row)), row)
 
-    def earlier(self, item: Item) -> Item | None:
-        """Return the item under the key of versions that kept margins, if it differs."""
-        if item.row.original is None:
-            return None
-        row = attrs.evolve(item.row, values=item.row.original)
+    def earlier(self, item: Item) -> Iterator[Item]:
+        """Yield the item under the keys that it has in batches of other versions.
+
+        Older ones identify a row by its whole workflow, and keep margins of cells. A
+        batch that was begun without ``--key`` may go on with it.
+        """
+        definition = self.definition(item.row)
+        keys: list[Any] = [definition_key(definition)]
         if self.key is not None:
-            key = row.values.get(self.key)
-        else:
-            roots = self.template.render(row.values, self.generation)
-            key = None if isinstance(roots, list) else _workflow_digest(roots)
-        return Item(key, row) if isinstance(key, str) and key != item.key else None
+            keys.append(default_key(definition))
+        rows = [item.row] * len(keys)
+        if item.row.original is not None:
+            row = attrs.evolve(item.row, values=item.row.original)
+            if self.key is not None:
+                keys.append(row.values.get(self.key))
+                rows.append(row)
+            roots = self.template.render(row.values, self.generation, any_target=True)
+            if not isinstance(roots, list):
+                keys.append(definition_key(dump_workflow(roots)))
+                rows.append(row)
+        for key, row in zip(keys, rows, strict=True):
+            if isinstance(key, str) and key != item.key:
+                yield Item(key, row)
 
     def workflow(self, item: Item) -> Roots:
         """Return the workflow of a row."""
         return self._roots(item.row)
 
+    def definition(self, row: InputRow) -> Any:
+        """Return the workflow of a row as JSON values."""
+        return dump_workflow(self._roots(row))
+
     def _roots(self, row: InputRow) -> Roots:
-        roots = self.template.render(row.values, self.generation)
+        roots = self.template.render(row.values, self.generation, any_target=True)
         assert not isinstance(roots, list)  # noqa: S101  # the row was checked
         return roots
 
@@ -144,7 +161,8 @@ def check_rows(
     Args:
         template: A workflow with placeholders.
         rows: The rows; the check keeps a few bytes of each.
-        key: The column that identifies a row; None uses a digest of its workflow.
+        key: The column that identifies a row; None identifies it by what it does to
+            whom.
         generation: The generation of the API to check against.
         report: Called with each row that cannot be sent and its problem; None refuses
             the whole input instead.
@@ -165,7 +183,7 @@ def check_rows(
         checked = _check(batch, row)
         batch.valid.append(isinstance(checked, Item))
         if isinstance(checked, Item):
-            digests.append(checked.digest >> 64)
+            digests.extend(_short(mark) for mark, *_ in set(_marks(batch, checked)))
         else:
             for problem in checked:
                 problems.add(rows.name, row, problem)
@@ -192,36 +210,53 @@ def _check(batch: Batch, row: InputRow) -> Item | list[str]:
             )
             problems.append(str(Problem(reason, "", (batch.key,))))
     elif not isinstance(roots, list):
-        key = _workflow_digest(roots)
+        key = default_key(dump_workflow(roots))
     return problems or Item(str(key), row)
 
 
+def default_key(definition: Any) -> str:
+    """Return what identifies a row without ``--key``.
+
+    It is what the workflow does to whom; one that only reads is identified by all of it.
+    """
+    return acts_key(definition) or definition_key(definition)
+
+
+def _short(mark: str) -> int:
+    return key_digest(mark) >> 64
+
+
+def _marks(batch: Batch, item: Item) -> Iterator[tuple[str, str, str]]:
+    """Yield what only one row may have, with a name for it and what it is."""
+    acts = [act for act in acts_of(batch.definition(item.row)) if act.target]
+    if batch.key is not None:
+        yield item.key, f"the same key {item.key!r}", ""
+    elif not acts:
+        yield item.key, "the same workflow", ""
+    # Keys that are spellings of one URL are no two keys.
+    whose = "" if batch.key is None else f"{normalize_url(item.key)} "
+    for act in acts:
+        mark = f"{whose}{act.kind} {act.target}"
+        yield mark, "the same target", f": {act.kind} to {act.target}"
+
+
 def _refuse_repeated(batch: Batch, digests: array[int], problems: _Problems) -> None:
-    """Refuse rows whose key an earlier row has."""
+    """Refuse rows that do to a target what an earlier row does, or have its key."""
     repeated = {one for one, other in pairwise(sorted(digests)) if one == other}
     if not repeated:
         return
+    advice = "identify rows with --key" if batch.key is None else "change its key"
     lines: dict[str, int] = {}
     for index, item in batch.numbered_items():
-        if item.digest >> 64 not in repeated:
-            continue
-        line = lines.setdefault(item.key, item.row.line)
-        if line != item.row.line:
-            batch.valid[index] = 0
-            if batch.key is None:
-                reason = (
-                    f"the same workflow as line {line}; remove the row, or identify rows "
-                    "with --key"
-                )
-            else:
-                reason = f"the same key {item.key!r} as line {line}"
-            problems.add(batch.rows.name, item.row, reason)
-
-
-def _workflow_digest(roots: Roots) -> str:
-    # Sorted, because the order of parameters in a template does not matter.
-    text = json.dumps(dump_workflow(roots), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+        for mark, what, more in _marks(batch, item):
+            line = item.row.line
+            if _short(mark) in repeated:
+                line = lines.setdefault(mark, line)
+            if line != item.row.line:
+                batch.valid[index] = 0
+                reason = f"{what} as line {line}{more}; remove the row, or {advice}"
+                problems.add(batch.rows.name, item.row, reason)
+                break
 
 
 def refused(problems: Sequence[str], count: int) -> CommandError:

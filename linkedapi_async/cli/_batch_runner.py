@@ -1,8 +1,8 @@
 """Run one workflow per row of a file, once each, also across interrupted runs.
 
 The journal records the starts, the results file the ends. A row is identified by its
-key, by default a digest of its workflow: rows may be added, removed and moved between
-two runs, and nothing is started twice.
+key, by default what it does to whom: rows and texts may change between two runs, and
+nothing is started twice.
 """
 
 from __future__ import annotations
@@ -15,10 +15,17 @@ from typing import Any, Final
 
 import attrs
 
+from linkedapi_async._actions.acts import ACTS_PREFIX, acts_key
 from linkedapi_async._utils.json import decode_json
 from linkedapi_async._wire.dump import dump_workflow
 from linkedapi_async.cli._batch_results import Failure, PastResults, ResultsFile
-from linkedapi_async.cli._batch_rows import MOST_PROBLEMS, Batch, Item, refused
+from linkedapi_async.cli._batch_rows import (
+    MOST_PROBLEMS,
+    Batch,
+    Item,
+    default_key,
+    refused,
+)
 from linkedapi_async.cli._console import print_error
 from linkedapi_async.cli._exit_codes import FAILED, TIMED_OUT, CommandError, status_of
 from linkedapi_async.cli._messages import message_of
@@ -54,6 +61,7 @@ class BatchRunner:
         results: The file that results are appended to.
         limit: The most rows in flight on each account.
         retry_failed: Whether rows that failed and wrote nothing are started again.
+        again: Whether rows that are done with another text are started again.
         signals: After a signal, no more rows are started.
         progress: The counts, updated by the run.
         changed: Called after each change of *progress*.
@@ -65,6 +73,7 @@ class BatchRunner:
     results: ResultsFile
     limit: int
     retry_failed: bool
+    again: bool
     signals: SignalHandler
     progress: Progress
     changed: Callable[[], None]
@@ -73,6 +82,12 @@ class BatchRunner:
     _aborted: bool = False
     # For each row of the input, the attempt that is to be started, or 0.
     _planned: array[int] = attrs.field(factory=lambda: array("H"))
+    # The keys of rows that earlier versions started, by their place in the input.
+    _renamed: dict[int, str] = attrs.field(factory=dict)
+    # The same keys by what the rows do to whom.
+    _earlier: dict[str, str] = attrs.field(factory=dict)
+    _changed_lines: list[int] = attrs.field(factory=list)
+    _changed_texts: int = 0
     _exhausted: bool = False
     _new: Iterator[Item] = attrs.field(factory=lambda: iter(()))
     _returned: deque[Item] = attrs.field(factory=deque)
@@ -126,30 +141,48 @@ class BatchRunner:
     async def _load_state(self, past: PastResults) -> None:
         """Look up each row in the journal: done, in flight, unknown, or new."""
         self._planned = array("H", bytes(2 * len(self.batch.valid)))
+        if self.batch.key is None:
+            await self._load_earlier()
         problems: list[str] = []
         count = 0
         for index, item in self.batch.numbered_items():
-            problem = await self._load_row(index, item, past)
+            known = await self._known_item(item, past)
+            if known.key != item.key:
+                self._renamed[index] = known.key
+            problem = await self._load_row(index, known, past)
             if problem is not None:
                 count += 1
                 if count <= MOST_PROBLEMS:
                     problems.append(f"line {item.row.line}: {problem}")
         if problems:
             raise refused(problems, count)
+        self._report_changed_texts()
         self.changed()
+
+    async def _load_earlier(self) -> None:
+        """Note what the journal has under keys that earlier versions gave."""
+        for key, definition in await self.journal.definitions():
+            if not definition or key.startswith(ACTS_PREFIX):
+                continue
+            try:
+                known = default_key(decode_json(definition))
+            except ValueError as error:
+                message = f"the definition of {key!r} in the journal is damaged"
+                raise JournalError(message) from error
+            self._earlier.setdefault(known, key)
 
     async def _load_row(self, index: int, item: Item, past: PastResults) -> str | None:
         """Load the state of one row; return why it cannot be continued, if so."""
-        item = await self._known_item(item, past)
         written = past.knows(item.digest)
         item = attrs.evolve(item, attempt=past.attempts.get(item.digest, 1))
         failure = past.failed.get(item.digest)
-        if failure is not None:
-            again = attrs.evolve(item, attempt=item.attempt + 1)
-            if await self.journal.row(again.journal_key) is not None:
-                # A retry that has no result yet.
-                item, written = again, False
         row = await self.journal.row(item.journal_key)
+        if written and (failure is not None or self._has_other_text(item, row)):
+            again = attrs.evolve(item, attempt=item.attempt + 1)
+            newer = await self.journal.row(again.journal_key)
+            if newer is not None:
+                # Another attempt that has no result yet.
+                item, row, written = again, newer, False
         problem = row and self._conflict(item, row)
         if problem:
             return problem
@@ -160,7 +193,7 @@ class BatchRunner:
             if row is not None and row.state == "finished":
                 await self.journal.delivered(item.journal_key)
             if failure is None:
-                self.progress.done += 1
+                self._load_done(index, item, row)
             else:
                 self._load_failure(index, item, failure)
         elif row is None:
@@ -173,14 +206,54 @@ class BatchRunner:
         return None
 
     async def _known_item(self, item: Item, past: PastResults) -> Item:
-        """Return *item* under the key that an earlier version gave it, if one did."""
-        earlier = self.batch.earlier(item)
-        if earlier is None or past.knows(item.digest):
+        """Return *item* under the key by which an earlier run knows it, if one does."""
+        if past.knows(item.digest) or await self.journal.row(item.key) is not None:
             return item
-        if await self.journal.row(item.key) is not None:
-            return item
-        known = past.knows(earlier.digest) or await self.journal.row(earlier.key)
-        return earlier if known else item
+        for earlier in self.batch.earlier(item):
+            row = await self.journal.row(earlier.key)
+            if row is None and not past.knows(earlier.digest):
+                continue
+            if self.batch.key is None or not self._is_another_message(earlier, row):
+                return earlier
+        key = self._earlier.get(item.key)
+        return item if key is None else attrs.evolve(item, key=key)
+
+    def _is_another_message(self, item: Item, row: Row | None) -> bool:
+        """Return whether a row begun without ``--key`` is another one to its target."""
+        known = default_key(self.batch.definition(item.row))
+        return item.key == known and self._has_other_text(item, row)
+
+    def _has_other_text(self, item: Item, row: Row | None) -> bool:
+        """Return whether a row of the journal has another workflow than this row."""
+        if row is None or not row.definition:
+            return False
+        try:
+            stored = decode_json(row.definition)
+        except ValueError:
+            return False  # damaged: it is identified by its key alone
+        return bool(stored != self.batch.definition(item.row))
+
+    def _load_done(self, index: int, item: Item, row: Row | None) -> None:
+        if self._has_other_text(item, row):
+            if self.again:
+                self._plan(index, item.attempt + 1)
+                return
+            self._changed_texts += 1
+            if self._changed_texts <= MOST_PROBLEMS:
+                self._changed_lines.append(item.row.line)
+        self.progress.done += 1
+
+    def _report_changed_texts(self) -> None:
+        """Say which rows are done with another text than they have now."""
+        count = self._changed_texts
+        if count:
+            more = count - len(self._changed_lines)
+            listed = ", ".join(map(str, self._changed_lines))
+            print_error(
+                f"{count} already done with another text, not sent again: "
+                f"line{'' if count == 1 else 's'} {listed}"
+                f"{f' and {more} more' if more else ''}; --again sends to them again"
+            )
 
     def _load_failure(self, index: int, item: Item, failure: Failure) -> None:
         wrote = failure.wrote
@@ -201,16 +274,18 @@ class BatchRunner:
     def _new_items(self) -> Iterator[Item]:
         for index, item in self.batch.numbered_items():
             if self._planned[index]:
-                yield attrs.evolve(item, attempt=self._planned[index])
+                key = self._renamed.get(index, item.key)
+                yield attrs.evolve(item, key=key, attempt=self._planned[index])
 
     def _conflict(self, item: Item, row: Row) -> str | None:
         """Return why a row of the journal does not match this row, if so."""
-        definition = dump_workflow(self.batch.workflow(item))
-        if row.definition and decode_json(row.definition) != definition:
-            return (
-                f"{item.key!r} was started with another workflow; use another key, "
-                "or start a new batch with another --out"
-            )
+        if self._has_other_text(item, row):
+            stored, own = decode_json(row.definition), self.batch.definition(item.row)
+            if acts_key(own) is None or acts_key(stored) != acts_key(own):
+                return (
+                    f"{item.key!r} was started with another workflow; use another key, "
+                    "or start a new batch with another --out"
+                )
         if row.state in {"accepted", "finished"} and row.account not in self.accounts:
             return f"started on the account {row.account!r}, which is not loaded"
         return None

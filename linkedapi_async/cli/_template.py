@@ -148,13 +148,18 @@ class Template:
                     yield Problem(reason, path, (column,))
 
     def render(
-        self, values: Mapping[str, Any], generation: Generation | None = None
+        self,
+        values: Mapping[str, Any],
+        generation: Generation | None = None,
+        *,
+        any_target: bool = False,
     ) -> Roots | list[Problem]:
         """Return the checked workflow of one row, or the problems of the row.
 
         Args:
             values: Its cells by column.
             generation: The generation of the API to check against.
+            any_target: Whether targets are not checked, as in versions before.
         """
         renderer = _Renderer(values, allow_braces=self._allow_braces)
         definition = renderer.tree(self._definition)
@@ -165,7 +170,8 @@ class Template:
         except InvalidDefinitionError as error:
             return [self._with_columns(problem) for problem in error.problems]
         unsupported = find_unsupported(roots, generation) if generation else ()
-        wrong = find_wrong_targets(roots) if self._check_targets else ()
+        checked = self._check_targets and not any_target
+        wrong = find_wrong_targets(roots) if checked else ()
         problems = (*unsupported, *wrong)
         return [self._with_columns(problem) for problem in problems] or roots
 

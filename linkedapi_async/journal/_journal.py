@@ -436,6 +436,13 @@ class Journal(ABC):
         """Return the row of *key*, or None."""
         return await self._do(lambda statements: statements.row(key))
 
+    async def definitions(self) -> list[tuple[str, bytes]]:
+        """Return the key and the definition of every row, in order of intent.
+
+        A definition is empty where it was erased.
+        """
+        return await self._do(lambda statements: statements.definitions())
+
     async def state(self, key: str) -> State | None:
         """Return the state of *key*, or None: cheaper than its row."""
         return await self._do(lambda statements: statements.state(key))

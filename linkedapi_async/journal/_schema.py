@@ -554,6 +554,11 @@ class Statements:
         where = f"WHERE state IN ({', '.join('?' * len(states))})"
         return self._select(where, states)
 
+    def definitions(self) -> list[tuple[str, bytes]]:
+        """Return the keys and definitions of all rows."""
+        query = "SELECT key, definition FROM workflows ORDER BY n"
+        return self._execute(query, ()).fetchall()
+
     def unknown(self, account: str | None) -> list[Row]:
         """Return the unknown rows of *account*, or all, by their index."""
         # The plus keeps SQLite from scanning all rows because they are in order.

@@ -421,7 +421,7 @@ def test_all_problems_before_anything_is_sent(shell: Shell, box: Sandbox) -> Non
     assert "people.csv:2: column 'name': root: text: the cell is empty" in done.err
     assert "people.csv:3: column 'url': root: st.sendMessage: personUrl" in done.err
     assert "people.csv:4: column 'name': root: st.sendMessage: text" in done.err
-    assert "people.csv:6: the same workflow as line 5; remove the row" in done.err
+    assert "people.csv:6: the same target as line 5: st.sendMessage to " in done.err
     assert requests == box.requests
 
 
@@ -462,7 +462,7 @@ def test_keys(shell: Shell, box: Sandbox) -> None:
     shell.write("people.csv", f"url,name\n{A},a\n{B},\n{C},a\n")
     done = shell(*VISITS, *both)
     assert "people.csv:3: column 'name': the key is empty" in done.err
-    assert "people.csv:4: the same key 'a' as line 2\n" in done.err
+    assert "people.csv:4: the same key 'a' as line 2; remove" in done.err
     assert (
         "column 'names': --key: no such column; did you mean 'name'?"
         in shell(*VISITS, "--key", "names").err

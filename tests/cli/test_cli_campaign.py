@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import functools
 import hashlib
 import json
 import os
 import signal
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -179,7 +181,7 @@ def test_skipped_rows_are_listed(shell: Shell) -> None:
     assert "line,problem,url,name" == report[0]
     assert ["3,", "4,", "5,", "6,"] == [line[:2] for line in report[1:]]
     assert "'=evil" in report[2]
-    assert "the same workflow as line 2" in report[4]
+    assert "the same target as line 2: st.sendMessage to https" in report[4]
 
 
 def test_report_without_skipped_rows(shell: Shell) -> None:
@@ -197,10 +199,9 @@ def test_long_lists_of_problems(shell: Shell) -> None:
     shell.write("people.csv", people(*names))
     words = (*BATCH, "--key", "name")
     assert 0 == shell(*words).status
-    shell.write("hello.json", json.dumps({**HELLO, "text": "Other"}))
+    shell.write("people.csv", people(*names))
     changed = shell(*words)
     shell.write("people.csv", people(*["nan"] * 53))
-    shell.write("hello.json", json.dumps(HELLO))
     broken = shell(*BATCH)
 
     assert (3, 3) == (changed.status, broken.status)
@@ -299,6 +300,25 @@ def test_margins_that_no_version_could_send(shell: Shell) -> None:
     url = f"https://www.linkedin.com/in/c{next(count)}"
     shell.write("people.csv", f"url,extra\n{url},\u200b\n")
     assert 0 == shell(*BATCH[:4], "--out", "s.jsonl", "--yes").status
+    page = {"actionType": "st.openPersonPage", "basicInfo": "{{extra}}"}
+    shell.write("hello.json", json.dumps({**page, "personUrl": "{{url}}"}))
+    assert 0 == shell(*BATCH[:4], "--out", "t.jsonl").status
+
+
+def test_margins_of_targets_keep_the_key(shell: Shell, box: Sandbox) -> None:
+    """A target that an earlier version sent with its margins is found by its digest."""
+    url = f"https://www.linkedin.com/in/c{next(count)}"
+    shell.write("people.csv", f"url,name\n {url},Ada\n")
+    definition = {**HELLO, "personUrl": f" {url}", "text": "Hello Ada!"}
+    text = json.dumps(definition, sort_keys=True).encode()
+    key = hashlib.sha256(text).hexdigest()[:32]
+    earlier_batch(shell, key, definition, journal=True)
+    change_journal(shell, "definition = ''")
+    before = len(box.workflows)
+
+    assert 0 == shell(*BATCH).status
+    assert before == len(box.workflows)
+    assert [key] == [line["key"] for line in lines(shell)]
 
 
 @pytest.mark.parametrize(
@@ -531,3 +551,154 @@ def test_journal_of_recover_keeps_the_rows(shell: Shell) -> None:
 
     assert {"delivered"} == states
     assert 0 == shell("recover", "r.jsonl.journal").status
+
+
+# One person once
+
+
+def sent_to(box: Sandbox, before: int) -> list[tuple[str, str]]:
+    """Return the people that got a message since *before*, with its text."""
+    found = [w.definition for w in box.workflows[before:]]
+    return sorted((each["personUrl"], each["text"]) for each in found)
+
+
+def edited(shell: Shell, text: str) -> None:
+    """Edit the text of the template."""
+    shell.write("hello.json", json.dumps({**HELLO, "text": text}))
+
+
+def test_spellings_of_one_person_are_refused(shell: Shell, box: Sandbox) -> None:
+    """Rows of one person are refused with both lines, with a key that is a URL too."""
+    before = len(box.workflows)
+    url = f"https://www.linkedin.com/in/c{next(count)}"
+    other = url.replace("https://www", "http://uk").replace("/c", "/C") + "/?trk=x"
+    shell.write("people.csv", f"url,name\n{url},Ada\n{other},Ada\n")
+    problem = f"people.csv:3: the same target as line 2: st.sendMessage to {url}; "
+    refused = shell(*BATCH), shell(*BATCH, "--key", "url")
+    nothing = len(box.workflows)
+    skipped = shell(*BATCH, "--skip-invalid", "report.csv")
+
+    assert [3, 3] == [done.status for done in refused]
+    assert problem + "remove the row, or identify rows with --key\n" in refused[0].err
+    assert problem + "remove the row, or change its key\n" in refused[1].err
+    assert before == nothing
+    assert (0, before + 1) == (skipped.status, len(box.workflows))
+    assert "the same target as line 2" in shell.read("report.csv")
+
+
+def test_keys_allow_two_messages_to_one_person(shell: Shell, box: Sandbox) -> None:
+    """With keys of their own, two rows of one person are both sent, once each."""
+    before = len(box.workflows)
+    url = f"https://www.linkedin.com/in/c{next(count)}"
+    shell.write("people.csv", f"url,name,id\n{url},Ada,1\n{url},Ada,2\n")
+    runs = [shell(*BATCH, "--key", "id").status for _ in range(2)]
+
+    assert [0, 0] == runs
+    assert [(url, "Hello Ada!")] * 2 == sent_to(box, before)
+
+
+def test_a_person_in_two_rows_of_several_people(shell: Shell, box: Sandbox) -> None:
+    """Each target of a row counts, and a row is refused once."""
+    urls = [f"https://www.linkedin.com/in/c{next(count)}" for _ in range(3)]
+    both = [{**HELLO, "personUrl": f"{{{{{each}}}}}"} for each in ("url", "other")]
+    shell.write("hello.json", json.dumps(both))
+    rows = [f"{urls[0]},{urls[1]},Ada", f"{urls[1]},{urls[0]},Bob"]
+    shell.write("people.csv", "\n".join(["url,other,name", *rows]))
+    done = shell(*BATCH)
+
+    assert 3 == done.status
+    assert "error: 1 problem; nothing was sent\n" in done.err
+
+
+def test_an_edited_text_is_not_sent_again(shell: Shell, box: Sandbox) -> None:
+    """Who has a message gets no second one, whatever was edited, without --again."""
+    before = len(box.workflows)
+    first = shell(*BATCH)
+    edited(shell, "Good day, {{name}}!")
+    rows = shell.read("people.csv").splitlines()
+    extra = people("Fay").splitlines()[1]
+    shell.write("people.csv", "\n".join([rows[0], extra, *reversed(rows[1:]), ""]))
+    second = shell(*BATCH)
+    texts = [text for _, text in sent_to(box, before)]
+    third = shell(*BATCH, "--again")
+    fourth = shell(*BATCH)
+    urls = [row.partition(",")[0] for row in rows[1:]]
+
+    assert [0] * 4 == [run.status for run in (first, second, third, fourth)]
+    assert "3 already done with another text, not sent again: lines 3, 4, 5; " in (
+        second.err
+    )
+    assert "Good day, Fay!" in texts
+    assert 4 == len(texts)
+    assert ["1", "2"] == sorted(
+        str(line.get("attempt", 1)) for line in lines(shell) if line["line"] == 3
+    )
+    assert dict.fromkeys(urls, 2) == {
+        url: len([1 for to, _ in sent_to(box, before) if to == url]) for url in urls
+    }
+    assert "another text" not in fourth.err
+
+
+def test_again_goes_on_after_a_crash(shell: Shell, box: Sandbox) -> None:
+    """A second message that was sent before a crash is not sent a third time."""
+    shell.write("people.csv", people("Ada"))
+    assert 0 == shell(*BATCH).status
+    edited(shell, "Good day, {{name}}!")
+    assert 0 == shell(*BATCH, "--again").status
+    before = len(box.workflows)
+    first, _ = shell.read("r.jsonl").splitlines()
+    shell.write("r.jsonl", f"{first}\n")
+    done = shell(*BATCH, "--again")
+
+    assert 0 == done.status
+    assert before == len(box.workflows)
+    assert 2 == lines(shell)[-1]["attempt"]
+
+
+def test_long_lists_of_other_texts(shell: Shell) -> None:
+    """Lines beyond the first fifty are counted."""
+    shell.write("people.csv", people(*[f"N{number}" for number in range(52)]))
+    assert 0 == shell(*BATCH).status
+    edited(shell, "Good day, {{name}}!")
+    done = shell(*BATCH)
+
+    assert 0 == done.status
+    assert "52 already done with another text, not sent again: lines 2, 3, " in done.err
+    assert ", 51 and 2 more; --again sends to them again\n" in done.err
+
+
+def change_journal(shell: Shell, change: str) -> None:
+    """Change the rows of the journal as nothing but damage does."""
+    path = shell.folder / "r.jsonl.journal"
+    with contextlib.closing(sqlite3.connect(path)) as opened:
+        opened.execute(f"UPDATE workflows SET {change}")
+        opened.commit()
+
+
+def test_damaged_definitions(shell: Shell, box: Sandbox) -> None:
+    """A row is known by its key; without one that is certain, nothing is sent."""
+    shell.write("people.csv", people("Ada"))
+    assert 0 == shell(*BATCH).status
+    before = len(box.workflows)
+    change_journal(shell, "definition = X'7B'")
+    known = shell(*BATCH)
+    change_journal(shell, "key = 'earlier'")
+    (shell.folder / "r.jsonl").unlink()
+    doubtful = shell(*BATCH)
+
+    assert (0, 13) == (known.status, doubtful.status)
+    assert "the definition of 'earlier' in the journal is damaged" in doubtful.err
+    assert before == len(box.workflows)
+
+
+def test_a_key_for_a_batch_begun_without(shell: Shell, box: Sandbox) -> None:
+    """What was sent stays sent; another message to the same person is another row."""
+    shell.write("people.csv", people("Ada"))
+    assert 0 == shell(*BATCH).status
+    before = len(box.workflows)
+    same = shell(*BATCH, "--key", "name")
+    edited(shell, "Good day, {{name}}!")
+    other = shell(*BATCH, "--key", "name")
+
+    assert (0, 0) == (same.status, other.status)
+    assert ["Good day, Ada!"] == [text for _, text in sent_to(box, before)]

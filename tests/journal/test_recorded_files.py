@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import csv
 import itertools
 import json
 import shutil
 import sqlite3
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,10 @@ from linkedapi_async import (
     load_workflow,
     st,
 )
+from linkedapi_async._actions.acts import acts_key
 from linkedapi_async.journal import Row, SqliteJournal, State
 from linkedapi_async.results import CompanyPage, PersonPage
+from linkedapi_async.urls import normalize_url
 
 
 pytestmark = pytest.mark.anyio
@@ -503,15 +506,16 @@ def lines_of(path: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(("name", "words"), [("killed", KILLED), ("ended", ENDED)])
-async def test_keys_of_rows_stay(
-    folder: Path, name: str, words: tuple[str, ...]
-) -> None:
-    """A row has the key under which it was started: its workflow's digest."""
+async def test_keys_of_rows(folder: Path, name: str, words: tuple[str, ...]) -> None:
+    """A row that only reads keeps its key; one that writes has that of its acts."""
     out = ("--out", "other.jsonl", "--dry-run")
     async with platform({}) as server:
         done = await command(server, folder, *words, *out)
 
-    assert BATCH["keys"][name] == [json.loads(line) for line in done.out.splitlines()]
+    assert [
+        {**row, "key": acts_key(row["workflow"]) or row["key"]}
+        for row in BATCH["keys"][name]
+    ] == [json.loads(line) for line in done.out.splitlines()]
     assert [] == server.seen
 
 
@@ -524,7 +528,11 @@ async def test_killed_batch_goes_on(folder: Path, torn: bool) -> None:
         shutil.copyfile(folder / "torn.jsonl", results)
     before = results.read_bytes()
     states = BATCH["states"]["killed"]
-    keys = {row["key"]: row for row in BATCH["keys"]["killed"]}
+    # What was started keeps its key.
+    keys = {
+        row["key"] if row["key"] in states else acts_key(row["workflow"]): row
+        for row in BATCH["keys"]["killed"]
+    }
     unknown = {key for key, (state, *_) in states.items() if state == "unknown"}
     run = (*KILLED, "--out", "killed.jsonl", "--yes")
     async with platform(BATCH["answers"]) as server:
@@ -568,6 +576,81 @@ async def test_killed_batch_goes_on(folder: Path, torn: bool) -> None:
     assert keys.keys() == {row["key"] for row in rows if row["state"] == "delivered"}
     runs = (first, adopted, last)
     assert [8, 0, 9] == [done.status for done in runs]  # some rows failed
+
+
+def edit_text(folder: Path) -> None:
+    """Edit the text of the template."""
+    path = folder / "hello.json"
+    path.write_text(path.read_text("utf-8").replace("Hello", "Good day"), "utf-8")
+
+
+def edit_list(folder: Path) -> None:
+    """Move the rows, spell the URLs otherwise, put margins around the cells."""
+    path = folder / "people.csv"
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = [*csv.DictReader(file)]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, [*rows[0]])
+        writer.writeheader()
+        for row in reversed(rows):
+            url = row["url"].replace("https://www.", " ").replace("person", "Person")
+            writer.writerow({**row, "url": f"{url}/?trk=x ", "name": f" {row['name']}"})
+
+
+def erase_definitions(folder: Path) -> None:
+    """Erase the definitions of the journal, as one without results does."""
+    with contextlib.closing(sqlite3.connect(folder / "killed.jsonl.journal")) as opened:
+        opened.execute("UPDATE workflows SET definition = ''")
+        opened.commit()
+
+
+def lose_results(folder: Path) -> None:
+    """Delete the results."""
+    (folder / "killed.jsonl").unlink()
+
+
+@pytest.mark.parametrize(
+    ("edits", "options"),
+    [
+        pytest.param([edit_text], (), id="text"),
+        pytest.param([edit_list], (), id="list"),
+        pytest.param([edit_text, edit_list], (), id="text and list"),
+        pytest.param([erase_definitions], (), id="erased definitions"),
+        pytest.param([edit_text, lose_results], (), id="text, without results"),
+        pytest.param([], ("--key", "url"), id="a key"),
+        pytest.param([edit_text], ("--again",), id="unknown and in flight"),
+    ],
+)
+async def test_an_upgrade_sends_nothing_twice(
+    folder: Path, edits: list[Callable[[Path], None]], options: tuple[str, ...]
+) -> None:
+    """Whatever is edited along with the update, each person is written to once."""
+    states = BATCH["states"]["killed"]
+    rows = BATCH["keys"]["killed"]
+    # A second message only where it is demanded, and the first one is done.
+    again = {
+        line["key"]
+        for line in lines_of(folder / "killed.jsonl")
+        if "--again" in options and line["status"] == "completed"
+    }
+    for edit in edits:
+        edit(folder)
+    run = (*KILLED, "--out", "killed.jsonl", "--yes")
+    once = tuple(word for word in options if word != "--again")
+    async with platform(BATCH["answers"]) as server:
+        first = await command(server, folder, *run, *options)
+        second = await command(server, folder, *run, *once)
+    sent = [normalize_url(body["personUrl"]) for body in bodies(server)]
+    expected = [
+        normalize_url(row["workflow"]["personUrl"])
+        for row in rows
+        if row["key"] not in states or row["key"] in again
+    ]
+
+    assert sorted(expected) == sorted(sent)
+    assert (8, 8) == (first.status, second.status)
+    changed = edit_text in edits or edit_list in edits
+    assert changed == ("already done with another text" in second.err)
 
 
 async def test_ended_batch_has_nothing_to_do(folder: Path) -> None:
