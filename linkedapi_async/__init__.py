@@ -17,6 +17,7 @@ from linkedapi_async._wire.load import load_workflow
 from linkedapi_async.errors import (
     AccountPausedError,
     ActionError,
+    AllowanceError,
     AmbiguousKeyError,
     AuthenticationError,
     ConnectionFailedError,
@@ -60,6 +61,7 @@ __all__ = [
     "AccountPausedError",
     "Action",
     "ActionError",
+    "AllowanceError",
     "AmbiguousKeyError",
     "AsCompleted",
     "AuthenticationError",

@@ -7,6 +7,7 @@
     │  ├─ NestingError                     an action is nested where it cannot be
     │  ├─ ParameterError                   a parameter is wrong, unknown or missing
     │  ├─ InvalidDefinitionError           a JSON definition has problems
+    │  ├─ AllowanceError                   it may do more than its pace ever allows
     │  └─ UnsupportedError                 this API generation does not have it
     ├─ RequestError                        a request failed
     │  ├─ AuthenticationError              a token is missing, wrong or expired
@@ -39,6 +40,7 @@ All of them can be pickled and copied.
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections.abc import Iterable, Sequence
 from typing import (
     TYPE_CHECKING,
@@ -63,6 +65,7 @@ __all__ = [
     "About",
     "AccountPausedError",
     "ActionError",
+    "AllowanceError",
     "AmbiguousKeyError",
     "AuthenticationError",
     "ConnectionFailedError",
@@ -232,6 +235,41 @@ class InvalidDefinitionError(WorkflowError):
 
     def __str__(self) -> str:
         return self.message
+
+
+class AllowanceError(WorkflowError):
+    """The workflow may do more than the pace of its account ever allows.
+
+    Attributes:
+        category: The account limit, such as ``stMessages``.
+        most: How many actions it may do that count; `math.inf` if it has no bound.
+        allowance: How many the pace allows in a whole *period*.
+        period: ``day``, ``week`` or ``month``.
+        products: How *most* comes about: the lists that actions are done for.
+    """
+
+    def __init__(
+        self,
+        *,
+        category: str,
+        most: float,
+        allowance: int,
+        period: str,
+        products: Sequence[str],
+        path: str = "",
+    ) -> None:
+        count = "any number of" if most == math.inf else f"up to {most:,}"
+        super().__init__(
+            f"it may do {count} actions that count against {category} "
+            f"({'; '.join(products)}), and the pace allows {allowance:,} a {period}: "
+            "bound its lists with limit=, or allow more",
+            path=path,
+        )
+        self.category = category
+        self.most = most
+        self.allowance = allowance
+        self.period = period
+        self.products: tuple[str, ...] = tuple(products)
 
 
 class UnsupportedError(WorkflowError):

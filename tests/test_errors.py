@@ -5,6 +5,7 @@ import copy
 import inspect
 import itertools
 import json
+import math
 import pathlib
 import pickle
 import re
@@ -56,6 +57,7 @@ ARGUMENTS: dict[str, Any] = {
     "api_message": "The account works from 09:00.",
     "account": "0123456789ab",
     "action_type": "st.openPost",
+    "allowance": 25,
     "allowed": ["st.openPost"],
     "completion": COMPLETION,
     "generation": "linked_api",
@@ -63,6 +65,7 @@ ARGUMENTS: dict[str, Any] = {
     "key": "ada",
     "http_status": 429,
     "label": "first",
+    "most": 100,
     "message": "it went wrong",
     "nearest": "st.openPost",
     "offender": "st.opnPost",
@@ -72,6 +75,8 @@ ARGUMENTS: dict[str, Any] = {
     "parameter": "limit",
     "parent": "st.doForPosts",
     "path": "root.then[1]",
+    "period": "day",
+    "products": ("root: 4 × 25 × st.sendMessage",),
     "problems": [WorkflowError("this", path="root"), WorkflowError("that")],
     "raw": {"actionType": "st.openPost", "success": False},
     "reason": "is required",
@@ -236,6 +241,20 @@ def test_the_text_is_for_people(cls: Any) -> None:
         (
             InvalidDefinitionError(iter([WorkflowError("a"), WorkflowError("b")])),
             "2 problems:\n  a\n  b\ncheck=False sends a definition as it is.",
+        ),
+        (
+            errors.AllowanceError(
+                category="stMessages",
+                most=math.inf,
+                allowance=25,
+                period="day",
+                products=["root.then[0]: unlimited × st.sendMessage"],
+            ),
+            (
+                "it may do any number of actions that count against stMessages "
+                "(root.then[0]: unlimited × st.sendMessage), and the pace allows 25 a "
+                "day: bound its lists with limit=, or allow more"
+            ),
         ),
         (UnsupportedError("not there", generation="linked_api"), "not there"),
         (RequestError("no"), "no"),
