@@ -8,6 +8,7 @@ start to its end.
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import itertools
 import math
@@ -71,8 +72,11 @@ class Bookings(Protocol):
         """Return what is booked for an account and has not ended before *since*."""
         ...
 
-    async def book(self, booking: Booking) -> None:
-        """Add a booking; a key has at most one that has not ended."""
+    def submit_booking(self, booking: Booking) -> asyncio.Future[None]:
+        """Add a booking; the future is done when it is safe.
+
+        It replaces one of its key that has not ended.
+        """
         ...
 
     async def book_end(self, key: str, ended: float, uses: Uses | None) -> None:
@@ -93,7 +97,7 @@ class MemoryBookings:
     def __init__(self) -> None:
         self._bookings: dict[int, Booking] = {}
         self._open: dict[str, int] = {}
-        self._numbers = itertools.count()
+        self._numbers = itertools.count(1)
 
     async def bookings(self, account: str, since: float) -> History:
         """Return what is booked for an account and has not ended before *since*."""
@@ -101,11 +105,14 @@ class MemoryBookings:
         kept = tuple(b for b in own if b.ended is None or b.ended >= since)
         return History(min((b.at for b in own), default=None), kept)
 
-    async def book(self, booking: Booking) -> None:
+    def submit_booking(self, booking: Booking) -> asyncio.Future[None]:
         """Add a booking; it replaces one of its key that has not ended."""
-        await self.unbook(booking.key)
+        self._bookings.pop(self._open.get(booking.key, 0), None)
         number = self._open[booking.key] = next(self._numbers)
         self._bookings[number] = booking
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        return done
 
     async def book_end(self, key: str, ended: float, uses: Uses | None) -> None:
         """Record the end of a booking, and what was done; None keeps the most."""
@@ -309,7 +316,9 @@ class Ledger:
         starts: int = 0,
         live: bool = True,
     ) -> Turn:
-        """Return when a start may be sent; nothing changes.
+        """Return when a start may be sent at the earliest; nothing changes.
+
+        What is open is taken to end before the next day.
 
         Args:
             uses: What it can do at most.

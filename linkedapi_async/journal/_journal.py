@@ -13,6 +13,7 @@ from typing import Any, Self, TypeVar
 import attrs
 
 from linkedapi_async._http.requests import validate_workflow_id
+from linkedapi_async._pacing import Booking, History, Uses
 from linkedapi_async._polling.durations import DurationRecord
 from linkedapi_async._utils.text import safe_repr
 from linkedapi_async.errors import About, JournalError, JournalLockedError
@@ -277,6 +278,7 @@ class Journal(ABC):
         """
         if again:
             await self._drop(key, "unknown", "discarded")
+            await self.unbook(key)
         else:
             columns = {"end_status": "lost", **self._erased()}
             await self._move(key, "unknown", "delivered", word="discarded", **columns)
@@ -488,6 +490,37 @@ class Journal(ABC):
                 weight, mean and variance of the logarithm of its durations in seconds.
         """
         await self._do(lambda statements: statements.store_durations(records))
+
+    async def bookings(self, account: str, since: float) -> History:
+        """Return what is booked for an account's pace.
+
+        Args:
+            account: The ``name`` of the account.
+            since: Leaves out what had ended before, in seconds since 1970.
+        """
+        return await self._do(lambda statements: statements.bookings(account, since))
+
+    def submit_booking(self, booking: Booking) -> asyncio.Future[None]:
+        """Record what a start may do at most, for the pace of its account.
+
+        It replaces a booking of its key that has not ended. The future is done when the
+        booking is safe.
+        """
+        return self._submit(lambda statements: statements.book(booking))
+
+    async def book_end(self, key: str, ended: float, uses: Uses | None) -> None:
+        """Record the end of a booking that has not ended, if there is one.
+
+        Args:
+            key: Its key.
+            ended: When the end was noticed, in seconds since 1970.
+            uses: What was done, by category; None keeps the most.
+        """
+        await self._do(lambda statements: statements.book_end(key, ended, uses))
+
+    async def unbook(self, key: str) -> None:
+        """Remove a booking that has not ended, because nothing was started."""
+        await self._do(lambda statements: statements.unbook(key))
 
     def _erased(self) -> dict[str, Any]:
         """Return the columns that a delivered row loses."""

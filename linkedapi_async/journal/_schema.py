@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, TypeAlias, cast
 
 import attrs
 
+from linkedapi_async._pacing import Booking, History, Uses
 from linkedapi_async.errors import About, JournalError
 from linkedapi_async.journal._wal import check_log, log_facts, log_of
 
@@ -248,6 +249,20 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
             variance REAL NOT NULL
         )
         """,
+    ),
+    (
+        """
+        CREATE TABLE bookings (
+            n INTEGER PRIMARY KEY,
+            key TEXT NOT NULL,
+            account TEXT NOT NULL,
+            at REAL NOT NULL,
+            ended REAL,
+            uses TEXT NOT NULL
+        )
+        """,
+        "CREATE UNIQUE INDEX open_bookings ON bookings (key) WHERE ended IS NULL",
+        "CREATE INDEX account_bookings ON bookings (account, ended)",
     ),
 )
 
@@ -625,6 +640,39 @@ class Statements:
         )
         return self._execute(f"DELETE FROM workflows WHERE {where}", values).rowcount  # noqa: S608  # own words
 
+    def bookings(self, account: str, since: float) -> History:
+        """Return the bookings of an account that have not ended before *since*."""
+        (first,) = self._execute(
+            "SELECT min(at) FROM bookings WHERE account = ?", (account,)
+        ).fetchone()
+        rows = self._execute(
+            "SELECT key, account, at, uses, ended FROM bookings "
+            "WHERE account = ? AND (ended IS NULL OR ended >= ?) ORDER BY n",
+            (account, since),
+        )
+        return History(first, tuple(map(_booking, rows)))
+
+    def book(self, booking: Booking) -> None:
+        """Add a booking; it replaces one of its key that has not ended."""
+        self.unbook(booking.key)
+        self._execute(
+            "INSERT INTO bookings (key, account, at, uses) VALUES (?, ?, ?, ?)",
+            (booking.key, booking.account, booking.at, json.dumps(dict(booking.uses))),
+        )
+
+    def book_end(self, key: str, ended: float, uses: Uses | None) -> None:
+        """Record the end of a booking, and what was done; None keeps the most."""
+        done = None if uses is None else json.dumps(dict(uses))
+        self._execute(
+            "UPDATE bookings SET ended = ?, uses = coalesce(?, uses) "
+            "WHERE key = ? AND ended IS NULL",
+            (ended, done, key),
+        )
+
+    def unbook(self, key: str) -> None:
+        """Remove a booking that has not ended."""
+        self._execute("DELETE FROM bookings WHERE key = ? AND ended IS NULL", (key,))
+
     def _one(self, column: str, condition: str, value: str) -> Any:
         query = (
             f"SELECT {column} FROM workflows WHERE {condition} = ? ORDER BY n LIMIT 1"  # noqa: S608  # own names
@@ -637,3 +685,17 @@ class Statements:
     ) -> list[Row]:
         query = f"SELECT {_COLUMNS} FROM workflows {where} ORDER BY {order}"  # noqa: S608  # own names
         return [Row(*found) for found in self._execute(query, values)]
+
+
+def _booking(row: tuple[Any, ...]) -> Booking:
+    key, account, at, uses, ended = row
+    try:
+        found = {str(name): int(number) for name, number in json.loads(uses).items()}
+        return Booking(str(key), str(account), float(at), found, ended and float(ended))
+    except (AttributeError, TypeError, ValueError) as error:
+        # To count less than was done would exceed a limit.
+        message = (
+            f"what {key!r} has used of its account's limits is damaged in the journal; "
+            "delete the row of this key from the table bookings, or begin a new journal"
+        )
+        raise JournalError(message) from error
