@@ -12,6 +12,7 @@ import random
 import sys
 import time
 from bisect import bisect_right
+from collections import deque
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -51,8 +52,11 @@ class Scenario(NamedTuple):
     foreign: bool = False
     """Whether half of the queue belongs to another program."""
 
+    attached: bool = False
+    """Whether the ids were attached."""
+
     shuffled: bool = False
-    """Whether the ids were attached in random order."""
+    """Whether that happened in random order."""
 
     max_polls: float = 7.0
     """Limit of the requests per workflow."""
@@ -66,13 +70,28 @@ SCENARIOS: Final = (
     Scenario("own starts, Account API", exact=False, max_delay=3.0),
     Scenario("half foreign, Linked API", exact=True, foreign=True, max_polls=12.0),
     Scenario("half foreign, Account API", exact=False, foreign=True, max_polls=12.0),
+    Scenario("attached in order, Linked API", exact=True, attached=True, max_delay=3.0),
     Scenario(
-        "attached, shuffled, Linked API", exact=True, shuffled=True, max_polls=12.0
+        "attached in order, Account API", exact=False, attached=True, max_delay=3.0
     ),
     Scenario(
-        "attached, shuffled, Account API", exact=False, shuffled=True, max_polls=12.0
+        "attached, shuffled, Linked API",
+        exact=True,
+        attached=True,
+        shuffled=True,
+        max_polls=12.0,
+    ),
+    Scenario(
+        "attached, shuffled, Account API",
+        exact=False,
+        attached=True,
+        shuffled=True,
+        max_polls=12.0,
     ),
 )
+
+RANDOM_LIMIT: Final = 1.15
+"""Delay of shuffled ids, in that of the best round robin of equal requests."""
 
 
 class Account:
@@ -113,7 +132,9 @@ def drive(scenario: Scenario, n: int, seed: int) -> tuple[float, float]:
     account = Account(scenario, n, rng)
     lanes = PollScheduler(Polling(), rng)
     for workflow in account.workflows:
-        lanes.add(workflow, 0.0, ordered=not scenario.shuffled)
+        lanes.add(
+            workflow, 0.0, ordered=not scenario.shuffled, fresh=not scenario.attached
+        )
     polls, late, now = 0, 0.0, 0.0
     while lanes:
         now = max(now, lanes.next_poll_at())
@@ -124,6 +145,44 @@ def drive(scenario: Scenario, n: int, seed: int) -> tuple[float, float]:
             if lanes.answered(workflow, now, answer):
                 late += now - account.end(workflow)
     return polls / n, late / n
+
+
+def round_robin(n: int, seed: int, interval: float) -> tuple[float, float]:
+    """Return requests per workflow and mean delay of polling shuffled ids in turn.
+
+    Of workflows in random order, any may be the next to end, so that no choice is better
+    than the one polled longest ago. The delay is least if the rate of polls falls with
+    the root of the number of workflows.
+
+    Args:
+        n: The number of workflows.
+        seed: The seed, as for `drive`.
+        interval: The time in seconds between two polls at first.
+    """
+    account = Account(SCENARIOS[-1], n, random.Random(seed))
+    waiting, polls, late, now = deque(account.workflows), 0, 0.0, 0.0
+    while waiting:
+        workflow = waiting.popleft()
+        polls += 1
+        now += LATENCY
+        if account.end(workflow) <= now - LATENCY / 2:
+            late += now - account.end(workflow)
+        else:
+            waiting.append(workflow)
+        if waiting:
+            now += max(0.0, interval * math.sqrt(n / len(waiting)) - LATENCY)
+    return polls / n, late / n
+
+
+def least_delay(n: int, seeds: int, polls: float) -> float:
+    """Return the mean delay of the best round robin with *polls* per workflow."""
+    late, low, high = math.nan, 0.5, 20.0
+    for _ in range(12):
+        interval = math.sqrt(low * high)
+        runs = [round_robin(n, seed, interval) for seed in range(seeds)]
+        found, late = mean([run[0] for run in runs]), mean([run[1] for run in runs])
+        low, high = (interval, high) if found > polls else (low, interval)
+    return late
 
 
 def official(n: int, seed: int) -> float:
@@ -311,16 +370,23 @@ def main() -> int:
     print("".join(f"{gets:16.1f}" for gets in fixed))
     missed = False
     for scenario in SCENARIOS:
-        row = ""
+        row = bounds = ""
         for n, seeds in SEEDS.items():
             runs = [drive(scenario, n, seed) for seed in range(seeds)]
             gets, late = mean([run[0] for run in runs]), mean([run[1] for run in runs])
             row += f"{gets:8.2f} ({late:.2f})".rjust(16)
             missed |= gets > scenario.max_polls or late > scenario.max_delay
+            if scenario.shuffled and n > 1:
+                bound = least_delay(n, seeds, gets)
+                bounds += f"{f'({bound:.2f})':>16}"
+                missed |= late > RANDOM_LIMIT * bound
         limit = f"{scenario.max_polls:g}" + (
             f" ({scenario.max_delay:g})" if scenario.max_delay < math.inf else ""
         )
         print(f"{scenario.name:34}{row}   {limit}")
+        if bounds:
+            name = "  best round robin, equal requests"
+            print(f"{name:34}{'–':>16}{bounds}   {RANDOM_LIMIT:g} ×")
     missed |= frontier()
     print(
         f"means over {', '.join(f'{s} seeds at {n}' for n, s in SEEDS.items())};",

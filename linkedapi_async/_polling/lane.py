@@ -184,6 +184,9 @@ class Lane(_Link):
     off_hours_before: float = 0.0
     """Time in seconds that earlier such periods took."""
 
+    peak: int = 0
+    """The largest size since it is unordered."""
+
     streak: int = 0
     """How many ends in a row were in order."""
 
@@ -212,7 +215,10 @@ class Lane(_Link):
     """Whether a poll was the last to find an end, without any event."""
 
     promoted_at: float = -math.inf
-    """When the head of an ordered lane became the head: it had not ended before."""
+    """When the head of an ordered lane became the head."""
+
+    promoted_since: float = -math.inf
+    """The earliest time at which that workflow can have started to run."""
 
     def __attrs_post_init__(self) -> None:
         """Close the empty rings."""
@@ -222,6 +228,13 @@ class Lane(_Link):
     def head(self) -> PendingWorkflow:
         """The first workflow in the queue; the lane must not be empty."""
         return cast("PendingWorkflow", self.behind)
+
+    @property
+    def head_started_at(self) -> float:
+        """About when the head of an ordered lane started to run."""
+        if self.promoted_since == -math.inf:
+            return self.promoted_at
+        return (self.promoted_since + self.promoted_at) / 2
 
     def longest_unpolled(
         self, besides: PendingWorkflow | None = None
@@ -241,6 +254,7 @@ class Lane(_Link):
         workflow.lane, workflow.position = self, self.next_position
         self.next_position += 1
         self.size += 1
+        self.peak = max(self.peak, self.size)
         workflow.insert_in_queue(self.ahead)
         if ordered:
             workflow.insert_by_age(self.older)
@@ -306,12 +320,19 @@ class Lane(_Link):
         self.ordered = False
         self.passed_by = None
         self.streak = 0
+        self.peak = self.size
         self.poll_number = 2
         self.head_poll_at, self.tail_poll_at = poll_at, math.inf
 
-    def promote(self, now: float) -> None:
-        """Poll the new head of an ordered lane at once."""
+    def promote(self, now: float, since: float = -math.inf) -> None:
+        """Poll the new head of an ordered lane at once.
+
+        Args:
+            now: The time.
+            since: The earliest time at which it can have started to run.
+        """
         self.head_poll_at = self.promoted_at = now
+        self.promoted_since = since
         self.poll_number = 0
         if self.passed_by is not None and self.passed_by < self.head.position:
             self.passed_by = None

@@ -154,18 +154,21 @@ class Poller:
             raise RuntimeError("the polling engine was not started")
         return self._loop.time()
 
-    def watch(self, workflow: PendingWorkflow, *, ordered: bool = True) -> None:
+    def watch(
+        self, workflow: PendingWorkflow, *, ordered: bool = True, fresh: bool = True
+    ) -> None:
         """Poll *workflow* from now on.
 
         Args:
             workflow: A workflow that was never watched before.
             ordered: Whether the server accepted it after all others of its account.
+            fresh: Whether the server accepted it now. If not, it may have ended.
         """
         # After a crash too: the server runs it, and waits for it raise with its id.
         if self._closing is not None:
             raise self._closing(workflow)
         now = self.now()
-        self._scheduler.add(workflow, now, ordered=ordered)
+        self._scheduler.add(workflow, now, ordered=ordered, fresh=fresh)
         # An attached workflow may have ended long ago, so its first poll does not wait.
         if self._scheduler.next_poll_at() <= now:
             self._feed()

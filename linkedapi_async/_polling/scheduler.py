@@ -80,7 +80,12 @@ class PollScheduler:
         return self._size
 
     def add(
-        self, workflow: PendingWorkflow, now: float, *, ordered: bool = True
+        self,
+        workflow: PendingWorkflow,
+        now: float,
+        *,
+        ordered: bool = True,
+        fresh: bool = True,
     ) -> None:
         """Wait for *workflow*.
 
@@ -89,18 +94,21 @@ class PollScheduler:
             now: The time.
             ordered: Whether the server accepted it after all others of its account that
                 were added. If not, its lane is unordered from now on.
+            fresh: Whether it was accepted now. If not, it may have ended long ago.
         """
         lane = self._lanes.get(workflow.account)
         if lane is None:
             lane = self._lanes[workflow.account] = Lane(workflow.account, ordered)
         lane.enter(workflow, ordered=ordered)
-        if ordered:  # an attached one may have ended long ago
+        if ordered and fresh:
             workflow.unfinished_at = now
         self._size += 1
         if not ordered:
             lane.lose_order(now)
+        elif lane.ordered and lane.size == 1 and fresh:
+            self._start_head(lane, now, now)
         elif lane.ordered and lane.size == 1:
-            self._start_head(lane, now)
+            lane.promote(now)
         elif lane.ordered and lane.size == 2:  # noqa: PLR2004  # the tail begins
             lane.tail_poll_at = now + self._tail_wait(lane)
         self._schedule(lane)
@@ -117,7 +125,7 @@ class PollScheduler:
             return
         if lane.ordered and was_head:
             lane.promote(now)
-            self._start_head(lane, now)
+            self._start_head(lane, now, now)
         elif was_in_flight and not lane.ordered:
             self._pace(lane, now)
         self._schedule(lane)
@@ -353,10 +361,10 @@ class PollScheduler:
         It is polled at once, because it may have ended too, unless events can be relied
         on, or it certainly started a short time ago for its kind.
         """
-        lane.promote(now)
+        lane.promote(now, since)
         first = self.durations.first_poll(lane.head.kind)
         if self._calm(lane) or (first is not None and now - since < first):
-            self._start_head(lane, now)
+            self._start_head(lane, now, since)
 
     def _learn(self, lane: Lane, shortest: float, longest: float) -> None:
         """Learn from the end of the head, which ran for that many seconds."""
@@ -375,7 +383,7 @@ class PollScheduler:
         """Return the wait before the poll of that *number* of the head of *lane*."""
         polling, kind = self._polling, lane.head.kind
         if kind is not None and lane.ordered:
-            wait = self.durations.wait(kind, now - lane.promoted_at)
+            wait = self.durations.wait(kind, now - lane.head_started_at)
             if wait is not None:
                 return polling.bounded_wait(wait, self._rng)
         return polling.wait(number, self._rng)
@@ -440,9 +448,9 @@ class PollScheduler:
             lane.head_poll_at = now + wait
         return chosen
 
-    def _start_head(self, lane: Lane, now: float) -> None:
-        """Begin the cadence of a head that starts to run about *now*."""
-        lane.promoted_at = now
+    def _start_head(self, lane: Lane, now: float, since: float) -> None:
+        """Begin the cadence of a head that started between *since* and *now*."""
+        lane.promoted_at, lane.promoted_since = now, since
         if self._webhook_health is not None and self._calm(lane):
             wait = self._long_wait(self._webhook_health)
         else:
@@ -467,6 +475,8 @@ class PollScheduler:
             first = self._head_wait(lane, now, 1) * polling.growth
             wait = min(max(first, polling.wait(2, rng)), polling.queued_interval)
             lane.poll_number = 2
+        elif not lane.ordered and lane.size > 1 and not failed:
+            wait = self._unordered_wait(lane)
         else:
             wait = self._head_wait(lane, now, lane.poll_number)
             if failed:
@@ -475,6 +485,16 @@ class PollScheduler:
                 lane.poll_number += 1
         lane.head_poll_at = max(lane.head_poll_at, now + wait)
 
+    def _unordered_wait(self, lane: Lane) -> float:
+        """Return the wait between two polls of a lane of unknown order.
+
+        Where any workflow may be the next to end, the least mean delay for a number of
+        polls comes from a rate that falls with the root of the number of workflows.
+        """
+        polling = self._polling
+        wait = polling.interval * math.sqrt(lane.peak / lane.size)
+        return polling.bounded_wait(min(wait, polling.max_interval), self._rng)
+
     def _note_off_hours(self, lane: Lane, now: float, answer: StillRunning) -> None:
         """Slow down a *lane* outside working hours, speed up any other."""
         if answer.status == "pending" and answer.reason == OFF_HOURS:
@@ -482,7 +502,7 @@ class PollScheduler:
         elif lane.off_hours:
             lane.end_off_hours(now)
             lane.poll_number = 2
-            lane.head_poll_at = lane.promoted_at = now
+            lane.head_poll_at = lane.promoted_at = lane.promoted_since = now
 
     def _still_running(
         self,
@@ -515,7 +535,8 @@ class PollScheduler:
             self._reorder(lane, now)
         else:
             if answer.status == "pending":
-                lane.promoted_at = now  # it has not started yet
+                # It has not started yet.
+                lane.promoted_at = lane.promoted_since = now
             self._note_off_hours(lane, now, answer)
             self._pace(lane, now)
 
@@ -554,7 +575,7 @@ class PollScheduler:
         in_order = lane.head is workflow
         since = workflow.unfinished_at
         if in_order and lane.ordered:
-            since = max(since, lane.promoted_at)
+            since = max(since, lane.promoted_since)
         if since > -math.inf and not by_event:
             # A clock that was set back must not make it negative.
             workflow.detection_delay = max(0.0, now - since)
@@ -562,7 +583,8 @@ class PollScheduler:
         self._judge_events(lane, workflow, now, by_event=by_event)
         if in_order and lane.ordered:
             shortest = now if by_event else workflow.unfinished_at
-            self._learn(lane, shortest - lane.promoted_at, now - lane.promoted_at)
+            longest = now - lane.promoted_since
+            self._learn(lane, shortest - lane.promoted_at, longest)
         promoted = lane.promoted_runner is workflow
         if self._leave(lane, workflow):
             return
@@ -582,7 +604,7 @@ class PollScheduler:
     def _finished_unordered(
         self, lane: Lane, now: float, *, in_order: bool, promoted: bool
     ) -> None:
-        """Count the ends in order; poll the next workflow at once."""
+        """Count the ends in order; poll the next workflow, at once if that may help."""
         if not in_order:
             lane.streak = 0
         # A head that is the head because it runs says nothing about the order.
@@ -591,9 +613,11 @@ class PollScheduler:
         lane.poll_number = 2
         if self._webhook_health is not None and self._calm(lane):
             lane.head_poll_at = now + self._long_wait(self._webhook_health)
-        else:
+        elif in_order or lane.last_unpolled is not None or lane.size == 1:
             lane.head_poll_at = now
-        lane.head_turn = True
+            lane.head_turn = True
+        else:
+            lane.head_poll_at = now + self._unordered_wait(lane)
         if lane.streak >= RECOVERY:
             lane.ordered = True
             self._promote(lane, now)

@@ -138,7 +138,8 @@ class AccountState:
         self.runtime.workflow_ids.add(workflow_id)
         if self.runtime.poller.crash is None:
             # Otherwise the handle keeps the id, and every wait says what happened.
-            self.runtime.poller.watch(pending, ordered=ordered)
+            fresh = accepted is not None
+            self.runtime.poller.watch(pending, ordered=ordered, fresh=fresh)
         for events in self.runtime.start_events:
             with self.runtime.reported_errors():
                 events.match(workflow_id)

@@ -223,6 +223,47 @@ class WorkflowMethods(EndpointMethods):
         """
         return self._runner().attach(workflow_id, workflow)
 
+    @overload
+    def attach_all(
+        self,
+        workflow_ids: Iterable[str],
+        workflow: Workflow[T],
+        *,
+        ordered: bool = ...,
+    ) -> tuple[WorkflowHandle[T], ...]: ...
+    @overload
+    def attach_all(
+        self,
+        workflow_ids: Iterable[str],
+        workflow: Roots | None = ...,
+        *,
+        ordered: bool = ...,
+    ) -> tuple[WorkflowHandle[Any], ...]: ...
+    def attach_all(
+        self,
+        workflow_ids: Iterable[str],
+        workflow: Any = None,
+        *,
+        ordered: bool = False,
+    ) -> tuple[WorkflowHandle[Any], ...]:
+        """Return handles for workflows that were started elsewhere or earlier.
+
+        Args:
+            workflow_ids: The API's ids of them.
+            workflow: The workflow that each of them was started with, as for `attach`.
+            ordered: Whether the account accepted them in this order. Their ends are
+                noticed as soon as those of own starts then. In unknown order, a thousand
+                of them are noticed about twenty minutes late at as many requests. It has
+                no effect while other workflows of the account are unfinished here.
+
+        Raises:
+            ValueError: An id is malformed, or is attached with another workflow.
+        """
+        if isinstance(workflow_ids, str):
+            message = "attach_all takes many ids: put this one in a list"
+            raise TypeError(message)
+        return self._runner().attach_all(workflow_ids, workflow, ordered=ordered)
+
     async def status(self, workflow_id: str) -> WorkflowStatus:
         """Return the status of a workflow, by one request.
 

@@ -104,13 +104,15 @@ class Runner(AccountState):
             journal, self.runtime.spawn, name, stream=key is not None
         )
 
-    def attach(self, workflow_id: str, workflow: Roots | None) -> ManagedHandle:
+    def attach(
+        self, workflow_id: str, workflow: Roots | None, *, ordered: bool = False
+    ) -> ManagedHandle:
         """Return the handle of a workflow that was started elsewhere or earlier."""
         self.runtime.check_open()
         workflow_id = validate_workflow_id(workflow_id)
         known = self.handles.get(workflow_id)
         if known is None:
-            handle = self.watch(workflow_id, workflow, ordered=False)
+            handle = self.watch(workflow_id, workflow, ordered=ordered)
             self.runtime.observer.attached(handle)
             return handle
         if workflow is not None and known.workflow not in {None, workflow}:
@@ -118,6 +120,22 @@ class Runner(AccountState):
             raise ValueError(message)
         known.workflow = known.workflow or workflow
         return known
+
+    def attach_all(
+        self, workflow_ids: Iterable[str], workflow: Roots | None, *, ordered: bool
+    ) -> tuple[ManagedHandle, ...]:
+        """Return the handles of workflows that were started elsewhere or earlier.
+
+        Args:
+            workflow_ids: Their ids; none is attached if one is malformed.
+            workflow: The workflow of all of them, if it is known.
+            ordered: Whether the server accepted them in this order.
+        """
+        self.runtime.check_open()
+        valid = [validate_workflow_id(workflow_id) for workflow_id in workflow_ids]
+        # How they are mixed with what is waited for already is not known.
+        ordered = ordered and not self.handles
+        return tuple(self.attach(each, workflow, ordered=ordered) for each in valid)
 
     async def recall(self, key: str, workflow: Secret[Any]) -> ManagedHandle | None:
         """Return the handle of an item that an earlier run of a stream has started.

@@ -205,12 +205,13 @@ def test_removed_in_flight_unordered() -> None:
     play.poll()
     play.lanes.remove(play.workflows["a"], 0.0)
 
-    assert "3b" == play.poll()
+    # The rate falls with the root of the number of workflows.
+    assert f"{3 * math.sqrt(3 / 2):g}b" == play.poll()
 
     play.lanes.remove(play.workflows["c"], play.now)
     play.answer("b", RUNNING)
 
-    assert "6b" == play.poll()
+    assert f"{3 * math.sqrt(3 / 2) + 3:g}b" == play.poll()
 
 
 def test_unordered_shares_one_cadence() -> None:
@@ -329,13 +330,16 @@ def test_recovery() -> None:
     play.polls_until(120)
     play.polls(2, {"b": DONE})
 
-    assert "123c 126d 129e 132f 135g 138h 141a 141c 144d" == play.polls(9, {"a": DONE})
+    assert "123c 126d 129e 132f 135g 138h 141a 141c 144.24d" == play.polls(
+        9, {"a": DONE}
+    )
 
-    assert "147c 147d 147e 157e" == play.polls(4, {"c": DONE, "d": DONE})
+    ends: dict[str, Answer] = {"c": DONE, "d": DONE}
+    assert "147.481c 147.481d 147.481e 157.481e" == play.polls(4, ends)
 
     assert "e" * 36 == play.polls_until(147 + 119)
 
-    assert "267f" == play.poll()
+    assert "267.481f" == play.poll()
 
 
 def test_recovery_of_the_last() -> None:
@@ -353,9 +357,13 @@ def test_streak_ends() -> None:
     play = Play()
     play.attach("abcdefg")
 
-    assert "0a 0b 0c 3d 3c 6e" == play.polls(6, dict.fromkeys("abd", DONE))
+    ends: dict[str, Answer] = dict.fromkeys("abd", DONE)
+    assert "0a 0b 0c 3.54965d 3.54965c 7.51827e" == play.polls(6, ends)
 
-    assert "9f 12g 15c" == play.polls(3)
+    assert "11.4869f 15.4555g 19.4242c" == play.polls(3)
+
+    # All were polled once: after an end out of order comes the usual wait.
+    assert "23.3928e 27.9754f 32.5579g" == play.polls(3, {"e": DONE})
 
     assert 0 == play.lanes.out_of_order
 
@@ -995,3 +1003,23 @@ def test_lateness_of_an_attached_ticket_is_not_known_at_first() -> None:
     play.polls(1, {"a": DONE, "b": DONE})
 
     assert [] == list(play.lanes.detection_delays)
+
+
+def test_attached_in_order() -> None:
+    """Attached ids in order are polled one after another, as they may have ended."""
+    play = Play()
+    for name in "abcd":
+        play.workflows[name] = PendingWorkflow(name, "account", kind="kind")
+        play.lanes.add(play.workflows[name], play.now, fresh=False)
+
+    assert "0a 0b 0c 10c 13c" == play.polls(5, dict.fromkeys("ab", DONE))
+
+    # Nothing is known of their ends, nor learnt from them.
+    assert [] == list(play.lanes.detection_delays)
+    assert 0 == len(play.lanes.durations)
+
+    play.polls(2, {"c": DONE})
+    play.polls(1, {"d": DONE})
+
+    assert [3, 10] == list(play.lanes.detection_delays)
+    assert 1 == len(play.lanes.durations)

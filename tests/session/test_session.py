@@ -1645,3 +1645,23 @@ async def test_no_start_waits_for_the_host_while_a_session_is_left(
         with pytest.raises(SessionClosedError):
             await session._runtime.admit_start()
         session._runtime._starts_end = False
+
+
+async def test_many_are_attached(server: Scripted) -> None:
+    """`attach_all` gives a handle for each id, ordered if nothing else is waited for."""
+    server.script("GET", running())
+    async with server.session(polling=Polling.fixed(3600)) as session:
+        first = session.attach_all(["wf-1", "wf-2"], CHECK, ordered=True)
+        states = session.counts_by_state()
+        more = session.attach_all(iter(["wf-2", "wf-3"]), ordered=True)
+
+        assert ["wf-1", "wf-2"] == [handle.workflow_id for handle in first]
+        assert [CHECK, CHECK] == [handle.workflow for handle in first]
+        assert (1, 1, 0) == (states["head"], states["tail"], states["unordered"])
+        assert first[1] is more[0]
+        assert 3 == session.counts_by_state()["unordered"]
+        with pytest.raises(ValueError, match="workflow id"):
+            session.attach_all(["wf-4", "../wf-5"])
+        with pytest.raises(TypeError, match="put this one in a list"):
+            session.attach_all("wf-4")
+        assert 3 == len(session.handles)
