@@ -161,7 +161,7 @@ def _load_own(
     try:
         return cls, _build(cls, values, extra, f"{path}: {action_type}")
     except ParameterError as error:
-        problems.append(error.at(path))
+        problems.append(_in_json(error.at(path)))
         return cls, None
 
 
@@ -338,7 +338,7 @@ def _load_value(
             try:
                 value = _build(nested.cls, values, extra, f"{path}: {inner}")
             except ParameterError as error:
-                refuse(inner, error.parameter, error.reason)
+                refuse(inner, json_name(error.parameter), error.reason)
     if len(problems) > before:
         return _INVALID
     try:

@@ -489,7 +489,7 @@ def test_a_required_target_is_reported_once() -> None:
     assert ("root: nv.manageConversation: threadId is required at the root") == str(
         at_root
     )
-    assert "root.then[0]: nv.manageConversation: thread_id is required" == str(below)
+    assert "root.then[0]: nv.manageConversation: threadId is required" == str(below)
 
 
 @pytest.mark.parametrize("half", [{"personUrl": "u"}, {"skillName": "s"}])
