@@ -1124,7 +1124,7 @@ ROW = Row(
     created=1.5,
     updated=2.5,
 )
-NEWEST = (len(_MIGRATIONS), 14)
+NEWEST = (len(_MIGRATIONS), 12)
 NEXT = ("ALTER TABLE workflows ADD COLUMN note TEXT", "CREATE TABLE notes (n)")
 
 
