@@ -18,7 +18,7 @@ import attrs
 
 from linkedapi_async._http.requests import validate_workflow_id
 from linkedapi_async._polling.answers import Answer, Ended, PollFailed, StillRunning
-from linkedapi_async._utils.json import decode_json
+from linkedapi_async._utils.json import MAX_DEPTH, decode_json, is_too_deep
 from linkedapi_async.errors import (
     AccountPausedError,
     AuthenticationError,
@@ -269,6 +269,11 @@ def read_status(result: Any, workflow_id: str) -> Answer:
     if answered not in (None, workflow_id):  # may be unhashable
         # A cache or a proxy has mixed up two answers.
         message = f"the answer is about the workflow {str(answered)[:60]!r}"
+        return PollFailed(ProtocolError(message, workflow_id=workflow_id), "failed")
+    completion = fields.get("completion")
+    if isinstance(completion, dict | list) and is_too_deep(completion):
+        # It could not be written to the journal or to the results of a batch.
+        message = f"the completion is nested more than {MAX_DEPTH} levels deep"
         return PollFailed(ProtocolError(message, workflow_id=workflow_id), "failed")
     return _read_status(fields, workflow_id)
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import typing
-from typing import Any
+from typing import Any, Final
 
 import orjson
+
+
+MAX_DEPTH: Final = 250
+"""How many levels deep a value may be nested that is to be stored."""
 
 
 def encode_json(value: Any) -> bytes:
@@ -15,6 +19,24 @@ def encode_json(value: Any) -> bytes:
         return orjson.dumps(value)
     except TypeError:  # what orjson refuses: a lone surrogate, more than 64 bits
         return json.dumps(value, separators=(",", ":")).encode()
+
+
+def is_too_deep(value: Any) -> bool:
+    """Return whether *value* is nested more than `MAX_DEPTH` levels deep.
+
+    Reading JSON and writing it have different limits, which depend on the stack.
+    """
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            child
+            for each in level
+            for child in (each.values() if isinstance(each, dict) else each)
+            if isinstance(child, dict | list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 # Maps every byte that is not a digit to a space, and every digit to a zero.

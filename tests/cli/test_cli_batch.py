@@ -591,6 +591,23 @@ def test_unknown_starts(shell: Shell, box: Sandbox) -> None:
     assert 4 == len(lines(shell))
 
 
+def test_one_completion_that_cannot_be_stored(shell: Shell, box: Sandbox) -> None:
+    """It is polled again, and stops neither the other rows nor the batch."""
+
+    def change(answer: Any) -> bytes:
+        """Nest the completion too deeply."""
+        text = json.dumps(answer).encode()
+        nest = b'"completion": ' + b"[" * 1000 + b"]" * 1000 + b', "x": '
+        return text.replace(b'"completion": ', nest)
+
+    fault = box.inject_fault("mangle", on="status", change=change, count=3)
+    done = shell(*VISITS)
+
+    assert 3 == len(fault.hits)
+    assert (0, "4 of 4 done") == (done.status, done.err.splitlines()[-1])
+    assert 4 == len(lines(shell))
+
+
 def test_lost_results_are_written_again(shell: Shell, box: Sandbox) -> None:
     """Results that were deleted, or torn, come back from the journal."""
     shell(*VISITS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import json
 import logging
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -35,8 +36,11 @@ from linkedapi_async import (
     st,
 )
 from linkedapi_async._http import responses
+from linkedapi_async._http.responses import read_status
 from linkedapi_async._http.transport import AiohttpTransport
+from linkedapi_async._polling.answers import Ended
 from linkedapi_async._polling.poller import Poller
+from linkedapi_async._utils.json import MAX_DEPTH, encode_json
 from linkedapi_async.errors import (
     JournalLockedError,
     LinkedApiError,
@@ -334,7 +338,8 @@ async def test_a_poisoned_answer_hinders_one_workflow(
         return await (raw(poison) if poisoned else completed(SENT))(request)
 
     server.script("GET", answer)
-    async with server.session(journal=MemoryJournal()) as session:
+    journal = MemoryJournal()
+    async with server.session(journal=journal) as session:
         handles = [
             await session.account(f"account-{number}").start(SEND)
             for number in range(3)
@@ -343,6 +348,26 @@ async def test_a_poisoned_answer_hinders_one_workflow(
             assert SENT == (await handle.completion()).raw
         with contextlib.suppress(LinkedApiError):
             await handles[0].completion(timeout=0)
+    async with journal:
+        poisoned, *others = await journal.rows()
+
+    assert (field == "reason") == (poisoned.state == "delivered")
+    assert ["delivered"] * 2 == [row.state for row in others]
+
+
+@pytest.mark.parametrize("shape", ["array", "object"])
+def test_what_is_read_can_be_stored(shape: str) -> None:
+    """A completion that is nested more deeply than can be stored is a failed poll."""
+    value: Any = {"actionType": "st.retrieveSSI"}
+    answers = []
+    for _ in range(MAX_DEPTH + 50):
+        value = {"x": value} if shape == "object" else [value, {}]
+        answer = read_status({"workflowStatus": "completed", "completion": value}, "wf")
+        answers.append(isinstance(answer, Ended))
+        if answers[-1]:
+            assert json.loads(encode_json({"completion": [value]}))
+
+    assert [True] * (MAX_DEPTH - 1) + [False] * 51 == answers
 
 
 @virtual_time
