@@ -206,7 +206,7 @@ def _check(batch: Batch, row: InputRow) -> Item | list[str]:
         key = row.values.get(batch.key)
         if not isinstance(key, str) or not key:
             reason = (
-                f"the key must be a text, got {key!r}" if key else "the key is empty"
+                f"the key must be a string, got {key!r}" if key else "the key is empty"
             )
             problems.append(str(Problem(reason, "", (batch.key,))))
     elif not isinstance(roots, list):

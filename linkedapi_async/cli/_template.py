@@ -282,7 +282,7 @@ class _Renderer:
         if cell is None or isinstance(cell, str):
             reason = f"the cell is empty; write {{{{{column}?}}}} if it may be empty"
         else:
-            reason = f"expected a text, got {short_repr(cell)}"
+            reason = f"expected a string, got {short_repr(cell)}"
         raise _RenderError(reason, [column])
 
     def _typed(self, column: str, validator: Validator | None) -> Any:

@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 
 from linkedapi_async._http.requests import Method
 from linkedapi_async._utils.spelling import json_name
+from linkedapi_async._utils.text import short_repr
 from linkedapi_async._utils.times import format_time, parse_time
 from linkedapi_async._wire.read import structure
 from linkedapi_async.errors import (
@@ -78,7 +79,7 @@ def _moment(owner: str, name: str, value: object) -> str | None:
     reason = (
         "must have a time zone: datetime.now(UTC), not datetime.now()"
         if naive
-        else f"must be ISO 8601 text or a datetime, got {str(value)[:60]!r}"
+        else f"must be ISO 8601 text or a datetime, got {short_repr(value)}"
     )
     raise ParameterError(owner=owner, parameter=name, reason=reason)
 
@@ -87,7 +88,7 @@ def _without_none(owner: str, **texts: object) -> dict[str, Any]:
     """Return the *texts* that are not None, by their JSON names."""
     for name, text in texts.items():
         if not (text is None or (isinstance(text, str) and text)):
-            reason = f"must be a text, got {str(text)[:60]!r}"
+            reason = f"must be a string that is not empty, got {short_repr(text)}"
             raise ParameterError(owner=owner, parameter=name, reason=reason)
     return {json_name(name): text for name, text in texts.items() if text is not None}
 

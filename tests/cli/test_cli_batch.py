@@ -206,7 +206,7 @@ def test_texts_from_json() -> None:
     assert "a5.5" == typed({"term": "a{{x}}"}, 5.5)["term"]
     (listed,) = typed({"term": "{{x}}"}, [1])
     assert listed.startswith("column 'x': root: st.searchJobs: term")
-    assert "expected a text, got [1]" in typed({"term": "a{{x}}"}, [1])[0]
+    assert "expected a string, got [1]" in typed({"term": "a{{x}}"}, [1])[0]
     with pytest.warns(UnknownValueWarning):
         assert {"a": 5} == typed({"odd": "{{x}}"}, {"a": 5}, actionType="st.new")["odd"]
 
