@@ -35,7 +35,8 @@ NOT_LOADED = [
         f"linkedapi_async.{module}"
         for module in (
             *("admin", "cli", "draw", "drift", "events", "explain", "export"),
-            *("journal", "operations", "otel", "sandbox", "testing", "webhooks"),
+            *("journal", "operations", "otel", "sandbox", "schema", "testing"),
+            "webhooks",
             *("session._dispatch", "session._events", "session._webhooks"),
         )
     ),

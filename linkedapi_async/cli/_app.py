@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "draw": ("_inspect", "Draw a workflow, or its completion."),
     "explain": ("_inspect", "Estimate what a workflow will use."),
     "actions": ("_inspect", "Look up actions: parameters, limits, nesting."),
+    "schema": ("_inspect", "Print the JSON Schema of workflows."),
     "run": ("_workflows", "Run a workflow and print its completion."),
     "batch": ("_batch", "Run one workflow per row of a file."),
     "status": ("_workflows", "Print the status of workflows."),

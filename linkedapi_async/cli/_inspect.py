@@ -1,11 +1,12 @@
-"""Commands that inspect workflows and send nothing: check, draw, explain, actions."""
+"""Commands that inspect workflows and send nothing: check, draw, explain, actions, schema."""
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
@@ -26,6 +27,9 @@ from linkedapi_async.cli._workflow_input import (
 )
 from linkedapi_async.errors import WorkflowError
 
+
+if TYPE_CHECKING:
+    from linkedapi_async.schema import Variant
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
@@ -224,3 +228,35 @@ def actions(*, words: tuple[str, ...], format_: str) -> None:
             )
             for one in found
         )
+
+
+@click.command(short_help="Print the JSON Schema of workflows.")
+@click.option(
+    "--generation",
+    type=click.Choice(BOTH),
+    help="The generation of the API; by default what either accepts.",
+)
+@click.option(
+    "--variant",
+    type=click.Choice(("workflow", "template", "structured_output")),
+    default="workflow",
+    show_default=True,
+    help="template admits {{column}}; structured_output is for language models.",
+)
+def schema(*, generation: Generation | None, variant: Variant) -> None:
+    """Print the JSON Schema of workflows, for editors and validators.
+
+    An editor that knows it completes action types and parameters, and shows what is
+    wrong while you type: put a "$schema" with the path of the file at the top of a
+    workflow.
+
+    \b
+    Examples:
+      linkedapi schema > workflow.schema.json
+      linkedapi schema --variant template > template.schema.json
+    """
+    # Imported here: other commands do not need it.
+    from linkedapi_async.schema import workflow_schema  # noqa: PLC0415
+
+    made = workflow_schema(generation, variant=variant)
+    click.echo(json.dumps(made, indent=1))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
-import re
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from linkedapi_async import nv, st
+from linkedapi_async._actions.documentation import documentation_of
 from linkedapi_async._actions.parameters import Parameter, ParameterInfo, parameters_of
 from linkedapi_async._actions.scopes import Root
 from linkedapi_async._actions.validators import (
@@ -27,12 +26,10 @@ from linkedapi_async._results.key import ACTIONS
 CATALOGUE: Final = (st, nv)
 """The modules that declare the actions."""
 
-_ARGUMENT: Final = re.compile(r"    (\w+): (.*)")
-
 
 def reference(cls: Any) -> dict[str, Any]:
     """Return the facts of an action as JSON values."""
-    summary, url, descriptions = _arguments_doc(cls)
+    summary, url, descriptions = documentation_of(cls)
     parents = [name for name, other in ACTIONS.items() if other.opens in cls.where]
     rows = parameters_of(cls)
     targets = [row.json_name for row in rows if row.info.target]
@@ -75,25 +72,6 @@ def _parameter(
         "about": descriptions.get(row.name),
     }
     return {name: value for name, value in facts.items() if value is not None}
-
-
-def _arguments_doc(cls: Any) -> tuple[str, str | None, dict[str, str]]:
-    """Return a docstring's summary, its link, and its descriptions of arguments."""
-    # Python -OO removes docstrings.
-    lines = inspect.cleandoc(cls.__doc__ or "").splitlines() or [""]
-    url = next((line for line in lines if line.startswith("https://")), None)
-    descriptions: dict[str, str] = {}
-    name = ""
-    for line in lines:
-        found = _ARGUMENT.match(line)
-        if found:
-            name = found[1]
-            descriptions[name] = found[2]
-        elif name and line.startswith("        "):
-            descriptions[name] += f" {line.strip()}"
-        else:
-            name = ""
-    return lines[0], url, descriptions
 
 
 def _plain(value: Any) -> Any:
