@@ -338,6 +338,7 @@ EVERY = {
     "explain": ("explain company.json", "actions"),
     "recover": ("recover JOURNAL", "st.openCompanyPage"),
     "run": ("run company.json", "st.openCompanyPage"),
+    "schema": ("schema", "$defs"),
     "status": ("status ID", "completed"),
     "wait": ("wait ID", "st.openCompanyPage"),
 }

@@ -476,7 +476,7 @@ async def test_a_time_out_says_whether_it_was_sent() -> None:
         await gate.wait()
         writer.close()
 
-    settings = attrs.evolve(SETTINGS, timeout=0.05)
+    settings = attrs.evolve(SETTINGS, timeout=2.0)
     transport = AiohttpTransport(settings, None)
     async with listening(handle) as port:
         url = f"http://127.0.0.1:{port}/"

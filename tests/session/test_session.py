@@ -1136,7 +1136,7 @@ async def test_compressed_answer_is_read(server: Scripted) -> None:
 async def test_every_request_has_a_timeout(server: Scripted) -> None:
     """A server that never answers is given up."""
     server.script("GET", held(asyncio.Event(), running()))
-    settings = {"request_timeout": 0.05, "retries": Retries(attempts=1)}
+    settings = {"request_timeout": 2, "retries": Retries(attempts=1)}
     async with server.session(**settings) as session:
         with pytest.raises(ConnectionFailedError, match="no complete answer") as caught:
             await session.status("wf-1")
