@@ -117,6 +117,7 @@ class RetryingCaller:
                 response = await self.transport.send(
                     request, headers, write=kind == "start_write"
                 )
+                # The time of day, because a Retry-After may be a date.
                 return read(unwrap(response, now=time.time()))
             except RequestError as error:
                 failed = error

@@ -75,6 +75,7 @@ def _text(error: Exception, headers: Headers) -> str:
         text = str(error.strerror)
     else:
         text = str(error)
+    # Redacted before it is cut, so that no half of a token stays.
     redacted = headers.redact(text.encode(errors="backslashreplace")).decode()
     return printable(redacted[:LONGEST_REASON])
 

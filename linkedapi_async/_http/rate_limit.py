@@ -66,6 +66,7 @@ class SlidingWindow:
         try:
             return await self._transport.send(request, headers, write=write)
         finally:
+            # Also after a failure, because the server may have counted the request.
             self._loop.call_later(self._span, self._slots.release)
 
     def pause(self, seconds: float | None) -> None:

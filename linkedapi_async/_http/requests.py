@@ -120,6 +120,7 @@ def validate_base_url(base_url: str, *, allow_insecure_http: bool) -> str:
     """
     parts = urlsplit(base_url)
     host = parts.hostname
+    # Paths are added at the end, and a user name would be sent to the host.
     if "@" in parts.netloc or re.search(r"[?#\s]", base_url):
         message = "base_url must have only a scheme, host, port and path"
         raise ValueError(message)

@@ -199,6 +199,7 @@ class DurationLearner:
 
     def observe(self, kind: Hashable, shortest: float, longest: float) -> None:
         """Count the end of a workflow that took *shortest* to *longest* seconds."""
+        # The true duration is in between: the middle is wrong by the least.
         seconds = max((shortest + longest) / 2, 1e-6)
         self.observed += 1
         self._use(kind).observe(math.log(seconds))
@@ -253,6 +254,7 @@ class DurationLearner:
         late_cost = self._late_cost
         if known is None or known.weight < ENDS_NEEDED or late_cost is None:
             return None
+        # On a grid, so that kinds of about the same duration share one cached schedule.
         mean = round(known.mean / GRID) * GRID
         spread = math.ceil(known.spread / GRID - 0.5) * GRID
         return poll_times(mean, spread, late_cost)

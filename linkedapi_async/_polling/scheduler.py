@@ -582,6 +582,7 @@ class PollScheduler:
             self.detection_delays.append(workflow.detection_delay)
         self._judge_events(lane, workflow, now, by_event=by_event)
         if in_order and lane.ordered:
+            # An event comes at the end, a poll at any time after it.
             shortest = now if by_event else workflow.unfinished_at
             longest = now - lane.promoted_since
             self._learn(lane, shortest - lane.promoted_at, longest)

@@ -42,6 +42,7 @@ class Throttle:
         """Return how many requests are allowed *now*, at most *limit*."""
         if now < self.next_slot():
             return 0
+        # One at a time, because a rate spaces the requests.
         return min(limit, 1) if self._gap else limit
 
     def consume(self, now: float, count: int) -> None:

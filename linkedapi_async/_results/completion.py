@@ -88,6 +88,7 @@ class Completion(Displayable):
                 "completion.all(key), or a label="
             )
             raise AmbiguousKeyError(message)
+        # Without a match, the error lists all outcomes of the tree.
         siblings = groups[0] if groups else Siblings(tuple(self.walk()), ())
         return siblings.pick(key).value()
 

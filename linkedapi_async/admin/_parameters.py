@@ -208,6 +208,7 @@ def instant(call: str, name: str, value: object) -> str:
     Raises:
         ParameterError: It is neither.
     """
+    # A datetime is a date too, so it is checked first.
     if isinstance(value, dt.datetime) and value.tzinfo is not None:
         return value.isoformat()
     if isinstance(value, dt.date) and not isinstance(value, dt.datetime):

@@ -72,6 +72,7 @@ class Batch:
 
     def numbered_items(self) -> Iterator[tuple[int, Item]]:
         """Yield the rows that can be sent, each with its place in the input."""
+        # The place counts all rows, because what is known of them is kept by place.
         for index, row in enumerate(self.rows):
             if self.valid[index]:
                 yield index, self.item(row)

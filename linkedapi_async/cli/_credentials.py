@@ -57,6 +57,7 @@ def private(path: str) -> Secret[str]:
         raise CommandError(message) from error
     # Not in the handler of the error, because that has the content of the file.
     with contextlib.suppress(UnicodeDecodeError):
+        # Editors on Windows begin a file with a byte order mark.
         return Secret(content.reveal().decode("utf-8-sig"))
     message = f"{path} is not UTF-8"
     raise CommandError(message)

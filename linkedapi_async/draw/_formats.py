@@ -211,6 +211,7 @@ def to_mermaid(what: Any, *, limit: int = EDGES) -> str:
     https://mermaid.js.org/syntax/flowchart.html
     """
     text = "\n".join(_flowchart(build_tree(what, limit)))
+    # Mermaid shows an error instead of a diagram that is larger.
     while len(text) > MERMAID and limit > 1:
         limit //= 2
         text = "\n".join(_flowchart(build_tree(what, limit)))

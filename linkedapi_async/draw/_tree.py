@@ -153,6 +153,7 @@ def _sources(what: Any) -> Sequence[Source]:
 
 
 def _decoded(text: str | bytes | bytearray) -> Any:
+    # A lone surrogate is drawn, escaped, rather than refused.
     body = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     try:
         return decode_json(bytes(body))
@@ -284,6 +285,7 @@ def _outcome_nodes(groups: Iterable[Siblings], *, looped: bool) -> Sequence[Sour
     for siblings in groups:
         before: Counter[tuple[str, str | None]] = Counter()
         for outcome in siblings.outcomes:
+            # Siblings of one name are distinguished by their position.
             name = (outcome.action_type, outcome.label)
             nodes.setdefault((*name, before[name]), []).append(outcome)
             before[name] += 1

@@ -228,6 +228,7 @@ class _Writer:
     def _open(self, stack: contextlib.ExitStack) -> sqlite3.Connection:
         """Return a connection to the file, locked for as long as *stack* is."""
         try:
+            # First, because the log of a journal that is being written looks damaged.
             lock = FileLock(f"{self._path}.lock")
         except BlockingIOError:
             raise JournalLockedError(path=str(self._path)) from None

@@ -204,6 +204,7 @@ class Runtime:
             raise cancelled
 
     async def _close(self, cancel_all: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        # One deadline for all steps, so that leaving takes no longer in total.
         deadline = self.now() + self.request_timeout + CLOSING_MARGIN
         async with AsyncExitStack() as stack:
             # From the last line to the first, whatever goes wrong on the way.

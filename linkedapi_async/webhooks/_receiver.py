@@ -177,6 +177,7 @@ class WebhookReceiver:
         """Report an event unless it is known; return whether it is new."""
         key = _key(event.id)
         known = key in self._seen
+        # Before any callback, so that a refused event has no effect at all.
         if not known and any(stream.full for stream in self._streams):
             raise WebhookError("a stream of events is full; read it faster", status=503)
         self.last_event_at = self._clock()
