@@ -413,7 +413,7 @@ class SuppressedError(LinkedApiError):
     Attributes:
         target: The canonical URL or id of the target.
         since: When it was contacted; None if it was not, or that is unknown.
-        key: The key of the item that contacted it; None if there is none.
+        key: The key of the item that contacted it; None without a key.
     """
 
     def __init__(

@@ -254,7 +254,7 @@ class CsvWriter(_Writer):
             message = f"columns must be a list of names, got {short_repr(columns)}"
             raise ExportError(message)
         self.columns: tuple[str, ...] = ()
-        """The columns in the header; empty while there is none."""
+        """The columns in the header; empty until it is written."""
         self._safe = safe
         self._newline = newline
         self._bom = _BOM if bom else b""

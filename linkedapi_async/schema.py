@@ -1,7 +1,7 @@
 """JSON Schemas of workflows, for editors, other validators and language models.
 
 They are made from the classes of the actions, and valid as draft 2020-12 and as draft-07:
-no keyword stands beside a ``$ref``, and none is beyond what both have. Nesting is
+no keyword is beside a ``$ref``, and both drafts have every keyword. Nesting is
 written with ``if`` and ``then`` on ``actionType``, so that a validator names the one wrong
 value instead of every alternative.
 

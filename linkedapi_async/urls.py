@@ -272,7 +272,7 @@ class Aliases:
         return frozenset(self._targets.get(canonical, (canonical,)))
 
     def canonical(self, name: str) -> str:
-        """Return the one name that stands for a target: a public URL if there is one.
+        """Return the one name that represents a target: a public URL if there is one.
 
         It may change when more names are connected; see `names`.
         """

@@ -30,7 +30,7 @@ def read_zone(name: object) -> zoneinfo.ZoneInfo:
     """Return the time zone called *name*.
 
     Raises:
-        ValueError: There is none; the message has a name that is near.
+        ValueError: There is no such zone; the message suggests the nearest name.
     """
     if isinstance(name, str):
         try:

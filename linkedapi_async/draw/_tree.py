@@ -72,7 +72,7 @@ class SummaryLine:
 
     @property
     def tag(self) -> str:
-        """The label in JSON, shortened; empty where there is none."""
+        """The label in JSON, shortened; empty without a label."""
         return "" if self.label is None else _json(self.label)
 
 

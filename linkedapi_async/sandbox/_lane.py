@@ -205,7 +205,7 @@ class AccountQueue:
 
     @property
     def next_change(self) -> float | None:
-        """When the first workflow starts, ends or expires; None if there is none."""
+        """When the first workflow starts, ends or expires; None without workflows."""
         if not self._unfinished:
             return None
         head = self._unfinished[0]

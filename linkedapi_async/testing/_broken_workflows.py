@@ -65,7 +65,7 @@ class BrokenWorkflow:
     child: Any = None
     """The action that must not be nested there."""
     build: Callable[[], Any] | None = attrs.field(default=None, repr=False)
-    """A call that raises the same error; None where there is none."""
+    """A call that raises the same error; None if no call does."""
     python: dict[str, Any] | None = None
     """The attributes of the error of *build*, where they differ."""
 

@@ -40,7 +40,7 @@ class Event:
 
     @property
     def data(self) -> Mapping[str, Any]:
-        """The ``data`` of the JSON as received; empty if there is none."""
+        """The ``data`` of the JSON as received; empty if it has no data."""
         data = self.raw.get("data")
         return data if isinstance(data, dict) else {}
 
