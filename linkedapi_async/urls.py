@@ -119,7 +119,8 @@ _NV_COMPANY: Final = _SITE + "/sales/company/{}"
 
 # What a path names, the path, and the canonical form; a post's may be a URN. A path with
 # (?i:…) is matched as it is, because its id has a case, the others in lower case. The
-# patterns are compiled on first use, because most programs need few of them.
+# patterns are compiled on first use, because most programs need few of them. The first
+# that matches counts, so forms with an id come before those with a public name.
 _PATHS: Final[tuple[tuple[TargetKind, str, str], ...]] = (
     ("person", f"(?i:in)/({_HASH})", _PERSON),
     ("person", f"in/{_PUBLIC_NAME}", _PERSON),
