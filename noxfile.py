@@ -124,17 +124,43 @@ def soak(session: nox.Session) -> None:
     session.run("python", "soak/run.py", *session.posargs)
 
 
-@nox.session
-def node_sdk(session: nox.Session) -> None:
-    """Run every operation of the official Node SDK against the sandbox."""
+def node_with(session: nox.Session, *packages: str) -> tuple[str, str]:
+    """Install packages of npm; return the path of Node, and the packages' folder."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
         session.skip("Node and npm are not installed")
-    session.install(".")
     folder = str(Path(session.create_tmp()).resolve())
-    install = [npm, "install", "--no-save", "--prefix", folder]
     try:
-        session.run(*install, "@linkedapi/node@1.2.19", external=True)
+        install = [npm, "install", "--no-save", "--prefix", folder]
+        session.run(*install, *packages, external=True)
     except CommandFailed:
-        session.skip("npm could not install the Node SDK here")
+        session.skip(f"npm could not install {packages[0]} here")
+    return node, folder
+
+
+@nox.session
+def node_sdk(session: nox.Session) -> None:
+    """Run every operation of the official Node SDK against the sandbox."""
+    node, folder = node_with(session, "@linkedapi/node@1.2.19")
+    session.install(".")
     session.run("python", "tests/node_sdk/run_node_sdk.py", node, folder)
+
+
+@nox.session
+def integrations(session: nox.Session) -> None:
+    """Try the JSON Schemas in the programs that editors and web services use."""
+    node, folder = node_with(
+        session,
+        "ajv@8.20.0",
+        "vscode-json-languageservice@5.7.2",
+        "vscode-languageserver-textdocument@1.0.12",
+    )
+    session.install(".[cli]")
+    files = []
+    for variant in ("workflow", "template", "structured_output"):
+        for generation in ("linked_api", "account_api"):
+            files.append(f"{folder}/{variant}.{generation}.json")
+            options = ["--variant", variant, "--generation", generation]
+            with Path(files[-1]).open("w", encoding="utf-8") as file:
+                session.run("linkedapi", "schema", *options, stdout=file)
+    session.run(node, "tests/integrations/editors.mjs", folder, *files, external=True)

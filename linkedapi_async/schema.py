@@ -121,9 +121,15 @@ _URL_OF_INVITATION: Final = {
 def _has(**values: Any) -> Json:
     """Return a condition: the object has these values."""
     return {
+        "type": "object",
         "properties": {name: {"const": value} for name, value in values.items()},
         "required": list(values),
     }
+
+
+def _present(*names: str) -> Json:
+    # The properties are named too, as Ajv's strict mode wants it.
+    return {"properties": dict.fromkeys(names, True), "required": list(names)}
 
 
 def _absent(names: Iterable[str]) -> Json:
@@ -134,8 +140,10 @@ _INVITATION_RULES: Final = [
     {
         "if": _has(invitationType=kind),
         "then": {
-            **_absent(n for n in _URL_OF_INVITATION.values() if n != url),
-            "required": [url],
+            "allOf": [
+                _present(url),
+                _absent(n for n in _URL_OF_INVITATION.values() if n != url),
+            ]
         },
     }
     for kind, url in _URL_OF_INVITATION.items()
@@ -143,17 +151,11 @@ _INVITATION_RULES: Final = [
 
 _MENTIONED: Final = ("urn", "personHashedUrl", "companyHashedUrl")
 
-_IMAGE: Final = {"properties": {"type": {"const": "image"}}}
-
 RULES: Final[Mapping[Any, Sequence[Json]]] = {
     st.accept_invitation: _INVITATION_RULES,
     st.ignore_invitation: _INVITATION_RULES,
-    st.search_jobs: [
-        {"if": {"required": ["filter"]}, "then": _absent(["preferences"])}
-    ],
-    st.search_posts: [
-        {"if": _absent(["customSearchUrl"]), "then": {"required": ["term"]}}
-    ],
+    st.search_jobs: [{"if": _present("filter"), "then": _absent(["preferences"])}],
+    st.search_posts: [{"if": _absent(["customSearchUrl"]), "then": _present("term")}],
     st.create_post: [
         {
             "properties": {
@@ -165,17 +167,15 @@ RULES: Final[Mapping[Any, Sequence[Json]]] = {
             }
         }
         for kind, more in {
-            "image": {"items": _IMAGE},
+            "image": {"items": _has(type="image")},
             "video": {"maxItems": 1},
             "document": {"maxItems": 1},
         }.items()
     ],
-    params.PostAttachment: [
-        {"if": _has(type="document"), "then": {"required": ["name"]}}
-    ],
+    params.PostAttachment: [{"if": _has(type="document"), "then": _present("name")}],
     params.Mention: [
         {
-            "if": {"required": [name]},
+            "if": _present(name),
             "then": _absent(n for n in _MENTIONED if n != name),
         }
         for name in _MENTIONED
@@ -243,8 +243,9 @@ class _Definitions:
             known = {"enum": list(allowed)} if allowed else False
             rules.append(
                 {
-                    "if": _has_type({"enum": refused}),
-                    "then": {"properties": {"actionType": known}},
+                    # Not the other way round: editors suggest the words of a condition.
+                    "if": _has_type({"not": {"enum": refused}}),
+                    "else": {"properties": {"actionType": known}},
                 }
             )
         rules += [
@@ -277,8 +278,8 @@ class _Definitions:
         if scope is not Root:
             return {"allOf": [action, _absent(targets)]}
         if cls.needs_all_targets or len(targets) == 1:
-            return {"allOf": [action, {"required": targets}]}
-        some = {"anyOf": [{"required": [name]} for name in targets]}
+            return {"allOf": [action, _present(*targets)]}
+        some = {"anyOf": [_present(name) for name in targets]}
         return {"allOf": [action, some]}
 
     def _action(self, cls: Any) -> Json:
