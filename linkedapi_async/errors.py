@@ -24,6 +24,7 @@
     ├─ WorkflowNotFoundError (LookupError)
     ├─ WaitTimeoutError (TimeoutError)     the wait ended, the workflow goes on
     ├─ SessionClosedError                  the session was closed during a wait
+    ├─ PollingCrashedError (RuntimeError)  the session polls and starts nothing more
     ├─ JournalError                        the journal could not be written or read
     │  └─ JournalLockedError               another session has the journal open
     ├─ NotConnectedError                   no LinkedIn account was connected
@@ -78,6 +79,7 @@ __all__ = [
     "NotConnectedError",
     "PaceError",
     "ParameterError",
+    "PollingCrashedError",
     "ProtocolError",
     "RateLimitedError",
     "RejectedError",
@@ -526,6 +528,21 @@ class SessionClosedError(LinkedApiError):
     def __init__(self, *, workflow_id: str | None = None) -> None:
         advice = "; wait again with session.attach(id)" if workflow_id else ""
         super().__init__(f"the session was closed{advice}", workflow_id=workflow_id)
+
+
+class PollingCrashedError(LinkedApiError, RuntimeError):
+    """The session's polling engine crashed; the workflow goes on.
+
+    The session starts nothing more, and a new one can wait for the workflow. It is a
+    bug of this library; the cause is its ``__cause__``.
+    """
+
+    def __init__(self, *, workflow_id: str | None = None) -> None:
+        advice = "; wait again with session.attach(id) in a new session"
+        super().__init__(
+            f"the polling engine crashed{advice if workflow_id else ''}",
+            workflow_id=workflow_id,
+        )
 
 
 class JournalError(LinkedApiError):

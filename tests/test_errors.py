@@ -26,6 +26,7 @@ from linkedapi_async.errors import (
     NestingError,
     PaceError,
     ParameterError,
+    PollingCrashedError,
     RateLimitedError,
     RequestError,
     ResultMissingError,
@@ -295,6 +296,14 @@ def test_the_text_is_for_people(cls: Any) -> None:
             ),
         ),
         (SessionClosedError(), "the session was closed"),
+        (PollingCrashedError(), "the polling engine crashed"),
+        (
+            PollingCrashedError(workflow_id="wf-1"),
+            (
+                "the polling engine crashed; wait again with session.attach(id) in a "
+                "new session [workflow wf-1]"
+            ),
+        ),
         (
             SessionClosedError(workflow_id="wf-1"),
             (
@@ -364,6 +373,7 @@ def test_strangers_catch_what_they_know() -> None:
         (ConnectionError, ConnectionFailedError("x", sent=False)),
         (OSError, ConnectionFailedError("x", sent=False)),
         (LookupError, WorkflowNotFoundError(workflow_id="a")),
+        (RuntimeError, PollingCrashedError(workflow_id="a")),
         (TimeoutError, WaitTimeoutError(seconds=1, handle=None, workflow_id="a")),
         (KeyError, AmbiguousKeyError("x")),
         (KeyError, ResultMissingError("x")),

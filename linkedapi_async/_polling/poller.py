@@ -20,6 +20,7 @@ from linkedapi_async._polling.lane import PendingWorkflow
 from linkedapi_async._polling.scheduler import LaneState, PollScheduler
 from linkedapi_async._polling.throttle import Throttle
 from linkedapi_async._utils.log import log_extra
+from linkedapi_async.errors import PollingCrashedError
 
 
 if TYPE_CHECKING:
@@ -291,14 +292,23 @@ class Poller:
         """Whether the engine polls no more."""
         return self._closing is not None or self.crash is not None
 
-    def check_running(self) -> None:
-        """Raise `RuntimeError` if the engine crashed."""
-        if self.crash is not None:
-            raise RuntimeError("the polling engine crashed") from self.crash
+    def check_running(self, workflow_id: str | None = None) -> None:
+        """Raise `PollingCrashedError` if the engine crashed."""
+        error = self.crash_error(workflow_id)
+        if error is not None:
+            raise error
+
+    def crash_error(self, workflow_id: str | None) -> PollingCrashedError | None:
+        """Return the error of a wait if the engine crashed."""
+        if self.crash is None:
+            return None
+        error = PollingCrashedError(workflow_id=workflow_id)
+        error.__cause__ = self.crash
+        return error
 
     def _check(self, workflow: PendingWorkflow) -> None:
         """Raise if the engine cannot poll *workflow* any more."""
-        self.check_running()
+        self.check_running(workflow.id)
         if self._closing is not None:
             raise self._closing(workflow)
 

@@ -34,6 +34,7 @@ from linkedapi_async.cli._signals import SignalHandler
 from linkedapi_async.cli._workflow_input import writing_actions
 from linkedapi_async.errors import (
     JournalError,
+    PollingCrashedError,
     RejectedError,
     StartUnknownError,
     WorkflowCancelledError,
@@ -296,14 +297,13 @@ class BatchRunner:
         """Run rows on an account until none are left or the account cannot continue."""
         self._count_accounts()
         stream = account.as_completed(self._next_rows(account.name), limit=self.limit)
-        async with stream as done:
-            async for handle in done:
-                try:
+        try:
+            async with stream as done:
+                async for handle in done:
                     await self._ended(account.name, handle)
-                except CommandError as error:
-                    # Not acknowledged: the next run writes the result.
-                    self._abort(error)
-                    break
+        except (CommandError, PollingCrashedError) as error:
+            # What was not acknowledged is written by the next run.
+            self._abort(error)
 
     def _next_rows(self, name: str) -> Iterator[tuple[str, Any]]:
         """Yield rows for an account: those it started earlier, then new ones."""
@@ -362,7 +362,7 @@ class BatchRunner:
         elif isinstance(error, _ROW_ERRORS):
             self._refusals.add(status_of(error))
             print_error(f"line {item.row.line}: not started: {message_of(error)}")
-        elif isinstance(error, JournalError):
+        elif isinstance(error, JournalError | PollingCrashedError):
             self._abort(error)
         else:
             # The account cannot continue; another one may start the row instead.

@@ -114,10 +114,12 @@ class WorkflowHandle(Generic[ResultT]):
 
     @property
     def failure(self) -> LinkedApiError | None:
-        """Why it ended without a completion, if it did."""
+        """Why it ended without a completion, or why the session cannot wait for it."""
         if self._pending is None:
             return cast("LinkedApiError", self._ended)
-        ending = self._pending.end and self._pending.end.value
+        if self._pending.end is None:
+            return self._owner.runtime.poller.crash_error(self._pending.id)
+        ending = self._pending.end.value
         return ending if isinstance(ending, LinkedApiError) else None
 
     async def completion(
@@ -260,6 +262,10 @@ class ManagedHandle(WorkflowHandle[Any]):
     def recorder(self) -> JournalRecorder | None:
         """Its record in the journal, if there is a journal."""
         return self._recorder
+
+    def check_running(self) -> None:
+        """Raise `PollingCrashedError` if its session cannot wait for it."""
+        self._owner.runtime.poller.check_running(self.workflow_id)
 
     async def wait_for_end(self, timeout: float | None = None) -> None:
         """Wait until it has ended and the journal knows, without acknowledging it."""

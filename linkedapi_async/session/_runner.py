@@ -203,4 +203,5 @@ async def drain(
         while first := next(iter(unfinished()), None):
             with contextlib.suppress(LinkedApiError):
                 await first.wait_for_end(math.inf)
+            first.check_running()
     return tuple(unfinished())

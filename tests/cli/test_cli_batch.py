@@ -21,6 +21,7 @@ from hypothesis import strategies as some
 
 from linkedapi_async import UnknownValueWarning, dump_workflow
 from linkedapi_async._polling import lane
+from linkedapi_async._polling.scheduler import PollScheduler
 from linkedapi_async.cli._console import Console
 from linkedapi_async.cli._progress import WINDOW, Progress, duration, progress_display
 from linkedapi_async.cli._template import Problem, Template
@@ -606,6 +607,63 @@ def test_one_completion_that_cannot_be_stored(shell: Shell, box: Sandbox) -> Non
     assert 3 == len(fault.hits)
     assert (0, "4 of 4 done") == (done.status, done.err.splitlines()[-1])
     assert 4 == len(lines(shell))
+
+
+class NeverListedError(Exception):
+    """An error that no rule of the library knows."""
+
+
+@pytest.mark.parametrize("moment", ["polled", "between"])
+def test_a_dead_engine_ends_the_batch(
+    shell: Shell, box: Sandbox, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """Nothing more is started, nothing is lost, and the next run goes on."""
+    method = {"polled": "answered", "between": "take"}[moment]
+
+    def crash(*_: object) -> None:
+        """Fail as the engine never should."""
+        raise NeverListedError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PollScheduler, method, crash)
+        first = shell(*VISITS, "--limit", "1")
+    once = taken(box, shell)
+    second = shell(*VISITS)
+
+    assert 1 == first.status
+    assert "no more starts: the polling engine crashed" in first.err
+    assert "0 of 4 done; continue with: linkedapi batch visit.json" in first.err
+    assert sum(once) <= 1
+    assert (0, "4 of 4 done") == (second.status, second.err.splitlines()[-1])
+    assert [1, 1, 1, 1] == taken(box, shell)
+
+
+@pytest.mark.parametrize("words", [(), ("--journal", "runs")])
+def test_a_dead_engine_ends_a_run(
+    shell: Shell,
+    box: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
+) -> None:
+    """The command says what happened and names the workflow, which goes on."""
+
+    def crash(*_: object) -> None:
+        """Fail as the engine never should."""
+        raise NeverListedError
+
+    shell.write("one.json", json.dumps({**VISIT, "personUrl": A}))
+    with monkeypatch.context() as patch:
+        patch.setattr(PollScheduler, "answered", crash)
+        first = shell("run", "one.json", *words)
+    workflow_id = box.workflows[-1].id
+    again = ("recover", "runs") if words else ("wait", workflow_id)
+    second = shell(*again)
+
+    assert 1 == first.status
+    assert f"the polling engine crashed [workflow {workflow_id}]" in first.err
+    assert "Traceback" not in first.err
+    assert 0 == second.status
+    assert workflow_id in second.out
 
 
 def test_lost_results_are_written_again(shell: Shell, box: Sandbox) -> None:

@@ -65,6 +65,7 @@ def raised(call: Any) -> Exception:
 MISTAKES = (
     errors.WaitTimeoutError(seconds=3, handle=None, workflow_id="wf-1"),
     errors.SessionClosedError(workflow_id="wf-1"),
+    errors.PollingCrashedError(workflow_id="wf-1"),
     raised(lambda: Session(linked_api_token="a", base_url="http://example.com")),
     raised(lambda: Session(linked_api_token="a", base_url="example.com")),
     raised(lambda: load_workflow({**COMPANY, "company_url": 5})),

@@ -18,6 +18,7 @@ from linkedapi_async._polling.answers import Answer, Ended, PollFailed, StillRun
 from linkedapi_async._polling.lane import PendingWorkflow
 from linkedapi_async._polling.poller import LAST_POLL, Poller
 from linkedapi_async._polling.scheduler import OFF_HOURS
+from linkedapi_async.errors import PollingCrashedError
 from linkedapi_async.policies import Polling
 
 
@@ -1042,9 +1043,11 @@ async def test_crash(
         errors = await asyncio.gather(*waits[:5], return_exceptions=True)
         polled = len(host.polled)
 
-        assert {RuntimeError} == {type(error) for error in errors}
+        assert {PollingCrashedError} == {type(error) for error in errors}
 
-        assert {"the polling engine crashed"} == {str(error) for error in errors}
+        ids = [getattr(error, "workflow_id", None) for error in errors]
+
+        assert [*"01234"] == ids
 
         for timeout in (0, None):
             with pytest.raises(RuntimeError, match="engine crashed") as raised:

@@ -44,6 +44,7 @@ from linkedapi_async._utils.json import MAX_DEPTH, encode_json
 from linkedapi_async.errors import (
     JournalLockedError,
     LinkedApiError,
+    PollingCrashedError,
     ProtocolError,
     RateLimitedError,
 )
@@ -417,14 +418,19 @@ async def test_a_dead_engine_starts_nothing(
         handle = await session.account("another").start(SEND)
         await crash_of(session, monkeypatch)
         sent = server.count("POST")
-        with pytest.raises(RuntimeError, match="engine crashed"):
+        with pytest.raises(PollingCrashedError) as raised:
             await handle
-        with pytest.raises(RuntimeError, match="engine crashed"):
+        with pytest.raises(PollingCrashedError):
             await session.start(SEND)
-        with pytest.raises(RuntimeError, match="engine crashed"):
+        with pytest.raises(PollingCrashedError):
+            await session.drain()
+        with pytest.raises(PollingCrashedError):
             async with session.as_completed([SEND] * 3, limit=1) as done:
                 async for _ in done:
                     pass
+
+        assert handle.workflow_id == raised.value.workflow_id
+        assert isinstance(handle.failure, PollingCrashedError)
 
         assert sent == server.count("POST")
 
