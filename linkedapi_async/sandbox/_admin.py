@@ -16,6 +16,7 @@ import attrs
 
 from linkedapi_async._types import LimitCategory, LimitPeriod
 from linkedapi_async._utils.json import decode_json
+from linkedapi_async._utils.secret import Secret
 from linkedapi_async.admin._results import (
     BillingPeriod,
     SeatType,
@@ -148,7 +149,7 @@ class Administration:
         if status != "success":
             return None
         if connection.account is None:
-            token = f"id_{self._new_id('token')}"
+            token = self._new_token()
             name = self._tokens.add(token)
         else:
             name = connection.account
@@ -156,7 +157,10 @@ class Administration:
             self._signed_out.discard(name)
         self._connected[name] = _moment(self._calendar.now().astimezone(UTC))
         self._emit(name, "active")
-        return token
+        return token.reveal()
+
+    def _new_token(self) -> Secret[str]:
+        return Secret(f"id_{self._new_id('token')}")
 
     def is_frozen(self, account: str) -> bool:
         """Return whether an account has no seat; the oldest accounts have them."""
@@ -211,7 +215,7 @@ class Administration:
             ],
         }
 
-    def _record(self, name: str, token: str, *, frozen: bool) -> Facts:
+    def _record(self, name: str, token: Secret[str], *, frozen: bool) -> Facts:
         facts = owner(self._world, name)
         days = self._world.random(f"account/{name}").between("connected", 1, 300)
         default = _moment(self._calendar.at(0.0).astimezone(UTC) - timedelta(days=days))
@@ -222,7 +226,7 @@ class Administration:
             "avatarUrl": facts["avatar_url"],
             "headline": facts["headline"],
             "countryCode": facts["country_code"],
-            "identificationToken": token,
+            "identificationToken": token.reveal(),
             "status": "frozen" if frozen else "active",
             "connectedAt": self._connected.get(name, default),
         }
@@ -246,9 +250,9 @@ class Administration:
     def _regenerate(self, params: Parameters) -> Facts:
         name = self._account(params)
         self._tokens.revoke(name)
-        token = f"id_{self._new_id('token')}"
+        token = self._new_token()
         self._tokens.add(token, name)
-        return {"token": token}
+        return {"token": token.reveal()}
 
     def _connect(self, _: Parameters) -> Facts:
         if len(self._tokens.live) >= self._seat_count():

@@ -366,9 +366,9 @@ class Sandbox(ScriptingMixin, AdminMixin, InboxMixin, WebhookMixin):
         main = "linked_api_token" if linked else "account_api_token"
         given = Secret(
             {
-                main: (self._tokens.main or ("sandbox-token",))[0],
+                main: self._tokens.first_main(),
                 "identification_token": identification_token
-                or (self._tokens.accounts or ("sandbox-account",))[0],
+                or self._tokens.first_account(),
                 "base_url": self.url,
                 "polling": Polling().faster(self.speed),
                 **settings,
@@ -390,7 +390,7 @@ class Sandbox(ScriptingMixin, AdminMixin, InboxMixin, WebhookMixin):
 
         given = Secret(
             {
-                "linked_api_token": (self._tokens.main or ("sandbox-token",))[0],
+                "linked_api_token": self._tokens.first_main(),
                 "base_url": self.url,
                 "polling": Polling().faster(self.speed),
                 **settings,

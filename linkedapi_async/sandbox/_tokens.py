@@ -9,6 +9,7 @@ from collections.abc import Collection
 from aiohttp import web
 
 from linkedapi_async._types import Generation
+from linkedapi_async._utils.secret import Secret
 from linkedapi_async.sandbox._responses import ApiError
 
 
@@ -43,14 +44,22 @@ class TokenStore:
     def __init__(
         self, main: Collection[str] | None, accounts: Collection[str] | None
     ) -> None:
-        self.main: tuple[str, ...] | None = None if main is None else tuple(main)
-        self.accounts: tuple[str, ...] | None = (
-            None if accounts is None else tuple(accounts)
-        )
-        self.live: dict[str, str] = {account_name(t): t for t in self.accounts or ()}
+        self.main: tuple[Secret[str], ...] | None = _secrets(main)
+        self.accounts: tuple[Secret[str], ...] | None = _secrets(accounts)
+        self.live: dict[str, Secret[str]] = {
+            account_name(token.reveal()): token for token in self.accounts or ()
+        }
         """The accounts known so far: their names and tokens."""
-        self._names: dict[str, str] = {}
-        self._revoked: set[str] = set()
+        self._names: dict[Secret[str], str] = {}
+        self._revoked: set[Secret[str]] = set()
+
+    def first_main(self) -> str:
+        """Return a valid main token."""
+        return self.main[0].reveal() if self.main else "sandbox-token"
+
+    def first_account(self) -> str:
+        """Return a valid identification token."""
+        return self.accounts[0].reveal() if self.accounts else "sandbox-account"
 
     def check_main(self, request: web.Request, generation: Generation) -> None:
         """Refuse a request without a valid main token of *generation*."""
@@ -63,17 +72,17 @@ class TokenStore:
         if token in self._revoked:
             raise _invalid("identification-token")
         # A regenerated token belongs to an account that is named after an older one.
-        name = self._names.get(token) or account_name(token)
+        name = self._names.get(token) or account_name(token.reveal())
         self.live.setdefault(name, token)
         return name
 
-    def add(self, token: str, name: str | None = None) -> str:
+    def add(self, token: Secret[str], name: str | None = None) -> str:
         """Accept *token*, for a new account or for the one called *name*.
 
         Returns:
             The name of the account.
         """
-        name = name or account_name(token)
+        name = name or account_name(token.reveal())
         self._names[token] = name
         self.live[name] = token
         if self.accounts is not None:
@@ -90,9 +99,15 @@ class TokenStore:
         del self.live[name]
 
 
-def _check(request: web.Request, header: str, valid: tuple[str, ...] | None) -> str:
-    token = request.headers.get(header, "")
-    if not token:
+def _secrets(tokens: Collection[str] | None) -> tuple[Secret[str], ...] | None:
+    return None if tokens is None else tuple(map(Secret, tokens))
+
+
+def _check(
+    request: web.Request, header: str, valid: tuple[Secret[str], ...] | None
+) -> Secret[str]:
+    token = Secret(request.headers.get(header, ""))
+    if not token.reveal():
         word = _camel_case(header)
         message = f"'{header}' is missing in request headers."
         raise ApiError(f"{word[0].lower()}{word[1:]}Required", message, 401)

@@ -16,6 +16,7 @@ import attrs
 from yarl import URL
 
 from linkedapi_async._utils.json import encode_json
+from linkedapi_async._utils.secret import Secret
 from linkedapi_async.sandbox._clock import Clock
 from linkedapi_async.sandbox._lane import AccountQueue, Change, RecordedWorkflow
 from linkedapi_async.sandbox._responses import ApiError, invalid_payload
@@ -64,8 +65,8 @@ class Webhook:
     url: str
     payload_mode: PayloadMode
     signing: bool
-    secret: str = attrs.field(repr=False)
-    headers: dict[str, tuple[str, str]] = attrs.field(repr=False)
+    secret: Secret[str]
+    headers: dict[str, tuple[str, Secret[str]]]
     """Names and values, by the names in lower case."""
     events: tuple[str, ...] | None
     """Selectors; None selects all types."""
@@ -90,7 +91,9 @@ class Webhook:
             "headerNames": [name for name, _ in self.headers.values()],
             "events": self.events,
         }
-        return {"webhook": {**fields, "secret": self.secret} if secret else fields}
+        if secret:
+            fields["secret"] = self.secret.reveal()
+        return {"webhook": fields}
 
 
 class WebhookEndpoint:
@@ -185,9 +188,10 @@ class WebhookEndpoint:
             url=url,
             payload_mode=payload_mode,
             signing=signing,
-            secret=secret or self._new_secret(),
+            secret=Secret(secret) if secret else self._new_secret(),
             headers={
-                name.lower(): (name, text) for name, text in (headers or {}).items()
+                name.lower(): (name, Secret(text))
+                for name, text in (headers or {}).items()
             },
             events=None if events is None else tuple(events),
             created_at=time.time(),
@@ -298,16 +302,18 @@ class WebhookEndpoint:
     def _request_for(self, event: OutgoingEvent) -> DeliveryRequest:
         webhook = self._checked()
         body = encode_json(event.envelope(fat=webhook.payload_mode == "fat"))
-        headers = {"Content-Type": "application/json", **dict(webhook.headers.values())}
+        headers = Secret({"Content-Type": "application/json"})
+        for name, text in webhook.headers.values():
+            headers.reveal()[name] = text.reveal()
         if webhook.signing:
-            headers |= sign(body, secret=webhook.secret)
+            headers.reveal().update(sign(body, secret=webhook.secret.reveal()))
         return DeliveryRequest(webhook.url, headers, body)
 
-    def _new_secret(self) -> str:
+    def _new_secret(self) -> Secret[str]:
         number = next(self._numbers)
         random = self._random("webhook/secret")
         parts = (random.number(f"{number}/{part}", 1 << 64) for part in range(4))
-        return "".join(f"{part:016x}" for part in parts)
+        return Secret("".join(f"{part:016x}" for part in parts))
 
     # For the Admin API
 
@@ -381,13 +387,15 @@ class WebhookEndpoint:
     def _set_headers(self, params: Params) -> Any:
         webhook = self._checked(params)
         headers = _headers(params)
-        webhook.headers = {name.lower(): (name, text) for name, text in headers.items()}
+        webhook.headers = {
+            name.lower(): (name, Secret(text)) for name, text in headers.items()
+        }
         return webhook.to_json()
 
     def _set_header(self, params: Params) -> Any:
         webhook = self._checked(params)
         name, text = _header(params.get("name"), params.get("value"))
-        webhook.headers[name.lower()] = name, text
+        webhook.headers[name.lower()] = name, Secret(text)
         return webhook.to_json()
 
     def _delete_header(self, params: Params) -> Any:
@@ -508,7 +516,7 @@ class WebhookMixin:
             secret=secret,
             events=events,
             headers=headers,
-        ).secret
+        ).secret.reveal()
 
     def webhook_faults(
         self,

@@ -20,6 +20,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import aiohttp
 import attrs
 
+from linkedapi_async._utils.secret import Secret
 from linkedapi_async.sandbox._clock import Clock
 from linkedapi_async.sandbox._world import SeededRandom
 
@@ -230,7 +231,7 @@ class DeliveryRequest(NamedTuple):
     """The HTTP request of one attempt."""
 
     url: str
-    headers: Mapping[str, str]
+    headers: Secret[Mapping[str, str]]
     body: bytes
 
 
@@ -437,7 +438,7 @@ class DeliveryQueue:
             request.url,
             # aiohttp warns about large bodies that are passed as bytes.
             data=io.BytesIO(request.body),
-            headers=request.headers,
+            headers=request.headers.reveal(),
             allow_redirects=False,
             # No total limit, because it would count the wait for a free connection.
             timeout=aiohttp.ClientTimeout(

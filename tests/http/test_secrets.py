@@ -28,6 +28,7 @@ from linkedapi_async._utils.secret import Secret
 from linkedapi_async.admin import Admin
 from linkedapi_async.cli._credentials import credentials
 from linkedapi_async.cli._exit_codes import CommandError
+from linkedapi_async.journal import MemoryJournal
 from linkedapi_async.sandbox import Sandbox
 from linkedapi_async.webhooks import WebhookReceiver, sign, verify
 
@@ -534,3 +535,34 @@ def own_reprs() -> list[type]:
 def test_a_half_made_object_can_be_shown(cls: type[object]) -> None:
     """A tracker may show an object before its constructor has set anything."""
     assert repr(object.__new__(cls))
+
+
+# Objects that work
+
+
+def without_attributes(value: object) -> list[str]:
+    """Return the secrets that the attributes of *value* lead to."""
+    shown = "\n".join(texts_in(value, {}))
+    return [secret for secret in (MAIN, ACCOUNT, OTHER) if secret in shown]
+
+
+async def test_objects_that_work_show_no_token() -> None:
+    """What a program holds leads to no token by attributes, the sandbox included."""
+    async with (
+        Sandbox(
+            speed=5000, tokens=[MAIN], identification_tokens=[ACCOUNT, OTHER]
+        ) as box,
+        box.session(journal=MemoryJournal()) as session,
+        box.admin() as admin,
+    ):
+        receiver = WebhookReceiver(MAIN, secrets=[OTHER])
+        box.send_webhooks_to("http://127.0.0.1:9", secret=OTHER, headers={"x": ACCOUNT})
+        account = session.account(OTHER)
+        handles = [await session.start(READ), await account.start(WRITE)]
+        await asyncio.gather(*handles)
+        found = {
+            type(value).__name__: without_attributes(value)
+            for value in (box, session, admin, account, receiver, *handles)
+        }
+
+    assert {} == {name: secrets for name, secrets in found.items() if secrets}
