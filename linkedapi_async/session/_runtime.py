@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from linkedapi_async.journal import Journal
     from linkedapi_async.policies import Polling
 
+
+_log = logging.getLogger("linkedapi_async")
 
 CLOSING_MARGIN: Final = 1.0
 """How much longer than a request leaving may take, in seconds."""
@@ -182,9 +185,10 @@ class Runtime:
     async def close(self, cancel_all: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Let requests of starts end, then end every wait, and close everything.
 
-        The network gets at most the request timeout and a second. Cancellation does not
-        interrupt it, because the id of an accepted start must reach the journal; it is
-        raised afterwards.
+        It takes at most the request timeout and a second, also if the server or the disk
+        hangs: a journal that is not closed by then writes on in its thread. Cancellation
+        does not interrupt it, because the id of an accepted start must reach the journal;
+        it is raised afterwards.
 
         Args:
             cancel_all: Cancels the unfinished workflows, if leaving is to do that.
@@ -205,12 +209,13 @@ class Runtime:
 
     async def _close(self, cancel_all: Callable[[], Coroutine[Any, Any, None]]) -> None:
         # One deadline for all steps, so that leaving takes no longer in total.
-        deadline = self.now() + self.request_timeout + CLOSING_MARGIN
+        end = self.now() + self.request_timeout + CLOSING_MARGIN
+        deadline = end - CLOSING_MARGIN / 2  # the rest of the time is for the disk
         async with AsyncExitStack() as stack:
             # From the last line to the first, whatever goes wrong on the way.
             if self.journal is not None:
-                stack.push_async_callback(self.journal.aclose)
-            stack.push_async_callback(self.duration_store.store)
+                stack.push_async_callback(self._close_journal, self.journal, end)
+            stack.push_async_callback(self._within, end, self.duration_store.store)
             stack.push_async_callback(self.connection.aclose)
             stack.push_async_callback(self._end_tasks, deadline)
             stack.push_async_callback(self.poller.aclose, _closed_error)
@@ -221,8 +226,18 @@ class Runtime:
                 scope.cancel()
             await self._end_tasks(deadline)
             self._starts_end = False
-            with anyio.move_on_after(max(0.0, deadline - self.now())):
-                await cancel_all()
+            await self._within(deadline, cancel_all)
+
+    async def _within(self, end: float, work: Callable[[], Awaitable[None]]) -> bool:
+        """Do *work*, and wait for it until *end*; return whether it was done."""
+        with anyio.move_on_after(max(0.0, end - self.now())) as scope:
+            await work()
+        return not scope.cancelled_caught
+
+    async def _close_journal(self, journal: Journal, end: float) -> None:
+        """Close *journal*, and wait for it until *end*."""
+        if not await self._within(end, journal.aclose):
+            _log.warning("%r writes on, because the session was left before", journal)
 
     async def _end_tasks(self, deadline: float) -> None:
         """Wait for the tasks of the session until *deadline*, then cancel them."""
@@ -231,7 +246,7 @@ class Runtime:
         for task in self._tasks:
             task.cancel()
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=CLOSING_MARGIN)
+            await asyncio.wait(self._tasks, timeout=CLOSING_MARGIN / 8)
 
     async def admit(self) -> None:
         """Wait until the host may get one more request that is not a poll."""
