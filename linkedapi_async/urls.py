@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Iterable, Iterator
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias, get_args
 from unicodedata import normalize
 from urllib.parse import parse_qsl, quote, unquote
 
@@ -25,6 +25,7 @@ __all__ = [
     "check_target",
     "normalize_url",
     "same_target",
+    "target_kind",
 ]
 
 TargetKind: TypeAlias = Literal[
@@ -213,6 +214,16 @@ def normalize_url(url: str, kind: TargetKind | None = None) -> str:
     return canonical
 
 
+def target_kind(url: str) -> TargetKind | None:
+    """Return what a URL or URN names; None if that is not known, or it names nothing.
+
+    Args:
+        url: A URL, with or without a scheme, or a URN.
+    """
+    found = _read(url)[0]
+    return next((kind for kind in get_args(TargetKind) if kind == found), None)
+
+
 def same_target(a: str, b: str, aliases: Aliases | None = None) -> bool:
     """Return whether two URLs or URNs certainly name the same target.
 
@@ -253,7 +264,7 @@ class Aliases:
             self._connect(set(group))
 
     def _connect(self, names: set[str]) -> None:
-        ids = filter(_sort_of_id, names)
+        ids = filter(sort_of_id, names)
         target = names.union(*map(self.names, ids))
         moved = {n for n in names if _contradictory(target | self.names(n))}
         target.update(*map(self.names, names - moved))
@@ -277,7 +288,7 @@ class Aliases:
 
         It may change when more names are connected; see `names`.
         """
-        return min(self.names(name), key=lambda known: (_sort_of_id(known), known))
+        return min(self.names(name), key=lambda known: (sort_of_id(known), known))
 
 
 def aliases_in(data: object) -> Iterator[tuple[str, ...]]:
@@ -307,7 +318,7 @@ def _by_kind(names: Iterable[str]) -> Iterator[tuple[str, ...]]:
     yield from (tuple(group) for group in groups.values() if len(group) > 1)
 
 
-def _sort_of_id(canonical: str) -> str:
+def sort_of_id(canonical: str) -> str:
     """Return a name without its id, or "" if it has none."""
     sort = _ID.sub(r"\1", canonical)
     return "" if sort == canonical else sort
@@ -315,7 +326,7 @@ def _sort_of_id(canonical: str) -> str:
 
 def _contradictory(names: Iterable[str]) -> bool:
     """Return whether two of *names* are ids of one sort: no target has two."""
-    sorts = [sort for name in names if (sort := _sort_of_id(name))]
+    sorts = [sort for name in names if (sort := sort_of_id(name))]
     return len(set(sorts)) < len(sorts)
 
 
@@ -364,10 +375,10 @@ def _doubt(kind: TargetKind, found: _Found, value: str, canonical: str) -> str |
             doubt = "is a Sales Navigator URL"
         case "nvPerson", "person":
             # An id of an unknown form has capitals; a public name is seldom so written.
-            public = "/in/" in canonical and not _sort_of_id(canonical)
+            public = "/in/" in canonical and not sort_of_id(canonical)
             doubt = "is a public URL" if public and value == value.lower() else ""
         case "nvCompany", "company":
-            doubt = "" if _sort_of_id(canonical) else "is a public URL"
+            doubt = "" if sort_of_id(canonical) else "is a public URL"
         case (("company" | "nvCompany"), "text") if re.fullmatch(_NUMBER, value):
             doubt = "is a number"
         case "post", "comment":

@@ -21,6 +21,7 @@ from linkedapi_async.urls import (
     check_target,
     normalize_url,
     same_target,
+    target_kind,
 )
 
 
@@ -992,3 +993,19 @@ def test_other_targets_are_not_right(
 
     assert may_serve == (problem is None or not problem.certain)
     assert same or problem is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        (PUBLIC, "person"),
+        (MEMBER, "person"),
+        ("https://www.linkedin.com/sales/lead/ACwAAB1,x", "nvPerson"),
+        ("https://www.linkedin.com/feed/", None),
+        ("https://lnkd.in/x", None),
+        ("Ada", None),
+    ],
+)
+def test_kinds_of_targets(name: str, kind: str | None) -> None:
+    """A URL or URN of a known form says what it names; other text says nothing."""
+    assert kind == target_kind(name)

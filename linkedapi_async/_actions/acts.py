@@ -81,6 +81,8 @@ class Act:
     """Without a target: the JSON that identifies the act."""
     listed: bool
     """Whether its targets are those of a list, which are known only as it runs."""
+    known: bool
+    """Whether this version knows the action; of others, all may be different."""
     path: str
     """Where the action is in the tree, such as ``root.then[0]``."""
 
@@ -175,6 +177,7 @@ def _acts_here(
         target=None,
         detail="",
         listed=False,
+        known=action_type in ACTIONS,
         path=place.path,
     )
     for target in place.targets:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+import uuid
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
@@ -69,6 +70,7 @@ class Journal(ABC):
     def __init__(self, *, store_results: bool = True) -> None:
         self.store_results = store_results
         self.run_number = 0
+        self._identity = uuid.uuid4().hex
         self._now: Callable[[], float] = time.time
 
     @abstractmethod
@@ -429,6 +431,10 @@ class Journal(ABC):
             return keys
 
         return await self._do(step)
+
+    async def identity(self) -> str:
+        """Return what no other journal has, the same at each opening."""
+        return self._identity
 
     async def rows(self, *states: State) -> list[Row]:
         """Return the rows in any of *states*, all without, in order of intent."""

@@ -569,6 +569,11 @@ class Statements:
         where = f"WHERE state IN ({', '.join('?' * len(states))})"
         return self._select(where, states)
 
+    def first_opened(self) -> float:
+        """Return when the journal was created, in seconds since 1970."""
+        query = "SELECT opened FROM openings ORDER BY run LIMIT 1"
+        return float(self._execute(query, ()).fetchone()[0])
+
     def definitions(self) -> list[tuple[str, bytes]]:
         """Return the keys and definitions of all rows."""
         query = "SELECT key, definition FROM workflows ORDER BY n"

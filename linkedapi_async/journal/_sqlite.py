@@ -95,6 +95,14 @@ class SqliteJournal(Journal):
             # Without the shield, cancelling one call would end the wait of others.
             await asyncio.shield(self._writer.ended)
 
+    async def identity(self) -> str:
+        """Return what no other journal has, the same at each opening of the file.
+
+        A file that was moved is another journal.
+        """
+        opened = await self._do(lambda statements: statements.first_opened())
+        return f"{self.path} {opened!r}"
+
     def _submit(
         self,
         step: Callable[[Statements], T],

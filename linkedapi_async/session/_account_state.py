@@ -210,8 +210,10 @@ class AccountState:
         self, pending: PendingWorkflow, handle: ManagedHandle | None
     ) -> None:
         if handle is not None:
-            if handle.recorder is not None and pending.end is not None:
-                handle.recorder.record_end(pending.end.value)
+            contacts, end = self.runtime.contacts, pending.end and pending.end.value
+            kept = None if contacts is None else contacts.ended(pending.id, end)
+            if handle.recorder is not None and end is not None:
+                handle.recorder.record_end(end, after=kept)
             self.runtime.observer.finished(
                 handle, pending.polls, pending.detection_delay
             )

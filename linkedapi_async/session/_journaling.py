@@ -95,20 +95,32 @@ class JournalRecorder:
         for workflow_id in candidates:
             await self._journal.suggest(self.key, workflow_id)
 
-    def record_end(self, end: object) -> None:
+    def record_end(
+        self, end: object, *, after: asyncio.Task[None] | None = None
+    ) -> None:
         """Begin to record how the workflow ended; `flushed` waits for it.
 
         A wait that ended because of the token, say, does not tell how the workflow
         ended: the row stays as it is, and the next run recovers it.
+
+        Args:
+            end: How it ended.
+            after: What is recorded elsewhere first.
         """
         end_status, result = _end_record(end)
         if end_status is not None:
-            step = self._finish(end, end_status, result)
+            step = self._finish(end, end_status, result, after)
             self._end_recorded = self._spawn(self._log_errors(step))
 
     async def _finish(
-        self, end: object, end_status: EndStatus, result: bytes | None
+        self,
+        end: object,
+        end_status: EndStatus,
+        result: bytes | None,
+        after: asyncio.Task[None] | None,
     ) -> None:
+        if after is not None:
+            await after
         error = _first_error(end)
         if error is None:
             await self._journal.finished(self.key, result, end_status)
@@ -120,7 +132,7 @@ class JournalRecorder:
         failure = Failure(
             error=error_reason(error) or "",
             about=verdict_of(error).about,
-            wrote=_may_have_written(end, row),
+            wrote=may_have_written(end, row),
         )
         await self._journal.finished(self.key, result, end_status, failure)
 
@@ -181,7 +193,7 @@ def _first_error(end: object) -> LinkedApiError | None:
     return end if isinstance(end, WorkflowFailedError) else None
 
 
-def _may_have_written(end: object, row: Row | None) -> bool:
+def may_have_written(end: object, row: Row | None) -> bool:
     """Return whether a failed workflow may have changed something on LinkedIn.
 
     In a completed workflow, an action that failed did not, unless its error is a verdict

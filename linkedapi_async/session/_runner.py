@@ -180,6 +180,9 @@ class Runner(AccountState):
         recorder = JournalRecorder(
             journal, self.runtime.spawn, row.key, stream=row.stream
         )
+        contacts = self.runtime.contacts
+        if contacts is not None:
+            contacts.recalled(workflow_id, row.key)
         ending = end_of(row)
         if ending is None:
             handle = self.watch(
@@ -187,6 +190,8 @@ class Runner(AccountState):
             )
             self.runtime.observer.attached(handle)
             return handle
+        if contacts is not None:
+            contacts.ended(workflow_id, ending)
         pending = PendingWorkflow(workflow_id, self)
         pending.end = Ended(ending)
         recorder.recovered()

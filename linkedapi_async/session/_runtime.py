@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from linkedapi_async._polling.lane import PendingWorkflow
     from linkedapi_async.journal import Journal
     from linkedapi_async.policies import Polling
+    from linkedapi_async.session._contacts import ContactKeeper
 
 
 _log = logging.getLogger("linkedapi_async")
@@ -97,6 +98,7 @@ class Runtime:
         request_timeout: The longest time for one request, in seconds.
         journal: Where starts and ends are recorded, if anywhere.
         sole_client: Whether only this session starts workflows on its accounts.
+        contacts: Where it is recorded whom was written to, if anywhere.
     """
 
     def __init__(
@@ -108,12 +110,14 @@ class Runtime:
         request_timeout: float,
         journal: Journal | None,
         sole_client: bool,
+        contacts: ContactKeeper | None = None,
     ) -> None:
         self.connection = connection
         self.polling = polling
         self.request_timeout = request_timeout
         self.journal = journal
         self.sole_client = sole_client
+        self.contacts = contacts
         self.observer: Observer = Observer()
         self.counters: Counters = Counters()
         self.start_events: list[StartEvents] = []
@@ -171,14 +175,18 @@ class Runtime:
         # First, because entering twice must not touch the open journal.
         self.transport = self.connection.open()
         self.caller = self.connection.caller(self, self.transport)
-        if self.journal is not None:
-            try:
-                await self.journal.open()
-            except BaseException:
-                # Cancellation, too, must leave no open connections behind.
-                with anyio.CancelScope(shield=True):
-                    await self.connection.aclose()
-                raise
+        undo = AsyncExitStack()
+        undo.push_async_callback(self.connection.aclose)
+        try:
+            for store in (self.journal, self.contacts):
+                if store is not None:
+                    await store.open()
+                    undo.push_async_callback(store.aclose)
+        except BaseException:
+            # Cancellation, too, must leave no open connections behind.
+            with anyio.CancelScope(shield=True):
+                await undo.aclose()
+            raise
         self.poller.start()
         self.spawn(self.duration_store.load())
 
@@ -215,6 +223,8 @@ class Runtime:
             # From the last line to the first, whatever goes wrong on the way.
             if self.journal is not None:
                 stack.push_async_callback(self._close_journal, self.journal, end)
+            if self.contacts is not None:
+                stack.push_async_callback(self._within, end, self.contacts.aclose)
             stack.push_async_callback(self._within, end, self.duration_store.store)
             stack.push_async_callback(self.connection.aclose)
             stack.push_async_callback(self._end_tasks, deadline)

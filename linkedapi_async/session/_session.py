@@ -38,7 +38,9 @@ from linkedapi_async.session._runtime import Runtime
 
 
 if TYPE_CHECKING:
+    from linkedapi_async.contacts import Contacts
     from linkedapi_async.journal import Journal, Row
+    from linkedapi_async.session._contacts import ContactKeeper
     from linkedapi_async.session._dispatch import EventDispatcher
     from linkedapi_async.session._events import SessionEvent
     from linkedapi_async.session._webhooks import WebhookSubscription
@@ -130,6 +132,8 @@ class Session(WorkflowMethods):
         rate: How many polls are sent at most per second; None sets no limit.
         journal: Where starts and ends are recorded: the path of a SQLite
             file, or a `linkedapi_async.journal.Journal`; `recover` picks up from there.
+        contacts: Whom was written to, across campaigns, accounts and processes. A start
+            that would write to a person again is a `SuppressedError`.
         cancel_on_exit: Whether leaving cancels what is unfinished, remotely.
         sole_client: Whether only this session starts workflows on these accounts. Then
             a start whose answer was lost becomes the one workflow that webhook events
@@ -161,6 +165,7 @@ class Session(WorkflowMethods):
         connections: int = 50,
         rate: float | None = None,
         journal: str | os.PathLike[str] | Journal | None = None,
+        contacts: Contacts | None = None,
         cancel_on_exit: bool = False,
         sole_client: bool = False,
         account_id: str | None = None,
@@ -180,6 +185,7 @@ class Session(WorkflowMethods):
             check_positive("rate", rate)
         if identity is not None:
             validate_token("identification_token", identity)
+        opened = None if journal is None else _opened(journal)
         self._runtime = Runtime(
             connection=Connection(
                 "Session",
@@ -202,8 +208,9 @@ class Session(WorkflowMethods):
             polling=polling or Polling(),
             rate=rate,
             request_timeout=request_timeout,
-            journal=None if journal is None else _opened(journal),
+            journal=opened,
             sole_client=sole_client,
+            contacts=None if contacts is None else _keeper(contacts, opened),
         )
         self._cancel_on_exit = cancel_on_exit
         self._account_id = account_id
@@ -535,6 +542,15 @@ def _opened(journal: str | os.PathLike[str] | Journal) -> Journal:
 
     check_type("journal", journal, str, os.PathLike, Journal)
     return open_journal(journal)
+
+
+def _keeper(contacts: Contacts, journal: Journal | None) -> ContactKeeper:
+    # Most sessions keep none.
+    from linkedapi_async.contacts import Contacts  # noqa: PLC0415
+    from linkedapi_async.session._contacts import ContactKeeper  # noqa: PLC0415
+
+    check_type("contacts", contacts, Contacts)
+    return ContactKeeper(contacts, journal)
 
 
 ENVIRONMENT = {

@@ -7,7 +7,7 @@ import functools
 import itertools
 import logging
 import time
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from linkedapi_async._actions.action import Roots, named_roots
 from linkedapi_async._http.failure_rules import RequestKind
@@ -23,6 +23,10 @@ from linkedapi_async.errors import (
 from linkedapi_async.session._account_state import AccountState
 from linkedapi_async.session._handle import ManagedHandle
 from linkedapi_async.session._journaling import JournalRecorder
+
+
+if TYPE_CHECKING:
+    from linkedapi_async.session._contacts import Reservation
 
 
 _log = logging.getLogger("linkedapi_async")
@@ -62,6 +66,8 @@ class Start:
         self.done: asyncio.Future[ManagedHandle] = (
             asyncio.get_running_loop().create_future()
         )
+        self._reservation: Reservation | None = None
+        self._posted = False
         self.begun = False
         """Whether it may have been sent, so that it can no longer be withdrawn."""
         self._number = next(_NUMBERS)
@@ -70,7 +76,7 @@ class Start:
     async def run(self) -> None:
         """Wait for the account's turn, send the start and resolve `done`."""
         try:
-            handle, recorded = await self._send()
+            handle, recorded = await self._reserve_and_send()
         except asyncio.CancelledError:
             # Leaving waits no longer; a start that was sent may have been accepted.
             account = self._account
@@ -127,6 +133,23 @@ class Start:
             error,
             extra=log_extra(account=name, key=self._key, reason=error_reason(error)),
         )
+
+    async def _reserve_and_send(
+        self,
+    ) -> tuple[ManagedHandle, asyncio.Future[None] | None]:
+        """Reserve the contacts and start it; release them if nothing was sent."""
+        contacts = self._account.runtime.contacts
+        if contacts is None:
+            return await self._send()
+        key = None if self._recorder is None else self._recorder.key
+        self._reservation = await contacts.reserve(self._definition, key)
+        try:
+            return await self._send()
+        except BaseException as error:
+            refused = isinstance(error, RequestError)
+            if self._reservation is not None and (refused or not self._posted):
+                contacts.release(self._reservation, refused=self._posted)
+            raise
 
     async def _send(self) -> tuple[ManagedHandle, asyncio.Future[None] | None]:
         """Start it; return the handle, and what is done once its id is on disk."""
@@ -187,6 +210,8 @@ class Start:
             self._recorder,
         )
         runtime.counters.started += 1
+        if runtime.contacts is not None and self._reservation is not None:
+            runtime.contacts.accepted(accepted.workflow_id, self._reservation)
         try:
             recorded = None if recorder is None else self._record(recorder, accepted)
         finally:
@@ -204,6 +229,7 @@ class Start:
     async def _post(self, request: Request) -> Accepted:
         """Send the start; if its outcome is unknown, a webhook event may explain it."""
         account = self._account
+        self._posted = True
         since = time.time()
         try:
             return await self._call(request)

@@ -1,0 +1,170 @@
+"""What a session does with its contacts, from the reservation to the end."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import os
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from linkedapi_async._actions.acts import acts_of
+from linkedapi_async._http.responses import CompletedWorkflow
+from linkedapi_async._utils.log import error_reason, log_extra
+from linkedapi_async.errors import (
+    WorkflowCancelledError,
+    WorkflowFailedError,
+    WorkflowNotFoundError,
+)
+from linkedapi_async.session._journaling import may_have_written
+from linkedapi_async.urls import aliases_in, target_kind
+
+
+if TYPE_CHECKING:
+    from linkedapi_async.contacts import Contacts
+    from linkedapi_async.journal import Journal
+
+
+_log = logging.getLogger("linkedapi_async")
+
+
+@attrs.frozen
+class Reservation:
+    """What one start has reserved."""
+
+    claim: bytes
+    attempt: bytes
+
+
+class ContactKeeper:
+    """Reserves what starts do to people, and keeps it once they have done it.
+
+    Args:
+        contacts: Whom was written to when.
+        journal: The journal of the session, if there is one. It proves that a start of an
+            earlier run, which has reserved a contact, was not sent.
+    """
+
+    def __init__(self, contacts: Contacts, journal: Journal | None) -> None:
+        self._contacts = contacts
+        self._journal = journal
+        self._identity: str | None = None
+        self._claims: dict[str, bytes] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def open(self) -> None:
+        """Open the contacts; the journal is open already.
+
+        Raises:
+            JournalError: They cannot be opened.
+        """
+        await self._contacts.open()
+        if self._journal is not None:
+            self._identity = await self._journal.identity()
+
+    async def aclose(self) -> None:
+        """Finish what was begun, then close."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+        await self._contacts.aclose()
+
+    def _claim(self, key: str | None) -> bytes:
+        """Return who reserves: the same in every run of a journal for the same key."""
+        if key is None or self._identity is None:
+            return os.urandom(16)
+        data = f"{self._identity}\0{key}".encode(errors="surrogatepass")
+        return hashlib.sha256(data).digest()[:16]
+
+    async def reserve(self, definition: Any, key: str | None) -> Reservation | None:
+        """Reserve what a workflow does to people, before it is sent.
+
+        Args:
+            definition: The workflow as JSON values.
+            key: The key of the start in the journal, if there is a journal.
+
+        Raises:
+            SuppressedError: A target was contacted, or is never to be contacted.
+            WorkflowError: A target is known only while the workflow runs.
+            JournalError: The contacts cannot be used.
+        """
+        acts = acts_of(definition)
+        if not acts:
+            return None
+        made = Reservation(self._claim(key), os.urandom(16))
+        try:
+            await self._contacts.reserve(made.claim, made.attempt, acts)
+        except asyncio.CancelledError:
+            self.release(made, refused=False)
+            raise
+        return made
+
+    def release(self, reservation: Reservation, *, refused: bool) -> None:
+        """Begin to remove a reservation, because nothing was sent.
+
+        Args:
+            reservation: What `reserve` returned.
+            refused: Whether the server has refused the start. Otherwise what an earlier
+                run has reserved for it is kept.
+        """
+        attempt = None if refused else reservation.attempt
+        self._spawn(self._contacts.store.release(reservation.claim, attempt))
+
+    def accepted(self, workflow_id: str, reservation: Reservation) -> None:
+        """Note which workflow a reservation is for."""
+        self._claims[workflow_id] = reservation.claim
+
+    def recalled(self, workflow_id: str, key: str) -> None:
+        """Note that a workflow was started for *key* by an earlier run."""
+        self._claims[workflow_id] = self._claim(key)
+
+    def deferred(self, key: str) -> None:
+        """Begin to release what *key* has: it wrote nothing and is started later."""
+        self._spawn(self._contacts.store.release(self._claim(key)))
+
+    def ended(self, workflow_id: str, end: object) -> asyncio.Task[None] | None:
+        """Begin to record how a workflow has ended; return the task that does it.
+
+        What may have been written is kept, and names that the completion connects are
+        connected. A wait that ended otherwise changes nothing.
+        """
+        claim = self._claims.pop(workflow_id, None)
+        if isinstance(end, CompletedWorkflow):
+            return self._spawn(self._completed(claim, end))
+        ended = WorkflowFailedError | WorkflowCancelledError | WorkflowNotFoundError
+        if claim is not None and isinstance(end, ended):
+            return self._spawn(self._contacts.store.keep(claim))
+        return None
+
+    async def _completed(self, claim: bytes | None, end: CompletedWorkflow) -> None:
+        if claim is not None:
+            if may_have_written(end, None):
+                await self._contacts.store.keep(claim)
+            else:
+                await self._contacts.store.release(claim)
+        for names in aliases_in(end.raw):
+            if all(target_kind(name) in {"person", "nvPerson"} for name in names):
+                await self._contacts.connect(*names)
+
+    def _spawn(self, step: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(self._logged(step))
+        # The loop keeps only weak references to its tasks.
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _logged(self, step: Coroutine[Any, Any, None]) -> None:
+        """Do *step*; log its error, because no result is withheld for it.
+
+        What is reserved stays so, and that is the safe way.
+        """
+        try:
+            await step
+        except Exception as error:  # noqa: BLE001  # of whatever kind
+            _log.error(
+                "The contacts could not be recorded: %s",
+                error,
+                extra=log_extra(reason=error_reason(error)),
+            )
