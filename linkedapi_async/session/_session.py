@@ -121,7 +121,9 @@ class Session(WorkflowMethods):
         polling: When workflows are polled.
         retries: When a failed request is retried.
         http: An `aiohttp.ClientSession` of your own; it is never closed here.
-            Starts then use its connections, which may be stale, instead of new ones.
+            Starts then use its connections instead of new ones: where the server has
+            closed one, the start is not sent again, but `StartUnknownError` may be
+            raised without need. ``TCPConnector(force_close=True)`` prevents that.
         trust_env: Whether proxies come from the environment.
         ssl: As aiohttp takes it; False switches the check of certificates off.
         proxy: The URL of a proxy.
