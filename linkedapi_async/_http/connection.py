@@ -95,12 +95,20 @@ class Connection:
         """Bind to the running event loop and return the transport.
 
         Raises:
-            RuntimeError: It was opened before.
+            RuntimeError: It was opened before, or no asyncio event loop runs here.
         """
         if self.state != "not entered":
             message = f"the {self._owner} was entered before; make another one"
             raise RuntimeError(message)
-        self._loop = asyncio.get_running_loop()
+        try:
+            self._loop = asyncio.get_running_loop()
+        except RuntimeError:
+            message = (
+                f"the {self._owner} needs asyncio, because aiohttp does; elsewhere, "
+                f"such as under trio, use linkedapi_async.blocking.{self._owner} in a "
+                "thread"
+            )
+            raise RuntimeError(message) from None
         self._transport = AiohttpTransport(self._settings, self._http)
         self.state = "open"
         return self._transport

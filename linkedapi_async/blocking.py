@@ -1,0 +1,426 @@
+"""The session and the Admin API without asyncio: the same names, called from any thread.
+
+::
+
+    from linkedapi_async import st
+    from linkedapi_async.blocking import Session
+
+    with Session(linked_api_token="…", identification_token="…") as session:
+        person = session.run(st.open_person_page(url, basic_info=True))
+
+A session has an event loop in a thread of its own, where it starts and polls workflows.
+Every method and attribute of the asynchronous classes is here under its name: what is
+awaited there blocks here until it is done, and what is iterated with ``async for`` is
+iterated with ``for``. Arguments, results and errors are the same, but for `aiohttp`
+objects (``http=``) and webhooks (``listen``), which belong to a loop of their own.
+
+It may be used from many threads at once, and where an event loop runs already, such as in
+a notebook. It does not survive a fork: open it in the process that uses it. Ctrl-C ends a
+wait like a cancellation: the workflow goes on, and its id is kept.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any, ClassVar, Final, Self, TypeVar
+
+import anyio.to_thread
+import attrs
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+
+from linkedapi_async import admin, journal, session
+from linkedapi_async._actions.action import Action
+from linkedapi_async._utils.secret import Secret
+from linkedapi_async._utils.text import safe_repr
+
+
+__all__ = [
+    "Account",
+    "AccountsCalls",
+    "Admin",
+    "AsCompleted",
+    "ConnectionSession",
+    "ItemStream",
+    "Journal",
+    "LimitsCalls",
+    "Recovered",
+    "Session",
+    "SubscriptionCalls",
+    "WebhookCalls",
+    "WorkflowHandle",
+]
+
+FaceT = TypeVar("FaceT", bound="type[_Face]")
+
+_FACES: Final[dict[Any, Any]] = {}
+"""The class that stands here for each asynchronous one."""
+
+_OF_JOURNAL: Final = {
+    *("row", "rows", "state", "key_of", "unknown", "failed", "deferred"),
+    *("adopt", "discard", "retry", "retry_failed", "forget_delivered"),
+}
+
+_END: Final = object()
+"""What an iterator has at its end: a `StopIteration` cannot leave a coroutine."""
+
+
+class _LoopThread:
+    """An event loop in a thread of its own, while it is open."""
+
+    def __init__(self) -> None:
+        self._pid = os.getpid()
+        self._manager: AbstractContextManager[BlockingPortal] | None = None
+        self._portal: BlockingPortal | None = None
+
+    def open(self) -> None:
+        """Start the thread."""
+        self._manager = start_blocking_portal("asyncio")
+        self._portal = self._manager.__enter__()
+
+    def close(self) -> None:
+        """End the thread."""
+        manager, self._manager, self._portal = self._manager, None, None
+        if manager is not None:
+            manager.__exit__(None, None, None)
+
+    def call(self, work: Callable[[], Any]) -> Any:
+        """Return what *work*, or the coroutine that it returns, gives in the loop.
+
+        Without a loop, before and after, *work* runs in the caller's thread.
+        """
+        if self._pid != os.getpid():
+            message = (
+                "the session was opened in another process, and its thread does not "
+                "survive a fork: open one in this process"
+            )
+            raise RuntimeError(message)
+        if self._portal is None:
+            found = work()
+            if inspect.iscoroutine(found):
+                found.close()
+                message = (
+                    "the session is not open: use it as: with Session(…) as session"
+                )
+                raise RuntimeError(message)
+            return found
+        future = self._portal.start_task_soon(_finish, work)
+        try:
+            return future.result()
+        except BaseException:
+            # Such as Ctrl-C: what waits in the loop waits for nobody.
+            future.cancel()
+            raise
+
+
+async def _finish(work: Callable[[], Any]) -> Any:
+    found = work()
+    # Not every awaitable: a handle is one, and may be what was wanted.
+    return await found if inspect.iscoroutine(found) else found
+
+
+class _Face:
+    """An object of the asynchronous library, called from any thread."""
+
+    __slots__ = ("_target", "_thread")
+
+    _of: ClassVar[Any]
+    _left_out: ClassVar[frozenset[str]] = frozenset()
+    """What of it belongs to its loop alone."""
+
+    def __init__(self, target: Any, thread: _LoopThread) -> None:
+        object.__setattr__(self, "_target", target)
+        object.__setattr__(self, "_thread", thread)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name in self._left_out:
+            message = f"{type(self).__name__!r} object has no attribute {name!r}"
+            raise AttributeError(message, name=name, obj=self)
+        member = inspect.getattr_static(type(self._target), name, None)
+        if inspect.isfunction(member):
+            return self._method(member)
+        return self._call(lambda: getattr(self._target, name))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self._call(lambda: setattr(self._target, name, value))
+
+    def __dir__(self) -> Iterable[str]:
+        names = {name for name in dir(self._target) if not name.startswith("_")}
+        return sorted(names - self._left_out)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Face) and self._target is other._target
+
+    def __hash__(self) -> int:
+        return hash(id(self._target))
+
+    @safe_repr
+    def __repr__(self) -> str:
+        return f"<blocking {self._target!r}>"
+
+    def _method(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def method(*args: Any, **kwargs: Any) -> Any:
+            # Tokens and texts are among them, which no frame shows to a tracker.
+            given = Secret((tuple(map(_asynchronous, args)), kwargs.copy()))
+            del args
+            kwargs.clear()
+
+            def work() -> Any:
+                return function(self._target, *given.reveal()[0], **given.reveal()[1])
+
+            return self._call(work)
+
+        return method
+
+    def _call(self, work: Callable[[], Any]) -> Any:
+        return self._faced(self._thread.call(work))
+
+    def _faced(self, value: Any) -> Any:
+        """Return *value* with faces for what is asynchronous in it."""
+        if isinstance(value, tuple | list):
+            faced = [self._faced(item) for item in value]
+            return value if all(map(_is, faced, value)) else type(value)(faced)
+        if isinstance(value, session.Recovered):
+            return Recovered(
+                handles=self._faced(value.handles),
+                unknown=value.unknown,
+                other_accounts=value.other_accounts,
+            )
+        for cls in type(value).__mro__:
+            if cls in _FACES:
+                return _FACES[cls](value, self._thread)
+        return value
+
+
+def _is(one: object, other: object) -> bool:
+    return one is other
+
+
+def _asynchronous(value: Any) -> Any:
+    return value._target if isinstance(value, _Face) else value  # noqa: SLF001  # its own
+
+
+def _face_of(cls: Any) -> Callable[[FaceT], FaceT]:
+    def declare(face: FaceT) -> FaceT:
+        face._of = cls  # noqa: SLF001  # a class of this module
+        _FACES[cls] = face
+        return face
+
+    return declare
+
+
+class _Entered(_Face):
+    """A face that is entered and left within an open session."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> Self:
+        self._thread.call(self._target.__aenter__)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.call(lambda: self._target.__aexit__(None, None, None))
+
+
+class _Iterated(_Entered):
+    """A face that is iterated within an open session."""
+
+    __slots__ = ()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Any:
+        found = self._call(self._next)
+        if found is _END:
+            raise StopIteration
+        return found
+
+    async def _next(self) -> Any:
+        try:
+            return await self._target.__anext__()
+        except StopAsyncIteration:
+            return _END
+
+
+class _Opened(_Face):
+    """A face that has a loop of its own, while it is open."""
+
+    __slots__ = ()
+
+    def __init__(self, **settings: Any) -> None:
+        given = Secret({**settings})
+        settings.clear()  # so that no frame shows a token
+        if given.reveal().get("http") is not None:
+            message = (
+                "http= is an aiohttp.ClientSession, which belongs to an event loop of "
+                "its own; use the asynchronous session"
+            )
+            raise TypeError(message)
+        super().__init__(self._of(**given.reveal()), _LoopThread())
+
+    @classmethod
+    def from_env(cls, **settings: Any) -> Self:
+        """Return one with its tokens from the environment; see the asynchronous one."""
+        given = Secret({**settings})
+        settings.clear()
+        made = object.__new__(cls)
+        _Face.__init__(made, cls._of.from_env(**given.reveal()), _LoopThread())
+        return made
+
+    def open(self) -> Self:
+        """Open it; the same as entering it, for notebooks and consoles."""
+        self._thread.open()
+        try:
+            self._thread.call(self._target.__aenter__)
+        except BaseException:
+            self._thread.close()
+            raise
+        return self
+
+    def close(self) -> None:
+        """Close it; the same as leaving it."""
+        try:
+            self._thread.call(lambda: self._target.__aexit__(None, None, None))
+        finally:
+            self._thread.close()
+
+    def __enter__(self) -> Self:
+        return self.open()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class _Workflows(_Face):
+    """What sessions and accounts share, beside what has the same shape."""
+
+    __slots__ = ()
+
+    _left_out = frozenset({"listen"})
+
+    def as_completed(self, workflows: Iterable[Any], **options: Any) -> Any:
+        """Run many workflows; give each handle when it has finished.
+
+        The input is read in threads, so it may take its time, and may use the session.
+        """
+        # A plain iterable would be read in the thread of the loop, which must not wait.
+        one = isinstance(workflows, Action | dict | str) or not hasattr(
+            workflows, "__iter__"
+        )
+        items = workflows if one else _in_threads(iter(workflows))
+        return self._call(lambda: self._target.as_completed(items, **options))
+
+
+async def _in_threads(items: Iterator[Any]) -> AsyncIterator[Any]:
+    while (item := await anyio.to_thread.run_sync(next, items, _END)) is not _END:
+        yield item
+
+
+@_face_of(session.Session)
+class Session(_Opened, _Workflows):
+    """Runs workflows on the accounts of one main token, without asyncio.
+
+    A context manager; the arguments are those of `linkedapi_async.Session`.
+    """
+
+    __slots__ = ()
+
+
+@_face_of(session.Account)
+class Account(_Workflows):
+    """One LinkedIn account of a session."""
+
+    __slots__ = ()
+
+
+@_face_of(session.WorkflowHandle)
+class WorkflowHandle(_Face):
+    """A workflow that was started; `result` waits for it."""
+
+    __slots__ = ()
+
+
+@_face_of(session.AsCompleted)
+class AsCompleted(_Iterated):
+    """Finished handles, in a ``for`` loop within a ``with`` block."""
+
+    __slots__ = ()
+
+
+@_face_of(session.ItemStream)
+class ItemStream(_Iterated):
+    """New items, such as messages, in a ``for`` loop."""
+
+    __slots__ = ()
+
+
+@attrs.frozen(kw_only=True)
+class Recovered:
+    """What earlier runs have left; `Session.recover` gives it."""
+
+    handles: tuple[Any, ...]
+    """What has not ended, or was not delivered; in the order in which it was started."""
+    unknown: tuple[journal.Row, ...]
+    """Starts with an unknown outcome; decide with `Journal.adopt` or `discard`."""
+    other_accounts: tuple[journal.Row, ...]
+    """Rows of accounts that this session does not have."""
+
+
+@_face_of(journal.Journal)
+class Journal(_Face):
+    """The journal of a session, while the session is open: its rows, and decisions."""
+
+    __slots__ = ()
+
+    # The rest is how a session writes it.
+    _left_out = frozenset(dir(journal.Journal)) - _OF_JOURNAL
+
+
+@_face_of(admin.Admin)
+class Admin(_Opened):
+    """Administers a client, without asyncio.
+
+    A context manager; the arguments are those of `linkedapi_async.admin.Admin`.
+    """
+
+    __slots__ = ()
+
+
+@_face_of(admin.SubscriptionCalls)
+class SubscriptionCalls(_Face):
+    """The calls of ``Admin.subscription``."""
+
+    __slots__ = ()
+
+
+@_face_of(admin.AccountsCalls)
+class AccountsCalls(_Face):
+    """The calls of ``Admin.accounts``."""
+
+    __slots__ = ()
+
+
+@_face_of(admin.LimitsCalls)
+class LimitsCalls(_Face):
+    """The calls of ``Admin.limits``."""
+
+    __slots__ = ()
+
+
+@_face_of(admin.WebhookCalls)
+class WebhookCalls(_Face):
+    """The calls of ``Admin.webhook``."""
+
+    __slots__ = ()
+
+
+@_face_of(admin.ConnectionSession)
+class ConnectionSession(_Face):
+    """A link at which a person connects an account; `wait` waits for that."""
+
+    __slots__ = ()
