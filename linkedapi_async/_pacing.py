@@ -153,6 +153,16 @@ class Excess(NamedTuple):
     """``day``, ``week`` or ``month``."""
 
 
+def excess(pace: Pace, uses: Mapping[str, float]) -> Excess | None:
+    """Return what of *uses* a pace never allows, if anything is."""
+    for period, allowances in pace.limits:
+        for category in sorted(allowances.keys() & uses.keys()):
+            most, allowance = uses[category], allowances[category]
+            if most > allowance:
+                return Excess(category, most, allowance, PERIOD_NAMES[period])
+    return None
+
+
 class _Block(NamedTuple):
     """Why a category allows nothing today."""
 
@@ -297,15 +307,6 @@ class Ledger:
         self._next_start = max(self._next_start, moment + interval)
 
     # What is left
-
-    def excess(self, uses: Mapping[str, float]) -> Excess | None:
-        """Return what of *uses* no day allows, if anything does not."""
-        for period, allowances in self._pace.limits:
-            for category in sorted(allowances.keys() & uses.keys()):
-                most, allowance = uses[category], allowances[category]
-                if most > allowance:
-                    return Excess(category, most, allowance, PERIOD_NAMES[period])
-        return None
 
     def turn(
         self,

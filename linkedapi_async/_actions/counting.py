@@ -78,7 +78,7 @@ def counted_lines(
                 times=math.prod(factor.items for factor in factors),
                 minimum=0 if factors else 1,
                 factors=factors,
-                category=None if cls is None else cls.category,
+                category=_category(cls, node),
                 effect="write" if cls is None else cls.effect,
                 known=cls is not None,
             )
@@ -93,6 +93,11 @@ def counted_lines(
         below = factors if factor is None else (*factors, factor)
         children = enumerate(node.children)
         stack += [(f"{place}.then[{n}]", c, below) for n, c in children][::-1]
+
+
+def _category(cls: Any, node: AnyAction) -> str | None:
+    own = node.limit_category if isinstance(node, custom) else None
+    return own if cls is None else cls.category
 
 
 def _factor(path: str, node: AnyAction, generation: Generation) -> Factor | None:

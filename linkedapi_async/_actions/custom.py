@@ -13,6 +13,8 @@ import attrs
 from linkedapi_async._actions.action import LABEL, Action, AnyAction, action
 from linkedapi_async._actions.scopes import Anywhere, Scope
 from linkedapi_async._actions.validators import InvalidValue, String, check_json
+from linkedapi_async._types import CATEGORIES
+from linkedapi_async._utils.text import short_repr
 from linkedapi_async.errors import ParameterError
 
 
@@ -31,12 +33,17 @@ class custom(Action[Any, Any, Any]):  # noqa: N801
     opens: ClassVar[type[Scope]] = Anywhere
     result: ClassVar[Any] = Any
     _not_parameters = frozenset(
-        {"action_type", "json", "label", "children", "as_list", "extra_json"}
+        {
+            *("action_type", "json", "label", "children", "as_list", "extra_json"),
+            "limit_category",
+        }
     )
 
     action_type: str = attrs.field(kw_only=False)  # type: ignore[misc]
     # As text, because an action is hashable and never changes.
     json: str
+    limit_category: str | None
+    """The account limit that it counts against; not sent, and not compared."""
 
     def __init__(
         self,
@@ -45,6 +52,7 @@ class custom(Action[Any, Any, Any]):  # noqa: N801
         *,
         label: str | None = None,
         children: Sequence[AnyAction] = (),
+        category: str | None = None,
         **params: Any,
     ) -> None:
         """Build the action.
@@ -53,9 +61,16 @@ class custom(Action[Any, Any, Any]):  # noqa: N801
             action_type: The API's name of it, such as ``"st.somethingNew"``.
             label: The caller's tag, echoed in the completion.
             children: The actions nested under it; `then` adds more.
+            category: The account limit that it counts against, such as ``stMessages``,
+                for a `Pace`. It is not sent; `from_json` takes a parameter of that name.
             params: Its parameters as JSON values, verbatim, under the API's names.
         """
         self._fill_checked(action_type, params, label)
+        if category not in {None, *CATEGORIES}:
+            known = ", ".join(CATEGORIES)
+            reason = f"must be one of {known}, got {short_repr(category)}"
+            self._refuse("category", reason)
+        object.__setattr__(self, "limit_category", category)
         if children != ():
             self._nest(children)
 
@@ -93,6 +108,7 @@ class custom(Action[Any, Any, Any]):  # noqa: N801
         object.__setattr__(self, "json", text)
         object.__setattr__(self, "as_list", as_list)
         object.__setattr__(self, "extra_json", None)
+        object.__setattr__(self, "limit_category", None)
 
     @classmethod
     def from_json(
@@ -144,13 +160,15 @@ class custom(Action[Any, Any, Any]):  # noqa: N801
         Raises:
             ParameterError: A value is not JSON.
         """
-        return self.raw(
+        made = self.raw(
             self.action_type,
             {**self.params, **extra},
             label=self.label,
             children=self.children,
             as_list=self.as_list,
         )
+        object.__setattr__(made, "limit_category", self.limit_category)
+        return made
 
     @property
     def params(self) -> dict[str, Any]:
@@ -181,6 +199,8 @@ class custom(Action[Any, Any, Any]):  # noqa: N801
             if self.as_list:
                 parts.append("as_list=True")
             return f"custom.raw({', '.join(parts)})"
+        if self.limit_category is not None:
+            parts.append(f"category={self.limit_category!r}")
         if all(_is_plain_name(name) for name in params):
             parts += [f"{name}={value!r}" for name, value in params.items()]
         else:
@@ -196,7 +216,9 @@ class custom(Action[Any, Any, Any]):  # noqa: N801
             check_json([params, self.label])
         except InvalidValue:
             return True
-        return not params.keys().isdisjoint({"actionType", "children", "label", "then"})
+        return not params.keys().isdisjoint(
+            {"actionType", "category", "children", "label", "then"}
+        )
 
     def _summary_line(self) -> str:
         tag = [] if self.label is None else [f"label={self.label!r}"]

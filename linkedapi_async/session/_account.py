@@ -7,6 +7,7 @@ from typing import Any
 
 from linkedapi_async._utils.text import safe_repr
 from linkedapi_async.errors import AccountPausedError
+from linkedapi_async.policies import Pace
 from linkedapi_async.session._handle import WorkflowHandle
 from linkedapi_async.session._methods import WorkflowMethods
 from linkedapi_async.session._runner import Runner, drain
@@ -48,6 +49,12 @@ class Account(WorkflowMethods):
     def account_id(self, account_id: str | None) -> None:
         """Set the API's id of it."""
         self._own_runner.account_id = account_id
+
+    @property
+    def pace(self) -> Pace | None:
+        """How much it does, and when; None sets no bounds."""
+        pacer = self._own_runner.pacer
+        return None if pacer is None else pacer.pace
 
     def has_token(self, identification_token: str) -> bool:
         """Return whether this is the account of an identification token."""

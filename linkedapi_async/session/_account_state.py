@@ -7,7 +7,7 @@ import copy
 import logging
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from linkedapi_async._actions.action import Roots
 from linkedapi_async._http.failure_rules import RequestKind
@@ -41,6 +41,9 @@ from linkedapi_async.session._journaling import JournalRecorder
 from linkedapi_async.session._runtime import Runtime
 
 
+if TYPE_CHECKING:
+    from linkedapi_async.session._pacer import Pacer
+
 _log = logging.getLogger("linkedapi_async")
 
 T = TypeVar("T")
@@ -54,6 +57,7 @@ class AccountState:
         identification_token: The account's token.
         name: What the account is called in the journal, in logs, stats and errors.
         account_id: The API's id of the account, by which webhook events are matched.
+        pacer: Lets starts wait for the account's pace, if it has one.
     """
 
     def __init__(
@@ -62,10 +66,12 @@ class AccountState:
         identification_token: Secret[str],
         name: str,
         account_id: str | None = None,
+        pacer: Pacer | None = None,
     ) -> None:
         self.runtime = runtime
         self.name = name
         self.account_id = account_id
+        self.pacer = pacer
         self.paused: AccountPausedError | None = None
         """Why the account starts nothing at present; None while it does."""
         self.handles: dict[str, ManagedHandle] = {}
@@ -212,6 +218,8 @@ class AccountState:
         if handle is not None:
             contacts, end = self.runtime.contacts, pending.end and pending.end.value
             kept = None if contacts is None else contacts.ended(pending.id, end)
+            if self.pacer is not None and end is not None:
+                self.pacer.ended(pending.id, end, handle.workflow)
             if handle.recorder is not None and end is not None:
                 handle.recorder.record_end(end, after=kept)
             self.runtime.observer.finished(

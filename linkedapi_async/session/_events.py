@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from attrs import field, frozen
@@ -52,6 +53,24 @@ class WorkflowEvent(AccountEvent):
     """The caller's key of an item of `Session.as_completed`."""
     handle: WorkflowHandle[Any] = field(repr=False)
     """The handle that the session has of it."""
+
+
+@frozen(kw_only=True, eq=False)
+class StartHeldBack(AccountEvent):
+    """The pace of an account allows a start only later."""
+
+    key: str | None
+    """The caller's key of an item of `Session.as_completed`."""
+    workflow: Roots = field(repr=False)
+    """The workflow that is not started yet."""
+    reason: str
+    """What holds it back, in words."""
+    category: str | None
+    """The account limit that is used up; None if the whole account waits."""
+    until: datetime | None
+    """When the pace allows it at the earliest, in UTC; None if that is unknown."""
+    waits: bool
+    """Whether it waits; otherwise its caller gets a `PaceError`."""
 
 
 @frozen(kw_only=True, eq=False)

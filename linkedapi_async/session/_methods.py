@@ -124,7 +124,8 @@ class WorkflowMethods(EndpointMethods):
         Args:
             workflow: What to run; a dict or list as in the API's docs works too.
             timeout: How long to wait for the result, in seconds; see
-                `WorkflowHandle.completion`.
+                `WorkflowHandle.completion`. The wait for the account's pace may take as
+                long, too.
             check: As for `start`.
 
         Raises:
@@ -132,7 +133,7 @@ class WorkflowMethods(EndpointMethods):
         """
         roots = Secret(workflow)
         del workflow  # so that no frame shows its texts
-        handle = await self._runner().start(roots, check=check)
+        handle = await self._runner().start(roots, check=check, max_wait=timeout)
         return await handle.result(timeout)
 
     @overload
@@ -192,6 +193,8 @@ class WorkflowMethods(EndpointMethods):
             WorkflowError: Something is wrong with the workflow; nothing was sent.
             RejectedError: The API refused it.
             AccountPausedError: The account cannot work at present.
+            PaceError: The pace of the account allows it only after the deadline of
+                `Polling`; nothing was sent.
             AuthenticationError: A token is wrong.
             ConnectionFailedError: The API cannot be reached; it was not started.
             StartUnknownError: It was sent, and it is unknown whether the server

@@ -25,17 +25,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from linkedapi_async._actions.action import action_types
 from linkedapi_async._polling.answers import Ended, PollFailed, StillRunning
 from linkedapi_async._utils.log import error_reason, log_extra
+from linkedapi_async._utils.times import from_timestamp
 from linkedapi_async.errors import StartUnknownError
 
 
 if TYPE_CHECKING:
     from linkedapi_async._actions.action import Roots
     from linkedapi_async._http.failure_rules import RequestKind
+    from linkedapi_async._pacing import Turn
     from linkedapi_async._polling.answers import Answer
     from linkedapi_async._results.completion import Completion
     from linkedapi_async.errors import AccountPausedError, RequestError
@@ -158,6 +161,21 @@ class Observer:
                 dispatcher.dispatch(event, facts)
         except Exception as error:  # noqa: BLE001  # a log filter stops no start
             report_error(error)
+
+    def held_back(
+        self, account: str, roots: Roots, key: str | None, turn: Turn, *, waits: bool
+    ) -> None:
+        """Record that the pace of an account allows a start only later."""
+        self._record(
+            "StartHeldBack",
+            "A start of %(actions)s on account %(account)s is held back: %(summary)s",
+            log=_starts,
+            account=account,
+            workflow=roots,
+            key=key,
+            turn=turn,
+            waits=waits,
+        )
 
     def starting(
         self, account: str, number: int, roots: Roots, key: str | None, waited: float
@@ -346,6 +364,11 @@ def _derived(facts: dict[str, Any]) -> dict[str, Any]:
     answer: Answer | None = facts.get("answer")
     if answer is not None:
         known.update(_of_answer(answer))
+    turn: Turn | None = facts.get("turn")
+    if turn is not None:
+        known["reason"] = known["summary"] = turn.reason
+        known["category"] = turn.category
+        known["until"] = None if turn.at == math.inf else from_timestamp(turn.at)
     return known
 
 

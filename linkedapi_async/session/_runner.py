@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime as dt
 import math
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, cast
@@ -16,6 +17,7 @@ from linkedapi_async._http.requests import validate_workflow_id
 from linkedapi_async._polling.answers import Ended
 from linkedapi_async._polling.lane import PendingWorkflow
 from linkedapi_async._utils.secret import Secret
+from linkedapi_async._utils.times import from_timestamp, wall_time
 from linkedapi_async._wire.dump import dump_workflow
 from linkedapi_async._wire.load import load_workflow
 from linkedapi_async.errors import LinkedApiError, StartUnknownError
@@ -27,7 +29,7 @@ from linkedapi_async.session._journaling import (
     end_of,
     workflow_of,
 )
-from linkedapi_async.session._start import Start
+from linkedapi_async.session._start import Start, TurnMissedError
 
 
 if TYPE_CHECKING:
@@ -43,6 +45,8 @@ class Runner(AccountState):
         *,
         check: bool,
         key: str | None = None,
+        max_wait: float | None = None,
+        wait_for_pace: bool = True,
     ) -> ManagedHandle:
         """Start a workflow; a start under way survives the caller's cancellation.
 
@@ -51,27 +55,83 @@ class Runner(AccountState):
                 personal messages, which no frame shows to an error tracker.
             check: Whether to check it against the generation.
             key: The caller's key.
+            max_wait: How long it may wait for the account's pace, in seconds; None is
+                the deadline of the policy.
+            wait_for_pace: Whether it waits for more than the least interval between two
+                starts and the end of what is under way.
+
+        Raises:
+            PaceError: Its turn comes too late; nothing was sent.
         """
         self.runtime.check_open()
         self.runtime.poller.check_running()
         self.check_working()
+        began = self.runtime.now()
+        if max_wait is None:
+            max_wait = self.runtime.polling.deadline
+        pacer, uses = self.pacer, None
         try:
             prepared = Secret(self._prepare(*workflow.reveal(), check=check))
+            if pacer is not None:
+                uses = pacer.count(prepared.reveal()[0])
         except Exception as error:
             error.__traceback__ = None  # its frames have the texts
             raise
-        start = Start(
-            self, *prepared.reveal(), key=key, recorder=self._new_recorder(key)
-        )
-        # A task of the session, because the caller may be cancelled at any time, and
-        # the id of a workflow that runs must not be lost.
-        task = self.runtime.spawn(start.run())
-        try:
-            return await start.done
-        except asyncio.CancelledError:
-            if not start.begun:
-                task.cancel()
-            raise
+        recorder = self._new_recorder(key)
+        slot = None
+        while True:
+            if pacer is not None and uses is not None:
+                slot = await pacer.admit(
+                    uses,
+                    prepared,
+                    key=key,
+                    name=self._booking_key(recorder),
+                    max_wait=max_wait - (self.runtime.now() - began),
+                    wait=wait_for_pace,
+                )
+            start = Start(
+                self,
+                *prepared.reveal(),
+                key=key,
+                recorder=recorder,
+                slot=slot,
+                queued_at=began,
+            )
+            # A task of the session, because the caller may be cancelled at any time, and
+            # the id of a workflow that runs must not be lost.
+            task = self.runtime.spawn(start.run())
+            try:
+                return await start.done
+            except TurnMissedError:
+                continue
+            except asyncio.CancelledError:
+                if not start.begun:
+                    task.cancel()
+                    # A task that has not begun ends without running.
+                    start.withdraw()
+                raise
+
+    async def next_start_at(self, workflow: Any) -> dt.datetime | None:
+        """Return when a workflow may be started by the account's pace, in UTC.
+
+        That is now without a pace, and None if it is unknown. Nothing changes.
+
+        Args:
+            workflow: As for `start`, but not opaque.
+
+        Raises:
+            AllowanceError: The pace never allows it.
+        """
+        turn_at = wall_time()
+        if self.pacer is not None:
+            roots, _ = self._prepare(workflow, check=False)
+            turn_at = (await self.pacer.next_start(roots)).at
+        return None if turn_at == math.inf else from_timestamp(turn_at)
+
+    def _booking_key(self, recorder: JournalRecorder | None) -> str:
+        if recorder is None:
+            return f"start-{self.runtime.next_start()}"
+        return recorder.key
 
     def _prepare(self, *workflow: Any, check: bool) -> tuple[Roots, Any]:
         """Return the roots of a workflow and its definition, both checked."""
@@ -184,6 +244,8 @@ class Runner(AccountState):
         if contacts is not None:
             contacts.recalled(workflow_id, row.key)
         ending = end_of(row)
+        if self.pacer is not None:
+            self.pacer.follow(workflow_id, row.key)
         if ending is None:
             handle = self.watch(
                 workflow_id, workflow, key=row.key, ordered=True, recorder=recorder
@@ -195,6 +257,8 @@ class Runner(AccountState):
         pending = PendingWorkflow(workflow_id, self)
         pending.end = Ended(ending)
         recorder.recovered()
+        if self.pacer is not None:
+            self.pacer.ended(workflow_id, ending, workflow)
         return ManagedHandle(
             self, workflow, pending=pending, key=row.key, recorder=recorder
         )

@@ -123,6 +123,8 @@ class Runtime:
         self.start_events: list[StartEvents] = []
         self.workflow_ids: RecentKeys = RecentKeys()
         """The ids that the session knows, those of ended workflows included."""
+        self.on_closing: list[Callable[[], None]] = []
+        """What ends the waits of starts that wait for their pace."""
         self.start_limit: asyncio.Semaphore = asyncio.Semaphore(connection.connections)
         self.poller: Poller = Poller(
             _poll,
@@ -234,6 +236,8 @@ class Runtime:
             self._starts_end = True
             for scope in self._waiting_starts:
                 scope.cancel()
+            for end_waits in self.on_closing:
+                end_waits()
             await self._end_tasks(deadline)
             self._starts_end = False
             await self._within(deadline, cancel_all)

@@ -28,7 +28,7 @@ from linkedapi_async._utils.log import error_reason, log_extra
 from linkedapi_async._utils.secret import Secret
 from linkedapi_async._utils.text import safe_repr
 from linkedapi_async.errors import LinkedApiError
-from linkedapi_async.policies import Polling, Retries
+from linkedapi_async.policies import Pace, Polling, Retries
 from linkedapi_async.session._account import Account, default_name
 from linkedapi_async.session._durations import Durations
 from linkedapi_async.session._handle import ManagedHandle, WorkflowHandle
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from linkedapi_async.session._contacts import ContactKeeper
     from linkedapi_async.session._dispatch import EventDispatcher
     from linkedapi_async.session._events import SessionEvent
+    from linkedapi_async.session._pacer import Pacer
     from linkedapi_async.session._webhooks import WebhookSubscription
     from linkedapi_async.webhooks import WebhookReceiver
 
@@ -141,6 +142,8 @@ class Session(WorkflowMethods):
             a start whose answer was lost becomes the one workflow that webhook events
             report and no other start explains; see `listen`.
         account_id: The API's id of the default account, for webhook events.
+        pace: How much each account does, and when, counted for each account on its own:
+            in the journal, so that further runs hold it too, or else in memory.
         allow_insecure_http: Whether *base_url* may be plain http off loopback.
 
     Raises:
@@ -171,6 +174,7 @@ class Session(WorkflowMethods):
         cancel_on_exit: bool = False,
         sole_client: bool = False,
         account_id: str | None = None,
+        pace: Pace | None = None,
         allow_insecure_http: bool = False,
     ) -> None:
         main = Secret.optional(linked_api_token)
@@ -183,6 +187,7 @@ class Session(WorkflowMethods):
         check_type("cancel_on_exit", cancel_on_exit, bool)
         check_type("sole_client", sole_client, bool)
         check_type("account_id", account_id, str, None)
+        check_type("pace", pace, Pace, None)
         if rate is not None:
             check_positive("rate", rate)
         if identity is not None:
@@ -216,6 +221,8 @@ class Session(WorkflowMethods):
         )
         self._cancel_on_exit = cancel_on_exit
         self._account_id = account_id
+        self._pace = pace
+        self._warned_of_memory = False
         self._identity = identity
         self._accounts: dict[Secret[str], Account] = {}
         self._runners: dict[str, Runner] = {}
@@ -241,6 +248,11 @@ class Session(WorkflowMethods):
     def retries(self) -> Retries:
         """When a request that failed is sent again."""
         return self._runtime.connection.retries
+
+    @property
+    def pace(self) -> Pace | None:
+        """How much an account does, and when, unless it has a pace of its own."""
+        return self._pace
 
     @property
     def sole_client(self) -> bool:
@@ -307,6 +319,7 @@ class Session(WorkflowMethods):
         name: str | None = None,
         *,
         account_id: str | None = None,
+        pace: Pace | None = None,
     ) -> Account:
         """Return another LinkedIn account on the same connections.
 
@@ -315,17 +328,24 @@ class Session(WorkflowMethods):
             name: What the account is called in logs, stats and errors; by default 12
                 hex digits of the token's SHA-256.
             account_id: The API's id of it, by which webhook events are matched.
+            pace: How much it does, and when; by default as the session's.
 
         Raises:
-            ValueError: The token is malformed, or the name is not free.
+            ValueError: The token is malformed, the name is not free, or the account has
+                another pace already.
         """
+        check_type("pace", pace, Pace, None)
         token = Secret(identification_token)
         del identification_token  # so that no frame shows it
         validate_token("identification_token", token)
-        return self._account(token, name, account_id)
+        return self._account(token, name, account_id, pace)
 
     def _account(
-        self, token: Secret[str], name: str | None, account_id: str | None
+        self,
+        token: Secret[str],
+        name: str | None = None,
+        account_id: str | None = None,
+        pace: Pace | None = None,
     ) -> Account:
         if token == self._identity:
             account_id = account_id or self._account_id
@@ -334,16 +354,39 @@ class Session(WorkflowMethods):
             if name not in {None, known.name}:
                 message = f"the account is called {known.name!r} already"
                 raise ValueError(message)
+            if pace is not None and pace != known.pace:
+                message = (
+                    f"the account {known.name!r} has another pace already; pass it where "
+                    "the account is named first"
+                )
+                raise ValueError(message)
             known.account_id = account_id or known.account_id
             return known
         name = name or default_name(token.reveal())
         if name in self._runners:
             message = f"another account is called {name!r} already"
             raise ValueError(message)
-        runner = Runner(self._runtime, token, name, account_id)
+        pacer = self._pacer(name, pace or self._pace)
+        runner = Runner(self._runtime, token, name, account_id, pacer)
         self._runners[name] = runner
         account = self._accounts[token] = Account(runner)
         return account
+
+    def _pacer(self, name: str, pace: Pace | None) -> Pacer | None:
+        if pace is None:
+            return None
+        if self._runtime.journal is None and not self._warned_of_memory:
+            self._warned_of_memory = True
+            _log.warning(
+                "The pace of account %s is counted in memory: another run begins at 0; "
+                "Session(journal=…) keeps it",
+                name,
+                extra=log_extra(account=name),
+            )
+        # Most sessions have no pace.
+        from linkedapi_async.session._pacer import Pacer  # noqa: PLC0415
+
+        return Pacer(self._runtime, name, pace)
 
     @property
     def default_account(self) -> Account:
@@ -358,7 +401,7 @@ class Session(WorkflowMethods):
                 "Session, or use session.account(…)"
             )
             raise ValueError(message)
-        return self._account(self._identity, None, None)
+        return self._account(self._identity)
 
     @property
     def accounts(self) -> tuple[Account, ...]:
@@ -368,7 +411,7 @@ class Session(WorkflowMethods):
 
     def _add_default_account(self) -> None:
         if self._identity is not None:
-            self._account(self._identity, None, None)
+            self._account(self._identity)
 
     def _all_runners(self) -> Iterable[Runner]:
         # Events and rows may be of the default account before it was first used.

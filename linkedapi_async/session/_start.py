@@ -27,12 +27,17 @@ from linkedapi_async.session._journaling import JournalRecorder
 
 if TYPE_CHECKING:
     from linkedapi_async.session._contacts import Reservation
+    from linkedapi_async.session._pacer import Slot
 
 
 _log = logging.getLogger("linkedapi_async")
 
 _NUMBERS = itertools.count(1)
 """The numbers of starts, by which their events are put together."""
+
+
+class TurnMissedError(Exception):
+    """A start waited so long for the host that its turn has passed; nothing was sent."""
 
 
 class Start:
@@ -47,6 +52,8 @@ class Start:
         definition: The workflow as JSON.
         key: The caller's key.
         recorder: The start's record in the journal, if there is a journal.
+        slot: Its turn, if the account has a pace.
+        queued_at: When the caller began it, on the clock of the loop.
     """
 
     def __init__(
@@ -57,6 +64,8 @@ class Start:
         *,
         key: str | None,
         recorder: JournalRecorder | None,
+        slot: Slot | None,
+        queued_at: float,
     ) -> None:
         self._account = account
         self._roots = roots
@@ -71,7 +80,8 @@ class Start:
         self.begun = False
         """Whether it may have been sent, so that it can no longer be withdrawn."""
         self._number = next(_NUMBERS)
-        self._queued_at = account.runtime.now()
+        self._slot = slot
+        self._queued_at = queued_at
 
     async def run(self) -> None:
         """Wait for the account's turn, send the start and resolve `done`."""
@@ -80,6 +90,7 @@ class Start:
         except asyncio.CancelledError:
             # Leaving waits no longer; a start that was sent may have been accepted.
             account = self._account
+            self._end_turn(is_free=not self.begun)
             self._fail(
                 account.unknown_start("the session was closed before its answer came")
                 if self.begun
@@ -87,6 +98,9 @@ class Start:
             )
             raise
         except Exception as error:  # noqa: BLE001  # the caller's, or the log's
+            # Closed by default: only what was refused, or not sent, is free.
+            is_free = not self._posted or isinstance(error, RequestError)
+            self._end_turn(is_free=is_free)
             self._fail(error)
             return
         # The next start need not wait until this one is on disk; its caller does.
@@ -94,6 +108,17 @@ class Start:
             self._succeed(handle)
         else:
             recorded.add_done_callback(functools.partial(self._on_recorded, handle))
+
+    def withdraw(self) -> None:
+        """Free its turn, because it will not be sent."""
+        self._end_turn(is_free=True)
+
+    def _end_turn(self, *, is_free: bool) -> None:
+        if self._slot is not None:
+            if is_free:
+                self._slot.free()
+            else:
+                self._slot.keep()
 
     def _on_recorded(
         self, handle: ManagedHandle, recorded: asyncio.Future[None]
@@ -166,6 +191,8 @@ class Start:
             request = runtime.requests.start(self._definition)
             await runtime.admit_start()
             runtime.poller.check_running()  # the pause may have taken an hour
+            if self._slot is not None and not self._slot.renew():
+                raise TurnMissedError
             self.begun = account.starting = True
             sent_at = runtime.now()
             try:
@@ -176,10 +203,12 @@ class Start:
                     self._key,
                     sent_at - self._queued_at,
                 )
+                # Submitted first, so that one commit makes it and the intent safe.
+                booked = None if self._slot is None else self._slot.record()
                 if recorder is None:
                     accepted = await self._post(request)
                 else:
-                    accepted = await self._recorded_post(request, recorder)
+                    accepted = await self._recorded_post(request, recorder, booked)
             except Exception as error:
                 runtime.observer.start_failed(
                     account.name,
@@ -212,6 +241,8 @@ class Start:
         runtime.counters.started += 1
         if runtime.contacts is not None and self._reservation is not None:
             runtime.contacts.accepted(accepted.workflow_id, self._reservation)
+        if self._slot is not None:
+            self._slot.accepted(accepted.workflow_id)
         try:
             recorded = None if recorder is None else self._record(recorder, accepted)
         finally:
@@ -277,7 +308,10 @@ class Start:
         return accepted
 
     async def _recorded_post(
-        self, request: Request, recorder: JournalRecorder
+        self,
+        request: Request,
+        recorder: JournalRecorder,
+        booked: asyncio.Future[None] | None,
     ) -> Accepted:
         """Send the start between the two records that make a crash harmless."""
         begun, recorded = recorder.record_intent(
@@ -285,6 +319,8 @@ class Start:
         )
         await begun
         await recorded
+        if booked is not None:
+            await booked
         try:
             return await self._post(request)
         except RequestError:

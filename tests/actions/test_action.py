@@ -296,6 +296,22 @@ def test_custom_is_a_write_of_no_generation() -> None:
     assert (None, (), True) == (unknown.category, unknown.targets, unknown.has_outcome)
 
 
+def test_the_category_of_custom_is_for_the_pace() -> None:
+    """It is not sent and not compared, and further parameters keep it."""
+    made = custom("st.dance", label="a", category="stMessages", step=1)
+    more = made.with_extra({"speed": 2}).then(custom("st.sing"))
+    named = custom.from_json("st.dance", {"category": "slow"}, None)
+
+    assert {"actionType": "st.dance", "label": "a", "step": 1} == dump_workflow(made)
+    assert "stMessages" == made.limit_category == more.limit_category
+    assert made == custom("st.dance", label="a", step=1)
+    assert "custom('st.dance', label='a', category='stMessages', step=1)" == repr(made)
+    assert ({"category": "slow"}, None) == (named.params, named.limit_category)
+    assert "custom.raw('st.dance', {'category': 'slow'})" == repr(named)
+    with pytest.raises(ParameterError, match="category must be one of stPersonProfile"):
+        custom("st.dance", category="slow")
+
+
 def test_the_parameters_of_custom_are_json_verbatim() -> None:
     """Names and values are sent unchanged; a tuple is sent as a list."""
     unknown = custom("x", snake_case=1, n=None, deep={"a": (1, 2.5, "é", True)})

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as hyp
 
 from linkedapi_async import Pace, Ramp
-from linkedapi_async._pacing import MAX_OPEN, Booking, Excess, History, Ledger
+from linkedapi_async._pacing import MAX_OPEN, Booking, Excess, History, Ledger, excess
 from linkedapi_async.policies import PlatformUse
 
 
@@ -193,13 +193,13 @@ def test_a_turn_may_be_too_far_away() -> None:
 
 def test_what_exceeds_a_whole_allowance() -> None:
     """No day allows it: the category, the number and the allowance are named."""
-    book = ledger(per_day={"stMessages": 5, "stPosts": 0}, per_week={"stMessages": 9})
+    pace = Pace(per_day={"stMessages": 5, "stPosts": 0}, per_week={"stMessages": 9})
 
-    assert book.excess({"stMessages": 5, "stComments": math.inf}) is None
-    assert Excess("stMessages", 6, 5, "day") == book.excess({"stMessages": 6})
-    assert Excess("stPosts", 1, 0, "day") == book.excess({"stPosts": 1})
-    assert Excess("stMessages", math.inf, 5, "day") == book.excess(
-        {"stMessages": math.inf}
+    assert excess(pace, {"stMessages": 5, "stComments": math.inf}) is None
+    assert Excess("stMessages", 6, 5, "day") == excess(pace, {"stMessages": 6})
+    assert Excess("stPosts", 1, 0, "day") == excess(pace, {"stPosts": 1})
+    assert Excess("stMessages", math.inf, 5, "day") == excess(
+        pace, {"stMessages": math.inf}
     )
 
 

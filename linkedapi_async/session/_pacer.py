@@ -1,0 +1,479 @@
+"""The starts of one account that wait for its pace."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import math
+from collections import Counter, OrderedDict
+from collections.abc import Coroutine, Mapping
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import attrs
+
+from linkedapi_async._actions.action import Roots, named_roots
+from linkedapi_async._actions.counting import ExplainedLine, counted_lines
+from linkedapi_async._actions.custom import custom
+from linkedapi_async._actions.validators import warn_unknown
+from linkedapi_async._http.responses import CompletedWorkflow
+from linkedapi_async._pacing import (
+    Booking,
+    Bookings,
+    Ledger,
+    MemoryBookings,
+    Turn,
+    Uses,
+    excess,
+)
+from linkedapi_async._results.key import ACTIONS
+from linkedapi_async._utils.log import error_reason, log_extra
+from linkedapi_async._utils.secret import Secret
+from linkedapi_async._utils.times import from_timestamp, wall_time
+from linkedapi_async._wire.read import read_completion
+from linkedapi_async.errors import (
+    AllowanceError,
+    PaceError,
+    SessionClosedError,
+    WorkflowCancelledError,
+    WorkflowFailedError,
+    WorkflowNotFoundError,
+    verdict_of,
+)
+from linkedapi_async.session._runtime import Runtime
+
+
+if TYPE_CHECKING:
+    from linkedapi_async.policies import Pace
+
+
+_log = logging.getLogger("linkedapi_async")
+
+HISTORY: Final = 40 * 86400.0
+"""How far back bookings matter, in seconds: a month, in every time zone."""
+
+_SOON: Final = 0.001
+"""The shortest timer, in seconds, because clocks differ in their last digits."""
+
+Kind: TypeAlias = tuple[tuple[tuple[str, int], ...], bool]
+"""What a start can do at most, and whether it waits for no more than an interval."""
+
+
+class _Waiter:
+    """A start that waits for its turn."""
+
+    __slots__ = ("key", "kind", "number", "slot", "timer")
+
+    def __init__(self, number: int, kind: Kind, key: str) -> None:
+        self.number = number
+        self.kind = kind
+        self.key = key
+        self.slot: asyncio.Future[Slot] = asyncio.get_running_loop().create_future()
+        self.timer: asyncio.TimerHandle | None = None
+
+
+class Slot:
+    """The turn of one start; it is booked until its workflow has ended."""
+
+    __slots__ = ("_is_decided", "_is_recorded", "_pacer", "booking", "kind")
+
+    def __init__(self, pacer: Pacer, booking: Booking, kind: Kind) -> None:
+        self._pacer = pacer
+        self._is_recorded = False
+        self._is_decided = False
+        self.booking = booking
+        self.kind = kind
+
+    def renew(self) -> bool:
+        """Check the turn once more, just before the start is sent.
+
+        Returns:
+            False if it has passed, because the start waited too long for the host.
+        """
+        return self._pacer.renew(self)
+
+    def record(self) -> asyncio.Future[None]:
+        """Record the booking; the start is sent once the future is done."""
+        self._is_recorded = True
+        return self._pacer.record(self)
+
+    def accepted(self, workflow_id: str) -> None:
+        """Record that the server accepted the start."""
+        self._is_decided = True
+        self._pacer.follow(workflow_id, self.booking.key)
+
+    def free(self) -> None:
+        """Remove the booking, because nothing was started, unless that is decided."""
+        if not self._is_decided:
+            self._is_decided = True
+            self._pacer.free(self, is_recorded=self._is_recorded)
+
+    def keep(self) -> None:
+        """Keep the booking, because the start may be accepted, unless that is decided."""
+        if not self._is_decided:
+            self._is_decided = True
+            self._pacer.keep(self)
+
+
+class Pacer:
+    """Lets the starts of one account wait for its pace.
+
+    Starts of one kind begin in the order of their calls. A start that cannot begin today
+    does not hold back one of another kind that can. One timer serves all that wait.
+
+    Args:
+        runtime: The state of the session.
+        account: The ``name`` of the account.
+        pace: The policy.
+    """
+
+    def __init__(self, runtime: Runtime, account: str, pace: Pace) -> None:
+        self.pace = pace
+        self._runtime = runtime
+        self._account = account
+        self._bookings: Bookings = runtime.journal or MemoryBookings()
+        self._ledger: Ledger | None = None
+        self._loading = asyncio.Lock()
+        self._numbers = itertools.count(1)
+        self._kinds: dict[Kind, Kind] = {}
+        self._waiting: dict[Kind, OrderedDict[_Waiter, None]] = {}
+        self._turns: Mapping[Kind, Turn] = {}
+        self._ahead: Counter[str] = Counter()
+        self._starts_ahead = 0
+        self._unsent: Slot | None = None
+        self._keys: dict[str, str] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._warned: set[str] = set()
+        runtime.on_closing.append(self._close)
+
+    # What starts call
+
+    def count(self, roots: Roots) -> Uses:
+        """Return the most that a workflow can do, by category.
+
+        Raises:
+            AllowanceError: The pace never allows it.
+        """
+        generation = self._runtime.requests.generation
+        lines = [
+            line
+            for path, root in named_roots(roots)
+            for line in counted_lines(root, path, generation, {})
+        ]
+        most: dict[str, float] = {}
+        for line in lines:
+            if line.category is not None:
+                most[line.category] = most.get(line.category, 0) + line.times
+            elif not line.known and line.action_type not in self._warned:
+                self._warned.add(line.action_type)
+                warn_unknown(
+                    f"{line.action_type!r} is not known, so the pace does not count it; "
+                    "custom(…, category=) says which limit it counts against"
+                )
+        beyond = excess(self.pace, most)
+        if beyond is not None:
+            counts = [line for line in lines if line.category == beyond.category]
+            raise AllowanceError(
+                category=beyond.category,
+                most=beyond.most,
+                allowance=beyond.allowance,
+                period=beyond.period,
+                products=list(map(_product, counts)),
+            )
+        # What the pace does not limit today, it may limit in the next run.
+        return {name: int(n) for name, n in sorted(most.items()) if n < math.inf}
+
+    async def admit(
+        self,
+        uses: Uses,
+        workflow: Secret[tuple[Roots, Any]],
+        *,
+        key: str | None,
+        name: str,
+        max_wait: float,
+        wait: bool,
+    ) -> Slot:
+        """Wait for the turn of a start.
+
+        Args:
+            uses: What it can do at most.
+            workflow: Its roots, for events, and their definition.
+            key: The caller's key.
+            name: The key of the booking.
+            max_wait: How long it may wait, in seconds.
+            wait: Whether it waits for more than the interval between two starts, and
+                the end of what is under way.
+
+        Raises:
+            PaceError: Its turn comes too late.
+            SessionClosedError: The session is left meanwhile.
+        """
+        ledger = self._ledger or await self._load()
+        self._runtime.check_open()
+        observer = self._runtime.observer
+        kind: Kind = (tuple(uses.items()), not wait)
+        kind = self._kinds.setdefault(kind, kind)
+        now = wall_time()
+        if max_wait < math.inf or not wait:
+            turn = ledger.turn(
+                uses, now, ahead=self._ahead, starts=self._starts_ahead, live=False
+            )
+            if turn.at > now + max_wait or not (wait or turn.brief):
+                observer.held_back(
+                    self._account, workflow.reveal()[0], key, turn, waits=False
+                )
+                raise self._error(turn)
+        waiter = _Waiter(next(self._numbers), kind, name)
+        is_first = kind not in self._waiting
+        self._add(waiter)
+        if is_first:
+            self._pump()
+        if not waiter.slot.done():
+            turn = self._turns.get(kind) or ledger.turn(uses, now)
+            observer.held_back(
+                self._account, workflow.reveal()[0], key, turn, waits=True
+            )
+            if max_wait < math.inf:
+                loop = asyncio.get_running_loop()
+                waiter.timer = loop.call_later(max_wait, self._expire, waiter)
+        try:
+            return await waiter.slot
+        except asyncio.CancelledError:
+            self._withdraw(waiter)
+            raise
+
+    def _withdraw(self, waiter: _Waiter) -> None:
+        """Take note that the caller no longer waits."""
+        if waiter.slot.cancelled():
+            self._remove(waiter)
+        elif waiter.slot.exception() is None:
+            waiter.slot.result().free()
+
+    async def next_start(self, roots: Roots) -> Turn:
+        """Return when a start of a workflow may be sent, after those that wait.
+
+        Raises:
+            AllowanceError: It never may.
+        """
+        ledger = self._ledger or await self._load()
+        return ledger.turn(
+            self.count(roots),
+            wall_time(),
+            ahead=self._ahead,
+            starts=self._starts_ahead,
+        )
+
+    def renew(self, slot: Slot) -> bool:
+        """Move a booking to the present; return False if it may not be sent now."""
+        ledger, now = self._known(), wall_time()
+        ledger.release(slot.booking.key)
+        turn = ledger.turn(dict(slot.kind[0]), now)
+        if turn.at > now and not turn.brief:
+            return False
+        slot.booking = attrs.evolve(slot.booking, at=now)
+        ledger.book(slot.booking)
+        return True
+
+    def record(self, slot: Slot) -> asyncio.Future[None]:
+        """Record a booking whose start is sent now."""
+        self._known().sent(slot.booking.at)
+        recorded = self._bookings.submit_booking(slot.booking)
+        self._sent(slot)
+        return recorded
+
+    def follow(self, workflow_id: str, key: str) -> None:
+        """Book the end of a workflow under *key*, once it has ended."""
+        self._keys[workflow_id] = key
+        if self._ledger is not None:
+            self._ledger.revive(key)
+
+    def free(self, slot: Slot, *, is_recorded: bool) -> None:
+        """Remove a booking, because nothing was started."""
+        self._known().release(slot.booking.key)
+        if is_recorded:
+            self._spawn(self._bookings.unbook(slot.booking.key))
+        self._sent(slot)
+        self._pump()
+
+    def keep(self, slot: Slot) -> None:
+        """Keep a booking whose end this session will not learn."""
+        self._known().abandon(slot.booking.key)
+        self._sent(slot)
+        self._pump()
+
+    def ended(self, workflow_id: str, end: object, roots: Roots | None) -> None:
+        """Book what a workflow did, now that the wait for it has ended."""
+        key = self._keys.pop(workflow_id, None)
+        if key is None:
+            return
+        if not isinstance(end, _ENDS):
+            # The wait has ended, and not the workflow.
+            if self._ledger is not None:
+                self._ledger.abandon(key)
+            return
+        uses, now = _done(end, roots), wall_time()
+        self._spawn(self._bookings.book_end(key, now, uses))
+        if self._ledger is not None:
+            self._ledger.settle(key, now, uses)
+            self._pump()
+
+    # The ledger
+
+    async def _load(self) -> Ledger:
+        async with self._loading:
+            if self._ledger is None:
+                since = wall_time() - HISTORY
+                history = await self._bookings.bookings(self._account, since)
+                rng = self._runtime.rng
+                self._ledger = Ledger(self.pace, history, wall_time(), rng)
+                for key in self._keys.values():
+                    self._ledger.revive(key)
+            return self._ledger
+
+    def _known(self) -> Ledger:
+        assert self._ledger is not None  # noqa: S101  # whoever has a slot was admitted
+        return self._ledger
+
+    # Those that wait
+
+    def _add(self, waiter: _Waiter) -> None:
+        self._waiting.setdefault(waiter.kind, OrderedDict())[waiter] = None
+        self._ahead.update(dict(waiter.kind[0]))
+        self._starts_ahead += 1
+
+    def _remove(self, waiter: _Waiter) -> None:
+        waiters = self._waiting[waiter.kind]
+        del waiters[waiter]
+        if not waiters:
+            del self._waiting[waiter.kind]
+        self._ahead.subtract(dict(waiter.kind[0]))
+        self._starts_ahead -= 1
+        if waiter.timer is not None:
+            waiter.timer.cancel()
+
+    def _error(self, turn: Turn) -> PaceError:
+        until = None if turn.at == math.inf else from_timestamp(turn.at)
+        return PaceError(
+            turn.reason, account=self._account, until=until, category=turn.category
+        )
+
+    def _expire(self, waiter: _Waiter) -> None:
+        """End the wait of a start whose time is up."""
+        self._remove(waiter)
+        turn = self._known().turn(dict(waiter.kind[0]), wall_time())
+        waiter.slot.set_exception(self._error(turn))
+
+    def _pump(self) -> None:
+        """Admit what may be sent now, and set the timer for what comes next."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        ledger, now = self._known(), wall_time()
+        while self._unsent is None:
+            turns = {kind: ledger.turn(dict(kind[0]), now) for kind in self._waiting}
+            self._turns = turns
+            ready = [
+                next(iter(self._waiting[kind]))
+                for kind, turn in turns.items()
+                if turn.at <= now
+            ]
+            if not ready:
+                self._refuse_brief(turns)
+                self._set_timer(min((t.at for t in turns.values()), default=math.inf))
+                return
+            self._admit(min(ready, key=lambda waiter: waiter.number), now)
+
+    def _admit(self, waiter: _Waiter, now: float) -> None:
+        self._remove(waiter)
+        booking = Booking(waiter.key, self._account, now, dict(waiter.kind[0]))
+        self._known().book(booking)
+        slot = Slot(self, booking, waiter.kind)
+        if self.pace.min_interval:
+            # The next interval begins when this one is sent.
+            self._unsent = slot
+        waiter.slot.set_result(slot)
+
+    def _refuse_brief(self, turns: Mapping[Kind, Turn]) -> None:
+        """End the waits of starts that wait for no more than an interval."""
+        ledger, now = self._known(), wall_time()
+        for kind, turn in turns.items():
+            uses, is_brief = kind
+            if is_brief and not ledger.turn(dict(uses), now, live=False).brief:
+                for waiter in tuple(self._waiting[kind]):
+                    self._remove(waiter)
+                    waiter.slot.set_exception(self._error(turn))
+
+    def _sent(self, slot: Slot) -> None:
+        if self._unsent is slot:
+            self._unsent = None
+            self._pump()
+
+    def _set_timer(self, moment: float) -> None:
+        if moment < math.inf and self._waiting:
+            delay = max(_SOON, moment - wall_time())
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(delay, self._pump)
+
+    def _close(self) -> None:
+        """End all waits, because the session is left."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for waiters in tuple(self._waiting.values()):
+            for waiter in tuple(waiters):
+                self._remove(waiter)
+                waiter.slot.set_exception(SessionClosedError())
+
+    def _spawn(self, step: Coroutine[Any, Any, None]) -> None:
+        self._runtime.spawn(self._log_errors(step))
+
+    async def _log_errors(self, step: Coroutine[Any, Any, None]) -> None:
+        """Do *step*; log its error, because a booking withholds no result.
+
+        What is not recorded counts as the most, for some days.
+        """
+        try:
+            await step
+        except Exception as error:  # noqa: BLE001  # of whatever kind
+            _log.error(
+                "The journal could not record what account %s has used: %s",
+                self._account,
+                error,
+                extra=log_extra(account=self._account, reason=error_reason(error)),
+            )
+
+
+_ENDS: Final = (
+    CompletedWorkflow,
+    WorkflowFailedError,
+    WorkflowCancelledError,
+    WorkflowNotFoundError,
+)
+"""Ends of workflows; other errors end only the wait."""
+
+
+def _done(end: object, roots: Roots | None) -> Uses | None:
+    """Return what a workflow did, or None if its end does not say."""
+    if not isinstance(end, CompletedWorkflow):
+        return None
+    each = roots if isinstance(roots, tuple) else () if roots is None else (roots,)
+    own = {
+        node.action_type: node.limit_category
+        for root in each
+        for node in root.walk()
+        if isinstance(node, custom) and node.limit_category is not None
+    }
+    done: Counter[str] = Counter()
+    for outcome in read_completion(end.raw).walk():
+        known = ACTIONS.get(outcome.action_type)
+        category = own.get(outcome.action_type) if known is None else known.category
+        # An error that is a verdict about the workflow may have come after the action.
+        did = outcome.error is None or verdict_of(outcome.error).about == "workflow"
+        if category is not None and did:
+            done[category] += 1
+    return done
+
+
+def _product(line: ExplainedLine) -> str:
+    factors = [*(factor.items for factor in line.factors), line.action_type]
+    words = ["unlimited" if each == math.inf else f"{each}" for each in factors]
+    return f"{line.path}: {' × '.join(words)}"
