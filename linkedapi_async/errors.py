@@ -89,6 +89,7 @@ __all__ = [
     "SignatureError",
     "StartUnknownError",
     "SuppressedError",
+    "TextWarning",
     "UnknownValueWarning",
     "UnsupportedError",
     "Verdict",
@@ -106,6 +107,10 @@ ErrorT = TypeVar("ErrorT", bound="LinkedApiError")
 
 class UnknownValueWarning(UserWarning):
     """A value or action type that this version does not know; it is sent as it is."""
+
+
+class TextWarning(UserWarning):
+    """A text looks as if a value were missing in it; it is sent as it is."""
 
 
 def _rebuild(cls: type[ErrorT], args: tuple[Any, ...]) -> ErrorT:

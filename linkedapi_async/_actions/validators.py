@@ -16,15 +16,17 @@ from linkedapi_async._utils.times import format_time, parse_time
 from linkedapi_async.errors import UnknownValueWarning
 
 
-def warn_unknown(message: str) -> None:
-    """Warn of an unknown value, at the caller's line outside this package."""
+def warn_unknown(
+    message: str, category: type[UserWarning] = UnknownValueWarning
+) -> None:
+    """Warn of an unknown value or the like, at the caller's line outside this package."""
     frame, level = inspect.currentframe(), 1
     # Compiled functions have no file of their own, so the module's name decides.
     while frame is not None and frame.f_globals.get(
         "__name__", "linkedapi_async"
     ).startswith("linkedapi_async"):
         frame, level = frame.f_back, level + 1
-    warnings.warn(message, UnknownValueWarning, stacklevel=level)
+    warnings.warn(message, category, stacklevel=level)
 
 
 class InvalidValue(Exception):  # noqa: N818

@@ -8,6 +8,7 @@ import importlib
 import os
 import signal
 import sys
+import warnings
 from typing import Any, Final
 
 import click
@@ -18,7 +19,7 @@ from linkedapi_async._version import __version__
 from linkedapi_async.cli._console import logged
 from linkedapi_async.cli._exit_codes import EXIT_CODES, CommandError
 from linkedapi_async.cli._messages import command_error
-from linkedapi_async.errors import LinkedApiError
+from linkedapi_async.errors import LinkedApiError, TextWarning
 
 
 # The module of each command and its summary: `--help` imports none of them.
@@ -85,7 +86,9 @@ class App(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; errors of the library become a message and a status."""
         try:
-            with logged():
+            with logged(), warnings.catch_warnings():
+                # The commands check texts themselves, before anything is sent.
+                warnings.simplefilter("ignore", TextWarning)
                 return super().invoke(ctx)
         except LinkedApiError as error:
             raise command_error(error) from error

@@ -15,6 +15,13 @@ import attrs
 
 from linkedapi_async._actions.action import Roots
 from linkedapi_async._actions.parameters import Validated, parameters_of
+from linkedapi_async._actions.texts import (
+    leaves_gap,
+    left_over,
+    missing_value,
+    nodes,
+    texts,
+)
 from linkedapi_async._actions.validators import (
     Boolean,
     Enum,
@@ -32,13 +39,6 @@ from linkedapi_async._utils.spelling import json_name, nearest
 from linkedapi_async._utils.text import short_repr
 from linkedapi_async._wire.load import load_workflow
 from linkedapi_async.cli._messages import message_of
-from linkedapi_async.cli._text_checks import (
-    leaves_gap,
-    left_over,
-    missing_value,
-    nodes,
-    texts,
-)
 from linkedapi_async.cli._workflow_input import find_unsupported, find_wrong_targets
 from linkedapi_async.errors import InvalidDefinitionError, ParameterError, WorkflowError
 

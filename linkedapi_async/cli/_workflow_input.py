@@ -13,12 +13,12 @@ from linkedapi_async._actions.action import Action, Roots, named_roots, paths
 from linkedapi_async._actions.acts import TARGET_KINDS
 from linkedapi_async._actions.compatibility import unsupported_in
 from linkedapi_async._actions.parameters import parameters_of
+from linkedapi_async._actions.texts import find_left_overs
 from linkedapi_async._types import Generation
 from linkedapi_async._utils.json import decode_json
 from linkedapi_async._wire.dump import dump_workflow
 from linkedapi_async._wire.load import load_workflow
 from linkedapi_async.cli._exit_codes import CommandError
-from linkedapi_async.cli._text_checks import find_left_overs
 from linkedapi_async.errors import (
     InvalidDefinitionError,
     LinkedApiError,
@@ -29,6 +29,10 @@ from linkedapi_async.urls import check_target
 
 
 _ATTRIBUTE: Final = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_][\w.]*)")
+
+
+BRACES_ADVICE: Final = "replace it, or pass --allow-braces"
+"""What to do about a left-over placeholder."""
 
 
 def read_source(name: str) -> bytes | None:
@@ -115,7 +119,7 @@ def find_problems(
         yield error
     else:
         if not allow_braces:
-            yield from find_left_overs(dump_workflow(roots))
+            yield from find_left_overs(dump_workflow(roots), BRACES_ADVICE)
         if generation is not None:
             yield from find_unsupported(roots, generation)
 

@@ -13,6 +13,7 @@ import attrs
 import click
 
 from linkedapi_async._actions.action import ActionClass, Roots
+from linkedapi_async._actions.texts import find_left_overs, warn_of_doubts
 from linkedapi_async._http.requests import validate_workflow_id
 from linkedapi_async._http.responses import WorkflowStatus
 from linkedapi_async._results.completion import Completion
@@ -37,8 +38,8 @@ from linkedapi_async.cli._output import (
     show_rows,
 )
 from linkedapi_async.cli._signals import SignalHandler
-from linkedapi_async.cli._text_checks import find_left_overs
 from linkedapi_async.cli._workflow_input import (
+    BRACES_ADVICE,
     find_unsupported,
     read_workflow,
     writing_actions,
@@ -204,12 +205,16 @@ def run(
     creds, only = credentials(**options), action_of(action)
     with creds.console.warnings():
         roots = read_workflow(file, check=not no_check)
+    definition = dump_workflow(roots)
     problems = [
         *(() if no_check else _unsupported(roots, creds)),
-        *(() if allow_braces else find_left_overs(dump_workflow(roots))),
+        *(() if allow_braces else find_left_overs(definition, BRACES_ADVICE)),
     ]
     if problems:
         raise InvalidDefinitionError(problems)
+    with creds.console.warnings():
+        if not allow_braces:
+            warn_of_doubts(definition)
     if dry_run:
         _show_request(roots, creds)
         return

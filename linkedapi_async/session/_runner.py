@@ -13,6 +13,7 @@ import anyio
 
 from linkedapi_async._actions.action import Action, Roots, named_roots
 from linkedapi_async._actions.compatibility import unsupported_in
+from linkedapi_async._actions.texts import warn_of_doubts
 from linkedapi_async._http.requests import validate_workflow_id
 from linkedapi_async._polling.answers import Ended
 from linkedapi_async._polling.lane import PendingWorkflow
@@ -151,6 +152,7 @@ class Runner(AccountState):
             for path, root in named_roots(roots):
                 for problem in unsupported_in(root, generation, path):
                     raise problem
+            warn_of_doubts(definition)
         return roots, definition
 
     def _new_recorder(self, key: str | None) -> JournalRecorder | None:

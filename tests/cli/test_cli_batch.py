@@ -20,12 +20,12 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from linkedapi_async import UnknownValueWarning, dump_workflow
+from linkedapi_async._actions.texts import missing_value
 from linkedapi_async._polling import lane
 from linkedapi_async._polling.scheduler import PollScheduler
 from linkedapi_async.cli._console import Console
 from linkedapi_async.cli._progress import WINDOW, Progress, duration, progress_display
 from linkedapi_async.cli._template import Problem, Template
-from linkedapi_async.cli._text_checks import missing_value
 from linkedapi_async.journal import SqliteJournal
 from linkedapi_async.sandbox import Sandbox
 

@@ -23,7 +23,7 @@ from cli_harness import FAST, TOKENS, Shell, sandbox_in_a_thread
 from hypothesis import given
 from hypothesis import strategies as some
 
-from linkedapi_async.cli._text_checks import left_over, missing_value
+from linkedapi_async._actions.texts import left_over, missing_value
 from linkedapi_async.journal import SqliteJournal
 from linkedapi_async.policies import Polling
 from linkedapi_async.sandbox import Sandbox
@@ -118,6 +118,18 @@ def test_empty_cells_leave_no_gap(shell: Shell) -> None:
         refused.err.replace("columns", "column")
     )
     assert 0 == shell(*BATCH).status
+
+
+def test_run_warns_of_missing_values(shell: Shell) -> None:
+    """A text that looks unfinished is sent with a warning; a flag says it is meant."""
+    definition = {**HELLO, "personUrl": "https://www.linkedin.com/in/z"}
+    shell.write("hello.json", json.dumps({**definition, "text": "Hello nan!"}))
+    doubtful = shell("run", "hello.json", "--yes")
+    meant = shell("run", "hello.json", "--yes", "--allow-braces")
+
+    assert (0, 0) == (doubtful.status, meant.status)
+    assert "warning: root: text has 'nan', which programs write" in doubtful.err
+    assert "warning" not in meant.err
 
 
 def test_names_that_look_like_missing_values(shell: Shell) -> None:

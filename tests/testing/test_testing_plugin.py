@@ -787,6 +787,7 @@ def test_only_actions_are_asserted() -> None:
 
 
 @each_generation
+@pytest.mark.filterwarnings("ignore::linkedapi_async.TextWarning")
 @given(data=draws.data())
 @few
 def test_any_drawn_workflow_is_taken(

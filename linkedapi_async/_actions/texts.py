@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+from linkedapi_async._actions.validators import warn_unknown
 from linkedapi_async._utils.text import short_repr
-from linkedapi_async.errors import WorkflowError
+from linkedapi_async.errors import TextWarning, WorkflowError
 
 
 # `{{name}}`, `{name}`, `${name}`, `{% name %}`, and halves of them.
@@ -37,6 +38,19 @@ _SHEET_ERROR: Final = re.compile(
     r"#(N/A|REF!|VALUE!|NAME\?|DIV/0!|NULL!|NUM!|SPILL!|CALC!|ERROR!|FIELD!|BUSY!)",
     re.IGNORECASE,
 )
+
+# The parameters with a message for people.
+_MESSAGES: Final = ("text", "note", "subject")
+
+# The same inside a text, without the ones that people write themselves.
+_MISSING: Final = re.compile(
+    r"(?<![\w.-])(nan|NaN|NaT|null|NULL|undefined|<NA>|<null>|\[object Object\]"
+    rf"|{_SHEET_ERROR.pattern})(?![\w-])"
+)
+_MISSING_NAME: Final = re.compile(r"\s*\w+\s+(None|N/A|n/a|NIL)\s*[,.!:]")
+
+# "Hello !": after one word only, because French has a space before some of these.
+_EMPTY: Final = re.compile(r"\s*\w+\s+([,.!:;])")
 
 _ENDS_SENTENCE: Final = ",.!?;:"
 
@@ -71,18 +85,49 @@ def left_over(text: str) -> str | None:
     return found and found[0]
 
 
-def find_left_overs(definition: Any) -> Iterator[WorkflowError]:
-    """Yield a problem for each text of a definition with a left-over placeholder."""
+def find_left_overs(definition: Any, advice: str) -> Iterator[WorkflowError]:
+    """Yield a problem for each text of a definition with a left-over placeholder.
+
+    Args:
+        definition: The workflow as JSON values.
+        advice: What to do about it.
+    """
     for path, node in nodes(definition):
         for name, value in node.items():
             if name == "then":
                 continue
             for found in filter(None, map(left_over, texts(value))):
-                message = (
-                    f"{name} has the left-over placeholder {short_repr(found)}; replace "
-                    "it, or pass --allow-braces"
-                )
+                message = f"{name} has the left-over placeholder {short_repr(found)}; {advice}"
                 yield WorkflowError(message, path=path)
+
+
+def find_doubts(definition: Any) -> Iterator[WorkflowError]:
+    """Yield a problem for each text that looks as if a value were missing in it.
+
+    No message has the text, because it is personal.
+    """
+    yield from find_left_overs(definition, "replace it before you send it")
+    for path, node in nodes(definition):
+        for name in _MESSAGES:
+            text = node.get(name)
+            if isinstance(text, str) and (found := _filling(text)) is not None:
+                yield WorkflowError(f"{name} {found}; check what fills it", path=path)
+
+
+def warn_of_doubts(definition: Any) -> None:
+    """Warn of each text that looks as if a value were missing in it."""
+    for doubt in find_doubts(definition):
+        warn_unknown(str(doubt), TextWarning)
+
+
+def _filling(text: str) -> str | None:
+    """Return what is wrong with a filling of a message, if anything is."""
+    if not text.strip():
+        return "is blank"
+    if found := _EMPTY.match(text):
+        return f"seems to have an empty filling, because {found[1]!r} follows a space"
+    found = _MISSING.search(text) or _MISSING_NAME.match(text)
+    return found and f"has {found[1]!r}, which programs write for a missing value"
 
 
 def missing_value(text: str) -> bool:
