@@ -2,7 +2,8 @@
 
 Virtual time, one account, seeded: `python benchmarks/polling.py`. The pure scheduler is
 driven against a simulated account that runs its queue in order. The second table has
-the frontier: the best possible schedule for known durations, and what is learnt.
+the frontier: the best possible schedule for known durations, and what is learnt. The
+third one has how many ends are in the intervals that were given for them.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from linkedapi_async.policies import Polling
 
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 
 MEDIAN: Final = 25.0
@@ -40,6 +41,14 @@ FRONTIER: Final = ((25.0, 0.6), (60.0, 0.6), (181.0, 0.6), (181.0, 1.0), (1200.0
 FRONTIER_SEEDS: Final = 60
 FRONTIER_LIMIT: Final = 1.15
 """Requests after 20 ends, in those of the best possible schedule of equal delay."""
+
+
+COVERAGE: Final = (0.75, 0.85)
+"""Which share of ends are in their interval, which is for eight cases in ten."""
+
+COVERAGE_MEDIAN: Final = 60.0
+COVERAGE_SEEDS: Final = 120
+QUEUED: Final = (1, 3, 10, 50)
 
 
 class Scenario(NamedTuple):
@@ -355,6 +364,79 @@ def frontier() -> bool:
     return missed
 
 
+def poll_until(
+    scheduler: PollScheduler, ends: Mapping[PendingWorkflow, float], until: float
+) -> float:
+    """Poll workflows that end at these times; return the time of the last answer."""
+    now = -math.inf
+    while scheduler and scheduler.next_poll_at() < until:
+        now = max(now, scheduler.next_poll_at())
+        for workflow in scheduler.take(now, 1):
+            ended = ends[workflow] <= now + LATENCY / 2
+            now += LATENCY
+            answer = Ended(None) if ended else StillRunning("running")
+            scheduler.answered(workflow, now, answer)
+    return now
+
+
+def forecast(ends: int, queued: int, lanes: int, seed: int) -> tuple[bool, bool] | None:
+    """Return whether the last of some workflows ends when it is expected to.
+
+    Args:
+        ends: How many ends of the kind are noticed before.
+        queued: How many workflows each lane has, when it is asked.
+        lanes: How many lanes there are.
+        seed: The seed.
+
+    Returns:
+        Whether its end is in the interval, and whether it is before the median; None if
+        all have ended, and if a surprising end makes what was learnt doubtful.
+    """
+    rng, law = random.Random(seed), LogNormal(COVERAGE_MEDIAN, SIGMA)
+    scheduler, now = PollScheduler(Polling(), rng), 0.0
+    for number in range(ends):
+        workflow = PendingWorkflow(str(number), "account", kind="kind")
+        scheduler.add(workflow, now)
+        now = poll_until(scheduler, {workflow: now + law.draw(rng)}, math.inf)
+    left: dict[PendingWorkflow, float] = {}
+    for lane in range(lanes):
+        end = now
+        for number in range(queued):
+            workflow = PendingWorkflow(f"{lane}-{number}", lane, kind="kind")
+            scheduler.add(workflow, now)
+            end = left[workflow] = end + law.draw(rng)
+    last = max(left.values())
+    asked = now + rng.random() * COVERAGE_MEDIAN
+    poll_until(scheduler, left, asked)
+    eta = scheduler.eta_of_all(asked, None, 0, 0)
+    if eta is None or last <= asked:
+        return None
+    return eta.low <= last - asked <= eta.high, last - asked < eta.median
+
+
+def coverage() -> bool:
+    """Print how true the times of arrival are; return whether they miss their limit."""
+    low, high = COVERAGE
+    print(
+        f"\nends in their interval (before their median), limit {low} to {high} on average"
+    )
+    print(f"{'workflows left in each lane':34}" + "".join(f"{n:>16}" for n in QUEUED))
+    shares = []
+    for ends, lanes in ((5, 1), (20, 1), (100, 1), (20, 10)):
+        row = ""
+        for queued in QUEUED:
+            runs = [forecast(ends, queued, lanes, n) for n in range(COVERAGE_SEEDS)]
+            found = [run for run in runs if run is not None]
+            inside, below = (mean([float(f[n]) for f in found]) for n in (0, 1))
+            shares.append(inside)
+            row += f"{inside:.2f} ({below:.2f})".rjust(16)
+        name = f"{lanes} lane{'s' * (lanes > 1)}, {ends} ends learnt"
+        print(f"{name:34}{row}")
+    average = mean(shares)
+    print(f"{'average':34}{average:16.2f}")
+    return not low <= average <= high
+
+
 def mean(values: list[float]) -> float:
     """Return the arithmetic mean."""
     return sum(values) / len(values)
@@ -388,6 +470,7 @@ def main() -> int:
             name = "  best round robin, equal requests"
             print(f"{name:34}{'–':>16}{bounds}   {RANDOM_LIMIT:g} ×")
     missed |= frontier()
+    missed |= coverage()
     print(
         f"means over {', '.join(f'{s} seeds at {n}' for n, s in SEEDS.items())};",
         end=" ",

@@ -22,6 +22,7 @@ from linkedapi_async._actions.counting import (
     counted_lines,
 )
 from linkedapi_async._actions.validators import warn_unknown
+from linkedapi_async._polling.durations import Estimate
 from linkedapi_async._results.key import ACTIONS
 from linkedapi_async._types import BOTH, Generation
 from linkedapi_async._utils.spelling import nearest
@@ -29,6 +30,7 @@ from linkedapi_async._utils.text import printable, short_repr
 from linkedapi_async._wire.dump import dump_workflow
 from linkedapi_async._wire.load import load_workflow
 from linkedapi_async.errors import WorkflowError
+from linkedapi_async.session._durations import Durations, duration_kind
 
 
 __all__ = [
@@ -93,6 +95,12 @@ class Explanation:
     """How long one action is taken to last, in seconds."""
     notes: tuple[str, ...]
     """Why there is no bound, and what this generation does not have."""
+    expected: Estimate | None = None
+    """How long it takes in the lanes, in seconds, if ``durations=`` knows it.
+
+    Other than `minutes` it is no bound but follows from how long workflows of the same
+    kinds took. Waiting for limits and working hours comes on top.
+    """
 
     @property
     def counts(self) -> dict[str, Count]:
@@ -173,6 +181,7 @@ class Explanation:
             "effect": self.effect,
             "minutes": {"shortest": shortest, "longest": longest},
             "seconds_per_action": self.seconds_per_action,
+            "expected": self.expected and attrs.asdict(self.expected),
             "limits": [attrs.asdict(use) for use in self.limits],
             "days": self.days,
             "lines": [attrs.asdict(line) for line in self.lines],
@@ -208,6 +217,7 @@ def explain(
     generation: Generation = "linked_api",
     limits: Mapping[str, Count] | None = None,
     seconds_per_action: float = ACTION_SECONDS,
+    durations: Durations | None = None,
     check: bool = True,
 ) -> Explanation:
     """Return what a workflow will do and use at most; nothing is sent.
@@ -220,6 +230,7 @@ def explain(
             day; goes before `DAILY_LIMITS`. The account_api generation has none of its
             own.
         seconds_per_action: How long one action lasts, in seconds, where you know better.
+        durations: What a session has learnt, `Session.durations`.
         check: False also takes a dict or list that this version finds wrong.
 
     Raises:
@@ -231,6 +242,7 @@ def explain(
         generation=generation,
         limits=limits,
         seconds_per_action=seconds_per_action,
+        durations=durations,
         check=check,
     )
 
@@ -242,6 +254,7 @@ def explain_batch(
     limits: Mapping[str, Count] | None = None,
     accounts: int = 1,
     seconds_per_action: float = ACTION_SECONDS,
+    durations: Durations | None = None,
     check: bool = True,
 ) -> Explanation:
     """Return what many workflows will do and use at most, all together.
@@ -253,6 +266,7 @@ def explain_batch(
         limits: How many actions of a category each account does in a day.
         accounts: How many accounts share the workflows evenly.
         seconds_per_action: As for `explain`.
+        durations: As for `explain`.
         check: As for `explain`.
 
     Raises:
@@ -272,17 +286,24 @@ def explain_batch(
     daily = _daily(generation, limits or {})
     found: dict[ExplainedLine, tuple[Count, Count]] = {}
     notes: dict[str, None] = {}
+    # One workflow of each kind, and how many there are.
+    kinds: dict[object, tuple[Roots, int]] = {}
     number = 0
     for number, item in enumerate(workflows, 1):  # noqa: B007  # used below
         pair = isinstance(item, tuple) and [type(part) for part in item][:-1] == [str]
         workflow = item[1] if pair else item
-        for path, root in named_roots(_roots(workflow, check=check)):
+        roots = _roots(workflow, check=check)
+        if durations is not None:
+            kind = duration_kind(roots)
+            first, times = kinds.get(kind, (roots, 0))
+            kinds[kind] = first, times + 1
+        for path, root in named_roots(roots):
             notes |= dict.fromkeys(map(str, unsupported_in(root, generation, path)))
             for line in counted_lines(root, path, generation, notes):
                 # Lines that differ only in their numbers are added up.
-                kind = attrs.evolve(line, times=0, minimum=0)
-                times, minimum = found.get(kind, (0, 0))
-                found[kind] = times + line.times, minimum + line.minimum
+                alike = attrs.evolve(line, times=0, minimum=0)
+                most, minimum = found.get(alike, (0, 0))
+                found[alike] = most + line.times, minimum + line.minimum
     lines = [attrs.evolve(k, times=t, minimum=m) for k, (t, m) in found.items()]
     return Explanation(
         generation=generation,
@@ -292,6 +313,9 @@ def explain_batch(
         daily=daily,
         seconds_per_action=seconds_per_action,
         notes=tuple(notes),
+        expected=durations.estimate_all(dict(kinds.values()), accounts=accounts)
+        if durations is not None
+        else None,
     )
 
 
@@ -343,10 +367,17 @@ def _report(found: Explanation) -> Iterator[str]:
         "in the lane" if found.accounts == 1 else f"in each of {found.accounts} lanes"
     )
     span = shortest if shortest == longest else f"{shortest} to {longest}"
-    yield (
-        f"about {span} {lane}: {found.seconds_per_action:g} s for each action, from "
-        "empty lists to full ones; long lists take longer"
-    )
+    if found.expected is None:
+        yield (
+            f"about {span} {lane}: {found.seconds_per_action:g} s for each action, "
+            "from empty lists to full ones; long lists take longer"
+        )
+    else:
+        median, low, high = (_span(s / 60) for s in attrs.astuple(found.expected))
+        yield (
+            f"about {median} {lane}, in eight cases of ten {low} to {high}, as such "
+            "workflows took before"
+        )
     yield ""
     width = max((len(_number(line.times)) for line in found.lines), default=0)
     for line in found.lines:

@@ -213,7 +213,8 @@ class Polling:
 
     def bounded_wait(self, seconds: float, rng: random.Random) -> float:
         """Return a learnt wait of *seconds* within the bounds, with jitter."""
-        seconds = _jittered(max(seconds, self.interval), self.jitter, rng)
+        seconds = max(seconds, self.interval)
+        seconds *= 1 + self.jitter * (2 * rng.random() - 1)
         return min(seconds, self.queued_interval)
 
     def slow_wait(self, n: int, rng: random.Random) -> float:

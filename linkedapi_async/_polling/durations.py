@@ -78,6 +78,11 @@ def _normal(z: float) -> float:
     return 0.5 * math.erfc(-z / math.sqrt(2))
 
 
+def ended_share(mean: float, spread: float, seconds: float) -> float:
+    """Return the share of durations, log-normal, that are shorter than *seconds*."""
+    return _normal((math.log(seconds) - mean) / spread) if seconds > 0 else 0.0
+
+
 @lru_cache(512)
 def poll_times(mean: float, spread: float, late_cost: float) -> Sequence[float]:
     """Return when to poll a workflow, in seconds since its start.
@@ -121,6 +126,33 @@ def poll_times(mean: float, spread: float, late_cost: float) -> Sequence[float]:
     return times if len(times) > 1 else [*times, 2 * times[0]]
 
 
+@frozen
+class Duration:
+    """How long workflows of one kind take: log-normal, and how sure that is."""
+
+    mean: float
+    """The mean of its logarithm."""
+
+    spread: float
+    """The standard deviation of that."""
+
+    uncertainty: float
+    """The relative standard error of `expected`."""
+
+    spread_error: float
+    """The relative standard error of *spread*."""
+
+    @property
+    def expected(self) -> float:
+        """The mean in seconds."""
+        return math.exp(self.mean + self.spread**2 / 2)
+
+    @property
+    def variance(self) -> float:
+        """The variance, in square seconds."""
+        return self.expected**2 * math.expm1(self.spread**2)
+
+
 @define(eq=False)
 class _Kind:
     """What is known about one kind: weighted moments of the logarithm of a duration."""
@@ -128,9 +160,12 @@ class _Kind:
     weight: float = 0.0
     mean: float = 0.0
     variance: float = SPREAD**2
+    times: Sequence[float] | None = None
+    """Its schedule, computed when it is needed first."""
 
     def observe(self, value: float) -> None:
         """Count one more *value*, the logarithm of a duration."""
+        self.times = None
         error = value - self.mean
         if self.weight >= ENDS_NEEDED and abs(error) > SURPRISE * self.spread:
             self.weight = 2.0
@@ -165,6 +200,18 @@ class DurationLearner:
     def __len__(self) -> int:
         """Return about how many kinds anything is known."""
         return len(self._kinds)
+
+    def duration(self, kind: Hashable) -> Duration | None:
+        """Return how long workflows of *kind* take, if enough is known about them."""
+        known = self._kinds.get(kind)
+        if known is None or known.weight < ENDS_NEEDED:
+            return None
+        spread = max(MIN_SPREAD, math.sqrt(known.variance))
+        # The latest ends weigh as much as the mean of nearly twice as many.
+        ends = known.weight if known.weight < MEMORY else 2 * MEMORY - 1
+        error = 1 / math.sqrt(2 * (ends - 1))
+        uncertainty = error * spread * math.sqrt(2 + spread**2)
+        return Duration(known.mean, spread, uncertainty, error)
 
     def estimate(self, kind: Hashable) -> Estimate | None:
         """Return how long workflows of *kind* take, if enough is known about them."""
@@ -251,13 +298,20 @@ class DurationLearner:
     def _times(self, kind: Hashable) -> Sequence[float] | None:
         """Return the schedule of *kind*, if enough is known about it."""
         known = self._kinds.get(kind)
-        late_cost = self._late_cost
-        if known is None or known.weight < ENDS_NEEDED or late_cost is None:
+        if known is None:
+            return None
+        if known.times is None and known.weight >= ENDS_NEEDED:
+            known.times = self._schedule(known)
+        return known.times
+
+    def _schedule(self, known: _Kind) -> Sequence[float] | None:
+        """Return the schedule of a kind about which enough is known."""
+        if self._late_cost is None:
             return None
         # On a grid, so that kinds of about the same duration share one cached schedule.
         mean = round(known.mean / GRID) * GRID
         spread = math.ceil(known.spread / GRID - 0.5) * GRID
-        return poll_times(mean, spread, late_cost)
+        return poll_times(mean, spread, self._late_cost)
 
     def _use(self, kind: Hashable) -> _Kind:
         """Return what is known about *kind*, now the latest used."""

@@ -6,7 +6,7 @@ Pure, like everything about order: times are monotonic seconds that callers pass
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from attrs import define, field, frozen
 
@@ -55,7 +55,8 @@ class _Link:
     """
 
     ahead: _Link = field(init=False, repr=False)
-    behind: _Link = field(init=False, repr=False)
+    # Any, because each poll looks several times for the head, which is no other link.
+    behind: Any = field(init=False, repr=False)
     older: _Link = field(init=False, repr=False)
     newer: _Link = field(init=False, repr=False)
 
@@ -220,6 +221,12 @@ class Lane(_Link):
     promoted_since: float = -math.inf
     """The earliest time at which that workflow can have started to run."""
 
+    head_started_at: float = -math.inf
+    """About when it did."""
+
+    head_waits: bool = False
+    """Whether it was pending when it was last polled."""
+
     def __attrs_post_init__(self) -> None:
         """Close the empty rings."""
         self.close_rings()
@@ -227,14 +234,8 @@ class Lane(_Link):
     @property
     def head(self) -> PendingWorkflow:
         """The first workflow in the queue; the lane must not be empty."""
-        return cast("PendingWorkflow", self.behind)
-
-    @property
-    def head_started_at(self) -> float:
-        """About when the head of an ordered lane started to run."""
-        if self.promoted_since == -math.inf:
-            return self.promoted_at
-        return (self.promoted_since + self.promoted_at) / 2
+        head: PendingWorkflow = self.behind
+        return head
 
     def longest_unpolled(
         self, besides: PendingWorkflow | None = None
@@ -324,6 +325,12 @@ class Lane(_Link):
         self.poll_number = 2
         self.head_poll_at, self.tail_poll_at = poll_at, math.inf
 
+    def begin_head(self, now: float, since: float) -> None:
+        """Note that the head started between *since*, if that is finite, and *now*."""
+        self.promoted_at, self.promoted_since = now, since
+        self.head_waits = False
+        self.head_started_at = now if since == -math.inf else (since + now) / 2
+
     def promote(self, now: float, since: float = -math.inf) -> None:
         """Poll the new head of an ordered lane at once.
 
@@ -331,8 +338,8 @@ class Lane(_Link):
             now: The time.
             since: The earliest time at which it can have started to run.
         """
-        self.head_poll_at = self.promoted_at = now
-        self.promoted_since = since
+        self.head_poll_at = now
+        self.begin_head(now, since)
         self.poll_number = 0
         if self.passed_by is not None and self.passed_by < self.head.position:
             self.passed_by = None

@@ -26,7 +26,7 @@ from linkedapi_async.errors import PollingCrashedError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
 
-    from linkedapi_async._polling.durations import DurationLearner
+    from linkedapi_async._polling.durations import DurationLearner, Estimate
     from linkedapi_async.policies import Polling
 
 
@@ -135,6 +135,14 @@ class Poller:
     def durations(self) -> DurationLearner:
         """How long workflows took."""
         return self._scheduler.durations
+
+    def eta(self, workflow: PendingWorkflow) -> Estimate | None:
+        """Return in how many seconds *workflow* will have ended, if that is known."""
+        return self._scheduler.eta(workflow, self.now())
+
+    def eta_of_all(self, kind: Hashable, times: int, idle: int) -> Estimate | None:
+        """Return in how many seconds all will have ended, as the scheduler does."""
+        return self._scheduler.eta_of_all(self.now(), kind, times, idle)
 
     def counts_by_state(self) -> dict[LaneState, int]:
         """Return how many workflows wait in which state, from any thread."""

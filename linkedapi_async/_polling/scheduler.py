@@ -8,12 +8,13 @@ times the number of workflows that wait in it. Times are monotonic seconds.
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import Counter, deque
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast, get_args
 
 from linkedapi_async._polling.answers import Answer, Ended, PollFailed, StillRunning
-from linkedapi_async._polling.durations import DurationLearner
+from linkedapi_async._polling.arrival import TimeLeft, last_end, shared, time_left
+from linkedapi_async._polling.durations import DurationLearner, Estimate
 from linkedapi_async._polling.lane import NEVER, Lane, PendingWorkflow
 from linkedapi_async._polling.webhook_health import STRETCH, WebhookHealth
 
@@ -228,6 +229,56 @@ class PollScheduler:
                 counts["head"] += 1
                 counts["tail"] += lane.size - 1
         return counts
+
+    def eta(self, workflow: PendingWorkflow, now: float) -> Estimate | None:
+        """Return in how many seconds *workflow* will have ended, if that is known."""
+        lane = workflow.lane
+        left = None if lane is None else self._time_left(lane, now, workflow)
+        return None if left is None else last_end([left])
+
+    def eta_of_all(
+        self, now: float, kind: Hashable, times: int, idle: int
+    ) -> Estimate | None:
+        """Return in how many seconds all that waits will have ended, if that is known.
+
+        Args:
+            now: The time.
+            kind: The kind of workflows that are to be started besides.
+            times: How many of them, which the accounts share evenly.
+            idle: How many accounts have no lane.
+        """
+        found = [self._time_left(lane, now) for lane in self._lanes.values()]
+        lanes = [left for left in found if left is not None]
+        if len(lanes) < len(found):
+            return None
+        if not times:
+            return last_end(lanes)
+        more = self.durations.duration(kind)
+        return None if more is None else last_end(shared(lanes, idle, more, times))
+
+    def _time_left(
+        self, lane: Lane, now: float, last: PendingWorkflow | None = None
+    ) -> TimeLeft | None:
+        """Return the time until *last* has ended, or all of *lane*, if it is known.
+
+        It is not known where the order is not, and while the account cannot work or a
+        workflow of another program runs.
+        """
+        head = lane.head
+        if (
+            not lane.ordered
+            or lane.head_waits
+            or lane.account in self._held
+            or lane.promoted_since == -math.inf
+        ):
+            return None
+        behind: Counter[Hashable] = Counter()
+        workflow = head
+        while workflow is not last and workflow.behind is not lane:
+            workflow = workflow.behind
+            behind[workflow.kind] += 1
+        elapsed = max(0.0, now - lane.head_started_at)
+        return time_left(self.durations, head.kind, elapsed, behind)
 
     def take(self, now: float, limit: int) -> list[PendingWorkflow]:
         """Return at most *limit* workflows to poll now."""
@@ -450,7 +501,7 @@ class PollScheduler:
 
     def _start_head(self, lane: Lane, now: float, since: float) -> None:
         """Begin the cadence of a head that started between *since* and *now*."""
-        lane.promoted_at, lane.promoted_since = now, since
+        lane.begin_head(now, since)
         if self._webhook_health is not None and self._calm(lane):
             wait = self._long_wait(self._webhook_health)
         else:
@@ -502,7 +553,8 @@ class PollScheduler:
         elif lane.off_hours:
             lane.end_off_hours(now)
             lane.poll_number = 2
-            lane.head_poll_at = lane.promoted_at = lane.promoted_since = now
+            lane.head_poll_at = now
+            lane.begin_head(now, now)
 
     def _still_running(
         self,
@@ -535,8 +587,8 @@ class PollScheduler:
             self._reorder(lane, now)
         else:
             if answer.status == "pending":
-                # It has not started yet.
-                lane.promoted_at = lane.promoted_since = now
+                lane.begin_head(now, now)  # it has not started yet
+                lane.head_waits = True
             self._note_off_hours(lane, now, answer)
             self._pace(lane, now)
 

@@ -13,6 +13,7 @@ from typing import Any
 import attrs
 import click
 
+from linkedapi_async import Estimate, Session
 from linkedapi_async._actions.action import Action
 from linkedapi_async._wire.dump import dump_workflow
 from linkedapi_async.cli._batch_results import ResultsFile, read_results
@@ -365,6 +366,7 @@ async def _run(checked: Batch, creds: Credentials, files: BatchFiles) -> int:
                     progress=progress,
                     changed=changed,
                 )
+                progress.learnt = _estimator(checked, session)
                 await runner.run(past)
     _report_end(progress, creds, files)
     if progress.remaining:
@@ -372,6 +374,17 @@ async def _run(checked: Batch, creds: Credentials, files: BatchFiles) -> int:
             raise signals.failure()
         creds.console.info(last())
     return runner.status
+
+
+def _estimator(checked: Batch, session: Session) -> Callable[[int], Estimate | None]:
+    """Return what gives the time left from the number of rows that are not started."""
+    first = dump_workflow(next(checked.workflows()))
+
+    def left(unstarted: int) -> Estimate | None:
+        """Return the time left as the session knows it."""
+        return session.eta(first, times=unstarted) if unstarted else session.eta()
+
+    return left
 
 
 def _report_end(progress: Progress, creds: Credentials, files: BatchFiles) -> None:

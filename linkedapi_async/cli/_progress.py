@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import sys
 from collections import deque
@@ -12,6 +13,7 @@ from typing import Any, Final
 
 import attrs
 
+from linkedapi_async import Estimate
 from linkedapi_async.cli._console import Console
 
 
@@ -20,6 +22,9 @@ FEWEST: Final = 5
 
 WINDOW: Final = 200
 """The number of last ends that make the rate."""
+
+ESTIMATE_INTERVAL: Final = 5.0
+"""The time between two estimates of the time left, in seconds."""
 
 BETWEEN: Final = 10.0
 """The time between two lines without a terminal, in seconds."""
@@ -44,8 +49,15 @@ class Progress:
     """Rows that were started and did not end yet."""
     accounts: int = 1
     """Accounts that can start workflows."""
+    learnt: Callable[[int], Estimate | None] = lambda _: None
+    """Returns the time left from what was learnt of durations, in seconds, if it is known.
+
+    It is passed how many rows are not started.
+    """
     _first_start: float | None = None
     _ends: deque[float] = attrs.field(factory=lambda: deque(maxlen=WINDOW))
+    _left: Estimate | None = None
+    _left_at: float = -math.inf
 
     @property
     def remaining(self) -> int:
@@ -70,12 +82,20 @@ class Progress:
         since = self._ends[0] if full else self._first_start
         return 60 * (len(self._ends) - full) / max(now - since, 1e-9)
 
-    def eta(self, now: float) -> float | None:
-        """Return the time left in seconds; None while the rate is unknown."""
+    def eta(self, now: float) -> Estimate | float | None:
+        """Return the time left in seconds; None while it is unknown.
+
+        What was learnt of durations counts first, then the rate.
+        """
+        if now - self._left_at >= ESTIMATE_INTERVAL:
+            self._left_at = now
+            self._left = self.learnt(max(0, self.remaining - self.in_flight))
         rate = self.rate(now)
-        if rate is None or not self.accounts:
+        if not self.accounts:
             return None
-        return 60 * self.remaining / rate
+        if self._left is not None:
+            return self._left
+        return None if rate is None else 60 * self.remaining / rate
 
     def summary(self, now: float) -> str:
         """Return the counts, the rate and the time left as text."""
@@ -90,9 +110,18 @@ class Progress:
                 parts.append(f"{self.in_flight} in flight")
             parts.append(f"{self.accounts} account{'' if self.accounts == 1 else 's'}")
             parts.append("rate unknown" if rate is None else f"{rate:.3g} a minute")
-            left = "unknown" if eta is None else f"about {duration(eta)}"
-            parts.append(f"time left {left}")
+            parts.append(f"time left {_time_left(eta)}")
         return ", ".join(parts)
+
+
+def _time_left(eta: Estimate | float | None) -> str:
+    """Return the time left as text, with its interval if that is known."""
+    if eta is None:
+        return "unknown"
+    if not isinstance(eta, Estimate):
+        return f"about {duration(eta)}"
+    span = f"{duration(eta.low)} to {duration(eta.high)}"
+    return f"about {duration(eta.median)} ({span})"
 
 
 def duration(seconds: float) -> str:

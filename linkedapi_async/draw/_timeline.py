@@ -6,6 +6,7 @@ so that a picture of a hundred thousand is not larger than one of a hundred.
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import math
 import statistics
@@ -94,6 +95,10 @@ class Span:
     """When the client knew that it had ended."""
     outcome: Outcome | None = None
     """How it ended."""
+    expected: tuple[float, float, float] | None = None
+    """When it will have ended, if it has not: one case in ten is earlier than the first
+    of these times, half are earlier than the second, one in ten is later than the third.
+    """
 
     def __attrs_post_init__(self) -> None:
         times: Iterable[object] = _times(self)
@@ -205,6 +210,8 @@ class Spans:
 
     def __init__(self) -> None:
         self._spans: dict[str, Span] = {}
+        self._sessions: list[Session] = []
+        self._now: Callable[[], float] = lambda: 0.0
 
     def queued(self, key: str, *, account: str, at: float) -> None:
         """Note that the server accepted a workflow.
@@ -243,12 +250,14 @@ class Spans:
         """Collect what *session* starts or attaches from now on; return what ends that.
 
         A span is called by the key of its item, or by its workflow id. When it began to
-        run, and that it ended, is known as soon as the session asks.
+        run, and that it ended, is known as soon as the session asks; when it will have
+        ended, as far as `WorkflowHandle.eta` knows it, if there are at most 60 of them.
         """
 
         def taken(event: events.WorkflowStarted | events.WorkflowAttached) -> None:
             key = event.key or event.workflow_id
             self.queued(key, account=event.account, at=event.at)
+            self._now = asyncio.get_running_loop().time
 
         def runs(event: events.WorkflowRunning) -> None:
             key = event.key or event.workflow_id
@@ -260,6 +269,7 @@ class Spans:
             if key in self._spans:
                 self.finished(key, outcome=event.status, noticed=event.at)
 
+        self._sessions.append(session)
         ends = ExitStack()
         ends.callback(session.on(events.WorkflowStarted, taken))
         ends.callback(session.on(events.WorkflowAttached, taken))
@@ -278,7 +288,15 @@ class Spans:
         self._spans[key] = attrs.evolve(self._of(key), **facts)
 
     def __iter__(self) -> Iterator[Span]:
-        return iter(tuple(self._spans.values()))
+        spans = dict(self._spans)
+        if len(spans) <= ROWS:  # more are drawn as lanes, which do not show it
+            for handle in (h for session in self._sessions for h in session.handles):
+                key, eta = str(handle.key or handle.workflow_id), handle.eta()
+                if key in spans and eta is not None:
+                    now = self._now()
+                    times = (now + eta.low, now + eta.median, now + eta.high)
+                    spans[key] = attrs.evolve(spans[key], expected=times)
+        return iter(spans.values())
 
     def __len__(self) -> int:
         return len(self._spans)
@@ -369,7 +387,9 @@ class _Chart:
         self._width = width
         times = [time for span in spans for time in _times(span)] or [0.0]
         self._from = min(times)
-        self._to = max(times)
+        self._last = max(times)
+        expected = [time for span in spans for time in span.expected or ()]
+        self._to = max([self._last, *expected])
         self._parts: list[str] = []
         self._notes: list[str] = []
         self._y: float = HEAD
@@ -385,7 +405,7 @@ class _Chart:
 
     def _bar(self, span: Span) -> _Bar:
         queued = self._x(span.queued_at)
-        ended = self._to if span.ended_at is None else span.ended_at
+        ended = self._last if span.ended_at is None else span.ended_at
         end = max(queued, self._x(ended))
         began = span.started_at
         start = end if began is None else min(end, max(queued, self._x(began)))
@@ -431,6 +451,13 @@ class _Chart:
                 f'<path class="n" d="M{_n(bar.end)} {_n(middle)}H{_n(bar.noticed)}'
                 f'm0 -4v8"/>'
             )
+        if bar.span.expected is not None:
+            low, median, high = map(self._x, bar.span.expected)
+            parts.append(
+                f'<path class="q" stroke-dasharray="3 3" d="M{_n(bar.end)} {_n(middle)}'
+                f'H{_n(high)}M{_n(low)} {_n(middle - 3)}v6M{_n(high)} {_n(middle - 3)}v6"'
+                f'/><path class="n" d="M{_n(median)} {_n(middle - 4)}v8"/>'
+            )
         self._parts.append(f"<g>{''.join(parts)}</g>")
 
     def _description(self, span: Span) -> str:
@@ -446,6 +473,9 @@ class _Chart:
             for word, time in times.items()
             if time is not None
         ]
+        if span.expected is not None:
+            low, median, high = (_duration(time - self._from) for time in span.expected)
+            words.append(f"expected at {median} ({low} to {high})")
         return f"{shortened(span.key)} on {shortened(span.account)}: {', '.join(words)}"
 
     # A lane for each account
@@ -599,6 +629,9 @@ class _Chart:
             area = '<path class="l" d="M{x} {y}v-4h18v9h-6v-5z"/>'
             words = f"not yet noticed, up to {many.unnoticed:,}" if many else ""
             entries.append((area, words) if many else line)
+        if any(span.expected is not None for span in self._spans):
+            mark = '<path class="q" stroke-dasharray="3 3" d="M{x} {y}h18"/>'
+            entries.append((mark, "expected"))
         for mark, word in entries:
             yield mark.format(x=_n(x), y=_n(y - 4))
             yield f'<text x="{_n(x + 25)}" y="{_n(y)}">{word}</text>'

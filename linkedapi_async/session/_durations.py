@@ -5,14 +5,17 @@ from __future__ import annotations
 import functools
 import logging
 import math
-from collections.abc import Callable, Coroutine
+from collections import Counter
+from collections.abc import Callable, Coroutine, Hashable, Mapping
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
 
 from linkedapi_async._actions.action import Roots, named_roots
+from linkedapi_async._polling.arrival import total_time
 from linkedapi_async._polling.durations import MAX_KINDS, DurationLearner, Estimate
 from linkedapi_async._utils.log import error_reason, log_extra
 from linkedapi_async._utils.text import safe_repr
+from linkedapi_async._wire.load import load_workflow
 
 
 if TYPE_CHECKING:
@@ -23,6 +26,16 @@ STORE_INTERVAL: Final = 600.0
 """Minimum time in seconds between two writes to the journal, but for the last one."""
 
 _log = logging.getLogger("linkedapi_async")
+
+
+def as_roots(workflow: tuple[Any, ...]) -> Roots:
+    """Return the roots of a workflow, as `Session.start` takes it."""
+    (first,) = workflow if len(workflow) == 1 else (workflow,)
+    if isinstance(first, dict | list):
+        loaded: Roots = load_workflow(first, check=False)
+        return loaded
+    roots: Roots = first
+    return roots
 
 
 def duration_kind(workflow: Roots | None) -> int | None:
@@ -67,14 +80,33 @@ class Durations:
         The time in which they wait in the queue of their account does not count.
 
         Args:
-            workflow: A workflow; several are the roots of one array workflow.
+            workflow: A workflow as for `Session.start`; several are the roots of one
+                array workflow.
 
         Returns:
             The median in seconds, and an interval for eight cases in ten; None before
             five ends of workflows of that kind were noticed.
         """
-        roots = workflow[0] if len(workflow) == 1 else workflow
-        return self._learner.estimate(duration_kind(roots))
+        return self._learner.estimate(duration_kind(as_roots(workflow)))
+
+    def estimate_all(
+        self, workflows: Mapping[Any, int], *, accounts: int = 1
+    ) -> Estimate | None:
+        """Return how long accounts need that share many workflows evenly.
+
+        Args:
+            workflows: How often each workflow is run, such as a `collections.Counter`;
+                a tuple of roots is an array workflow.
+            accounts: How many accounts there are.
+
+        Returns:
+            The median in seconds, and an interval for eight cases in ten; None before
+            five ends of each kind of them were noticed.
+        """
+        kinds: Counter[Hashable] = Counter()
+        for workflow, times in workflows.items():
+            kinds[duration_kind(workflow)] += times
+        return total_time(self._learner, kinds, accounts)
 
     def __len__(self) -> int:
         """Return about how many kinds of workflows anything is known."""

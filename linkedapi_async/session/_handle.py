@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeGuard, TypeVar, cast
 
 from linkedapi_async._actions.action import Roots
 from linkedapi_async._http.responses import CompletedWorkflow, Status
+from linkedapi_async._polling.durations import Estimate
 from linkedapi_async._polling.lane import PendingWorkflow
 from linkedapi_async._results.completion import Completion
 from linkedapi_async._utils.text import safe_repr
@@ -121,6 +122,23 @@ class WorkflowHandle(Generic[ResultT]):
             return self._owner.runtime.poller.crash_error(self._pending.id)
         ending = self._pending.end.value
         return ending if isinstance(ending, LinkedApiError) else None
+
+    def eta(self) -> Estimate | None:
+        """Return in how many seconds the workflow will have ended, without a request.
+
+        It follows from its place in the queue of its account and from how long
+        workflows of the same kind took. Workflows that other programs start on the
+        account are not counted.
+
+        Returns:
+            The median in seconds from now, and an interval for eight cases in ten. None
+            if the workflow has ended, and where too little is known: before five ends
+            of each kind in the queue, outside working hours, and for ids of unknown
+            order.
+        """
+        if not self._is_waiting(self._pending):
+            return None
+        return self._owner.runtime.poller.eta(self._pending)
 
     async def completion(
         self, timeout: float | None = None, *, acknowledge: bool = True

@@ -22,6 +22,7 @@ from linkedapi_async._http.connection import (
     read_environment,
 )
 from linkedapi_async._http.requests import DEFAULT_CLIENT, DEFAULT_URL, validate_token
+from linkedapi_async._polling.durations import Estimate
 from linkedapi_async._polling.scheduler import LaneState
 from linkedapi_async._types import Generation
 from linkedapi_async._utils.log import error_reason, log_extra
@@ -30,7 +31,7 @@ from linkedapi_async._utils.text import safe_repr
 from linkedapi_async.errors import LinkedApiError
 from linkedapi_async.policies import Pace, Polling, Retries
 from linkedapi_async.session._account import Account, default_name
-from linkedapi_async.session._durations import Durations
+from linkedapi_async.session._durations import Durations, as_roots, duration_kind
 from linkedapi_async.session._handle import ManagedHandle, WorkflowHandle
 from linkedapi_async.session._methods import WorkflowMethods
 from linkedapi_async.session._runner import Runner, drain
@@ -562,6 +563,30 @@ class Session(WorkflowMethods):
             detection_delay_p50=delays[len(delays) // 2] if delays else None,
             detection_delay_p99=delays[len(delays) * 99 // 100] if delays else None,
         )
+
+    def eta(self, *workflow: Any, times: int = 1) -> Estimate | None:
+        """Return in how many seconds all unfinished workflows will have ended.
+
+        Args:
+            workflow: A workflow, as for `start`, that is to be started besides.
+            times: How often it is: all accounts of the session share them evenly.
+
+        Returns:
+            The median in seconds from now, and an interval for eight cases in ten; 0
+            if nothing is unfinished. None where too little is known, as for
+            `WorkflowHandle.eta`.
+
+        Raises:
+            ValueError: *times* is less than 1.
+        """
+        if times < 1:
+            message = f"times must be at least 1, got {times!r}"
+            raise ValueError(message)
+        self._runtime.check_open()
+        idle = sum(not runner.handles for runner in self._all_runners())
+        kind = duration_kind(as_roots(workflow)) if workflow else None
+        times = times if workflow else 0
+        return self._runtime.poller.eta_of_all(kind, times, idle)
 
     @property
     def durations(self) -> Durations:

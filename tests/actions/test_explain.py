@@ -10,6 +10,7 @@ import pathlib
 import warnings
 from typing import Any
 
+import attrs
 import hostile_text
 import pytest
 from hypothesis import given, settings
@@ -18,6 +19,7 @@ from strategies import AnyAction, trees, workflows
 
 from linkedapi_async import custom, dump_workflow, nv, st
 from linkedapi_async._actions.action import named_roots, paths
+from linkedapi_async._polling.durations import DurationLearner
 from linkedapi_async._results.key import ACTIONS
 from linkedapi_async._types import Generation
 from linkedapi_async.errors import (
@@ -28,6 +30,7 @@ from linkedapi_async.errors import (
 )
 from linkedapi_async.explain import DAILY_LIMITS, explain, explain_batch
 from linkedapi_async.sandbox import Sandbox
+from linkedapi_async.session._durations import Durations, duration_kind
 
 
 FACTS: dict[str, Any] = json.loads(
@@ -505,3 +508,28 @@ def test_known_limits_are_categories() -> None:
 
     assert {"stMessages": 50, "stConnectionRequests": 10} == DAILY_LIMITS
     assert DAILY_LIMITS.keys() <= categories
+
+
+def test_learnt_durations() -> None:
+    """What a session has learnt says how long the lanes take, if it knows all kinds."""
+    learner = DurationLearner(2.5)
+    durations = Durations(learner)
+    ssi, check = st.retrieve_ssi(), st.retrieve_performance()
+    unknown = explain(ssi, durations=durations)
+    for _ in range(40):
+        learner.observe(duration_kind(ssi), 600, 600)
+    one = explain(ssi, durations=durations)
+    many = explain_batch([ssi] * 40, accounts=2, durations=durations)
+
+    assert unknown.expected is None
+    assert unknown.to_dict()["expected"] is None
+    assert one.expected is not None
+    assert one.expected.median == pytest.approx(600, rel=0.05)
+    assert many.expected is not None
+    assert many.expected.median == pytest.approx(20 * 600, rel=0.1)
+    assert attrs.asdict(many.expected) == many.to_dict()["expected"]
+    assert explain_batch([ssi, check], durations=durations).expected is None
+    assert explain(ssi).expected is None
+    line = str(one).splitlines()[2]
+    assert line.startswith("about 10 min in the lane, in eight cases of ten ")
+    assert line.endswith(" min, as such workflows took before")

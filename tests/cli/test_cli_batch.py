@@ -19,12 +19,18 @@ from cli_harness import FAST, TOKENS, Shell, Terminal, sandbox_in_a_thread
 from hypothesis import given
 from hypothesis import strategies as some
 
-from linkedapi_async import UnknownValueWarning, dump_workflow
+from linkedapi_async import Estimate, UnknownValueWarning, dump_workflow
 from linkedapi_async._actions.texts import missing_value
 from linkedapi_async._polling import lane
 from linkedapi_async._polling.scheduler import PollScheduler
 from linkedapi_async.cli._console import Console
-from linkedapi_async.cli._progress import WINDOW, Progress, duration, progress_display
+from linkedapi_async.cli._progress import (
+    ESTIMATE_INTERVAL,
+    WINDOW,
+    Progress,
+    duration,
+    progress_display,
+)
 from linkedapi_async.cli._template import Problem, Template
 from linkedapi_async.journal import SqliteJournal
 from linkedapi_async.sandbox import Sandbox
@@ -307,6 +313,31 @@ def test_pace() -> None:
     assert pace.eta(150) is None
     pace.done, pace.failed, pace.unknown = 997, 2, 1
     assert "997 of 1000 done, 2 failed, 1 unknown" == pace.summary(150)
+
+
+def test_learnt_durations_give_the_time_left() -> None:
+    """What was learnt goes before the rate, and is computed now and then."""
+    passed: list[int] = []
+
+    def learnt(unstarted: int) -> Estimate:
+        """Return a time left that follows from the rows that are not started."""
+        passed.append(unstarted)
+        return Estimate(unstarted * 60, unstarted * 30, unstarted * 120)
+
+    progress = Progress(total=30, done=8, in_flight=2, learnt=learnt)
+
+    left = "time left about 20 min (10 min to 40 min)"
+    assert progress.summary(0).endswith(left)
+
+    progress.done = 18
+    assert progress.summary(ESTIMATE_INTERVAL - 1).endswith(left)
+
+    left = "time left about 10 min (5 min to 20 min)"
+    assert progress.summary(ESTIMATE_INTERVAL).endswith(left)
+    assert [20, 10] == passed
+
+    progress.accounts = 0
+    assert progress.summary(ESTIMATE_INTERVAL).endswith("time left unknown")
 
 
 def test_pace_forgets_what_was_long_ago() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import pathlib
 import random
@@ -19,8 +20,9 @@ from hypothesis import given
 from hypothesis import strategies as draws
 
 from linkedapi_async import Polling, st
+from linkedapi_async._polling.durations import ENDS_NEEDED
 from linkedapi_async.draw import Span, Spans, Svg, spans_of, timeline
-from linkedapi_async.draw._timeline import _duration, _Steps, _tick
+from linkedapi_async.draw._timeline import RIGHT, ROWS, _duration, _Steps, _tick
 from linkedapi_async.sandbox import Sandbox
 
 
@@ -157,7 +159,8 @@ def test_rows() -> None:
 
 def test_times_out_of_order() -> None:
     """What clocks confuse is drawn in order: queued, running, ended, noticed."""
-    times = {"queued_at": 10, "started_at": 5, "finished_at": 30, "noticed_at": 20}
+    times: dict[str, Any] = {"queued_at": 10, "started_at": 5, "finished_at": 30}
+    times["noticed_at"] = 20
     span = Span(key="x", account="a", outcome="completed", **times)
     root = parsed(timeline([span]))
     (bar,) = root.findall(f"{SVG}g/{SVG}rect")
@@ -470,6 +473,48 @@ def test_spans_of_a_sandbox(speed: float) -> None:
     )
     renamed = spans_of([seen], key=lambda s: s.id[:2], account=lambda s: "mine")
     assert ("wf", "mine") == (renamed[0].key, renamed[0].account)
+
+
+async def expecting() -> list[Span]:
+    """Return spans of a session that has learnt, with two unfinished ones."""
+    spans = Spans()
+    async with Sandbox(duration=30) as sandbox, sandbox.session() as session:
+        unwatch = spans.watch(session)
+        for _ in range(ENDS_NEEDED):
+            await session.run(st.retrieve_ssi())
+        for _ in range(2):
+            await session.start(st.retrieve_ssi())
+        unwatch()
+        await session.start(st.retrieve_ssi())
+        await asyncio.sleep(5)
+        return list(spans)
+
+
+def test_expected_ends() -> None:
+    """When what is unfinished will have ended is drawn, as the session expects it."""
+    spans = run_virtual(expecting())
+    running, queued = spans[ENDS_NEEDED:]
+    picture = timeline(spans)
+    (low, median, high), later = running.expected or (0, 0, 0), queued.expected
+
+    assert all(span.expected is None for span in spans[:ENDS_NEEDED])
+    assert running.queued_at < low < median < high
+    assert later is not None
+    assert median + 10 < later[1] < median + 50
+    assert 2 == len(re.findall(r"expected at .*? \(.*? to .*?\)</title>", picture))
+    assert ">expected</text>" in picture
+
+    ends = re.findall(r'stroke-dasharray="3 3" d="M[\d.]+ [\d.]+H([\d.]+)M', picture)
+    assert [900 - RIGHT] == [float(max(ends, key=float))]
+
+
+def test_no_ends_are_expected_of_many() -> None:
+    """Where there are lanes, ends that are expected are not looked up."""
+    spans = Spans()
+    for number in range(ROWS + 1):
+        spans.queued(str(number), account="a", at=number)
+
+    assert all(span.expected is None for span in spans)
 
 
 def test_pictures_of_the_readme() -> None:

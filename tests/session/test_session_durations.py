@@ -11,9 +11,16 @@ from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 import pytest
-from scripted_server import Scripted, completed, taken
+from scripted_server import Scripted, completed, running, taken
 
-from linkedapi_async import Session, st
+from linkedapi_async import (
+    Estimate,
+    Polling,
+    Session,
+    SessionClosedError,
+    dump_workflow,
+    st,
+)
 from linkedapi_async._polling.durations import ENDS_NEEDED, MAX_KINDS, DurationLearner
 from linkedapi_async.errors import JournalError
 from linkedapi_async.journal import MemoryJournal, SqliteJournal
@@ -183,6 +190,53 @@ def test_too_many_records_are_cut() -> None:
 
     assert MAX_KINDS == len(learner)
     assert 2 == learner.records()[0][0]
+
+
+async def test_times_of_arrival(server: Scripted) -> None:
+    """A handle and a session say when they will be done, once that was learnt."""
+    server.script("GET", running())
+    async with server.session(polling=Polling.fixed(3600)) as session:
+        first = await session.start(CHECK)
+
+        assert first.eta() is None
+        assert session.eta() is None
+
+        kind = duration_kind(CHECK)
+        for _ in range(ENDS_NEEDED):
+            session._runtime.poller.durations.observe(kind, 60, 60)
+        second = await session.start(CHECK)
+        etas = [first.eta(), second.eta(), session.eta()]
+        medians = [eta.median for eta in etas if eta is not None]
+
+        assert 3 == len(medians)
+        assert medians[0] == pytest.approx(60, rel=0.1)
+        assert medians[0] < medians[1] == pytest.approx(medians[2], rel=0.01)
+
+        session.account("another")
+        alone, more = session.eta(CHECK), session.eta(dump_workflow(CHECK), times=10)
+        assert alone is not None
+        assert more is not None
+        assert medians[2] * 0.99 <= alone.median < more.median
+        assert session.eta(CHECK, CHECK) is None
+        with pytest.raises(ValueError, match="times must be at least 1, got 0"):
+            session.eta(CHECK, times=0)
+
+        assert session.durations.estimate_all({CHECK: 7}, accounts=2) is not None
+        assert session.durations.estimate_all({(CHECK, CHECK): 7}) is None
+
+        server.script("GET", completed(DONE))
+        await first.result(timeout=0)
+
+        assert first.eta() is None
+
+    with pytest.raises(SessionClosedError):
+        session.eta()
+
+
+async def test_nothing_is_unfinished(server: Scripted) -> None:
+    """A session without workflows is done now."""
+    async with server.session() as session:
+        assert Estimate(0.0, 0.0, 0.0) == session.eta()
 
 
 async def test_leaving_at_once(server: Scripted) -> None:
