@@ -193,7 +193,7 @@ class Ledger:
         )
         self._calendar = Hours.always(zone)
         self._hours = pace.hours or self._calendar
-        self._first = None if history.first is None else self._date(history.first)
+        self._first = None if history.first is None else self.date(history.first)
         self._ended: Counter[tuple[str, str, dt.date]] = Counter()
         self._open: dict[str, Booking] = {}
         self._live: dict[str, None] = {}
@@ -215,18 +215,19 @@ class Ledger:
         """Return what other programs had used when the platform was asked."""
         found = {}
         for use in self._pace.usage:
-            first = _first_day(use.period, self._date(use.at))
+            first = _first_day(use.period, self.date(use.at))
             own = sum(
                 booking.uses.get(use.category, 0)
                 for booking in history.bookings
                 if booking.ended is not None
                 and booking.ended <= use.at
-                and _first_day(use.period, self._date(booking.at)) == first
+                and _first_day(use.period, self.date(booking.at)) == first
             )
             found[use.category, use.period, first] = max(0, use.used - own)
         return found
 
-    def _date(self, moment: float) -> dt.date:
+    def date(self, moment: float) -> dt.date:
+        """Return the day of a moment, in the time zone of the pace."""
         return self._calendar.date(moment)
 
     # What is booked
@@ -237,7 +238,7 @@ class Ledger:
         self._add_open(booking)
         self.revive(booking.key)
         if self._first is None:
-            self._first = self._date(booking.at)
+            self._first = self.date(booking.at)
 
     def sent(self, moment: float) -> None:
         """Record that a start was sent, from which the next interval counts."""
@@ -279,7 +280,7 @@ class Ledger:
         self._expiry = min(self._expiry, booking.at + MAX_OPEN)
 
     def _add_ended(self, at: float, ended: float, uses: Uses) -> None:
-        first, last = self._date(at), self._date(max(at, ended))
+        first, last = self.date(at), self.date(max(at, ended))
         days = [first + dt.timedelta(n) for n in range((last - first).days + 1)]
         for period in PERIOD_NAMES:
             for begin in {_first_day(period, day) for day in days}:
@@ -354,7 +355,7 @@ class Ledger:
         self, category: str, number: int, waiting: int, now: float, *, live: bool
     ) -> _Block | None:
         """Return until when a category is used up, if it is."""
-        today = self._date(now)
+        today = self.date(now)
         walked: Counter[tuple[str, dt.date]] = Counter()
         rest, reason, is_first = waiting, "", True
         for day in self._open_days(today, now):
@@ -387,7 +388,7 @@ class Ledger:
         for offset in range(HORIZON):
             day = today + dt.timedelta(offset)
             begin = max(now, self._calendar.midnight(day))
-            if self._date(self._hours.opening(begin)) == day:
+            if self.date(self._hours.opening(begin)) == day:
                 yield day
 
     def _whole(self, period: str, allowance: int, day: dt.date, today: dt.date) -> int:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from linkedapi_async.cli._credentials import (
 )
 from linkedapi_async.cli._exit_codes import CommandError
 from linkedapi_async.cli._output import as_json
+from linkedapi_async.cli._pace import pace_of, pace_options, plan
 from linkedapi_async.cli._progress import Progress, progress_display
 from linkedapi_async.cli._row_input import STDIN, InputRow, RowFile, read_rows
 from linkedapi_async.cli._signals import SignalHandler
@@ -34,6 +35,7 @@ from linkedapi_async.cli._template import Template
 from linkedapi_async.cli._workflow_input import read_definition, writing_actions
 from linkedapi_async.explain import explain_batch
 from linkedapi_async.export import CsvWriter, JsonlWriter
+from linkedapi_async.policies import Pace
 
 
 @attrs.frozen(kw_only=True)
@@ -109,6 +111,7 @@ class BatchFiles:
     show_default=True,
     help="The most workflows in flight on each account.",
 )
+@pace_options
 @braces_option
 @click.option(
     "--allow-any-target",
@@ -134,6 +137,9 @@ def batch(
     retry_failed: bool,
     again: bool,
     limit: int,
+    per_day: Sequence[tuple[str, int]],
+    hours: str | None,
+    min_interval: float | None,
     allow_braces: bool,
     allow_any_target: bool,
     yes: bool,
@@ -166,6 +172,9 @@ def batch(
     8 if a start is unknown, otherwise 9 if a row failed, and 0 only if all rows are
     done.
 
+    --per-day, --hours and --min-interval keep a pace, for each account on its own. The
+    journal keeps the counts, so run the same command again for the rows that are left.
+
     The first Ctrl-C, or SIGTERM, starts nothing more and waits for the workflows in
     flight; the second exits at once. Neither loses anything.
 
@@ -174,8 +183,11 @@ def batch(
       linkedapi batch hello.json --from people.csv --out results.jsonl --dry-run
       linkedapi batch visit.json --from people.csv --out visits.jsonl --key url
       linkedapi batch hello.json --from people.csv --out results.jsonl --yes
+      linkedapi batch hello.json --from people.csv --out results.jsonl
+          --per-day stMessages 25 --hours "Mon-Fri 09:00-17:00 Europe/Berlin"
     """
     creds = credentials(**options)
+    pace = pace_of(per_day, hours, min_interval)
     files = BatchFiles(
         results=Path(out),
         journal=Path(journal or f"{out}.journal"),
@@ -224,11 +236,11 @@ def batch(
                 filled, rows, key=key, generation=creds.generation, report=report
             )
         if dry_run:
-            _show(checked, creds)
+            _show(checked, creds, pace)
             return
-        if not _confirm(checked, creds, yes=yes):
+        if not _confirm(checked, creds, pace, yes=yes):
             return
-        status = asyncio.run(_run(checked, creds, files))
+        status = asyncio.run(_run(checked, creds, files, pace))
     if status:
         context.exit(status)
 
@@ -297,39 +309,48 @@ def _definition(template: str) -> Any:
     return found
 
 
-def _show(checked: Batch, creds: Credentials) -> None:
+def _show(checked: Batch, creds: Credentials, pace: Pace | None) -> None:
     """Print the workflows, one line of JSON for each row."""
     for _, item in checked.numbered_items():
         definition = dump_workflow(checked.workflow(item))
         line = {"key": item.key, "line": item.row.line, "workflow": definition}
         click.echo(as_json(line, indent=None))
-    creds.console.block(str(_cost(checked, creds)))
+    creds.console.block(_cost(checked, creds, pace))
     creds.console.info(
         f"a run would send {checked.total} workflows to {creds.base_url}"
     )
 
 
-def _cost(checked: Batch, creds: Credentials) -> object:
-    return explain_batch(
+def _cost(checked: Batch, creds: Credentials, pace: Pace | None) -> str:
+    """Return what a batch will use, and how long that takes at its pace."""
+    accounts = max(1, len(creds.accounts))
+    cost = explain_batch(
         checked.workflows(),
         generation=checked.generation or "linked_api",
-        accounts=max(1, len(creds.accounts)),
+        accounts=accounts,
+        limits=None if pace is None else pace.per_day,
     )
+    lines = [] if pace is None else plan(pace, cost)
+    return "\n".join([str(cost), *lines])
 
 
-def _confirm(checked: Batch, creds: Credentials, *, yes: bool) -> bool:
+def _confirm(
+    checked: Batch, creds: Credentials, pace: Pace | None, *, yes: bool
+) -> bool:
     """Return whether the batch may be sent."""
     writes = writing_actions(next(checked.workflows()))
     if not writes:
         return True
     if not yes:
-        creds.console.block(str(_cost(checked, creds)))
+        creds.console.block(_cost(checked, creds, pace))
     lines = "\n  ".join(writes)
     question = f"This writes to LinkedIn for {checked.total} rows:\n  {lines}\nSend"
     return ask(question, yes=yes)
 
 
-async def _run(checked: Batch, creds: Credentials, files: BatchFiles) -> int:
+async def _run(
+    checked: Batch, creds: Credentials, files: BatchFiles, pace: Pace | None
+) -> int:
     """Run a batch, and return the exit status."""
     progress = Progress(total=checked.total)
 
@@ -348,7 +369,7 @@ async def _run(checked: Batch, creds: Credentials, files: BatchFiles) -> int:
     with JsonlWriter(files.results, append=True, fsync=True) as writer:
         # The writer has repaired an incomplete last line before.
         past = read_results(files.results)
-        async with creds.session(journal=files.journal) as session:
+        async with creds.session(journal=files.journal, pace=pace) as session:
             assert session.journal is not None  # noqa: S101  # the session was given one
             with (
                 SignalHandler(first, last) as signals,

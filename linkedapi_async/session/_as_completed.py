@@ -124,7 +124,7 @@ class AsCompleted:
                 self._slots.release()
                 return
             handle = known or await self._runner.start(
-                _roots(workflow), check=self._check, key=key
+                _roots(workflow), check=self._check, key=key, wait_for_pace=False
             )
         except Exception as error:  # noqa: BLE001  # the handle's result() raises it
             handle = ManagedHandle(

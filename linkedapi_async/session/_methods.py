@@ -306,7 +306,9 @@ class WorkflowMethods(EndpointMethods):
 
         An item that could not be built or started is given too: its `workflow_id` is
         None and its `result()` raises. Only an error of the input itself is raised,
-        after what was under way. Leaving early takes no further items.
+        after what was under way. Leaving early takes no further items. The least
+        interval of a `Pace` is waited out; what it allows only on another day or at
+        another hour has a `PaceError`, and its key stays free.
 
         Args:
             workflows: Any iterable or async iterable of workflows, definitions, tuples
