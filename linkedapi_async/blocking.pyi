@@ -34,7 +34,7 @@ from linkedapi_async.contacts import Contacts
 from linkedapi_async.errors import About, AccountPausedError, LinkedApiError
 from linkedapi_async.journal import Row
 from linkedapi_async.journal._schema import State
-from linkedapi_async.policies import Polling, Retries
+from linkedapi_async.policies import Pace, Polling, Retries
 from linkedapi_async.results import (
     AccountInfo,
     ActionUse,
@@ -295,6 +295,7 @@ class Session(_Workflows):
         cancel_on_exit: bool = ...,
         sole_client: bool = ...,
         account_id: str | None = ...,
+        pace: Pace | None = ...,
         allow_insecure_http: bool = ...,
     ) -> None: ...
     @property
@@ -305,6 +306,8 @@ class Session(_Workflows):
     def polling(self) -> Polling: ...
     @property
     def retries(self) -> Retries: ...
+    @property
+    def pace(self) -> Pace | None: ...
     @property
     def sole_client(self) -> bool: ...
     @classmethod
@@ -317,6 +320,7 @@ class Session(_Workflows):
         name: str | None = ...,
         *,
         account_id: str | None = ...,
+        pace: Pace | None = ...,
     ) -> Account: ...
     @property
     def default_account(self) -> Account: ...
@@ -346,6 +350,8 @@ class Account(_Workflows):
     def account_id(self) -> str | None: ...
     @account_id.setter
     def account_id(self, account_id: str | None) -> None: ...
+    @property
+    def pace(self) -> Pace | None: ...
     def has_token(self, identification_token: str) -> bool: ...
     @property
     def paused(self) -> AccountPausedError | None: ...
