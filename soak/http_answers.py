@@ -111,13 +111,13 @@ class Answers:
         text = rng.choice((*WORDS, "st.sendMessage", "2026-01-01"))
         return (*plain, text, 10**400)[kind]
 
-    def envelope(self) -> Any:
-        """Return JSON that is like the API's, more or less."""
+    def envelope(self, workflow_id: str) -> Any:
+        """Return JSON that is like the API's about a workflow, more or less."""
         rng = self.rng
         error = {"type": rng.choice((*WORDS, self.value())), "message": self.value()}
         state = {
-            "workflowStatus": rng.choice((*STATES, *["completed"] * 5, self.value())),
-            "workflowId": rng.choice((*["wf-1"] * 5, "", "a/b", 5, self.value())),
+            "workflowStatus": rng.choice((*STATES, *["completed"] * 20, self.value())),
+            "workflowId": rng.choice((*[workflow_id] * 20, "", "a/b", 5, self.value())),
             "completion": rng.choice((SENT, SENT, self.value())),
             "failure": rng.choice((None, error, self.value())),
         }
@@ -131,8 +131,8 @@ class Answers:
             )
         )
 
-    def body(self) -> bytes:
-        """Return a body."""
+    def body(self, workflow_id: str) -> bytes:
+        """Return a body about a workflow."""
         rng = self.rng
         kind = rng.randrange(16)
         if kind == 0:
@@ -141,17 +141,17 @@ class Answers:
             deep = rng.choice((500, 1100, 40_000))
             place = rng.choice((b'{"error":{"type":%s}}', b'{"result":%s}', b"%s"))
             return place % (b"[" * deep + b"1" + b"]" * deep)
-        text = json.dumps(self.envelope()).encode()
+        text = json.dumps(self.envelope(workflow_id)).encode()
         if kind == 2:
             return text[: rng.randrange(len(text) + 1)]
         if kind == 3:
             return b'{"success":true,"result":%s}' % (b"9" * 5000)
         return gzip.compress(text) if kind == 4 else text
 
-    def answer(self) -> bytes:
-        """Return a whole answer."""
+    def answer(self, workflow_id: str) -> bytes:
+        """Return a whole answer about a workflow."""
         rng = self.rng
-        body = self.body()
+        body = self.body(workflow_id)
         lines = [rng.choice(STATUS_LINES) if rng.random() < 0.4 else "HTTP/1.1 200 OK"]
         lines += rng.choices(HEADERS, k=rng.choice((0, 0, 0, 0, 0, 1, 1, 4)))
         if body.startswith(b"\x1f\x8b") and rng.random() < 0.8:
@@ -194,9 +194,12 @@ class Server:
                 if line.startswith(b"content-length:"):
                     body = await reader.readexactly(int(line.split(b":")[1]))
             self.requests += 1
+            path = head.split(b" ", 2)[1].decode()
+            started = f"wf-{self.requests}"
+            workflow_id = started if body else path.rpartition("/")[2]
             if body in self.open_fate:
                 self.twice.append(body)
-            answer = self._answers.answer()
+            answer = self._answers.answer(workflow_id)
             throttles = b"429" in answer or b"tooManyRequests" in answer
             if body and not throttles:
                 self.open_fate.add(body)
