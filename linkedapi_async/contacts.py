@@ -288,7 +288,11 @@ def _never_digest(name: object) -> bytes:
 
 def _read_names(path: str | os.PathLike[str]) -> Iterable[str]:
     """Yield the first target of each row of a CSV file."""
-    text = Path(path).read_text("utf-8-sig")
+    try:
+        text = Path(path).read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        message = f"{os.fspath(path)} is not UTF-8: {error}"
+        raise ValueError(message) from error
     for number, line in enumerate(text.splitlines(), 1):
         # Neither a URL nor a URN has these characters where it matters.
         cells = [cell.strip() for cell in re.split(r'[,;\t"]', line)]

@@ -350,6 +350,9 @@ def test_what_is_no_person(tmp_path: Path) -> None:
 
     with pytest.raises(ValueError, match=r"never\.csv:2: no URL or URN"):
         one(tmp_path, never=str(file))
+    file.write_bytes(f"{ADA},Zo\xeb".encode("cp1252"))
+    with pytest.raises(ValueError, match=r"never\.csv is not UTF-8"):
+        one(tmp_path, never=file)
     with pytest.raises(ValueError, match="never: expected the URL or URN"):
         one(tmp_path, never=["bob"])
     with pytest.raises(ValueError, match="never: expected the URL or URN"):

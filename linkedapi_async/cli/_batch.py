@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime as dt
 import os
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import click
@@ -36,6 +37,10 @@ from linkedapi_async.cli._workflow_input import read_definition, writing_actions
 from linkedapi_async.explain import explain_batch
 from linkedapi_async.export import CsvWriter, JsonlWriter
 from linkedapi_async.policies import Pace
+
+
+if TYPE_CHECKING:
+    from linkedapi_async.contacts import Contacts
 
 
 @attrs.frozen(kw_only=True)
@@ -112,6 +117,24 @@ class BatchFiles:
     help="The most workflows in flight on each account.",
 )
 @pace_options
+@click.option(
+    "--contacts",
+    metavar="FILE",
+    help="Write to each person once, also across batches that use the same file.",
+)
+@click.option(
+    "--once-in",
+    type=click.FloatRange(0, min_open=True),
+    default=90.0,
+    show_default=True,
+    metavar="DAYS",
+    help="With --contacts: how long a person is not written to again.",
+)
+@click.option(
+    "--never",
+    metavar="FILE",
+    help="With --contacts: a CSV file of people who are never written to.",
+)
 @braces_option
 @click.option(
     "--allow-any-target",
@@ -140,6 +163,9 @@ def batch(
     per_day: Sequence[tuple[str, int]],
     hours: str | None,
     min_interval: float | None,
+    contacts: str | None,
+    once_in: float,
+    never: str | None,
     allow_braces: bool,
     allow_any_target: bool,
     yes: bool,
@@ -167,6 +193,9 @@ def batch(
     same to one person are refused; with --key COLUMN you say that you mean both. A start
     without an answer is not repeated; decide on it with "linkedapi recover". With
     several --accounts, each takes the next row when it has capacity.
+
+    With --contacts, each person is written to once in a while, whichever batch, account
+    or process does it. Rows that are suppressed for that count as done.
 
     The exit status and the last lines are about the whole batch, earlier runs included:
     8 if a start is unknown, otherwise 9 if a row failed, and 0 only if all rows are
@@ -206,8 +235,11 @@ def batch(
             "--out": out,
             "--journal": str(files.journal),
             "--skip-invalid": skip_invalid,
+            "--contacts": contacts,
+            "--never": never,
         }
     )
+    known = _contacts(contacts, once_in, never)
     _refuse_unusable("--out", files.results)
     with creds.console.warnings():
         filled = Template(
@@ -240,7 +272,8 @@ def batch(
             return
         if not _confirm(checked, creds, pace, yes=yes):
             return
-        status = asyncio.run(_run(checked, creds, files, pace))
+        settings = {"pace": pace, "contacts": known}
+        status = asyncio.run(_run(checked, creds, files, settings))
     if status:
         context.exit(status)
 
@@ -255,6 +288,24 @@ def _refuse_same_files(named: dict[str, str | None]) -> None:
         if other != option:
             message = f"{other} and {option} name one file: {name}"
             raise CommandError(message)
+
+
+def _contacts(path: str | None, days: float, never: str | None) -> Contacts | None:
+    """Return the contacts of a batch, if it has some."""
+    if path is None:
+        if never is not None:
+            message = "--never needs --contacts FILE, which knows people by all names"
+            raise CommandError(message)
+        return None
+    # Most batches have none.
+    from linkedapi_async.contacts import Contacts  # noqa: PLC0415
+
+    try:
+        once_in = dt.timedelta(days=days)
+        names: Any = () if never is None else Path(never)
+        return Contacts(path, once_in=once_in, never=names)
+    except (ValueError, OverflowError) as error:
+        raise CommandError(str(error)) from error
 
 
 def _refuse_unusable(option: str, path: Path) -> None:
@@ -349,7 +400,7 @@ def _confirm(
 
 
 async def _run(
-    checked: Batch, creds: Credentials, files: BatchFiles, pace: Pace | None
+    checked: Batch, creds: Credentials, files: BatchFiles, settings: dict[str, Any]
 ) -> int:
     """Run a batch, and return the exit status."""
     progress = Progress(total=checked.total)
@@ -369,7 +420,7 @@ async def _run(
     with JsonlWriter(files.results, append=True, fsync=True) as writer:
         # The writer has repaired an incomplete last line before.
         past = read_results(files.results)
-        async with creds.session(journal=files.journal, pace=pace) as session:
+        async with creds.session(journal=files.journal, **settings) as session:
             assert session.journal is not None  # noqa: S101  # the session was given one
             with (
                 SignalHandler(first, last) as signals,
@@ -410,6 +461,11 @@ def _estimator(checked: Batch, session: Session) -> Callable[[int], Estimate | N
 
 def _report_end(progress: Progress, creds: Credentials, files: BatchFiles) -> None:
     """Show what is left to decide on, over all runs."""
+    if progress.suppressed:
+        creds.console.info(
+            f"{progress.suppressed} suppressed, because they were contacted before; see "
+            f"{files.results}"
+        )
     if progress.unknown:
         creds.console.info(
             f"{progress.unknown} may have been started; to decide on them, run: "

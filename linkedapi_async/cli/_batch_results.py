@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import attrs
 
@@ -20,6 +20,9 @@ from linkedapi_async.journal import EndStatus
 
 
 _COMPLETED: Final = "completed"
+
+SUPPRESSED: Final = "suppressed"
+"""The status of a row that was not started, because its target was contacted."""
 
 
 @attrs.frozen
@@ -38,6 +41,8 @@ class PastResults:
     failed: dict[int, Failure] = attrs.field(factory=dict)
     attempts: dict[int, int] = attrs.field(factory=dict)
     """The number of attempts, where it is more than one."""
+    suppressed: set[int] = attrs.field(factory=set)
+    """Rows that were not started, because their target was contacted."""
 
     def knows(self, digest: int) -> bool:
         """Return whether a row has a result."""
@@ -46,6 +51,9 @@ class PastResults:
     def add(self, line: Any) -> None:
         """Add one line; of several attempts the last one counts."""
         digest = key_digest(line["key"])
+        if line["status"] == SUPPRESSED:
+            self.suppressed.add(digest)
+            return
         if "attempt" in line:
             self.attempts[digest] = int(line["attempt"])
         if succeeded(line):
@@ -110,7 +118,7 @@ class ResultsFile:
         item: Item,
         account: str,
         workflow_id: str | None,
-        status: EndStatus | None,
+        status: EndStatus | Literal["suppressed"] | None,
         detail: Any,
     ) -> str | None:
         """Write one line.

@@ -17,8 +17,14 @@ import attrs
 
 from linkedapi_async._actions.acts import ACTS_PREFIX, acts_key
 from linkedapi_async._utils.json import decode_json
+from linkedapi_async._utils.times import format_time
 from linkedapi_async._wire.dump import dump_workflow
-from linkedapi_async.cli._batch_results import Failure, PastResults, ResultsFile
+from linkedapi_async.cli._batch_results import (
+    SUPPRESSED,
+    Failure,
+    PastResults,
+    ResultsFile,
+)
 from linkedapi_async.cli._batch_rows import (
     MOST_PROBLEMS,
     Batch,
@@ -37,6 +43,7 @@ from linkedapi_async.errors import (
     PollingCrashedError,
     RejectedError,
     StartUnknownError,
+    SuppressedError,
     WorkflowCancelledError,
     WorkflowError,
     WorkflowFailedError,
@@ -89,6 +96,8 @@ class BatchRunner:
     _earlier: dict[str, str] = attrs.field(factory=dict)
     _changed_lines: list[int] = attrs.field(factory=list)
     _changed_texts: int = 0
+    # Rows that the results have as suppressed; each run tries them again.
+    _suppressed: set[int] = attrs.field(factory=set)
     _exhausted: bool = False
     _new: Iterator[Item] = attrs.field(factory=lambda: iter(()))
     _returned: deque[Item] = attrs.field(factory=deque)
@@ -141,6 +150,7 @@ class BatchRunner:
 
     async def _load_state(self, past: PastResults) -> None:
         """Look up each row in the journal: done, in flight, unknown, or new."""
+        self._suppressed = past.suppressed
         self._planned = array("H", bytes(2 * len(self.batch.valid)))
         if self.batch.key is None:
             await self._load_earlier()
@@ -359,6 +369,8 @@ class BatchRunner:
         """Handle a row that gets no result in this run."""
         if isinstance(error, StartUnknownError):
             self._mark_unknown(item)
+        elif isinstance(error, SuppressedError):
+            self._mark_suppressed(item, name, error)
         elif isinstance(error, _ROW_ERRORS):
             self._refusals.add(status_of(error))
             print_error(f"line {item.row.line}: not started: {message_of(error)}")
@@ -369,6 +381,18 @@ class BatchRunner:
             if handle.workflow_id is None:
                 self._returned.append(item)
             self._stop_account(name, error)
+
+    def _mark_suppressed(
+        self, item: Item, account: str, error: SuppressedError
+    ) -> None:
+        """Note a row that is done, because its target was contacted before."""
+        self.progress.suppressed += 1
+        self.progress.done += 1
+        print_error(f"line {item.row.line}: suppressed: {message_of(error)}")
+        if item.digest not in self._suppressed:
+            since = None if error.since is None else format_time(error.since)
+            detail = {"message": error.message, "target": error.target, "since": since}
+            self.results.write(item, account, None, SUPPRESSED, detail)
 
     def _mark_unknown(self, item: Item) -> None:
         self.progress.unknown += 1

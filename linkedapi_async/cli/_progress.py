@@ -45,6 +45,8 @@ class Progress:
     """Rows that failed, earlier runs included."""
     unknown: int = 0
     """Rows with an unknown start."""
+    suppressed: int = 0
+    """Rows that are done, because their target was contacted before."""
     in_flight: int = 0
     """Rows that were started and did not end yet."""
     accounts: int = 1

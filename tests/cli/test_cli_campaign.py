@@ -714,3 +714,57 @@ def test_a_key_for_a_batch_begun_without(shell: Shell, box: Sandbox) -> None:
 
     assert (0, 0) == (same.status, other.status)
     assert ["Good day, Ada!"] == [text for _, text in sent_to(box, before)]
+
+
+# Contacts
+
+
+def test_contacts_over_batches(shell: Shell, box: Sandbox) -> None:
+    """Another batch writes to nobody again; its rows are suppressed, and so done."""
+    contacts = ("--contacts", "contacts.sqlite3")
+    assert 0 == shell(*BATCH, *contacts).status
+    before = len(box.workflows)
+    rows = shell.read("people.csv") + people("Fay").splitlines()[1] + "\n"
+    shell.write("people.csv", rows)
+    edited(shell, "Good day, {{name}}!")
+    other = (*BATCH[:4], "--out", "other.jsonl", "--yes", *contacts)
+    first, second = shell(*other), shell(*other)
+    results = [json.loads(line) for line in shell.read("other.jsonl").splitlines()]
+    suppressed = [line for line in results if line["status"] == "suppressed"]
+
+    assert (0, 0) == (first.status, second.status)
+    assert (
+        "line 2: suppressed: st.sendMessage to https://www.linkedin.com/" in first.err
+    )
+    assert "4 of 4 done" in first.err
+    for done in (first, second):
+        assert "3 suppressed, because they were contacted before; see other" in done.err
+    assert before + 1 == len(box.workflows)
+    assert 4 == len(results)
+    assert [2, 3, 4] == [line["line"] for line in suppressed]
+    assert {"message", "target", "since"} == suppressed[0]["failure"].keys()
+    assert suppressed[0]["input"]["url"] == suppressed[0]["failure"]["target"]
+    later = shell(*other, "--once-in", "1e-9")
+    assert 0 == later.status
+    assert before + 4 == len(box.workflows)
+
+
+def test_people_who_are_never_written_to(shell: Shell, box: Sandbox) -> None:
+    """A file says whom to leave alone; without contacts it could not be kept."""
+    before = len(box.workflows)
+    url = shell.read("people.csv").splitlines()[1].partition(",")[0]
+    shell.write("never.csv", f"name;url\nAda;{url}/?x=1\n")
+    contacts = ("--contacts", "contacts.sqlite3", "--never", "never.csv")
+    done = shell(*BATCH, *contacts)
+    alone = shell(*BATCH, "--never", "never.csv")
+    shell.write("never.csv", "url\nada\n")
+    wrong = shell(*BATCH, *contacts)
+
+    assert (0, 2, 2) == (done.status, alone.status, wrong.status)
+    assert f"line 2: suppressed: {url} is never to be contacted" in done.err
+    assert before + 2 == len(box.workflows)
+    assert [None] == [
+        line["failure"]["since"] for line in lines(shell) if "failure" in line
+    ]
+    assert "--never needs --contacts FILE" in alone.err
+    assert "never.csv:2: no URL or URN of a person" in wrong.err
