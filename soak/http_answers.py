@@ -97,6 +97,8 @@ class Answers:
 
     def __init__(self, seed: int) -> None:
         self.rng = random.Random(seed)
+        self.text = b""
+        """The body of the last answer before it was compressed or damaged."""
 
     def value(self, depth: int = 0) -> Any:
         """Return any JSON value."""
@@ -135,13 +137,14 @@ class Answers:
         """Return a body about a workflow."""
         rng = self.rng
         kind = rng.randrange(16)
+        self.text = b""
         if kind == 0:
             return rng.randbytes(rng.randrange(60))
         if kind == 1:
             deep = rng.choice((500, 1100, 40_000))
             place = rng.choice((b'{"error":{"type":%s}}', b'{"result":%s}', b"%s"))
             return place % (b"[" * deep + b"1" + b"]" * deep)
-        text = json.dumps(self.envelope(workflow_id)).encode()
+        text = self.text = json.dumps(self.envelope(workflow_id)).encode()
         if kind == 2:
             return text[: rng.randrange(len(text) + 1)]
         if kind == 3:
@@ -200,7 +203,8 @@ class Server:
             if body in self.open_fate:
                 self.twice.append(body)
             answer = self._answers.answer(workflow_id)
-            throttles = b"429" in answer or b"tooManyRequests" in answer
+            seen = answer + self._answers.text
+            throttles = b"429" in seen or b"tooManyRequests" in seen
             if body and not throttles:
                 self.open_fate.add(body)
             writer.write(answer)
