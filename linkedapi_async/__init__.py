@@ -54,6 +54,7 @@ from linkedapi_async.policies import Pace, Polling, Ramp, Retries
 from linkedapi_async.session import Recovered, Session, Stats
 from linkedapi_async.session._account import Account
 from linkedapi_async.session._as_completed import AsCompleted
+from linkedapi_async.session._deferral import Deferred
 from linkedapi_async.session._durations import Durations
 from linkedapi_async.session._handle import WorkflowHandle
 
@@ -70,6 +71,7 @@ __all__ = [
     "Completion",
     "ConnectionFailedError",
     "ConnectionPendingError",
+    "Deferred",
     "Durations",
     "Estimate",
     "InvalidDefinitionError",

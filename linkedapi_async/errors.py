@@ -61,6 +61,7 @@ from linkedapi_async._utils.times import format_time
 
 if TYPE_CHECKING:
     from linkedapi_async._results.completion import Completion
+    from linkedapi_async._results.outcome import Outcome
 
 __all__ = [
     "About",
@@ -655,6 +656,11 @@ class ActionError(LinkedApiError):
         self.label = label
         self.completion = completion
         self.category = category
+
+    @property
+    def done(self) -> tuple[Outcome[Any], ...]:
+        """What the workflow has changed on LinkedIn all the same: `Completion.written`."""
+        return self.completion.written
 
 
 class AmbiguousKeyError(LinkedApiError, KeyError):

@@ -84,6 +84,8 @@ class Accepted:
     """Why it is pending, as the API spells it."""
     message: str | None = None
     """The explanation of the API for people, as it is."""
+    seen_pending: bool = False
+    """Whether the answer said that it had not begun."""
 
 
 class WorkflowStatus(str):
@@ -259,6 +261,7 @@ def read_started(result: Any) -> Accepted:
         "running" if status == "running" else "pending",
         _string(fields.get("pendingReason")),
         _string(fields.get("message")),
+        seen_pending=status == "pending",
     )
 
 

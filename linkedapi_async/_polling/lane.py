@@ -114,6 +114,12 @@ class PendingWorkflow(_Link):
     message: str | None = field(default=None, init=False, repr=False)
     """The explanation of the API for that, as it is."""
 
+    seen_pending: bool = field(default=False, init=False, repr=False)
+    """Whether the last answer of the API said that it had not begun."""
+
+    number: int = field(default=0, init=False, repr=False)
+    """Its place among the starts of this session on the account; 0 if it is none."""
+
     end: Ended | None = field(default=None, init=False)
     """How the wait ended; `None` while it goes on."""
 

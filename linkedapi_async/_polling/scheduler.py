@@ -185,6 +185,7 @@ class PollScheduler:
             return
         self._event_first()
         workflow.status, workflow.reason, workflow.message = "running", None, None
+        workflow.seen_pending = False
         lane.running = workflow
         if not lane.ordered:
             lane.follow_runner()
@@ -568,6 +569,7 @@ class PollScheduler:
         """Go on waiting for *workflow*."""
         workflow.status, workflow.reason = answer.status, answer.reason
         workflow.message = answer.message
+        workflow.seen_pending = answer.status == "pending"
         workflow.unfinished_at = now
         workflow.unknown = lane.refused = NEVER
         if answer.status == "running":

@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from linkedapi_async._results.key import Key, KeyedT, as_key
+from linkedapi_async._results.key import Key, KeyedT, as_key, writes
 from linkedapi_async._results.outcome import (
     Outcome,
     Siblings,
@@ -47,6 +47,14 @@ class Completion(Displayable):
     def errors(self) -> tuple[ActionError, ...]:
         """Why actions failed, for every one that did, in the order of the tree."""
         return tuple(o.error for o in self.walk() if o.error is not None)
+
+    @property
+    def written(self) -> tuple[Outcome[Any], ...]:
+        """The outcomes of actions that changed something on LinkedIn, in order.
+
+        An action that this version does not know may have.
+        """
+        return tuple(o for o in self.walk() if o.success and writes(o.action_type))
 
     def walk(self) -> Iterator[Outcome[Any]]:
         """Visit all outcomes, parents first."""

@@ -46,6 +46,12 @@ ACTIONS: dict[str, type[Any]] = {}
 """The class of every known action by its action type; the decorator fills it."""
 
 
+def writes(action_type: str) -> bool:
+    """Return whether an action changes something; one that is not known may."""
+    action = ACTIONS.get(action_type)
+    return action is None or action.effect == "write"
+
+
 def as_key(key: Any) -> Key[Any]:
     """Return *key* if it is an action or the class of one.
 

@@ -16,17 +16,19 @@ import click
 
 from linkedapi_async import Estimate, Session
 from linkedapi_async._actions.action import Action
+from linkedapi_async._utils.times import format_time
 from linkedapi_async._wire.dump import dump_workflow
 from linkedapi_async.cli._batch_results import ResultsFile, read_results
 from linkedapi_async.cli._batch_rows import Batch, check_rows
 from linkedapi_async.cli._batch_runner import BatchRunner
-from linkedapi_async.cli._console import ask, braces_option
+from linkedapi_async.cli._console import ask, braces_option, print_error
 from linkedapi_async.cli._credentials import (
     Credentials,
     credential_options,
     credentials,
 )
 from linkedapi_async.cli._exit_codes import CommandError
+from linkedapi_async.cli._messages import message_of
 from linkedapi_async.cli._output import as_json
 from linkedapi_async.cli._pace import pace_of, pace_options, plan
 from linkedapi_async.cli._progress import Progress, progress_display
@@ -37,6 +39,7 @@ from linkedapi_async.cli._workflow_input import read_definition, writing_actions
 from linkedapi_async.explain import explain_batch
 from linkedapi_async.export import CsvWriter, JsonlWriter
 from linkedapi_async.policies import Pace
+from linkedapi_async.session import Deferred
 
 
 if TYPE_CHECKING:
@@ -50,6 +53,7 @@ class BatchFiles:
     results: Path
     journal: Path
     limit: int
+    wait: bool
     retry_failed: bool
     again: bool
     command: str
@@ -135,6 +139,11 @@ class BatchFiles:
     metavar="FILE",
     help="With --contacts: a CSV file of people who are never written to.",
 )
+@click.option(
+    "--wait",
+    is_flag=True,
+    help="Wait until rows that are held back are done, also for days.",
+)
 @braces_option
 @click.option(
     "--allow-any-target",
@@ -166,6 +175,7 @@ def batch(
     contacts: str | None,
     once_in: float,
     never: str | None,
+    wait: bool,
     allow_braces: bool,
     allow_any_target: bool,
     yes: bool,
@@ -197,9 +207,12 @@ def batch(
     With --contacts, each person is written to once in a while, whichever batch, account
     or process does it. Rows that are suppressed for that count as done.
 
+    Rows that were held back by a limit, or by an account that cannot work, are deferred
+    if they changed nothing: another account takes them, or the next run does.
+
     The exit status and the last lines are about the whole batch, earlier runs included:
-    8 if a start is unknown, otherwise 9 if a row failed, and 0 only if all rows are
-    done.
+    8 if a start is unknown, otherwise 9 if a row failed, otherwise 75 if rows are
+    deferred (run it again later), and 0 only if all rows are done.
 
     --per-day, --hours and --min-interval keep a pace, for each account on its own. The
     journal keeps the counts, so run the same command again for the rows that are left.
@@ -221,6 +234,7 @@ def batch(
         results=Path(out),
         journal=Path(journal or f"{out}.journal"),
         limit=limit,
+        wait=wait,
         retry_failed=retry_failed,
         again=again,
         command=shlex.join(["linkedapi", *context.meta["arguments"]]),
@@ -428,10 +442,12 @@ async def _run(
             ):
                 runner = BatchRunner(
                     batch=checked,
+                    session=session,
                     accounts=creds.all(session),
                     journal=session.journal,
                     results=ResultsFile(files.results, writer),
                     limit=files.limit,
+                    wait=files.wait,
                     retry_failed=files.retry_failed,
                     again=files.again,
                     signals=signals,
@@ -440,6 +456,7 @@ async def _run(
                 )
                 progress.learnt = _estimator(checked, session)
                 await runner.run(past)
+    _report_deferred(runner.deferred)
     _report_end(progress, creds, files)
     if progress.remaining:
         if signals.received:
@@ -457,6 +474,20 @@ def _estimator(checked: Batch, session: Session) -> Callable[[int], Estimate | N
         return session.eta(first, times=unstarted) if unstarted else session.eta()
 
     return left
+
+
+def _report_deferred(deferred: Sequence[Deferred]) -> None:
+    """Show why rows are deferred, and until when, for each account and reason."""
+    groups: dict[tuple[str, str], list[Deferred]] = {}
+    for record in deferred:
+        groups.setdefault((record.account, record.reason), []).append(record)
+    for (account, _), records in groups.items():
+        known = [record.until for record in records if record.until is not None]
+        until = f" until {format_time(min(known))}" if known else ""
+        print_error(
+            f"account {account}: {len(records)} deferred{until}: "
+            f"{message_of(records[0].error)}"
+        )
 
 
 def _report_end(progress: Progress, creds: Credentials, files: BatchFiles) -> None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from array import array
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 from typing import Any, Final
 
 import attrs
@@ -33,12 +33,19 @@ from linkedapi_async.cli._batch_rows import (
     refused,
 )
 from linkedapi_async.cli._console import print_error
-from linkedapi_async.cli._exit_codes import FAILED, TIMED_OUT, CommandError, status_of
+from linkedapi_async.cli._exit_codes import (
+    FAILED,
+    LATER,
+    TIMED_OUT,
+    CommandError,
+    status_of,
+)
 from linkedapi_async.cli._messages import message_of
 from linkedapi_async.cli._progress import Progress
 from linkedapi_async.cli._signals import SignalHandler
 from linkedapi_async.cli._workflow_input import writing_actions
 from linkedapi_async.errors import (
+    AuthenticationError,
     JournalError,
     PollingCrashedError,
     RejectedError,
@@ -49,9 +56,15 @@ from linkedapi_async.errors import (
     WorkflowFailedError,
     WorkflowNotFoundError,
 )
+from linkedapi_async.events import AccountPaused
 from linkedapi_async.journal import EndStatus, Journal, Row
-from linkedapi_async.session._account import Account
-from linkedapi_async.session._handle import WorkflowHandle
+from linkedapi_async.session import (
+    Account,
+    AsCompleted,
+    Deferred,
+    Session,
+    WorkflowHandle,
+)
 
 
 _ROW_ERRORS: Final = (WorkflowError, RejectedError, StartUnknownError)
@@ -64,10 +77,12 @@ class BatchRunner:
 
     Args:
         batch: The rows.
-        accounts: The accounts of an entered session, by name.
+        session: An entered one.
+        accounts: Its accounts that share the rows, by name.
         journal: The journal of the session.
         results: The file that results are appended to.
         limit: The most rows in flight on each account.
+        wait: Whether to wait for rows that are deferred.
         retry_failed: Whether rows that failed and wrote nothing are started again.
         again: Whether rows that are done with another text are started again.
         signals: After a signal, no more rows are started.
@@ -76,10 +91,12 @@ class BatchRunner:
     """
 
     batch: Batch
+    session: Session
     accounts: Mapping[str, Account]
     journal: Journal
     results: ResultsFile
     limit: int
+    wait: bool
     retry_failed: bool
     again: bool
     signals: SignalHandler
@@ -98,14 +115,12 @@ class BatchRunner:
     _changed_texts: int = 0
     # Rows that the results have as suppressed; each run tries them again.
     _suppressed: set[int] = attrs.field(factory=set)
-    _exhausted: bool = False
-    _new: Iterator[Item] = attrs.field(factory=lambda: iter(()))
-    _returned: deque[Item] = attrs.field(factory=deque)
-    _own: dict[str, deque[Item]] = attrs.field(factory=dict)
+    _own: list[Item] = attrs.field(factory=list)
     _in_flight: dict[str, Item] = attrs.field(factory=dict)
     _started_here: set[str] = attrs.field(factory=set)
     _stopped: set[str] = attrs.field(factory=set)
     _refusals: set[int] = attrs.field(factory=set)
+    _stream: AsCompleted[Any] = attrs.field(init=False)
 
     async def run(self, past: PastResults) -> None:
         """Start the new rows, wait for all rows, and write their results.
@@ -113,23 +128,34 @@ class BatchRunner:
         Args:
             past: The results of earlier runs.
         """
-        self._own = {name: deque() for name in self.accounts}
         await self._load_state(past)
-        self._new = self._new_items()
-        while self._may_start():
-            async with asyncio.TaskGroup() as workers:
-                for account in self._running_accounts():
-                    workers.create_task(self._work(account))
+        self._stream = self.session.as_completed(
+            self._next_rows(),
+            accounts=self.accounts.values(),
+            limit=self.limit,
+            wait=self.wait,
+        )
+        self.session.on(AccountPaused, self._on_pause)
+        stopping = asyncio.create_task(self._stop_at_signal())
+        try:
+            async with self._stream as done:
+                async for handle in done:
+                    await self._ended(handle)
+        except (CommandError, PollingCrashedError) as error:
+            # What was not acknowledged is written by the next run.
+            self._abort(error)
+        finally:
+            stopping.cancel()
+        self._count()
 
-    def _may_start(self) -> bool:
-        """Return whether a row and an account to start it are left."""
-        if self.signals.received or self._aborted:
-            return False
-        shared = self._returned or not self._exhausted
-        return any(shared or self._own[a.name] for a in self._running_accounts())
+    async def _stop_at_signal(self) -> None:
+        await self.signals.wait()
+        self._stream.stop()
 
-    def _running_accounts(self) -> list[Account]:
-        return [a for name, a in self.accounts.items() if name not in self._stopped]
+    @property
+    def deferred(self) -> tuple[Deferred, ...]:
+        """The rows that were held back in this run."""
+        return self._stream.deferred
 
     @property
     def status(self) -> int:
@@ -142,9 +168,16 @@ class BatchRunner:
             return FAILED
         if self._refusals:
             return min(self._refusals)
-        if self.error is not None and self.progress.remaining:
+        return self._status_of_rest() if self.progress.remaining else 0
+
+    def _status_of_rest(self) -> int:
+        """Return the exit status for rows that have not ended."""
+        if self.error is not None:
             return status_of(self.error)
-        return 0
+        errors = [record.error for record in self.deferred]
+        if errors and all(isinstance(e, AuthenticationError) for e in errors):
+            return status_of(errors[0])
+        return LATER
 
     # Earlier runs
 
@@ -207,13 +240,13 @@ class BatchRunner:
                 self._load_done(index, item, row)
             else:
                 self._load_failure(index, item, failure)
-        elif row is None:
+        elif row is None or row.state == "deferred":
             self._plan(index, item.attempt)
         elif row.state == "delivered":
             # The results were deleted or cut off.
             self._write(item, row.account, row.workflow_id, row.end_status, row.result)
         else:
-            self._own[row.account].append(item)
+            self._own.append(item)
         return None
 
     async def _known_item(self, item: Item, past: PastResults) -> Item:
@@ -290,6 +323,8 @@ class BatchRunner:
 
     def _conflict(self, item: Item, row: Row) -> str | None:
         """Return why a row of the journal does not match this row, if so."""
+        if row.state == "deferred":
+            return None  # it changed nothing
         if self._has_other_text(item, row):
             stored, own = decode_json(row.definition), self.batch.definition(item.row)
             if acts_key(own) is None or acts_key(stored) != acts_key(own):
@@ -301,47 +336,43 @@ class BatchRunner:
             return f"started on the account {row.account!r}, which is not loaded"
         return None
 
-    # One account
+    # This run
 
-    async def _work(self, account: Account) -> None:
-        """Run rows on an account until none are left or the account cannot continue."""
-        self._count_accounts()
-        stream = account.as_completed(self._next_rows(account.name), limit=self.limit)
-        try:
-            async with stream as done:
-                async for handle in done:
-                    await self._ended(account.name, handle)
-        except (CommandError, PollingCrashedError) as error:
-            # What was not acknowledged is written by the next run.
-            self._abort(error)
-
-    def _next_rows(self, name: str) -> Iterator[tuple[str, Any]]:
-        """Yield rows for an account: those it started earlier, then new ones."""
-        while not (self.signals.received or self._aborted or name in self._stopped):
-            item = self._next_item(name)
-            if item is None:
+    def _next_rows(self) -> Iterator[tuple[str, Any]]:
+        """Yield the rows that earlier runs have started, then new ones."""
+        for item in chain(self._own, self._started(self._new_items())):
+            if self.signals.received or self._aborted:
                 return
             self._in_flight[item.journal_key] = item
-            self.progress.in_flight += 1
-            self.changed()
+            self._count()
             # JSON keeps a list of one root.
             yield item.journal_key, dump_workflow(self.batch.workflow(item))
 
-    def _next_item(self, name: str) -> Item | None:
-        if self._own[name]:
-            return self._own[name].popleft()
-        item = self._returned.popleft() if self._returned else next(self._new, None)
-        if item is None:
-            self._exhausted = True
-            return None
-        self._started_here.add(item.journal_key)
-        self.progress.started(asyncio.get_running_loop().time())
-        return item
+    def _started(self, items: Iterator[Item]) -> Iterator[Item]:
+        for item in items:
+            self._started_here.add(item.journal_key)
+            self.progress.started(asyncio.get_running_loop().time())
+            yield item
 
-    async def _ended(self, name: str, handle: WorkflowHandle[Any]) -> None:
+    def _count(self) -> None:
+        """Count what is in flight, and which accounts can start more."""
+        self.progress.deferred = len(self.deferred)
+        self.progress.in_flight = len(self._in_flight) - len(self.deferred)
+        self.progress.accounts = sum(
+            account.paused is None and name not in self._stopped
+            for name, account in self.accounts.items()
+        )
+        self.changed()
+
+    def _on_pause(self, event: AccountPaused) -> None:
+        print_error(
+            f"account {event.account}: no more starts: {message_of(event.error)}"
+        )
+        self._count()
+
+    async def _ended(self, handle: WorkflowHandle[Any]) -> None:
         """Handle the end of a row, of its start, or of the wait for it."""
-        item = self._in_flight.pop(str(handle.key))
-        self.progress.in_flight -= 1
+        item, name = self._in_flight.pop(str(handle.key)), handle.account
         failure: Exception | None = handle.failure
         if failure is None and not handle.done:
             # The deadline of the session has passed; a second wait would double it.
@@ -359,13 +390,11 @@ class BatchRunner:
         elif isinstance(failure, WorkflowNotFoundError):
             self._write(item, name, handle.workflow_id, "lost", None)
         else:
-            self._without_result(item, name, handle, failure)
+            self._without_result(item, name, failure)
         self._started_here.discard(item.journal_key)
-        self.changed()
+        self._count()
 
-    def _without_result(
-        self, item: Item, name: str, handle: WorkflowHandle[Any], error: Exception
-    ) -> None:
+    def _without_result(self, item: Item, name: str, error: Exception) -> None:
         """Handle a row that gets no result in this run."""
         if isinstance(error, StartUnknownError):
             self._mark_unknown(item)
@@ -377,9 +406,6 @@ class BatchRunner:
         elif isinstance(error, JournalError | PollingCrashedError):
             self._abort(error)
         else:
-            # The account cannot continue; another one may start the row instead.
-            if handle.workflow_id is None:
-                self._returned.append(item)
             self._stop_account(name, error)
 
     def _mark_suppressed(
@@ -404,7 +430,6 @@ class BatchRunner:
     def _stop_account(self, name: str, error: Exception) -> None:
         if name not in self._stopped:
             self._stopped.add(name)
-            self._count_accounts()
             self.error = self.error or error
             print_error(f"account {name}: no more starts: {message_of(error)}")
 
@@ -413,9 +438,6 @@ class BatchRunner:
             self._aborted = True
             self.error = error
             print_error(f"no more starts: {message_of(error)}")
-
-    def _count_accounts(self) -> None:
-        self.progress.accounts = len(self.accounts) - len(self._stopped)
 
     def _write(
         self,

@@ -47,6 +47,8 @@ class Progress:
     """Rows with an unknown start."""
     suppressed: int = 0
     """Rows that are done, because their target was contacted before."""
+    deferred: int = 0
+    """Rows that were held back in this run."""
     in_flight: int = 0
     """Rows that were started and did not end yet."""
     accounts: int = 1
@@ -107,6 +109,8 @@ class Progress:
             parts.append(f"{self.failed} failed")
         if self.unknown:
             parts.append(f"{self.unknown} unknown")
+        if self.deferred:
+            parts.append(f"{self.deferred} deferred")
         if self.remaining:
             if self.in_flight:
                 parts.append(f"{self.in_flight} in flight")

@@ -356,6 +356,13 @@ class Journal(ABC):
         rows = await self._do(lambda statements: statements.deferred())
         return [row for row in rows if account in {None, row.account}]
 
+    async def deferred_about(self) -> list[tuple[str, About]]:
+        """Return which accounts have deferred items, and what held them back.
+
+        Each pair of an account's ``name`` and the kind of verdict comes once.
+        """
+        return await self._do(lambda statements: statements.deferred_about())
+
     async def failed(self, *, account: str | None = None) -> list[Row]:
         """Return the rows that have ended, but with an error, in order of intent.
 

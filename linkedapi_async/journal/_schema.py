@@ -598,6 +598,12 @@ class Statements:
         """Return the deferred rows, by their index."""
         return self._select("WHERE state = 'deferred'", ())
 
+    def deferred_about(self) -> list[tuple[str, About]]:
+        """Return the account and the kind of verdict of the deferred rows, each once."""
+        return self._execute(
+            "SELECT DISTINCT account, about FROM workflows WHERE state = 'deferred'"
+        ).fetchall()
+
     def insert_deferred(self, key: str, definition: bytes, **columns: Any) -> None:
         """Insert a row for an item that was not started."""
         now = columns["updated"]

@@ -9,7 +9,7 @@ from linkedapi_async._utils.text import safe_repr
 from linkedapi_async.errors import AccountPausedError
 from linkedapi_async.policies import Pace
 from linkedapi_async.session._handle import WorkflowHandle
-from linkedapi_async.session._methods import WorkflowMethods
+from linkedapi_async.session._methods import NamedAccount, WorkflowMethods
 from linkedapi_async.session._runner import Runner, drain
 
 
@@ -29,6 +29,15 @@ class Account(WorkflowMethods):
         self._own_runner = runner
 
     def _runner(self) -> Runner:
+        return self._own_runner
+
+    def _runner_of(self, account: NamedAccount) -> Runner:
+        if account is not self:
+            message = (
+                f"account.as_completed() works on {self.name!r} alone; pass accounts= to "
+                "session.as_completed()"
+            )
+            raise ValueError(message)
         return self._own_runner
 
     @property

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 import logging
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from linkedapi_async._actions.action import Roots
 from linkedapi_async._http.failure_rules import RequestKind
@@ -29,6 +30,7 @@ from linkedapi_async._utils.log import error_reason, log_extra
 from linkedapi_async._utils.secret import Secret
 from linkedapi_async.errors import (
     AccountPausedError,
+    LinkedApiError,
     RequestError,
     StartUnknownError,
     UnsupportedError,
@@ -47,6 +49,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger("linkedapi_async")
 
 T = TypeVar("T")
+
+SIGNED_OUT: Final = "linkedinAccountSignedOut"
 
 
 class AccountState:
@@ -80,8 +84,12 @@ class AccountState:
         """Held by the one start that may be under way."""
         self.starting = False
         """Whether a start has been sent and not answered."""
+        self.wakers: set[Callable[[], None]] = set()
+        """Called when the account is paused, or works again."""
         self.unknown_starts = 0
         """How many starts ended without a known outcome."""
+        self._accepted = 0
+        self._halt: tuple[int, int] | None = None
         self._token = identification_token
         self._headers = runtime.requests.headers(identification_token)
 
@@ -102,13 +110,46 @@ class AccountState:
             self.paused = error
             self.runtime.poller.hold(self)
             self.runtime.observer.paused(self.name, error)
+            self._wake()
 
     def unpause(self) -> None:
         """Start workflows again."""
+        self._halt = None
         if self.paused is not None:
             self.paused = None
             self.runtime.poller.release(self)
             self.runtime.observer.unpaused(self.name)
+            self._wake()
+
+    def _wake(self) -> None:
+        for wake in tuple(self.wakers):
+            wake()
+
+    async def never_ran(self, pending: PendingWorkflow) -> bool:
+        """Return whether a workflow that failed as a whole has certainly not begun.
+
+        An account runs its workflows in the order in which they were accepted. So one
+        that was pending has not begun if another one before it ended by the sign-out,
+        and the account has not worked since. The ends of those before it may be noticed
+        later than its own.
+
+        Args:
+            pending: A workflow that has ended.
+        """
+        ending = pending.end and pending.end.value
+        if not isinstance(ending, WorkflowFailedError) or ending.reason != SIGNED_OUT:
+            return False
+        if not (pending.seen_pending and pending.number):
+            return False
+        for other in tuple(self.handles.values()):
+            if 0 < other.pending.number < pending.number:
+                # Whatever ends that wait, the halt says what is certain.
+                with contextlib.suppress(LinkedApiError):
+                    await other.wait_for_end()
+        if self._halt is None:
+            return False
+        first, last = self._halt
+        return first < pending.number <= last
 
     # Its workflows
 
@@ -137,6 +178,9 @@ class AccountState:
         if accepted is not None:
             pending.status = accepted.status
             pending.reason, pending.message = accepted.reason, accepted.message
+            pending.seen_pending = accepted.seen_pending
+            self._accepted += 1
+            pending.number = self._accepted
         handle = ManagedHandle(
             self, workflow, pending=pending, key=key, recorder=recorder
         )
@@ -192,6 +236,7 @@ class AccountState:
     def note_running(self, workflow_id: str) -> None:
         """Record that a workflow runs, unless that was known."""
         handle = self.handles.get(workflow_id)
+        self._halt = None  # the account works
         if handle is not None and handle.status != "running":
             self.runtime.observer.running(handle)
 
@@ -234,11 +279,24 @@ class AccountState:
             self.unpause()
             return
         counters.failed += 1
-        if isinstance(ending, WorkflowFailedError) and ending.reason in PAUSING_ERRORS:
+        if not isinstance(ending, WorkflowFailedError):
+            return
+        if ending.reason == SIGNED_OUT:
+            self._note_halt(pending.number)
+        if ending.reason in PAUSING_ERRORS:
             self.pause_if_needed(AccountPausedError(ending.message, type=ending.reason))
 
     def _note_end(self, *_: object) -> None:
         self.runtime.note_end()
+
+    def _note_halt(self, number: int) -> None:
+        """Note that a workflow ended because the account is signed out."""
+        if not number:
+            return
+        if self._halt is None or number > self._halt[1]:
+            self._halt = number, self._accepted
+        else:
+            self._halt = min(number, self._halt[0]), self._halt[1]
 
     async def status(self, workflow_id: str) -> WorkflowStatus:
         """Ask once for the status of a workflow."""

@@ -3,81 +3,219 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
-from typing import Any, Self, cast
+import datetime as dt
+import math
+from collections import deque
+from collections.abc import (
+    AsyncIterable,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterable,
+    Sequence,
+)
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
 
 import anyio
+import attrs
 
 from linkedapi_async._actions.action import Action
+from linkedapi_async._utils.log import error_reason
 from linkedapi_async._utils.secret import Secret
 from linkedapi_async._utils.text import short_repr
+from linkedapi_async._utils.times import from_timestamp, wall_time
+from linkedapi_async.errors import (
+    AuthenticationError,
+    JournalError,
+    LinkedApiError,
+    WaitTimeoutError,
+    verdict_of,
+)
+from linkedapi_async.session._deferral import (
+    Deferred,
+    Hold,
+    Holds,
+    Scope,
+    categories_of,
+    deferring_end_error,
+    deferring_start_error,
+    delay_of,
+    is_refusal,
+    may_write,
+    scopes_of,
+)
 from linkedapi_async.session._handle import ManagedHandle, WorkflowHandle
-from linkedapi_async.session._journaling import ALREADY_DELIVERED
+from linkedapi_async.session._journaling import workflow_of
 from linkedapi_async.session._recent import RecentKeys
 from linkedapi_async.session._runner import Runner
 
 
-class AsCompleted:
+if TYPE_CHECKING:
+    from linkedapi_async.journal import Journal, Row
+
+
+ResultT = TypeVar("ResultT", covariant=True)
+
+
+@attrs.define(eq=False)
+class _Item:
+    """One item of the input."""
+
+    key: str | None
+    workflow: Secret[Any]
+    bound: str | None = None
+    """The account that it stays with."""
+    _categories: frozenset[str] | None = None
+
+    @property
+    def categories(self) -> frozenset[str]:
+        """The account limits that it counts against."""
+        if self._categories is None:
+            self._categories = categories_of(self.workflow.reveal())
+        return self._categories
+
+
+@attrs.define(eq=False)
+class _Later:
+    """A deferred item."""
+
+    record: Deferred
+    item: _Item
+    """Without its workflow where the journal has that."""
+    wakes_at: float
+    hold: Hold | None
+    """What holds it back on its account; None if something else does."""
+
+    def wakes(self, now: float) -> bool:
+        """Return whether it is to be placed again."""
+        return self.wakes_at <= now or (self.hold is not None and self.hold.lifted)
+
+
+@attrs.define(eq=False)
+class _Share:
+    """What one account of the stream does."""
+
+    runner: Runner
+    holds: Holds
+    used: int = 0
+    """Its items that the body has not dealt with."""
+
+    @property
+    def name(self) -> str:
+        """The name of the account."""
+        return self.runner.name
+
+
+class _TakenError(JournalError):
+    """Another stream of the session has just started an item."""
+
+
+class AsCompleted(Generic[ResultT]):
     """An async iterator over finished handles; `Session.as_completed` returns it.
 
-    It acquires a slot before it reads an item of the input, and releases the slot when
-    the body requests the next handle, so the limit bounds what is in memory.
+    It reads an item of the input only if an account may take it and has a slot, and
+    releases the slot when the body requests the next handle, so the limit bounds what
+    is in memory.
     """
 
     def __init__(
         self,
         workflows: Iterable[Any] | AsyncIterable[Any],
-        runner: Runner,
+        runners: Sequence[Runner],
         *,
         limit: int,
         check: bool,
+        wait: bool,
     ) -> None:
         self._next_item = _item_source(workflows)
-        self._runner = runner
-        self._check = check
-        self._slots = asyncio.Semaphore(limit)
-        self._finished: asyncio.Queue[ManagedHandle | None] = asyncio.Queue()
+        self._runtime = runners[0].runtime
+        self._shares = {runner.name: _Share(runner, Holds()) for runner in runners}
+        self._limit = limit
+        self._checks = check
+        self._wait = wait
+        self._finished: asyncio.Queue[tuple[ManagedHandle, _Share] | None] = (
+            asyncio.Queue()
+        )
         self._running: set[asyncio.Task[None]] = set()
         self._feeder: asyncio.Task[None] | None = None
         self._keys = RecentKeys()
         self._input_error: Exception | None = None
-        self._feeder_done = False
-        self._current: ManagedHandle | None = None
+        self._input_done = False
+        self._current: tuple[ManagedHandle, _Share] | None = None
+        self._changed = asyncio.Event()
+        # Items that were drawn and wait for a slot of an account that may start them.
+        self._waiting: deque[_Item] = deque()
+        self._later: dict[str, _Later] = {}
+        self._look_at = math.inf  # when a deferred item may be placed again
+        self._stopped = False
+        self._reading = anyio.CancelScope()
+        self._keyed = False
+        self._in_vain = (
+            0  # items in a row that were deferred as soon as they were drawn
+        )
+
+    @property
+    def deferred(self) -> tuple[Deferred, ...]:
+        """The items that wait: why, and until when.
+
+        They changed nothing on LinkedIn. A later stream that brings their keys starts
+        them. Items that this stream has not read are not among them.
+        """
+        return tuple(later.record for later in self._later.values())
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of the input was read and has ended, and nothing is deferred."""
+        read = self._input_done and not (self._input_error or self._stopped)
+        return read and not (self._running or self._waiting or self._later)
+
+    def stop(self) -> None:
+        """Read and start no more items; end once what is under way has ended.
+
+        Items that were read and not started are as if they had not been read.
+        """
+        self._stopped = True
+        self._reading.cancel()
+        self._wake()
 
     async def __aenter__(self) -> Self:
         if self._feeder is not None:
             message = "as_completed() can be entered once: call it again"
             raise RuntimeError(message)
-        self._runner.runtime.check_open()
+        self._runtime.check_open()
+        for share in self._shares.values():
+            share.runner.wakers.add(self._wake)
         self._feeder = asyncio.create_task(self._feed())
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        for share in self._shares.values():
+            share.runner.wakers.discard(self._wake)
         tasks = [*self._running, cast("asyncio.Task[None]", self._feeder)]
         for task in tasks:
             task.cancel()
         # The bound is for an input that does not react to its cancellation.
-        with anyio.move_on_after(self._runner.runtime.request_timeout, shield=True):
+        with anyio.move_on_after(self._runtime.request_timeout, shield=True):
             await asyncio.wait(tasks)
 
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> WorkflowHandle[Any]:
+    async def __anext__(self) -> WorkflowHandle[ResultT]:
         if self._feeder is None:
             message = "use it as: async with session.as_completed(…) as done"
             raise RuntimeError(message)
         if self._current is not None:
             # The body takes the next handle once it has dealt with this one.
-            self._current.acknowledge()
+            handle, share = self._current
+            handle.acknowledge()
             self._current = None
-            self._slots.release()
-        since = self._runner.runtime.now()
-        handle = await self._finished.get()
-        if handle is not None:
+            self._release(share)
+        since = self._runtime.now()
+        ended = await self._finished.get()
+        if ended is not None:
+            handle, _ = self._current = ended
             handle.deliver(since)
-            self._current = handle
             return handle
         # The end stays, for later calls.
         self._finished.put_nowait(None)
@@ -85,68 +223,470 @@ class AsCompleted:
             raise self._input_error
         raise StopAsyncIteration
 
+    # The input
+
     async def _feed(self) -> None:
+        """Read the input while an account may take an item; then end the stream."""
         try:
+            await self._doubt()
             while True:
-                await self._slots.acquire()
-                self._runner.runtime.poller.check_running()
-                task = asyncio.create_task(self._run(Secret(await self._next_item())))
-                self._running.add(task)
-                task.add_done_callback(self._ended)
-        except StopAsyncIteration:
-            pass
-        except Exception as error:  # noqa: BLE001  # the input's own, kept for the body
-            self._input_error = error
-        self._feeder_done = True
-        if not self._running:
-            self._finished.put_nowait(None)
+                self._changed.clear()
+                self._place_waiting()
+                share = self._reader()
+                if share is not None:
+                    await self._read(share)
+                elif self._is_over():
+                    break
+                else:
+                    await self._change()
+        except Exception as error:  # noqa: BLE001  # raised once the rest has ended
+            self._input_error, self._input_done = error, True
+            while self._running:
+                await asyncio.wait(self._running)
+        self._finished.put_nowait(None)
+
+    async def _doubt(self) -> None:
+        """Let one item try what was closed before, whatever time was noted."""
+        journal = self._runtime.journal
+        noted = [] if journal is None else await journal.deferred_about()
+        for share in self._shares.values():
+            about = {kind for account, kind in noted if account == share.name}
+            account = bool(about - {"category"})
+            if share.runner.paused is not None:
+                share.runner.unpause()
+                account = True
+            share.holds = Holds(account=account, categories="category" in about)
+
+    def _reader(self) -> _Share | None:
+        """Return an account that may take an item, if the input is to be read."""
+        if not self._may_read():
+            return None
+        free = [s for s in self._shares.values() if s.used < self._limit]
+        candidates = [s for s in free if self._is_open(s) and not s.holds.busy(())]
+        if not self._keyed:
+            # Without a key an item cannot be deferred, so it gets its error.
+            candidates = candidates or free
+        return min(candidates, key=lambda share: share.used, default=None)
+
+    def _may_read(self) -> bool:
+        drawn = max(len(self._waiting), self._in_vain)
+        return not (self._input_done or self._stopped) and drawn < self._limit
+
+    async def _read(self, share: _Share) -> None:
+        """Read one item into a slot of *share*, and place it."""
+        self._runtime.poller.check_running()
+        share.used += 1
+        read = None
+        self._reading = anyio.CancelScope()
+        try:
+            with self._reading:
+                # Workflows have personal messages, which no frame shows to a tracker.
+                read = Secret(await self._next_item())
+        except Exception as error:  # noqa: BLE001  # the input's own, for the body
+            if not isinstance(error, StopAsyncIteration):
+                self._input_error = error
+            self._input_done = True
+        if read is None or self._stopped:
+            share.used -= 1
+            return
+        item = _Item(None, read)
+        try:
+            item.key, item.workflow, account = _split(read)
+            self._keyed = item.key is not None
+            self._check(item, account)
+            found = await self._known(item)
+        except Exception as error:  # noqa: BLE001  # the handle's result() raises it
+            found = self._unstarted(item, share.runner, error)
+        share.used -= 1
+        if found is None:
+            self._place(item)
+        elif isinstance(found, ManagedHandle):
+            self._start(item, share, found)
+
+    def _check(self, item: _Item, account: Any) -> None:
+        """Check that the key is new, and bind the item to its account."""
+        if item.key is not None and not self._keys.add(item.key):
+            message = f"the key {item.key!r} came twice; keys must be unique"
+            raise ValueError(message)
+        if account is None:
+            return
+        name = account if isinstance(account, str) else getattr(account, "name", None)
+        if name not in self._shares:
+            names = ", ".join(map(repr, self._shares))
+            message = (
+                f"the account of {item.key!r} must be one of {names}, got {name!r}"
+            )
+            raise ValueError(message)
+        item.bound = name
+
+    async def _known(self, item: _Item) -> ManagedHandle | bool | None:
+        """Return the handle that an earlier run has started; None if none has.
+
+        True if nothing is left to do for the item in this run.
+        """
+        journal = self._runtime.journal
+        if item.key is None or journal is None:
+            return None
+        row = await journal.row(item.key)
+        if row is None:
+            return None
+        if row.state == "delivered":
+            return True
+        if row.state != "deferred":
+            return self._resumed(item, row)
+        if row.bound and item.bound is None:
+            item.bound = row.account
+        if item.bound is None or item.bound in self._shares:
+            return None
+        message = (
+            f"{item.key!r} was started on the account {item.bound!r}, which is not "
+            "among the accounts of this stream"
+        )
+        self._put_off(item, item.bound, JournalError(message))
+        return True
+
+    def _resumed(self, item: _Item, row: Row) -> ManagedHandle | bool:
+        """Return the handle of what is under way; defer what another stream has."""
+        runner = next(iter(self._shares.values())).runner
+        try:
+            return runner.resume(row, item.workflow)
+        except JournalError as error:
+            self._put_off(item, row.account, error)
+            return True
+
+    # The accounts
+
+    def _is_open(self, share: _Share) -> bool:
+        return self._hold_of(share, frozenset()) is None
+
+    def _hold_of(self, share: _Share, categories: frozenset[str]) -> Hold | None:
+        """Return what holds back an item on an account, if something does."""
+        now, paused = self._runtime.now(), share.runner.paused
+        hold = share.holds.held((), now)
+        if hold is None and paused is not None and not share.holds.tries_account:
+            self._hold(share, (None,), paused)
+        elif hold is not None and hold.by_pause and paused is None:
+            self._look(lifted=share.holds.lift(about_account=True))
+        return share.holds.held(categories, now)
+
+    def _hold(
+        self, share: _Share, scopes: Sequence[Scope], error: LinkedApiError
+    ) -> Hold | None:
+        """Hold back *scopes* of an account, or of all, because of *error*."""
+        if not scopes:
+            return None
+        verdict = verdict_of(error)
+        hold = Hold(
+            error,
+            ends_at=self._runtime.now() + delay_of(error, _now())[0],
+            about_account=verdict.about not in {"token", "host"},
+            by_pause=share.runner.paused is not None,
+            waited_out=verdict.retry_after is not None,
+        )
+        for each in [share] if hold.about_account else self._shares.values():
+            each.holds.hold(scopes, hold)
+        return hold
+
+    def _look(self, *, lifted: bool) -> None:
+        """Look at the deferred items again, if a hold was lifted."""
+        if lifted:
+            self._look_at = -math.inf
+
+    def _place_waiting(self) -> None:
+        """Start what waits for a slot, and what was deferred until now."""
+        if self._stopped:
+            self._waiting.clear()
+            return
+        for _ in range(len(self._waiting)):
+            self._place(self._waiting.popleft())
+        for share in self._shares.values():
+            self._hold_of(share, frozenset())  # which notices that it works again
+        now = self._runtime.now()
+        if now < self._look_at:
+            return
+        free = max(0, self._limit - len(self._waiting))
+        ready = [key for key, later in self._later.items() if later.wakes(now)]
+        for key in ready[:free]:
+            self._spawn(self._again(self._later.pop(key).item))
+        left = (later.wakes_at for later in self._later.values())
+        self._look_at = -math.inf if ready[free:] else min(left, default=math.inf)
+
+    async def _again(self, item: _Item) -> None:
+        """Place a deferred item, as far as its row allows it."""
+        key, journal = cast("str", item.key), self._runtime.journal
+        row = None if journal is None else await journal.row(key)
+        found: ManagedHandle | bool | None = None
+        if row is not None and row.state == "deferred":
+            item.workflow = Secret(workflow_of(row))
+        elif row is not None and row.state == "delivered":
+            return
+        elif row is not None:
+            try:
+                found = self._resumed(item, row)
+            except LinkedApiError as error:
+                share = next(iter(self._shares.values()))
+                found = self._unstarted(item, share.runner, error)
+        elif item.workflow.reveal() is None:
+            return  # its key was freed, and the next run starts it
+        if found is None:
+            self._place(item)
+        elif isinstance(found, ManagedHandle):
+            self._start(item, self._share_of(found), found)
+
+    def _share_of(self, handle: ManagedHandle) -> _Share:
+        """Return what the account of a handle does, or another one of the stream."""
+        return self._shares.get(handle.account) or next(iter(self._shares.values()))
+
+    def _place(self, item: _Item) -> None:
+        """Start an item on an account, let it wait for a slot, or defer it."""
+        shares = self._shares_for(item)
+        holds = [(share, self._hold_of(share, item.categories)) for share in shares]
+        able = [share for share, hold in holds if hold is None]
+        if item.key is None:
+            able = able or shares
+        if not able:
+            self._in_vain += 1
+            share, hold = min(holds, key=lambda each: cast("Hold", each[1]).ends_at)
+            error = cast("Hold", hold).error
+            self._spawn(self._defer(item, share, error, hold))
+            return
+        ready = [
+            share
+            for share in able
+            if share.used < self._limit
+            and (item.key is None or not share.holds.busy(item.categories))
+        ]
+        if not ready:
+            self._waiting.append(item)
+            return
+        self._in_vain = 0
+        self._start(item, min(ready, key=lambda share: share.used))
+
+    def _shares_for(self, item: _Item) -> list[_Share]:
+        bound = item.bound
+        return [*self._shares.values()] if bound is None else [self._shares[bound]]
+
+    def _start(
+        self, item: _Item, share: _Share, handle: ManagedHandle | None = None
+    ) -> None:
+        share.used += 1
+        tries_account = handle is None and share.holds.begin(item, item.categories)
+        if tries_account and share.runner.paused is not None:
+            share.runner.unpause()
+        self._spawn(self._run(item, share, handle))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
-        if self._feeder_done and not self._running:
-            self._finished.put_nowait(None)
+        self._wake()
 
-    async def _known(self, key: str, workflow: Secret[Any]) -> Any:
-        if not self._keys.add(key):
-            message = f"the key {key!r} came twice; keys must be unique"
-            raise ValueError(message)
-        return await self._runner.recall(key, workflow)
+    def _release(self, share: _Share) -> None:
+        share.used -= 1
+        self._wake()
 
-    async def _run(self, item: Secret[Any]) -> None:
-        # Workflows contain personal messages, which no frame shows to a tracker.
-        key: str | None = None
-        workflow = item
+    def _wake(self) -> None:
+        self._changed.set()
+
+    async def _change(self) -> None:
+        """Wait until something changes, or a hold or a deferral ends."""
+        ends = [share.holds.next_end() for share in self._shares.values()]
+        if len(self._waiting) < self._limit:
+            ends.append(self._look_at)
+        seconds = min(ends) - self._runtime.now()
+        with anyio.move_on_after(None if seconds == math.inf else max(0.0, seconds)):
+            await self._changed.wait()
+
+    def _is_over(self) -> bool:
+        """Return whether nothing more can be done in this run."""
+        if self._running or self._waiting:
+            return False
+        if self._may_read() and any(map(self._is_open, self._shares.values())):
+            return False  # the body has not dealt with what ended
+        if self._stopped or (self._input_done and not self._later):
+            return True
+        holds = (share.holds for share in self._shares.values())
+        return not (self._wait or any(each.waited_out() for each in holds))
+
+    # One item
+
+    async def _run(
+        self, item: _Item, share: _Share, handle: ManagedHandle | None
+    ) -> None:
+        """Run an item to its end; deliver it, or defer it."""
+        tried = handle is None
+        if handle is None:
+            handle = await self._started(item, share)
+        error = await self._wait_for(item, handle)
+        worked = error is None and handle.status == "completed"
+        if tried:
+            lifted = share.holds.end(item, item.categories, worked=worked)
+            self._look(lifted=lifted)
+        if worked:
+            for each in self._shares.values():
+                self._look(lifted=each.holds.lift(about_account=False))
+        if isinstance(handle.ended, _TakenError):
+            self._put_off(item, share.name, handle.ended)
+            self._release(share)
+            return
+        if error is None:
+            self._finished.put_nowait((handle, share))
+            return
         try:
-            key, workflow = _split_key(item)
-            known = None if key is None else await self._known(key, workflow)
-            if known is ALREADY_DELIVERED:
-                # No handle is yielded, with which the body would release it.
-                self._slots.release()
-                return
-            handle = known or await self._runner.start(
-                _roots(workflow), check=self._check, key=key, wait_for_pace=False
+            await self._ended_early(item, self._share_of(handle), handle, error)
+        except LinkedApiError as failed:
+            # It stays as it is in the journal, which could not record the deferral.
+            handle = self._unstarted(item, share.runner, failed)
+            self._finished.put_nowait((handle, share))
+        else:
+            self._release(share)
+
+    async def _wait_for(
+        self, item: _Item, handle: ManagedHandle
+    ) -> LinkedApiError | None:
+        """Wait for the end of an item; return the error for which it runs later."""
+        try:
+            await handle.wait_for_end()
+        except Exception as error:  # noqa: BLE001  # the handle's result() raises it
+            if item.key is not None and isinstance(error, WaitTimeoutError):
+                # What the account starts next would wait as long.
+                self._hold(self._share_of(handle), (None,), error)
+        return None if item.key is None else await self._deferring(handle)
+
+    async def _ended_early(
+        self, item: _Item, share: _Share, handle: ManagedHandle, error: LinkedApiError
+    ) -> None:
+        """Defer an item whose start, or whose workflow, was held back."""
+        if isinstance(handle.ended, AuthenticationError) and handle.workflow_id:
+            # The workflow goes on: its row in the journal is not touched.
+            self._hold(share, (None,), error)
+            self._put_off(item, handle.account, error)
+            return
+        scopes: Sequence[Scope] = scopes_of(error, verdict_of(error), item.categories)
+        if is_refusal(error):
+            scopes = share.holds.refused(scopes)
+        hold = self._hold(share, scopes, error)
+        if handle.workflow_id is None:
+            await self._defer(item, share, error, hold)
+            return
+        item.bound = handle.account
+        await self._defer(item, share, error, hold)
+        if self._runtime.contacts is not None:
+            self._runtime.contacts.deferred(cast("str", item.key))
+
+    async def _defer(
+        self, item: _Item, share: _Share, error: LinkedApiError, hold: Hold | None
+    ) -> None:
+        """Let another account start an item, or record that it is started later."""
+        if item.bound is None and any(
+            self._hold_of(each, item.categories) is None
+            for each in self._shares.values()
+        ):
+            self._waiting.append(item)
+            return
+        journal = self._runtime.journal
+        if journal is not None:
+            await self._record(journal, item, share, error)
+            item = _Item(item.key, Secret(None), item.bound)
+        self._put_off(item, share.name, error, hold)
+
+    async def _record(
+        self, journal: Journal, item: _Item, share: _Share, error: LinkedApiError
+    ) -> None:
+        # Only sessions with a journal load it.
+        from linkedapi_async.journal import Failure  # noqa: PLC0415
+
+        seconds, known = delay_of(error, _now())
+        roots = _roots(item.workflow)
+        definition = share.runner.definition_of(roots, check=self._checks)
+        await journal.defer(
+            cast("str", item.key),
+            share.name,
+            definition.reveal(),
+            Failure(error_reason(error) or "", verdict_of(error).about, wrote=False),
+            until=_now().timestamp() + seconds if known else None,
+            bound=item.bound is not None,
+        )
+
+    def _put_off(
+        self, item: _Item, account: str, error: LinkedApiError, hold: Hold | None = None
+    ) -> None:
+        """Keep what is started later."""
+        key = cast("str", item.key)
+        seconds, known = delay_of(error, _now())
+        until = _now() + dt.timedelta(seconds=seconds) if known else None
+        wakes_at = self._runtime.now() + seconds if hold is None else hold.ends_at
+        record = Deferred(key, account, error, until)
+        self._later[key] = _Later(record, item, wakes_at, hold)
+        self._look_at = min(self._look_at, wakes_at)
+
+    async def _started(self, item: _Item, share: _Share) -> ManagedHandle:
+        """Return the handle of an item that is started, or could not be."""
+        try:
+            return await share.runner.start(
+                _roots(item.workflow),
+                check=self._checks,
+                key=item.key,
+                # Without a key it cannot be deferred.
+                wait_for_pace=item.key is None,
             )
         except Exception as error:  # noqa: BLE001  # the handle's result() raises it
-            handle = ManagedHandle(
-                self._runner, workflow.reveal(), error=error, key=key
-            )
-        # Whatever ends the wait: the handle is yielded, and its result() raises it.
-        with contextlib.suppress(Exception):
-            await handle.wait_for_end()
-        self._finished.put_nowait(handle)
+            return self._unstarted(item, share.runner, await self._cause(item, error))
+
+    async def _cause(self, item: _Item, error: Exception) -> Exception:
+        """Return why an item could not be started: maybe another stream has."""
+        journal = self._runtime.journal
+        if isinstance(error, LinkedApiError) or item.key is None or journal is None:
+            return error
+        row = await journal.row(item.key)
+        if not isinstance(error, ValueError) or row is None:
+            return error
+        return _TakenError(f"another stream has started {item.key!r}")
+
+    def _unstarted(
+        self, item: _Item, runner: Runner, error: Exception
+    ) -> ManagedHandle:
+        workflow = item.workflow.reveal
+        return ManagedHandle(runner, workflow(), error=error, key=item.key)
+
+    async def _deferring(self, handle: ManagedHandle) -> LinkedApiError | None:
+        """Return the error for which an item runs later; None if it has ended."""
+        end = handle.ended
+        if handle.workflow_id is None:
+            return deferring_start_error(cast("Exception", end))
+        if isinstance(end, AuthenticationError):
+            return None if self._runtime.journal is None else end
+        never_ran = await handle.never_ran()
+        return deferring_end_error(
+            end, may_write=may_write(handle.workflow), never_ran=never_ran
+        )
 
 
-def _split_key(secret: Secret[Any]) -> tuple[str | None, Secret[Any]]:
-    """Return the key and the workflow of an item, which may have no key."""
+def _now() -> dt.datetime:
+    return from_timestamp(wall_time())
+
+
+def _split(secret: Secret[Any]) -> tuple[str | None, Secret[Any], Any]:
+    """Return the key, the workflow and the account of an item, as far as it has them."""
     item = secret.reveal()
-    if not isinstance(item, tuple) or len(item) != 2:  # noqa: PLR2004
-        return None, secret
-    key, workflow = item
+    if not isinstance(item, tuple) or len(item) not in {2, 3}:
+        return None, secret, None
+    key, workflow, *account = item
     if isinstance(key, str):
-        return key, Secret(workflow)
+        return key, Secret(workflow), account[0] if account else None
     if isinstance(key, Action | dict):
-        # An array workflow of two roots.
-        return None, secret
+        # An array workflow of several roots.
+        return None, secret, None
+    return text_key(key), Secret(workflow), None
+
+
+def text_key(key: Any) -> str:
+    """Return *key* if it is a string."""
+    if isinstance(key, str):
+        return key
     shown = short_repr(key)
     message = f"the key of an item must be a string, got {shown}; pass str({shown})"
     raise TypeError(message)

@@ -277,6 +277,15 @@ class ManagedHandle(WorkflowHandle[Any]):
         return cast("PendingWorkflow", self._pending)
 
     @property
+    def ended(self) -> Completion | Exception | None:
+        """What it ended with, once the wait for that is over."""
+        return self._ended
+
+    async def never_ran(self) -> bool:
+        """Return whether it failed as a whole and has certainly not begun."""
+        return await self._owner.never_ran(self.pending)
+
+    @property
     def recorder(self) -> JournalRecorder | None:
         """Its record in the journal, if there is a journal."""
         return self._recorder

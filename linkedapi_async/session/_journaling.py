@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from linkedapi_async._http.responses import CompletedWorkflow
-from linkedapi_async._results.key import ACTIONS
+from linkedapi_async._results.key import writes
 from linkedapi_async._utils.json import decode_json, encode_json
 from linkedapi_async._utils.log import error_reason, log_extra
 from linkedapi_async._utils.text import short_repr
@@ -29,10 +29,6 @@ if TYPE_CHECKING:
     from linkedapi_async.journal import EndStatus, Journal, Row
 
 
-ALREADY_DELIVERED: Any = object()
-"""Marks an item that an earlier run of the stream has delivered."""
-
-
 _log = logging.getLogger("linkedapi_async")
 
 Spawn: TypeAlias = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
@@ -46,21 +42,30 @@ class JournalRecorder:
         spawn: Runs a coroutine in a task that the session waits for when it is left.
         key: The key of the start in the journal.
         stream: Whether it is an item of a stream, which acknowledges it by itself.
+        named: Whether the key is the caller's, and so is never used again.
     """
 
     __slots__ = (
         "_acknowledged",
         "_end_recorded",
         "_journal",
+        "_named",
         "_spawn",
         "key",
         "stream",
     )
 
     def __init__(
-        self, journal: Journal, spawn: Spawn, key: str, *, stream: bool
+        self,
+        journal: Journal,
+        spawn: Spawn,
+        key: str,
+        *,
+        stream: bool,
+        named: bool = True,
     ) -> None:
         self._journal = journal
+        self._named = named
         self._spawn = spawn
         self._end_recorded: asyncio.Task[None] | None = None
         self._acknowledged = False
@@ -78,7 +83,7 @@ class JournalRecorder:
         """
         started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         return started, self._journal.submit_intent(
-            self.key, account, definition, stream=self.stream, commit_started=started
+            self.key, account, definition, stream=self._named, commit_started=started
         )
 
     def record_accepted(self, workflow_id: str) -> asyncio.Future[None]:
@@ -197,27 +202,24 @@ def may_have_written(end: object, row: Row | None) -> bool:
     """Return whether a failed workflow may have changed something on LinkedIn.
 
     In a completed workflow, an action that failed did not, unless its error is a verdict
-    about the workflow, as unknown errors are. A workflow that failed as a whole does not
-    say how far it came, so any action of it that writes may have.
+    about the workflow, as unknown errors are, or about the host. A workflow that failed
+    as a whole does not say how far it came, so any action of it that writes may have.
     """
     if isinstance(end, CompletedWorkflow):
         return any(
-            _writes(outcome.action_type)
-            and (outcome.error is None or verdict_of(outcome.error).about == "workflow")
+            writes(outcome.action_type)
+            and (
+                outcome.error is None
+                or verdict_of(outcome.error).about in {"workflow", "host"}
+            )
             for outcome in read_completion(end.raw).walk()
         )
     workflow = None if row is None else workflow_of(row)
     roots = workflow if isinstance(workflow, tuple) else (workflow,)
     return any(
-        root is None or any(_writes(node.action_type) for node in root.walk())
+        root is None or any(writes(node.action_type) for node in root.walk())
         for root in roots
     )
-
-
-def _writes(action_type: str) -> bool:
-    """Return whether an action writes; one that is not known may."""
-    action = ACTIONS.get(action_type)
-    return action is None or action.effect == "write"
 
 
 def end_of(row: Row) -> object:

@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import AsyncIterable, Iterable
-from typing import Any, TypeVar, overload
+from typing import Any, Protocol, TypeAlias, TypeVar, overload
 
 from linkedapi_async._actions.action import Roots, Workflow
 from linkedapi_async._http.requests import validate_workflow_id
 from linkedapi_async._http.responses import WorkflowStatus
 from linkedapi_async._utils.secret import Secret
-from linkedapi_async.session._as_completed import AsCompleted
+from linkedapi_async.session._as_completed import AsCompleted, text_key
 from linkedapi_async.session._endpoints import EndpointMethods
 from linkedapi_async.session._handle import WorkflowHandle
+from linkedapi_async.session._runner import Runner
+
+
+class NamedAccount(Protocol):
+    """An account of a session."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in the journal, in logs, stats and errors."""
+        ...
 
 
 T = TypeVar("T")
+
+Item: TypeAlias = (
+    Workflow[T] | tuple[str, Workflow[T]] | tuple[str, Workflow[T], NamedAccount | str]
+)
+"""An item of `as_completed`: a workflow, with its key and its account if it has them."""
 
 T1 = TypeVar("T1")
 
@@ -138,11 +154,17 @@ class WorkflowMethods(EndpointMethods):
 
     @overload
     async def start(
-        self, workflow: Workflow[T1], /, *, check: bool = ...
+        self, workflow: Workflow[T1], /, *, check: bool = ..., key: str | None = ...
     ) -> WorkflowHandle[T1]: ...
     @overload
     async def start(
-        self, w1: Workflow[T1], w2: Workflow[T2], /, *, check: bool = ...
+        self,
+        w1: Workflow[T1],
+        w2: Workflow[T2],
+        /,
+        *,
+        check: bool = ...,
+        key: str | None = ...,
     ) -> WorkflowHandle[tuple[T1, T2]]: ...
     @overload
     async def start(
@@ -153,6 +175,7 @@ class WorkflowMethods(EndpointMethods):
         /,
         *,
         check: bool = ...,
+        key: str | None = ...,
     ) -> WorkflowHandle[tuple[T1, T2, T3]]: ...
     @overload
     async def start(
@@ -164,10 +187,11 @@ class WorkflowMethods(EndpointMethods):
         /,
         *,
         check: bool = ...,
+        key: str | None = ...,
     ) -> WorkflowHandle[tuple[T1, T2, T3, T4]]: ...
     @overload
     async def start(
-        self, *workflow: Workflow[T], check: bool = ...
+        self, *workflow: Workflow[T], check: bool = ..., key: str | None = ...
     ) -> WorkflowHandle[tuple[T, ...]]: ...
     @overload
     async def start(
@@ -176,8 +200,11 @@ class WorkflowMethods(EndpointMethods):
         /,
         *,
         check: bool = ...,
+        key: str | None = ...,
     ) -> WorkflowHandle[Any]: ...
-    async def start(self, *workflow: Any, check: bool = True) -> WorkflowHandle[Any]:
+    async def start(
+        self, *workflow: Any, check: bool = True, key: str | None = None
+    ) -> WorkflowHandle[Any]:
         """Start a workflow; return its handle as soon as the server has accepted it.
 
         Cancelling this call loses no id: a start that is under way ends in the
@@ -188,6 +215,8 @@ class WorkflowMethods(EndpointMethods):
                 dict or list as in the API's docs works too.
             check: False sends a dict or list exactly as it is, and a built workflow
                 also where this API generation is said to lack something.
+            key: Your name of it, as in `as_completed`. With a journal it is started at
+                most once, over all runs: calling this again gives the same workflow.
 
         Raises:
             WorkflowError: Something is wrong with the workflow; nothing was sent.
@@ -200,12 +229,16 @@ class WorkflowMethods(EndpointMethods):
             StartUnknownError: It was sent, and it is unknown whether the server
                 accepted it.
             SessionClosedError: The session was closed before it was sent.
+            JournalError: The key is being started, or belongs to another account.
+            TypeError: The key is no string.
 
         https://linkedapi.io/docs/executing-workflows
         """
         roots = Secret(workflow)
         del workflow  # so that no frame shows its texts
-        return await self._runner().start(roots, check=check)
+        if key is None:
+            return await self._runner().start(roots, check=check)
+        return await self._runner().start_once(roots, check=check, key=text_key(key))
 
     @overload
     def attach(self, workflow_id: str, workflow: Workflow[T]) -> WorkflowHandle[T]: ...
@@ -289,13 +322,35 @@ class WorkflowMethods(EndpointMethods):
         runner.runtime.check_open()
         return await runner.cancel(validate_workflow_id(workflow_id))
 
+    @overload
+    def as_completed(
+        self,
+        workflows: Iterable[Item[T]] | AsyncIterable[Item[T]],
+        *,
+        accounts: Iterable[NamedAccount] | None = ...,
+        limit: int = ...,
+        wait: bool = ...,
+        check: bool = ...,
+    ) -> AsCompleted[T]: ...
+    @overload
     def as_completed(
         self,
         workflows: Iterable[Any] | AsyncIterable[Any],
         *,
+        accounts: Iterable[NamedAccount] | None = ...,
+        limit: int = ...,
+        wait: bool = ...,
+        check: bool = ...,
+    ) -> AsCompleted[Any]: ...
+    def as_completed(
+        self,
+        workflows: Iterable[Any] | AsyncIterable[Any],
+        *,
+        accounts: Iterable[NamedAccount] | None = None,
         limit: int = 100,
+        wait: bool = False,
         check: bool = True,
-    ) -> AsCompleted:
+    ) -> AsCompleted[Any]:
         """Run many workflows; give each handle when it has finished.
 
         An async context manager and an async iterator::
@@ -303,6 +358,7 @@ class WorkflowMethods(EndpointMethods):
             async with session.as_completed(workflows, limit=500) as done:
                 async for handle in done:
                     ...
+            print(done.deferred)
 
         An item that could not be built or started is given too: its `workflow_id` is
         None and its `result()` raises. Only an error of the input itself is raised,
@@ -310,16 +366,49 @@ class WorkflowMethods(EndpointMethods):
         interval of a `Pace` is waited out; what it allows only on another day or at
         another hour has a `PaceError`, and its key stays free.
 
+        An item with a key that was held back by its account, a limit, the token or the
+        host, and has certainly changed nothing on LinkedIn, is not given but *deferred*.
+        It runs on another one of the *accounts*, unless it was started before, or as
+        soon as what held it back has passed. The stream ends when nothing more can be
+        done at present: `AsCompleted.deferred` has what waits. An account that cannot
+        work takes no items. With a journal, the next stream with the same items goes on
+        with the rest: it tries each account and limit with one item at once.
+
         Args:
             workflows: Any iterable or async iterable of workflows, definitions, tuples
-                of roots, or ``(key, workflow)`` pairs with unique strings as keys. A
-                repeated key is an error within the last 100,000 keys; further back, a
+                of roots, ``(key, workflow)`` pairs with unique strings as keys, or
+                ``(key, workflow, account)`` for an item that only this account may run.
+                A repeated key is an error within the last 100,000 keys; further back, a
                 journal skips what was delivered.
-            limit: How many are in flight at most, finished ones that the body has not
-                received included; this bounds the memory.
+            accounts: The accounts that share the items: each takes the next one when it
+                has a free slot. By default the one of this object.
+            limit: How many are in flight at most on each account, finished ones that the
+                body has not received included; this bounds the memory.
+            wait: Whether to wait until every item has ended, also where that takes
+                days. What passes at an unknown time is tried again each hour.
             check: As for `start`.
+
+        Raises:
+            ValueError: *limit* is less than 1, or *accounts* are none of this session.
         """
         if limit < 1:
             message = f"limit must be at least 1, got {limit!r}"
             raise ValueError(message)
-        return AsCompleted(workflows, self._runner(), limit=limit, check=check)
+        runners = [self._runner()] if accounts is None else self._runners_of(accounts)
+        return AsCompleted(workflows, runners, limit=limit, check=check, wait=wait)
+
+    def _runners_of(self, accounts: Iterable[NamedAccount]) -> list[Runner]:
+        """Return the runners of accounts of the same session."""
+        found = {account.name: account for account in accounts}
+        if not found:
+            message = "accounts must have at least one account"
+            raise ValueError(message)
+        return [self._runner_of(account) for account in found.values()]
+
+    @abstractmethod
+    def _runner_of(self, account: NamedAccount) -> Runner:
+        """Return the runner of an account.
+
+        Raises:
+            ValueError: It is of another session.
+        """

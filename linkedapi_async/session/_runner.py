@@ -17,28 +17,53 @@ from linkedapi_async._actions.texts import warn_of_doubts
 from linkedapi_async._http.requests import validate_workflow_id
 from linkedapi_async._polling.answers import Ended
 from linkedapi_async._polling.lane import PendingWorkflow
+from linkedapi_async._utils.json import encode_json
 from linkedapi_async._utils.secret import Secret
 from linkedapi_async._utils.times import from_timestamp, wall_time
 from linkedapi_async._wire.dump import dump_workflow
 from linkedapi_async._wire.load import load_workflow
-from linkedapi_async.errors import LinkedApiError, StartUnknownError
+from linkedapi_async.errors import JournalError, LinkedApiError, StartUnknownError
 from linkedapi_async.session._account_state import AccountState
 from linkedapi_async.session._handle import ManagedHandle
 from linkedapi_async.session._journaling import (
-    ALREADY_DELIVERED,
     JournalRecorder,
     end_of,
     workflow_of,
 )
+from linkedapi_async.session._runtime import Runtime
 from linkedapi_async.session._start import Start, TurnMissedError
 
 
 if TYPE_CHECKING:
     from linkedapi_async.journal import Journal, Row
+    from linkedapi_async.session._pacer import Pacer
 
 
 class Runner(AccountState):
-    """Starts the workflows of one account, and finds those of earlier runs again."""
+    """Starts the workflows of one account, and finds those of earlier runs again.
+
+    Args:
+        runtime: As for `AccountState`.
+        identification_token: As for `AccountState`.
+        name: As for `AccountState`.
+        account_id: As for `AccountState`.
+        pacer: As for `AccountState`.
+        runners: All runners of the session by name, this one included.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        identification_token: Secret[str],
+        name: str,
+        account_id: str | None,
+        pacer: Pacer | None,
+        *,
+        runners: dict[str, Runner],
+    ) -> None:
+        super().__init__(runtime, identification_token, name, account_id, pacer)
+        self.runners = runners
+        runners[name] = self
 
     async def start(
         self,
@@ -48,6 +73,7 @@ class Runner(AccountState):
         key: str | None = None,
         max_wait: float | None = None,
         wait_for_pace: bool = True,
+        stream: bool = True,
     ) -> ManagedHandle:
         """Start a workflow; a start under way survives the caller's cancellation.
 
@@ -56,6 +82,7 @@ class Runner(AccountState):
                 personal messages, which no frame shows to an error tracker.
             check: Whether to check it against the generation.
             key: The caller's key.
+            stream: Whether a stream acknowledges the end of a workflow with a key.
             max_wait: How long it may wait for the account's pace, in seconds; None is
                 the deadline of the policy.
             wait_for_pace: Whether it waits for more than the least interval between two
@@ -78,7 +105,7 @@ class Runner(AccountState):
         except Exception as error:
             error.__traceback__ = None  # its frames have the texts
             raise
-        recorder = self._new_recorder(key)
+        recorder = self._new_recorder(key, stream)
         slot = None
         while True:
             if pacer is not None and uses is not None:
@@ -134,6 +161,35 @@ class Runner(AccountState):
             return f"start-{self.runtime.next_start()}"
         return recorder.key
 
+    async def start_once(
+        self, workflow: Secret[tuple[Any, ...]], *, check: bool, key: str
+    ) -> ManagedHandle:
+        """Start a workflow, or return the handle of the one with this key.
+
+        Raises:
+            JournalError: The key is being started, or belongs to another account.
+        """
+        journal = self.runtime.journal
+        row = None if journal is None else await journal.row(key)
+        if row is not None and row.state != "deferred":
+            one = workflow.reveal()
+            return self.resume(row, Secret(one[0] if len(one) == 1 else one))
+        if row is not None and row.bound and row.account != self.name:
+            raise _foreign(row)
+        return await self.start(workflow, check=check, key=key, stream=False)
+
+    def definition_of(
+        self, workflow: Secret[tuple[Any, ...]], *, check: bool
+    ) -> Secret[bytes]:
+        """Return a workflow, checked, as a start would send it."""
+        try:
+            return Secret(
+                encode_json(self._prepare(*workflow.reveal(), check=check)[1])
+            )
+        except Exception as error:
+            error.__traceback__ = None  # its frames have the texts
+            raise
+
     def _prepare(self, *workflow: Any, check: bool) -> tuple[Roots, Any]:
         """Return the roots of a workflow and its definition, both checked."""
         (first,) = workflow if len(workflow) == 1 else (None,)
@@ -155,7 +211,7 @@ class Runner(AccountState):
             warn_of_doubts(definition)
         return roots, definition
 
-    def _new_recorder(self, key: str | None) -> JournalRecorder | None:
+    def _new_recorder(self, key: str | None, stream: bool) -> JournalRecorder | None:
         """Return the record of a start in the journal, if there is a journal."""
         journal = self.runtime.journal
         if journal is None:
@@ -163,7 +219,11 @@ class Runner(AccountState):
         # Unique in the journal: each opening of it has a number of its own.
         name = key or f"run-{journal.run_number}-{self.runtime.next_start()}"
         return JournalRecorder(
-            journal, self.runtime.spawn, name, stream=key is not None
+            journal,
+            self.runtime.spawn,
+            name,
+            stream=stream and key is not None,
+            named=key is not None,
         )
 
     def attach(
@@ -199,34 +259,32 @@ class Runner(AccountState):
         ordered = ordered and not self.handles
         return tuple(self.attach(each, workflow, ordered=ordered) for each in valid)
 
-    async def recall(self, key: str, workflow: Secret[Any]) -> ManagedHandle | None:
-        """Return the handle of an item that an earlier run of a stream has started.
+    def resume(self, row: Row, workflow: Secret[Any]) -> ManagedHandle:
+        """Return the handle of a workflow that was started with a key before.
 
-        None if none has; `ALREADY_DELIVERED` if the item was delivered.
+        Args:
+            row: Its row, which is not deferred.
+            workflow: The workflow, of which the caller has the keys of its results.
 
         Raises:
-            ValueError: The key is being started at present, or is another account's.
+            JournalError: It is being started at present, or belongs to an account that
+                this session does not have.
             StartUnknownError: It is unknown whether it was started.
         """
-        journal = self.runtime.journal
-        row = await journal.row(key) if journal is not None else None
-        if journal is None or row is None:
-            return None
         if row.state == "intended":
-            message = f"the key {key!r} is being started already; keys are unique"
-            raise ValueError(message)
-        if row.account != self.name:
-            message = f"the key {key!r} belongs to the account {row.account!r}"
-            raise ValueError(message)
+            message = f"the key {row.key!r} is being started already; keys are unique"
+            raise JournalError(message)
         if row.state == "unknown":
             message = (
-                f"{key!r} was sent and not answered; decide with journal.adopt() or "
-                "journal.discard()"
+                f"{row.key!r} was sent and not answered; decide with journal.adopt() "
+                "or journal.discard()"
             )
-            raise StartUnknownError(message, account=self.name)
-        if row.state == "delivered":
-            return cast("ManagedHandle", ALREADY_DELIVERED)
-        return self.from_journal(journal, row, workflow.reveal())
+            raise StartUnknownError(message, account=row.account)
+        runner = self.runners.get(row.account)
+        if runner is None:
+            raise _foreign(row)
+        journal = cast("Journal", self.runtime.journal)
+        return runner.from_journal(journal, row, workflow.reveal())
 
     def from_journal(
         self, journal: Journal, row: Row, workflow: Any = None
@@ -264,6 +322,14 @@ class Runner(AccountState):
         return ManagedHandle(
             self, workflow, pending=pending, key=row.key, recorder=recorder
         )
+
+
+def _foreign(row: Row) -> JournalError:
+    message = (
+        f"the key {row.key!r} belongs to the account {row.account!r}; name that account "
+        "with session.account()"
+    )
+    return JournalError(message)
 
 
 async def drain(

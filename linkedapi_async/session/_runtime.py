@@ -71,6 +71,10 @@ class AccountOwner(Protocol):
         """Cancel a workflow; return whether it was cancelled."""
         ...
 
+    async def never_ran(self, pending: PendingWorkflow) -> bool:
+        """Return whether a workflow that failed as a whole has certainly not begun."""
+        ...
+
 
 class StartEvents(Protocol):
     """What webhook events say of workflows that the session does not know."""

@@ -33,7 +33,7 @@ from linkedapi_async.policies import Pace, Polling, Retries
 from linkedapi_async.session._account import Account, default_name
 from linkedapi_async.session._durations import Durations, as_roots, duration_kind
 from linkedapi_async.session._handle import ManagedHandle, WorkflowHandle
-from linkedapi_async.session._methods import WorkflowMethods
+from linkedapi_async.session._methods import NamedAccount, WorkflowMethods
 from linkedapi_async.session._runner import Runner, drain
 from linkedapi_async.session._runtime import Runtime
 
@@ -368,8 +368,9 @@ class Session(WorkflowMethods):
             message = f"another account is called {name!r} already"
             raise ValueError(message)
         pacer = self._pacer(name, pace or self._pace)
-        runner = Runner(self._runtime, token, name, account_id, pacer)
-        self._runners[name] = runner
+        runner = Runner(
+            self._runtime, token, name, account_id, pacer, runners=self._runners
+        )
         account = self._accounts[token] = Account(runner)
         return account
 
@@ -421,6 +422,12 @@ class Session(WorkflowMethods):
 
     def _runner(self) -> Runner:
         return self._runners[self.default_account.name]
+
+    def _runner_of(self, account: NamedAccount) -> Runner:
+        if not any(account is own for own in self._accounts.values()):
+            message = f"accounts must be of this session, got {account!r}"
+            raise ValueError(message)
+        return self._runners[account.name]
 
     def listen(self, receiver: WebhookReceiver) -> WebhookSubscription:
         """End waits by webhook events or by polls, whichever comes first.

@@ -179,17 +179,17 @@ async def test_damaged_definition_may_have_written(server: Scripted) -> None:
     assert row.wrote
 
 
-async def test_limit_is_retried_in_the_next_run(
+async def test_failed_item_is_retried_in_the_next_run(
     server: Scripted, tmp_path: Path
 ) -> None:
     """An item that failed is delivered once, and runs again once that is decided."""
     path, seen = tmp_path / "runs", []
-    server.script("GET", completed(node("st.sendMessage", "limitExceeded")))
+    server.script("GET", completed(node("st.sendMessage", "messagingNotAllowed")))
     for run in range(3):
         if run == 2:
             server.script("GET", completed(node("st.sendMessage")))
             async with SqliteJournal(path) as journal:
-                assert ["ada"] == await journal.retry_failed("category")
+                assert ["ada"] == await journal.retry_failed("target")
         async with server.session(journal=path) as session:
             async with session.as_completed([("ada", SEND)]) as done:
                 async for handle in done:
@@ -201,7 +201,7 @@ async def test_limit_is_retried_in_the_next_run(
                         seen.append("sent")
 
     assert 2 == len(seen)
-    assert "limitExceeded" in seen[0]
+    assert "messagingNotAllowed" in seen[0]
     assert "sent" == seen[1]
     assert 2 == server.count("POST")
 

@@ -584,27 +584,30 @@ async def test_keys_are_strings(server: Scripted, journal: Make, key: object) ->
 
 
 async def test_keys_are_unique(server: Scripted, journal: Make) -> None:
-    """A repeated key is an error of that item alone."""
+    """A repeated key is an error of that item; one of another stream is deferred."""
     async with server.session(journal=journal()) as session:
         other = session.account("other", name="other")
         async with session.as_completed([("k", CHECK), ("k", CHECK)]) as done:
             handles = [handle async for handle in done]
         async with other.as_completed([("k", CHECK)]) as done:
-            (foreign,) = [handle async for handle in done]
+            assert [] == [handle async for handle in done]
+            assert done.complete
         assert session.journal is not None
         await session.journal.intend("busy", session.default_account.name, b"{}")
-        async with session.as_completed([("busy", CHECK)]) as done:
-            (busy,) = [handle async for handle in done]
-    broken = [handle for handle in handles if handle.workflow_id is None]
+        await session.journal.intend("foreign", "gone", b"{}")
+        await session.journal.accepted("foreign", "wf-gone")
+        async with session.as_completed([("busy", CHECK), ("foreign", CHECK)]) as done:
+            assert [] == [handle async for handle in done]
+            assert not done.complete
+    (broken,) = [handle for handle in handles if handle.workflow_id is None]
+    with pytest.raises(ValueError, match="came twice"):
+        await broken
+    busy, foreign = done.deferred
 
-    assert 1 == len(broken)
-    for handle, words in (
-        (broken[0], "came twice"),
-        (foreign, "belongs to the account"),
-        (busy, "is being started already"),
-    ):
-        with pytest.raises(ValueError, match=words):
-            await handle
+    assert ("busy", None) == (busy.key, busy.until)
+    assert "is being started already" in str(busy.error)
+    assert ("foreign", "gone") == (foreign.key, foreign.account)
+    assert "belongs to the account 'gone'" in str(foreign.error)
 
 
 async def test_leaving_keeps_what_is_under_way(server: Scripted, journal: Make) -> None:

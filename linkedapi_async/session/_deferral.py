@@ -1,0 +1,295 @@
+"""Which items of a stream run later, and what an account may start meanwhile.
+
+Pure: the caller passes the time, in seconds on the clock of the event loop.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import warnings
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any, Final, TypeAlias
+
+import attrs
+
+from linkedapi_async._actions.action import Action, named_roots
+from linkedapi_async._results.completion import Completion
+from linkedapi_async._results.key import writes
+from linkedapi_async._utils.log import error_reason
+from linkedapi_async._wire.load import load_workflow
+from linkedapi_async.errors import (
+    ActionError,
+    LinkedApiError,
+    PaceError,
+    RequestError,
+    UnknownValueWarning,
+    Verdict,
+    WorkflowFailedError,
+    verdict_of,
+)
+
+
+RETRY_AFTER: Final = 3600.0
+"""When something is tried again whose end is not known, in seconds."""
+
+RETRY_HOST_AFTER: Final = 60.0
+"""When a host that did not answer is tried again, in seconds."""
+
+REFUSALS: Final = 3
+"""How many times in a row ``requestNotAllowed`` pauses a category."""
+
+_ONE_REFUSAL: Final = "requestNotAllowed"
+"""Is about the target or about the category: only its repetition says which."""
+
+_DEFERRING: Final = frozenset({"account", "category", "token", "host"})
+
+Scope: TypeAlias = str | None
+"""What is held back on an account: a category, or None for all that it does."""
+
+
+@attrs.frozen
+class Deferred:
+    """An item of a stream that runs later."""
+
+    key: str
+    """The item's key."""
+    account: str
+    """The ``name`` of the account that could not run it."""
+    error: LinkedApiError
+    """Why it is deferred."""
+    until: dt.datetime | None
+    """When it may be started, with a time zone; None if that is unknown."""
+
+    @property
+    def reason(self) -> str:
+        """The API's word for why it is deferred, or the name of the error's class."""
+        return error_reason(self.error) or type(self.error).__name__
+
+
+def deferring_start_error(error: Exception) -> LinkedApiError | None:
+    """Return *error* if it says that an item, which was not started, runs later."""
+    if not isinstance(error, RequestError | PaceError):
+        return None
+    return error if verdict_of(error).about in _DEFERRING else None
+
+
+def deferring_end_error(
+    end: Completion | Exception | None, *, may_write: bool, never_ran: bool
+) -> LinkedApiError | None:
+    """Return the error for which an item runs again later; None if it must not.
+
+    It runs again only if it has certainly changed nothing on LinkedIn: every action of
+    its completion that writes has failed with a verdict that passes, or the workflow
+    failed as a whole and has not begun, or has nothing that writes.
+
+    Args:
+        end: How its workflow ended.
+        may_write: Whether an action of the workflow writes.
+        never_ran: Whether the workflow has certainly not begun.
+    """
+    if isinstance(end, WorkflowFailedError):
+        deferring = verdict_of(end).about in _DEFERRING
+        return end if deferring and (never_ran or not may_write) else None
+    if not isinstance(end, Completion):
+        return None
+    for outcome in end.walk():
+        if writes(outcome.action_type) and not _wrote_nothing(outcome.error):
+            return None
+    return next((e for e in end.errors if verdict_of(e).about in _DEFERRING), None)
+
+
+def _wrote_nothing(error: ActionError | None) -> bool:
+    """Return whether an action that writes has certainly not done so.
+
+    An error of the host does not say how far the action came.
+    """
+    if error is None:
+        return False
+    verdict = verdict_of(error)
+    return verdict.passes and verdict.about in {"account", "category"}
+
+
+def categories_of(workflow: Any) -> frozenset[str]:
+    """Return the account limits that a workflow counts against.
+
+    Empty if it is no workflow: its start says why.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UnknownValueWarning)
+            if not isinstance(workflow, Action | tuple):
+                workflow = load_workflow(workflow, check=False)
+            return frozenset(
+                node.category
+                for _, root in named_roots(workflow)
+                for node in root.walk()
+                if node.category is not None
+            )
+    except Exception:  # noqa: BLE001  # whatever the input is
+        return frozenset()
+
+
+@attrs.define(eq=False)
+class Hold:
+    """Why an account starts nothing of some scopes."""
+
+    error: LinkedApiError
+    """What said so."""
+    ends_at: float
+    """When one item may try it again."""
+    about_account: bool
+    """Whether the error is about this account alone, and not the token or the host."""
+    by_pause: bool
+    """Whether it ends when the account is no longer paused."""
+    waited_out: bool
+    """Whether a stream waits for its end in any case."""
+    lifted: bool = False
+    """Whether it ended before its time."""
+
+
+def may_write(workflow: Any) -> bool:
+    """Return whether an action of a workflow writes; one that is unknown may."""
+    if not isinstance(workflow, Action | tuple):
+        return True
+    return any(
+        node.effect == "write"
+        for _, root in named_roots(workflow)
+        for node in root.walk()
+    )
+
+
+def delay_of(error: LinkedApiError, now: dt.datetime) -> tuple[float, bool]:
+    """Return when *error* passes, in seconds from *now*, and whether that is known."""
+    if isinstance(error, PaceError) and error.until is not None:
+        return max(0.0, (error.until - now).total_seconds()), True
+    verdict = verdict_of(error)
+    if verdict.retry_after is not None:
+        return verdict.retry_after, True
+    return (RETRY_HOST_AFTER if verdict.about == "host" else RETRY_AFTER), False
+
+
+class Holds:
+    """What one account does not start at present, and what it tries with one item.
+
+    A scope is *open*, *held* until some time, or *doubted*: then one item at a time may
+    try it, until one shows that it works.
+
+    Args:
+        account: Whether the whole account is doubted.
+        categories: Whether each of its categories is.
+    """
+
+    def __init__(self, *, account: bool = False, categories: bool = False) -> None:
+        self._held: dict[Scope, Hold] = {}
+        self._trying: dict[Scope, object | None] = {}
+        self._proven: set[Scope] = set()
+        self._refusals: Counter[Scope] = Counter()
+        self._doubts_categories = categories
+        if account:
+            self._trying[None] = None
+
+    def held(self, scopes: Iterable[Scope], now: float) -> Hold | None:
+        """Return what holds back an item of *scopes*, the longest of all."""
+        for scope in (None, *scopes):
+            hold = self._held.get(scope)
+            if hold is not None and hold.ends_at <= now:
+                del self._held[scope]
+                self._trying[scope] = None
+        holds = [self._held[s] for s in (None, *scopes) if s in self._held]
+        return max(holds, key=lambda hold: hold.ends_at, default=None)
+
+    @property
+    def tries_account(self) -> bool:
+        """Whether one item may try the whole account, or does."""
+        return None in self._trying
+
+    def busy(self, scopes: Iterable[Scope]) -> bool:
+        """Return whether another item tries one of *scopes* at present."""
+        return any(self._trying.get(scope) is not None for scope in (None, *scopes))
+
+    def begin(self, item: object, scopes: Iterable[Scope]) -> bool:
+        """Note that *item* is started; return whether it tries the whole account."""
+        for scope in (None, *scopes):
+            doubted = self._doubts_categories and scope and scope not in self._proven
+            if scope in self._trying or doubted:
+                self._trying[scope] = item
+        return self._trying.get(None) is item
+
+    def end(self, item: object, scopes: Iterable[Scope], *, worked: bool) -> bool:
+        """Note that *item* has ended; return whether that lifts a hold.
+
+        Args:
+            item: The one that was started.
+            scopes: Its scopes.
+            worked: Whether it shows that all of them are open.
+        """
+        lifted = False
+        for scope in (None, *scopes):
+            if worked:
+                lifted |= self._lift(scope)
+                self._trying.pop(scope, None)
+                self._proven.add(scope)
+                self._refusals.pop(scope, None)
+            elif self._trying.get(scope) is item:
+                self._trying[scope] = None
+        return lifted
+
+    def hold(self, scopes: Iterable[Scope], hold: Hold) -> None:
+        """Hold *scopes* back."""
+        for scope in scopes:
+            self._held[scope] = hold
+            self._trying.pop(scope, None)
+            self._proven.discard(scope)
+
+    def lift(self, *, about_account: bool) -> bool:
+        """End what holds the whole account; return whether something did.
+
+        Args:
+            about_account: Whether it was a verdict about the account, and not about the
+                token or the host.
+        """
+        hold = self._held.get(None)
+        if hold is None or hold.about_account != about_account:
+            return False
+        return self._lift(None)
+
+    def _lift(self, scope: Scope) -> bool:
+        hold = self._held.pop(scope, None)
+        if hold is not None:
+            hold.lifted = True
+        return hold is not None
+
+    def refused(self, scopes: Iterable[Scope]) -> list[Scope]:
+        """Count a refusal; return the scopes that were refused often enough."""
+        scopes = [*scopes]
+        self._refusals.update(scopes)
+        return [scope for scope in scopes if self._refusals[scope] >= REFUSALS]
+
+    def next_end(self) -> float:
+        """Return when the next hold ends; infinity without one."""
+        return min((hold.ends_at for hold in self._held.values()), default=math.inf)
+
+    def waited_out(self) -> bool:
+        """Return whether there is a hold whose end a stream waits for in any case."""
+        return any(hold.waited_out for hold in self._held.values())
+
+
+def scopes_of(
+    error: LinkedApiError, verdict: Verdict, categories: frozenset[str]
+) -> tuple[Scope, ...]:
+    """Return what *error* closes on an account, for an item of *categories*.
+
+    An action that failed because of the account says nothing about other actions,
+    because the account has run its workflow.
+    """
+    if verdict.about == "category":
+        known = [verdict.category] if verdict.category else sorted(categories)
+        return tuple(known) or (None,)
+    return () if isinstance(error, ActionError) else (None,)
+
+
+def is_refusal(error: LinkedApiError) -> bool:
+    """Return whether only the repetition of *error* says what it is about."""
+    return getattr(error, "type", None) == _ONE_REFUSAL
