@@ -61,7 +61,6 @@ from linkedapi_async._utils.times import format_time
 
 if TYPE_CHECKING:
     from linkedapi_async._results.completion import Completion
-    from linkedapi_async._results.outcome import Outcome
 
 __all__ = [
     "About",
@@ -658,7 +657,7 @@ class ActionError(LinkedApiError):
         self.category = category
 
     @property
-    def done(self) -> tuple[Outcome[Any], ...]:
+    def done(self) -> tuple[Any, ...]:
         """What the workflow has changed on LinkedIn all the same: `Completion.written`."""
         return self.completion.written
 

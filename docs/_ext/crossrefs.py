@@ -193,6 +193,7 @@ MADE_HERE = frozenset(
         "Completion",
         "ConnectionSession",
         "ConsumedEvent",
+        "Deferred",
         "Durations",
         "Estimate",
         "EventStream",

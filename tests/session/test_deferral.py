@@ -558,6 +558,7 @@ async def test_a_run_tries_each_limit_with_one_item(platform: Platform) -> None:
     """While a limit still holds, a new run sends one item and not as many as it may."""
     limit_of(platform, 0)
     journal = MemoryJournal()
+    tried = 0
     for _ in range(3):
         before = len(platform.started)
         async with open_session(platform, journal) as session:

@@ -37,6 +37,7 @@ import linkedapi_async
 from linkedapi_async import (
     AccountPausedError,
     ActionError,
+    AsCompleted,
     AuthenticationError,
     ConnectionFailedError,
     InvalidDefinitionError,
@@ -1038,10 +1039,10 @@ async def test_as_completed_is_used_as_shown(server: Scripted) -> None:
         with pytest.raises(ValueError, match="limit must be at least 1"):
             session.as_completed([CHECK], limit=0)
         with pytest.raises(TypeError, match="put this one in a list"):
-            session.as_completed(CHECK)  # type: ignore[arg-type]
+            session.as_completed(CHECK)  # type: ignore[call-overload]
         with pytest.raises(TypeError, match="takes many workflows, got 5"):
-            session.as_completed(5)  # type: ignore[arg-type]
-        stream = session.as_completed([])
+            session.as_completed(5)  # type: ignore[call-overload]
+        stream: AsCompleted[Any] = session.as_completed([])
         with pytest.raises(RuntimeError, match="async with"):
             await anext(stream)
         async with stream:
