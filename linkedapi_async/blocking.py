@@ -303,7 +303,13 @@ class _Workflows(_Face):
 
     _left_out = frozenset({"listen"})
 
-    def as_completed(self, workflows: Iterable[Any], **options: Any) -> Any:
+    def as_completed(
+        self,
+        workflows: Iterable[Any],
+        *,
+        accounts: Iterable[Any] | None = None,
+        **options: Any,
+    ) -> Any:
         """Run many workflows; give each handle when it has finished.
 
         The input is read in threads, so it may take its time, and may use the session.
@@ -313,7 +319,10 @@ class _Workflows(_Face):
             workflows, "__iter__"
         )
         items = workflows if one else _in_threads(iter(workflows))
-        return self._call(lambda: self._target.as_completed(items, **options))
+        shared = None if accounts is None else [*map(_asynchronous, accounts)]
+        return self._call(
+            lambda: self._target.as_completed(items, accounts=shared, **options)
+        )
 
 
 async def _in_threads(items: Iterator[Any]) -> AsyncIterator[Any]:

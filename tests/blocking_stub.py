@@ -23,7 +23,7 @@ FACES: dict[str, tuple[str, tuple[Any, ...]]] = {
     "Session": ("_Workflows", (session.Session,)),
     "Account": ("_Workflows", (session.Account,)),
     "WorkflowHandle": ("Generic[ResultT]", (session.WorkflowHandle,)),
-    "AsCompleted": ("", (session.AsCompleted,)),
+    "AsCompleted": ("Generic[ResultT]", (session.AsCompleted,)),
     "ItemStream": ("Generic[ItemT]", (session.ItemStream,)),
     "Recovered": ("", (session.Recovered,)),
     "Journal": ("", (Journal,)),
