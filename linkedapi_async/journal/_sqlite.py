@@ -235,6 +235,11 @@ class _Writer:
 
     def _open(self, stack: contextlib.ExitStack) -> sqlite3.Connection:
         """Return a connection to the file, locked for as long as *stack* is."""
+        if self._path.is_dir():
+            message = (
+                f"the journal {self._path} is a directory; pass the name of a file"
+            )
+            raise JournalError(message)
         try:
             # First, because the log of a journal that is being written looks damaged.
             lock = FileLock(f"{self._path}.lock")

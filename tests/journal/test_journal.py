@@ -1313,14 +1313,20 @@ def test_any_damage(data: st.DataObject) -> None:
 
 async def test_paths_that_cannot_be_opened(tmp_path: pathlib.Path) -> None:
     """The error names a folder that is missing, or is in place of the file."""
-    for path in (tmp_path / "nowhere" / "runs.sqlite3", tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for path, reason in (
+        (tmp_path / "nowhere" / "runs.sqlite3", "cannot be opened"),
+        (folder, "is a directory; pass the name of a file"),
+    ):
         journal = SqliteJournal(path)
-        with pytest.raises(JournalError, match="cannot be opened") as caught:
+        with pytest.raises(JournalError, match=reason) as caught:
             await journal.open()
 
         assert str(path.resolve()) in str(caught.value)
         with pytest.raises(JournalError, match=r"cannot be opened|disk I/O error"):
             SqliteJournal.read(path)
+    assert [folder] == [*tmp_path.iterdir()]
 
 
 async def test_damage_in_the_text_of_an_error(path: pathlib.Path) -> None:
