@@ -2,7 +2,7 @@ import datetime as dt
 import os
 import ssl as ssl_module
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Generic, Self, TypeVar, overload
+from typing import Any, Generic, Self, TypeVar, Unpack, overload
 
 from linkedapi_async._actions.action import Roots, Workflow
 from linkedapi_async._http.responses import Status, WorkflowStatus
@@ -53,7 +53,7 @@ from linkedapi_async.session._deferral import Deferred
 from linkedapi_async.session._durations import Durations
 from linkedapi_async.session._events import SessionEvent
 from linkedapi_async.session._methods import Item, NamedAccount
-from linkedapi_async.session._session import Stats
+from linkedapi_async.session._session import SessionSettings, Stats
 
 __all__ = [
     "Account",
@@ -344,7 +344,7 @@ class Session(_Workflows):
     @property
     def sole_client(self) -> bool: ...
     @classmethod
-    def from_env(cls, **settings: Any) -> Self: ...
+    def from_env(cls, **settings: Unpack[SessionSettings]) -> Self: ...
     def __enter__(self) -> Self: ...
     def __exit__(self, *_: object) -> None: ...
     def account(

@@ -174,7 +174,7 @@ def test_the_cases_are_there() -> None:
     names = [case.name for case in CASES]
 
     assert len(names) == len({*names})
-    assert {"nesting", "operations", "results"} == {
+    assert {"blocking", "nesting", "operations", "results"} == {
         name.partition("_")[0] for name in names
     }
     for checker in CHECKERS:

@@ -100,6 +100,21 @@ class Completion(Displayable):
         siblings = groups[0] if groups else Siblings(tuple(self.walk()), ())
         return siblings.pick(key).value()
 
+    def get(self, key: Key[KeyedT]) -> KeyedT | None:
+        """Return what *key* yielded, anywhere in the tree; None if it has no outcome.
+
+        Args:
+            key: An action, or the class of one.
+
+        Raises:
+            ActionError: It failed.
+            AmbiguousKeyError: Several outcomes match, as for actions in a loop.
+        """
+        try:
+            return self[key]
+        except ResultMissingError:
+            return None
+
     def all(self, key: Key[KeyedT]) -> tuple[Outcome[KeyedT], ...]:
         """Return all outcomes of *key*, by action type and label; loops give many."""
         key = as_key(key)

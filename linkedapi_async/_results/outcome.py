@@ -48,6 +48,11 @@ class Siblings:
         if not found:
             present = ", ".join(_name(o.action_type, o.label) for o in self.outcomes)
             message = f"no outcome of {key_name(key)}; present: {present or 'nothing'}"
+            if not any(matches_key(key, action) for action in self.actions):
+                message += (
+                    "; if it was to be nested here: then() returns a new action, and "
+                    "the one that it is called on stays without the child"
+                )
             raise ResultMissingError(message)
         alike = [action for action in self.actions if matches_key(key, action)]
         if len(found) == 1 and len(alike) <= 1:
@@ -133,6 +138,18 @@ class Result:
             raise TypeError(message)
         nested = self.nested or _EMPTY
         return typing.cast("KeyedT", nested.pick(key).value())
+
+    def get(self, key: Key[KeyedT]) -> KeyedT | None:
+        """Return what the nested action *key* yielded, or None if it has no outcome.
+
+        Raises:
+            ActionError: It failed.
+            AmbiguousKeyError: Several outcomes match.
+        """
+        try:
+            return self[key]
+        except ResultMissingError:
+            return None
 
     @property
     def children(self) -> tuple[Outcome[Any], ...]:

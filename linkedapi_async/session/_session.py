@@ -8,7 +8,7 @@ import os
 import ssl as ssl_module
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypedDict, TypeVar, Unpack, cast
 
 import aiohttp
 import attrs
@@ -99,6 +99,33 @@ class Recovered:
     """Starts with an unknown outcome; decide with `Journal.adopt` or `discard`."""
     other_accounts: tuple[Row, ...]
     """Rows of accounts that this session does not have."""
+
+
+class SessionSettings(TypedDict, total=False):
+    """The arguments of `Session`, for `Session.from_env`."""
+
+    linked_api_token: str | None
+    account_api_token: str | None
+    identification_token: str | None
+    base_url: str
+    client: str
+    polling: Polling | None
+    retries: Retries | None
+    http: aiohttp.ClientSession | None
+    trust_env: bool
+    ssl: ssl_module.SSLContext | bool
+    proxy: str | None
+    request_timeout: float
+    max_response_bytes: int
+    connections: int
+    rate: float | None
+    journal: str | os.PathLike[str] | Journal | None
+    contacts: Contacts | None
+    cancel_on_exit: bool
+    sole_client: bool
+    account_id: str | None
+    pace: Pace | None
+    allow_insecure_http: bool
 
 
 class Session(WorkflowMethods):
@@ -261,7 +288,7 @@ class Session(WorkflowMethods):
         return self._runtime.sole_client
 
     @classmethod
-    def from_env(cls, **settings: Any) -> Self:
+    def from_env(cls, **settings: Unpack[SessionSettings]) -> Self:
         """Return a session with its tokens from the environment.
 
         It reads ``LINKED_API_TOKEN`` or ``ACCOUNT_API_TOKEN``, ``IDENTIFICATION_TOKEN``,
@@ -277,7 +304,7 @@ class Session(WorkflowMethods):
         """
         found = environment_settings(Secret(os.environ))
         given = Secret({**found.reveal(), **settings})
-        settings.clear()  # so that no frame shows a token
+        cast("dict[str, Any]", settings).clear()  # so that no frame shows a token
         return cls(**given.reveal())
 
     async def __aenter__(self) -> Self:

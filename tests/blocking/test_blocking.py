@@ -100,7 +100,7 @@ def test_a_stream_reads_its_input_in_threads(box: Sandbox) -> None:
             with pytest.raises(ActionError):
                 failed.result()
         with pytest.raises(TypeError, match="put this one in a list"):
-            session.as_completed(PAGE)  # type: ignore[arg-type]
+            session.as_completed(PAGE)  # type: ignore[call-overload]
 
     assert {"key-0", "key-1", "key-2"} == set(found)
 

@@ -67,6 +67,7 @@ from linkedapi_async import (
 from linkedapi_async._polling.answers import Ended
 from linkedapi_async._polling.lane import PendingWorkflow
 from linkedapi_async.session._durations import duration_kind
+from linkedapi_async.session._session import SessionSettings
 
 
 pytestmark = pytest.mark.anyio
@@ -1666,3 +1667,19 @@ async def test_many_are_attached(server: Scripted) -> None:
         with pytest.raises(TypeError, match="put this one in a list"):
             session.attach_all("wf-4")
         assert 3 == len(session.handles)
+
+
+def test_settings_have_the_names_of_the_arguments() -> None:
+    """`Session.from_env` takes by name what `Session` takes, with the same types."""
+    arguments = inspect.signature(Session.__init__).parameters
+    expected = {
+        name: parameter.annotation
+        for name, parameter in arguments.items()
+        if name != "self"
+    }
+    found = {
+        name: each.__forward_arg__
+        for name, each in SessionSettings.__annotations__.items()
+    }
+
+    assert expected == found

@@ -389,24 +389,56 @@ def test_class_as_key() -> None:
             keyed[st.retrieve_company_dms]
 
 
+LOST = (
+    "; if it was to be nested here: then() returns a new action, and the one that it is "
+    "called on stays without the child"
+)
+
+
 def test_missing_key() -> None:
-    """The error of a missing key lists the present ones, with labels."""
+    """The error of a missing key lists the present ones, and explains a lost `then`."""
     raw = node(COMPANY, {"then": [node(DMS), node(DMS, label="x")]})
     completion = read_completion(raw)
     words = f"no outcome of {EMPLOYEES}; present: {DMS}, {DMS} ('x')"
     with pytest.raises(ResultMissingError) as caught:
         completion.root.value()[st.retrieve_company_employees]
 
-    assert words == str(caught.value)
+    assert f"{words}{LOST}" == str(caught.value)
     with pytest.raises(ResultMissingError) as caught:
         completion[st.retrieve_company_employees(label="y")]
 
     assert (
-        f"no outcome of {EMPLOYEES} ('y'); present: {COMPANY}, {DMS}, {DMS} ('x')"
+        f"no outcome of {EMPLOYEES} ('y'); present: {COMPANY}, {DMS}, {DMS} ('x'){LOST}"
         == str(caught.value)
     )
     with pytest.raises(KeyError):
         completion[st.do_for_people]
+
+
+def test_missing_outcome_of_a_nested_action() -> None:
+    """Where the workflow has the action, no `then` was lost: its outcome is missing."""
+    employees = st.retrieve_company_employees()
+    page = st.open_company_page("https://www.linkedin.com/company/acme").then(employees)
+    completion = read_completion(node(COMPANY), page)
+    with pytest.raises(ResultMissingError) as caught:
+        completion.root.value()[employees]
+
+    assert f"no outcome of {EMPLOYEES}; present: nothing" == str(caught.value)
+
+
+def test_get() -> None:
+    """It gives None for what has no outcome; what failed is an error all the same."""
+    employees, dms = st.retrieve_company_employees(), st.retrieve_company_dms()
+    failed = {"success": False, "error": {"type": "unknownError", "message": "no"}}
+    raw = node(COMPANY, {"then": [{"actionType": DMS, **failed}]})
+    completion = read_completion(raw)
+    for keyed in (completion, completion.root.value()):
+        assert keyed.get(employees) is None
+        with pytest.raises(ActionError):
+            keyed.get(dms)
+    found = read_completion(node(COMPANY, {"then": node(EMPLOYEES, [])}))
+    for keyed in (found, found.root.value()):
+        assert [] == keyed.get(employees)
 
 
 ALIKE = node(
