@@ -394,15 +394,12 @@ class AsCompleted(Generic[ResultT]):
 
     def _place_waiting(self) -> None:
         """Start what waits for a slot, and what was deferred until now."""
-        if self._stopped:
-            self._waiting.clear()
-            return
         for _ in range(len(self._waiting)):
             self._place(self._waiting.popleft())
         for share in self._shares.values():
             self._hold_of(share, frozenset())  # which notices that it works again
         now = self._runtime.now()
-        if now < self._look_at:
+        if self._stopped or now < self._look_at:
             return
         free = max(0, self._limit - len(self._waiting))
         ready = [key for key, later in self._later.items() if later.wakes(now)]
@@ -439,6 +436,8 @@ class AsCompleted(Generic[ResultT]):
 
     def _place(self, item: _Item) -> None:
         """Start an item on an account, let it wait for a slot, or defer it."""
+        if self._stopped:
+            return
         shares = self._shares_for(item)
         holds = [(share, self._hold_of(share, item.categories)) for share in shares]
         able = [share for share, hold in holds if hold is None]

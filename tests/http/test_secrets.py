@@ -387,7 +387,8 @@ MISTAKES: dict[str, Callable[[], Any]] = {
     "no account": lambda: Session(linked_api_token=MAIN).run(READ),
     "admin not entered": Admin(linked_api_token=MAIN).accounts.get_all,
     "session from the environment": lambda: Session.from_env(
-        identification_token=ACCOUNT, polling=5
+        identification_token=ACCOUNT,
+        polling=5,  # type: ignore[arg-type]
     ),
     "admin from the environment": lambda: Admin.from_env(per_minute="5"),
 }

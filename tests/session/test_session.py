@@ -1327,7 +1327,7 @@ def test_wrong_environment_is_named(
 def test_poll_interval_from_environment(
     monkeypatch: pytest.MonkeyPatch,
     value: str,
-    settings: dict[str, Polling],
+    settings: SessionSettings,
     expected: Polling,
 ) -> None:
     """A variable sets a fixed poll interval, unless the call has a policy."""

@@ -417,13 +417,14 @@ def test_missing_key() -> None:
 
 def test_missing_outcome_of_a_nested_action() -> None:
     """Where the workflow has the action, no `then` was lost: its outcome is missing."""
-    employees = st.retrieve_company_employees()
-    page = st.open_company_page("https://www.linkedin.com/company/acme").then(employees)
-    completion = read_completion(node(COMPANY), page)
+    employees, dms = st.retrieve_company_employees(), st.retrieve_company_dms()
+    page = st.open_company_page("https://www.linkedin.com/company/acme")
+    raw = node(COMPANY, {"then": [node(DMS)]})
+    completion = read_completion(raw, page.then(employees, dms))
     with pytest.raises(ResultMissingError) as caught:
         completion.root.value()[employees]
 
-    assert f"no outcome of {EMPLOYEES}; present: nothing" == str(caught.value)
+    assert f"no outcome of {EMPLOYEES}; present: {DMS}" == str(caught.value)
 
 
 def test_get() -> None:
