@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 
@@ -15,6 +16,9 @@ from linkedapi_async.errors import ConnectionFailedError
 
 LONGEST_REASON = 300
 """In characters."""
+
+_USER_INFO = re.compile(r"(?<=//)[^/\s]*@")
+"""The name and the password in a URL, such as that of a proxy."""
 
 CERTIFICATE_DETAILS = ("library", "reason", "verify_code", "verify_message")
 
@@ -69,14 +73,17 @@ def _speaks(error: Exception) -> bool:
 
 
 def _text(error: Exception, headers: Headers) -> str:
-    if isinstance(error, aiohttp.ClientHttpProxyError):
-        text = error.message
+    if isinstance(error, aiohttp.ClientResponseError):
+        text = (
+            error.message
+        )  # its whole text has the URL, the proxy's password included
     elif isinstance(error, OSError) and error.strerror:
         text = str(error.strerror)
     else:
         text = str(error)
     # Redacted before it is cut, so that no half of a token stays.
     redacted = headers.redact(text.encode(errors="backslashreplace")).decode()
+    redacted = _USER_INFO.sub("", redacted)
     return printable(redacted[:LONGEST_REASON])
 
 

@@ -8,7 +8,7 @@ import pickle
 import ssl
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import aiohttp
@@ -27,6 +27,7 @@ from linkedapi_async import (
     StartUnknownError,
     st,
 )
+from linkedapi_async._http.failures import connection_error
 from linkedapi_async._http.requests import Headers, Request
 from linkedapi_async._http.transport import AiohttpTransport, HttpSettings
 from linkedapi_async._utils.secret import Secret
@@ -331,6 +332,46 @@ async def test_a_proxy_that_refuses_was_sent_nothing(
     assert {b"CONNECT"} == {head.split()[0] for head in seen}
     assert (status or "api.test:443")[4:] in str(error)
     assert "password" not in str(error)
+
+
+PROXY_ANSWERS = {
+    "no HTTP": b"\x00\x01 nonsense\r\n\r\n",
+    "half a line": b"HTTP/1.1",
+    "a header without end": b"HTTP/1.1 407 X\r\nX: " + b"y" * 20_000,
+    "no TLS": b"HTTP/1.1 200 OK\r\n\r\nnonsense",
+}
+
+
+@pytest.mark.parametrize("whose", ["ours", "users", "environment"])
+@pytest.mark.parametrize("odd", PROXY_ANSWERS.values(), ids=PROXY_ANSWERS)
+async def test_an_odd_answer_of_a_proxy_shows_no_password(
+    odd: bytes, whose: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing was sent through the proxy, and the error has nothing of its password."""
+    async with listening(answering(odd)) as port, AsyncExitStack() as stack:
+        proxy = f"http://user:password@127.0.0.1:{port}"
+        settings: dict[str, Any] = {"proxy": proxy}
+        if whose == "users":
+            client = aiohttp.ClientSession(proxy=proxy)
+            settings = {"http": await stack.enter_async_context(client)}
+        elif whose == "environment":
+            monkeypatch.setenv("HTTPS_PROXY", proxy)
+            settings = {"trust_env": True}
+        session = session_at("https://api.test", **settings)
+        await stack.enter_async_context(session)
+        error = await error_of(session.start(WRITE))
+
+    assert ConnectionFailedError is type(error)
+    assert not error.sent
+    assert "password" not in repr((error, error.__cause__))
+
+
+async def test_an_error_with_the_url_of_a_proxy_shows_no_password() -> None:
+    """The user of a URL is removed from the text of any error."""
+    cause = RuntimeError("cannot use http://user:pass@word@127.0.0.1:9/x?y")
+    error = connection_error(cause, "https://api.test", Headers(), sent=False)
+
+    assert "cannot use http://127.0.0.1:9/x?y" in str(error)
 
 
 # Connections
