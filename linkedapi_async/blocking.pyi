@@ -242,6 +242,7 @@ class _Workflows:
         accounts: Iterable[NamedAccount] | None = ...,
         limit: int = ...,
         wait: bool = ...,
+        once: bool = ...,
         check: bool = ...,
     ) -> AsCompleted[T]: ...
     @overload
@@ -252,6 +253,7 @@ class _Workflows:
         accounts: Iterable[NamedAccount] | None = ...,
         limit: int = ...,
         wait: bool = ...,
+        once: bool = ...,
         check: bool = ...,
     ) -> AsCompleted[Any]: ...
     def poll_conversations(

@@ -134,6 +134,7 @@ class BatchRunner:
             accounts=self.accounts.values(),
             limit=self.limit,
             wait=self.wait,
+            once=False,  # the rows were checked, or have keys
         )
         self.session.on(AccountPaused, self._on_pause)
         stopping = asyncio.create_task(self._stop_at_signal())

@@ -47,6 +47,7 @@ from linkedapi_async.session._deferral import (
 from linkedapi_async.session._handle import ManagedHandle, WorkflowHandle
 from linkedapi_async.session._journaling import workflow_of
 from linkedapi_async.session._recent import RecentKeys
+from linkedapi_async.session._recent_acts import RecentActs
 from linkedapi_async.session._runner import Runner
 
 
@@ -126,6 +127,7 @@ class AsCompleted(Generic[ResultT]):
         limit: int,
         check: bool,
         wait: bool,
+        once: bool,
     ) -> None:
         self._next_item = _item_source(workflows)
         self._runtime = runners[0].runtime
@@ -139,6 +141,8 @@ class AsCompleted(Generic[ResultT]):
         self._running: set[asyncio.Task[None]] = set()
         self._feeder: asyncio.Task[None] | None = None
         self._keys = RecentKeys()
+        self._acts = RecentActs()
+        self._once = once
         self._input_error: Exception | None = None
         self._input_done = False
         self._current: tuple[ManagedHandle, _Share] | None = None
@@ -295,6 +299,7 @@ class AsCompleted(Generic[ResultT]):
             self._keyed = item.key is not None
             self._check(item, account)
             found = await self._known(item)
+            self._check_acts(item, known=found is not None)
         except Exception as error:  # noqa: BLE001  # the handle's result() raises it
             found = self._unstarted(item, share.runner, error)
         share.used -= 1
@@ -302,6 +307,14 @@ class AsCompleted(Generic[ResultT]):
             self._place(item)
         elif isinstance(found, ManagedHandle):
             self._start(item, share, found)
+
+    def _check_acts(self, item: _Item, *, known: bool) -> None:
+        """Check that no item before does the same to one person; *known* ones may."""
+        if item.key is None or not self._once:
+            return
+        suppressed = self._acts.add(item.key, item.workflow)
+        if suppressed is not None and not known:
+            raise suppressed
 
     def _check(self, item: _Item, account: Any) -> None:
         """Check that the key is new, and bind the item to its account."""
@@ -574,7 +587,7 @@ class AsCompleted(Generic[ResultT]):
         item.bound = handle.account
         await self._defer(item, share, error, hold)
         if self._runtime.contacts is not None:
-            self._runtime.contacts.deferred(cast("str", item.key))
+            self._runtime.contacts.deferred(handle.workflow_id)
 
     async def _defer(
         self, item: _Item, share: _Share, error: LinkedApiError, hold: Hold | None

@@ -53,6 +53,7 @@ class ContactKeeper:
         self._journal = journal
         self._identity: str | None = None
         self._claims: dict[str, bytes] = {}
+        self._failed: dict[str, bytes] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
@@ -120,9 +121,11 @@ class ContactKeeper:
         """Note that a workflow was started for *key* by an earlier run."""
         self._claims[workflow_id] = self._claim(key)
 
-    def deferred(self, key: str) -> None:
-        """Begin to release what *key* has: it wrote nothing and is started later."""
-        self._spawn(self._contacts.store.release(self._claim(key)))
+    def deferred(self, workflow_id: str) -> None:
+        """Begin to release what a workflow has, which failed before it began."""
+        claim = self._failed.pop(workflow_id, None)
+        if claim is not None:
+            self._spawn(self._contacts.store.release(claim))
 
     def ended(self, workflow_id: str, end: object) -> asyncio.Task[None] | None:
         """Begin to record how a workflow has ended; return the task that does it.
@@ -133,6 +136,8 @@ class ContactKeeper:
         claim = self._claims.pop(workflow_id, None)
         if isinstance(end, CompletedWorkflow):
             return self._spawn(self._completed(claim, end))
+        if claim is not None and isinstance(end, WorkflowFailedError):
+            self._failed[workflow_id] = claim
         ended = WorkflowFailedError | WorkflowCancelledError | WorkflowNotFoundError
         if claim is not None and isinstance(end, ended):
             return self._spawn(self._contacts.store.keep(claim))

@@ -330,6 +330,7 @@ class WorkflowMethods(EndpointMethods):
         accounts: Iterable[NamedAccount] | None = ...,
         limit: int = ...,
         wait: bool = ...,
+        once: bool = ...,
         check: bool = ...,
     ) -> AsCompleted[T]: ...
     @overload
@@ -340,6 +341,7 @@ class WorkflowMethods(EndpointMethods):
         accounts: Iterable[NamedAccount] | None = ...,
         limit: int = ...,
         wait: bool = ...,
+        once: bool = ...,
         check: bool = ...,
     ) -> AsCompleted[Any]: ...
     def as_completed(
@@ -349,6 +351,7 @@ class WorkflowMethods(EndpointMethods):
         accounts: Iterable[NamedAccount] | None = None,
         limit: int = 100,
         wait: bool = False,
+        once: bool = True,
         check: bool = True,
     ) -> AsCompleted[Any]:
         """Run many workflows; give each handle when it has finished.
@@ -386,6 +389,11 @@ class WorkflowMethods(EndpointMethods):
                 body has not received included; this bounds the memory.
             wait: Whether to wait until every item has ended, also where that takes
                 days. What passes at an unknown time is tried again each hour.
+            once: Whether an item with a key is not started, but has a `SuppressedError`
+                with the key of the first one, if it does to a person what an item before
+                it does, whatever the text. It is noticed within the last 100,000; see
+                `linkedapi_async.contacts` for more. False is for several messages to
+                one person.
             check: As for `start`.
 
         Raises:
@@ -395,7 +403,9 @@ class WorkflowMethods(EndpointMethods):
             message = f"limit must be at least 1, got {limit!r}"
             raise ValueError(message)
         runners = [self._runner()] if accounts is None else self._runners_of(accounts)
-        return AsCompleted(workflows, runners, limit=limit, check=check, wait=wait)
+        return AsCompleted(
+            workflows, runners, limit=limit, check=check, wait=wait, once=once
+        )
 
     def _runners_of(self, accounts: Iterable[NamedAccount]) -> list[Runner]:
         """Return the runners of accounts of the same session."""

@@ -373,11 +373,49 @@ async def test_a_key_that_is_used(server: Scripted, path: Path) -> None:
         keeper = ContactKeeper(Contacts(path), journal)
         await keeper.open()
         keeper.release(again, refused=True)
-        keeper.deferred("ada")
         await keeper.aclose()
 
     assert await kept(path, BOB) is None
+
+
+async def test_deferred_workflows(path: Path) -> None:
+    """A workflow that failed before it began is kept, until it is deferred."""
+    end = WorkflowFailedError(reason="linkedinAccountSignedOut", message="x")
+    await left_by(path, "ada", "accepted")
+    async with journal_in(path) as journal:
+        keeper = ContactKeeper(Contacts(path), journal)
+        await keeper.open()
+        keeper.recalled("wf-1", "ada")
+        keeper.ended("wf-1", end)
+        await keeper.aclose()
+        before = await kept(path)
+        await keeper.open()
+        keeper.deferred("wf-1")
+        keeper.deferred("wf-2")
+        await keeper.aclose()
+
+    assert before
     assert await kept(path) is None
+
+
+@pytest.mark.parametrize("journal", [True, False])
+async def test_deferred_items_start_again(
+    server: Scripted, path: Path, *, journal: bool
+) -> None:
+    """An item that a limit has held back leaves the person free for its next start."""
+    limited = {"type": "limitExceeded", "message": "x"}
+    held_back = completed({**SENT, "success": False, "error": limited})
+    server.script("GET", held_back, completed(SENT))
+    found = []
+    for _ in range(2):
+        async with server.session(
+            contacts=Contacts(path), journal=journal_in(path) if journal else None
+        ) as session:
+            found.append(await stream(session))
+
+    assert [[], [None]] == found
+    assert 2 == server.count("POST")
+    assert await kept(path)
 
 
 async def test_unknown_starts_are_decided(server: Scripted, path: Path) -> None:

@@ -1,0 +1,119 @@
+"""Streams write to each person once: the later item is suppressed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from scripted_server import Scripted, completed, taken
+
+from linkedapi_async import Session, SuppressedError, dump_workflow, st
+from linkedapi_async._utils.secret import Secret
+from linkedapi_async.journal import MemoryJournal
+from linkedapi_async.session._recent_acts import RecentActs
+
+
+pytestmark = pytest.mark.anyio
+
+SITE = "https://www.linkedin.com"
+ADA, BOB = f"{SITE}/in/ada", f"{SITE}/in/bob"
+SENT = {"actionType": "st.sendMessage", "success": True}
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Scripted]:
+    """A server that accepts everything, and completes it at once."""
+    async with Scripted() as scripted:
+        scripted.script("POST", taken())
+        scripted.script("GET", completed(SENT))
+        yield scripted
+
+
+def message(person: str = ADA, text: str = "Hello") -> st.send_message:
+    """Return a message."""
+    return st.send_message(person, text=text)
+
+
+async def ends(session: Session, items: Any, **options: Any) -> dict[Any, Any]:
+    """Return the failure of each item of a stream, None where it was sent."""
+    found: dict[Any, Any] = {}
+    async with session.as_completed(items, limit=1, **options) as done:
+        async for handle in done:
+            found[handle.key or len(found)] = handle.failure
+    return found
+
+
+@pytest.mark.parametrize("journal", [True, False])
+async def test_the_later_item_is_suppressed(server: Scripted, *, journal: bool) -> None:
+    """Another spelling and text is the same person; the error names the first key."""
+    items = [
+        ("1", message()),
+        ("2", dump_workflow(message(f"{ADA}/?x=1", text="Good day"))),
+        ("3", st.open_person_page(ADA).then(st.send_message(text="x"))),
+        ("4", message(BOB)),
+        ("5", st.send_connection_request(ADA)),
+        ("6", st.check_connection_status(ADA)),
+        ("7", st.check_connection_status(ADA)),
+    ]
+    kept = MemoryJournal() if journal else None
+    async with server.session(journal=kept) as session:
+        found = await ends(session, items)
+    suppressed = {key: error for key, error in found.items() if error is not None}
+
+    assert ["2", "3"] == sorted(suppressed)
+    for error in suppressed.values():
+        assert isinstance(error, SuppressedError)
+        assert (ADA, "1", None) == (error.target, error.key, error.since)
+        assert str(error).startswith(
+            f"st.sendMessage to {ADA} is in the item '1' already"
+        )
+    assert 5 == server.count("POST")
+
+
+async def test_several_messages_that_are_meant(server: Scripted) -> None:
+    """Without keys, and with once=False, every item is sent."""
+    async with server.session() as session:
+        without = await ends(session, [message(), message()])
+        meant = await ends(session, [("1", message()), ("2", message())], once=False)
+
+    assert [None] * 4 == [*without.values(), *meant.values()]
+    assert 4 == server.count("POST")
+
+
+async def test_what_was_sent_before_stays_and_counts(server: Scripted) -> None:
+    """An item of an earlier run is delivered, and suppresses a new one."""
+    journal = MemoryJournal()
+    old = [("1", message()), ("2", message())]
+    async with server.session(journal=journal) as session:
+        first = await ends(session, old, once=False)
+    async with server.session(journal=journal) as session:
+        second = await ends(session, [*old, ("3", message())])
+
+    assert {"1": None, "2": None} == first
+    assert ["3"] == [*second]
+    assert isinstance(second["3"], SuppressedError)
+    assert "1" == second["3"].key
+
+
+async def test_what_is_no_workflow(server: Scripted) -> None:
+    """An item that is wrong has its own error."""
+    wrong: list[Any] = [("1", 5), ("2", st.open_person_page()), ("3", (5,)), ("4", {})]
+    async with server.session() as session:
+        found = await ends(session, wrong)
+
+    assert ["1", "2", "3", "4"] == sorted(found)
+    assert not any(isinstance(error, SuppressedError) for error in found.values())
+
+
+def test_memory_is_bounded() -> None:
+    """The acts of the last items are known, those before are forgotten."""
+    acts = RecentActs(limit=2)
+    for number in range(3):
+        assert acts.add(str(number), Secret(message(f"{SITE}/in/p{number}"))) is None
+    again = acts.add("x", Secret(message(f"{SITE}/in/p2")))
+    forgotten = acts.add("x", Secret(message(f"{SITE}/in/p0")))
+
+    assert again is not None
+    assert "2" == again.key
+    assert forgotten is None
