@@ -365,9 +365,7 @@ class WorkflowMethods(EndpointMethods):
 
         An item that could not be built or started is given too: its `workflow_id` is
         None and its `result()` raises. Only an error of the input itself is raised,
-        after what was under way. Leaving early takes no further items. The least
-        interval of a `Pace` is waited out; what it allows only on another day or at
-        another hour has a `PaceError`, and its key stays free.
+        after what was under way. Leaving early takes no further items.
 
         An item with a key that was held back by its account, a limit, the token or the
         host, and has certainly changed nothing on LinkedIn, is not given but *deferred*.

@@ -817,15 +817,34 @@ async def test_events_say_what_is_held_back(box: Sandbox) -> None:
 
 
 async def test_a_stream_of_several_kinds(box: Sandbox) -> None:
-    """What the day does not allow has an error, and the rest goes on."""
+    """What the day does not allow is deferred until the next, and the rest goes on."""
     items = [("a", SEND), ("b", SEND), ("c", SEND), ("d", CHECK)]
     async with box.session(pace=TWO_A_DAY) as session:
         async with session.as_completed(items, limit=4) as done:
             ends = {handle.key: handle.failure async for handle in done}
+        (deferred,) = done.deferred
 
-    assert [True] == [isinstance(end, PaceError) for end in ends.values() if end]
+    assert 3 == len(ends) == list(ends.values()).count(None)
+    assert {"a", "b", "c", "d"} == {*ends, deferred.key}
     assert ends["d"] is None
-    assert 4 == len(ends)
+    assert MONDAY.replace(hour=0) + DAY == deferred.until
+    assert 3 == len(box.workflows)
+
+
+async def test_a_stream_that_waits(box: Sandbox) -> None:
+    """A stream that waits runs the rest on the days that allow it."""
+    items = [(f"{number}", SEND) for number in range(5)]
+    moments = []
+    async with (
+        box.session(pace=TWO_A_DAY, polling=PATIENT) as session,
+        session.as_completed(items, limit=4, wait=True) as done,
+    ):
+        async for handle in done:
+            assert handle.failure is None
+            moments.append(now().date())
+
+    first = MONDAY.date()
+    assert [first, first, *[first + DAY] * 2, first + 2 * DAY] == moments
 
 
 async def test_no_text_in_a_frame(server: Scripted) -> None:
