@@ -274,7 +274,10 @@ class WebhookReceiver:
             body = await self._read_request(request)
         except WebhookError as error:
             self._refuse(error)
-            return web.Response(status=error.status)
+            refusal = web.Response(status=error.status)
+            # What is left of the body must not be read as the next request.
+            refusal.force_close()
+            return refusal
         try:
             self.receive(request.headers, body)
         except WebhookError as error:

@@ -1083,6 +1083,29 @@ class TestHandler:
         assert 1 == receiver.refused
         assert [] == [record for record in caplog.records if record.exc_info]
 
+    @pytest.mark.parametrize("refused", ["broken", "too large", "unsigned"])
+    async def test_next_delivery_over_the_same_client(self, refused: str) -> None:
+        """A refused body is not read as the next delivery, which is answered."""
+        body = body_of()
+        bad: dict[str, Any] = {
+            "broken": {
+                "data": b"no gzip" * 20,
+                "headers": {**signed(body), "Content-Encoding": "gzip"},
+            },
+            "too large": {"data": b"x" * 100_000, "headers": signed(body)},
+            "unsigned": {"data": body},
+        }[refused]
+        async with (
+            served(receiver_of(max_body_bytes=50_000)) as url,
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(60)) as client,
+        ):
+            statuses = []
+            for delivery in (bad, {"data": body, "headers": signed(body)}):
+                async with client.post(url, **delivery) as answer:
+                    statuses.append(answer.status)
+
+        assert 204 == statuses[1], statuses
+
     async def test_full_stream(self) -> None:
         """A delivery that has no room now is answered with 503."""
         receiver = receiver_of()
