@@ -1087,20 +1087,20 @@ class TestHandler:
     async def test_next_delivery_over_the_same_client(self, refused: str) -> None:
         """A refused body is not read as the next delivery, which is answered."""
         body = body_of()
-        bad: dict[str, Any] = {
+        bad: dict[str, dict[str, Any]] = {
             "broken": {
                 "data": b"no gzip" * 20,
                 "headers": {**signed(body), "Content-Encoding": "gzip"},
             },
             "too large": {"data": b"x" * 100_000, "headers": signed(body)},
             "unsigned": {"data": body},
-        }[refused]
+        }
         async with (
             served(receiver_of(max_body_bytes=50_000)) as url,
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(60)) as client,
         ):
             statuses = []
-            for delivery in (bad, {"data": body, "headers": signed(body)}):
+            for delivery in (bad[refused], {"data": body, "headers": signed(body)}):
                 async with client.post(url, **delivery) as answer:
                     statuses.append(answer.status)
 
