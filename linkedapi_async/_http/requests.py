@@ -159,12 +159,19 @@ class Headers:
 
     def redact(self, content: bytes) -> bytes:
         """Return *content* without the tokens, in case a server echoes them."""
+        for pattern in self._redacted.reveal():
+            content = content.replace(pattern, REDACTED)
+        return content
+
+    @functools.cached_property
+    def _redacted(self) -> Secret[tuple[bytes, ...]]:
+        """What is redacted: tokens as they are, and as JSON strings escape them."""
+        patterns: dict[bytes, None] = {}
         for token in self.tokens.values():
             if len(token.reveal()) >= SHORTEST_REDACTED:
-                # As it is, and as it is escaped within a JSON string.
-                content = content.replace(token.reveal().encode(), REDACTED)
-                content = content.replace(encode_json(token.reveal())[1:-1], REDACTED)
-        return content
+                patterns[token.reveal().encode()] = None
+                patterns[encode_json(token.reveal())[1:-1]] = None
+        return Secret(tuple(patterns))
 
 
 @attrs.frozen

@@ -22,6 +22,13 @@ from linkedapi_async.errors import (
 
 CHUNK = 65_536
 
+NOT_CONNECTED = (
+    aiohttp.ClientConnectorError,
+    aiohttp.ClientHttpProxyError,
+    aiohttp.ConnectionTimeoutError,
+)
+"""Errors of a request that had no connection to leave by."""
+
 HEADERS_READ = ("Content-Type", "Retry-After")
 
 
@@ -104,6 +111,8 @@ class AiohttpTransport:
         self._borrowed = borrowed
         self._trace = _trace()
         self._client = borrowed or self._open()
+        # A tenth of the time of a request is spent on observing it, and polls are many.
+        self._reader = borrowed or self._open_reader()
         self._writer = borrowed
         if borrowed is not None:
             borrowed.trace_configs.append(self._trace)
@@ -117,6 +126,23 @@ class AiohttpTransport:
             trust_env=self._settings.trust_env,
             trace_configs=[self._trace],
         )
+
+    def _open_reader(self) -> aiohttp.ClientSession:
+        """Return a client on the same connections that does not observe requests."""
+        return aiohttp.ClientSession(
+            connector=self._client.connector,
+            connector_owner=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=self._settings.trust_env,
+        )
+
+    def _client_for(self, request: Request, *, write: bool) -> aiohttp.ClientSession:
+        """Return the client that sends *request*."""
+        if request.method == "GET":
+            return self._reader
+        if write and self._writer is None:
+            self._writer = self._open(reuse=False)
+        return self._writer if write and self._writer else self._client
 
     async def send(
         self, request: Request, headers: Headers, *, write: bool = False
@@ -133,9 +159,7 @@ class AiohttpTransport:
             ConnectionFailedError: There was no complete answer.
             ProtocolError: The answer is larger than allowed.
         """
-        if write and self._writer is None:
-            self._writer = self._open(reuse=False)
-        client = self._writer if write and self._writer else self._client
+        client = self._client_for(request, write=write)
         if client.closed:
             message = "the HTTP client is closed; an http= client must outlive its user"
             raise ConnectionFailedError(message, sent=False)
@@ -147,7 +171,8 @@ class AiohttpTransport:
         except RequestError as error:
             failed: RequestError = error.with_traceback(None)
         except Exception as error:  # noqa: BLE001  # closed by default
-            failed = connection_error(error, request.url, headers, sent=attempt.sent)
+            sent = attempt.sent and not isinstance(error, NOT_CONNECTED)
+            failed = connection_error(error, request.url, headers, sent=sent)
         except BaseException as error:
             # The frames of a cancellation contain the headers too.
             error.__context__ = error.__traceback__ = None
@@ -209,6 +234,7 @@ class AiohttpTransport:
         if self._borrowed is not None:
             self._borrowed.trace_configs.remove(self._trace)
             return
+        await self._reader.close()
         await self._client.close()
         if self._writer is not None:
             await self._writer.close()
