@@ -150,6 +150,7 @@ class AsCompleted(Generic[ResultT]):
         # Items that were drawn and wait for a slot of an account that may start them.
         self._waiting: deque[_Item] = deque()
         self._later: dict[str, _Later] = {}
+        self._returning = 0  # deferred items whose rows are looked up
         self._look_at = math.inf  # when a deferred item may be placed again
         self._stopped = False
         self._reading = anyio.CancelScope()
@@ -414,14 +415,26 @@ class AsCompleted(Generic[ResultT]):
         now = self._runtime.now()
         if self._stopped or now < self._look_at:
             return
-        free = max(0, self._limit - len(self._waiting))
+        free = self._free_places()
         ready = [key for key, later in self._later.items() if later.wakes(now)]
         for key in ready[:free]:
+            self._returning += 1
             self._spawn(self._again(self._later.pop(key).item))
         left = (later.wakes_at for later in self._later.values())
         self._look_at = -math.inf if ready[free:] else min(left, default=math.inf)
 
+    def _free_places(self) -> int:
+        """Return how many deferred items may be placed again at present."""
+        return max(0, self._limit - len(self._waiting) - self._returning)
+
     async def _again(self, item: _Item) -> None:
+        """Place a deferred item again."""
+        try:
+            await self._place_again(item)
+        finally:
+            self._returning -= 1
+
+    async def _place_again(self, item: _Item) -> None:
         """Place a deferred item, as far as its row allows it."""
         key, journal = cast("str", item.key), self._runtime.journal
         row = None if journal is None else await journal.row(key)
@@ -505,10 +518,11 @@ class AsCompleted(Generic[ResultT]):
 
     async def _change(self) -> None:
         """Wait until something changes, or a hold or a deferral ends."""
-        ends = [share.holds.next_end() for share in self._shares.values()]
-        if len(self._waiting) < self._limit:
+        now = self._runtime.now()
+        ends = [share.holds.next_end(now) for share in self._shares.values()]
+        if self._free_places():
             ends.append(self._look_at)
-        seconds = min(ends) - self._runtime.now()
+        seconds = min(ends) - now
         with anyio.move_on_after(None if seconds == math.inf else max(0.0, seconds)):
             await self._changed.wait()
 
@@ -520,8 +534,8 @@ class AsCompleted(Generic[ResultT]):
             return False  # the body has not dealt with what ended
         if self._stopped or (self._input_done and not self._later):
             return True
-        holds = (share.holds for share in self._shares.values())
-        return not (self._wait or any(each.waited_out() for each in holds))
+        now, holds = self._runtime.now(), (s.holds for s in self._shares.values())
+        return not (self._wait or any(each.waited_out(now) for each in holds))
 
     # One item
 
@@ -646,17 +660,10 @@ class AsCompleted(Generic[ResultT]):
                 wait_for_pace=item.key is None,
             )
         except Exception as error:  # noqa: BLE001  # the handle's result() raises it
-            return self._unstarted(item, share.runner, await self._cause(item, error))
-
-    async def _cause(self, item: _Item, error: Exception) -> Exception:
-        """Return why an item could not be started: maybe another stream has."""
-        journal = self._runtime.journal
-        if isinstance(error, LinkedApiError) or item.key is None or journal is None:
-            return error
-        row = await journal.row(item.key)
-        if not isinstance(error, ValueError) or row is None:
-            return error
-        return _TakenError(f"another stream has started {item.key!r}")
+            if isinstance(error, ValueError) and not isinstance(error, LinkedApiError):
+                # The journal has had the key since it was looked up.
+                error = _TakenError(f"another stream has started {item.key!r}")
+            return self._unstarted(item, share.runner, error)
 
     def _unstarted(
         self, item: _Item, runner: Runner, error: Exception

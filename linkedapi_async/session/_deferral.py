@@ -267,13 +267,14 @@ class Holds:
         self._refusals.update(scopes)
         return [scope for scope in scopes if self._refusals[scope] >= REFUSALS]
 
-    def next_end(self) -> float:
+    def next_end(self, now: float) -> float:
         """Return when the next hold ends; infinity without one."""
-        return min((hold.ends_at for hold in self._held.values()), default=math.inf)
+        ends = (hold.ends_at for hold in self._held.values())
+        return min((end for end in ends if end > now), default=math.inf)
 
-    def waited_out(self) -> bool:
+    def waited_out(self, now: float) -> bool:
         """Return whether there is a hold whose end a stream waits for in any case."""
-        return any(hold.waited_out for hold in self._held.values())
+        return any(h.waited_out and h.ends_at > now for h in self._held.values())
 
 
 def scopes_of(

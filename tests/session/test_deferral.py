@@ -8,6 +8,7 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -26,6 +27,7 @@ from linkedapi_async import (
     ConnectionFailedError,
     JournalError,
     LinkedApiError,
+    Pace,
     PaceError,
     Polling,
     RateLimitedError,
@@ -39,6 +41,7 @@ from linkedapi_async import (
 )
 from linkedapi_async._results.key import ACTIONS
 from linkedapi_async._wire.read import read_completion
+from linkedapi_async.contacts import Contacts
 from linkedapi_async.journal import Journal, MemoryJournal, Row
 from linkedapi_async.session._deferral import (
     RETRY_AFTER,
@@ -49,6 +52,7 @@ from linkedapi_async.session._deferral import (
     deferring_end_error,
     deferring_start_error,
     delay_of,
+    may_write,
 )
 
 
@@ -364,6 +368,13 @@ def test_starts_that_are_deferred(
     assert (delay, known) == delay_of(error, now)
 
 
+def test_a_workflow_that_is_unknown_may_write() -> None:
+    """Such as one whose definition in the journal is damaged."""
+    assert may_write(None)
+    assert may_write(invite("a")[1])
+    assert not may_write((st.retrieve_ssi(), st.sync_inbox()))
+
+
 def test_categories() -> None:
     """The limits that any action of a workflow counts against, whatever its form."""
     visit = st.open_person_page(person("a")).then(st.send_message(text="Hi"))
@@ -396,9 +407,10 @@ def test_a_hold_ends_with_one_try() -> None:
 
     assert one is holds.held(["b", "a"], 9.0)
     assert holds.held(["b"], 9.0) is None
-    assert 10.0 == holds.next_end()
+    assert 10.0 == holds.next_end(9.0)
+    assert math.inf == holds.next_end(10.0)
     assert holds.held(["a"], 10.0) is None
-    assert math.inf == holds.next_end()
+    assert math.inf == holds.next_end(9.0)
 
     assert not holds.busy(["a"])
     assert not holds.begin(item, ["a"])
@@ -977,6 +989,189 @@ async def test_a_deadline_rests_the_account(platform: Platform) -> None:
     assert not done.complete
     assert 0 == len(done.deferred) - len({each.key for each in done.deferred} - {"p0"})
     assert list(ends) == ["p0"]
+
+
+@virtual_time
+async def test_a_deadline_without_keys(platform: Platform) -> None:
+    """Items that cannot be deferred are started all the same."""
+    platform.end = lambda _: running()
+    workflows = [workflow for _, workflow in invites(3)]
+    async with platform.server.session(polling=Polling(deadline=60)) as session:
+        async with session.as_completed(workflows, limit=1) as done:
+            handles = [handle async for handle in done]
+
+    assert [False] * 3 == [handle.done for handle in handles]
+
+
+async def free(journal: Journal) -> None:
+    """Free the key."""
+    await journal.retry("p0")
+
+
+async def lose(journal: Journal) -> None:
+    """Begin it elsewhere, and lose the answer."""
+    await journal.intend("p0", "gone", b"{}", stream=True)
+    await journal.unknown_start("p0")
+
+
+async def begin(journal: Journal, account: str = "gone") -> None:
+    """Begin it elsewhere."""
+    await journal.intend("p0", account, b"{}", stream=True)
+    await journal.accepted("p0", "wf-1")
+
+
+async def finish(journal: Journal) -> None:
+    """Do it elsewhere."""
+    await begin(journal)
+    await journal.finished("p0", None, "completed")
+    await journal.delivered("p0")
+
+
+@pytest.mark.parametrize(
+    ("change", "ends", "waits"),
+    [
+        (free, [], []),
+        (lose, ["p0"], []),
+        (finish, [], []),
+        (begin, [], ["p0"]),
+        (lambda journal: begin(journal, "ada"), ["p0"], []),
+    ],
+    ids=["freed", "unknown", "delivered", "elsewhere", "under way"],
+)
+@virtual_time
+async def test_what_changes_meanwhile(
+    platform: Platform, change: Any, ends: list[str], waits: list[str]
+) -> None:
+    """What the journal says of a deferred item counts, when its time has come."""
+    limit_of(platform, 0)
+    journal = MemoryJournal()
+    async with open_session(platform, journal) as session:
+        (ada,) = tokens(session, "ada")
+        stream = ada.as_completed(invites(1), wait=True)
+        found = []
+        async with stream as done:
+
+            async def later() -> None:
+                """Change the row while the item waits, and stop the stream after that."""
+                while not done.deferred:  # waits for what has no event
+                    await asyncio.sleep(1)
+                await change(journal)
+                platform.end = lambda _: completed(node(INVITE))
+                await asyncio.sleep(2 * RETRY_AFTER)
+                done.stop()
+
+            task = asyncio.create_task(later())
+            found += [handle.key async for handle in done]
+            await task
+
+    assert ends == found
+    assert waits == [each.key for each in stream.deferred]
+    assert 1 == len(platform.started)
+
+
+@virtual_time
+async def test_a_paused_account_is_tried_by_the_next_stream(platform: Platform) -> None:
+    """A new stream of the same session is a request to try now, with one item."""
+    platform.start = lambda _: refused(SIGNED_OUT, status=403)
+    async with open_session(platform) as session:
+        await run(session, invites(5), limit=4)
+        before = platform.server.count("POST")
+        _, still = await run(session, invites(5), limit=4)
+        tried = platform.server.count("POST") - before
+        platform.start = lambda _: None
+        ends, done = await run(session, invites(5), limit=4)
+
+    assert 1 == tried
+    assert still.deferred
+    assert 5 == len(ends)
+    assert done.complete
+
+
+async def test_a_key_that_was_taken_since(platform: Platform) -> None:
+    """Another stream may start an item after this one has looked: it goes first."""
+
+    class Late(MemoryJournal):
+        """A journal that says too late that it has a key."""
+
+        async def row(self, key: str) -> Row | None:
+            """Return nothing."""
+
+    journal = Late()
+    async with open_session(platform, journal) as session:
+        await journal.intend("p0", "ada", b"{}", stream=True)
+        ends, done = await run(session, invites(2))
+
+    assert ["p1"] == list(ends)
+    assert ["p0"] == [each.key for each in done.deferred]
+    assert "another stream has started 'p0'" in str(done.deferred[0].error)
+
+
+@virtual_time
+async def test_what_an_earlier_run_started_may_have_begun(platform: Platform) -> None:
+    """The order of its starts is not known any more, so it waits for a decision."""
+    journal = MemoryJournal()
+    platform.end = lambda _: running()
+    async with open_session(platform, journal) as session:
+        async with session.as_completed(invites(3), limit=3):
+            while len(platform.started) < 3:  # waits for what has no event
+                await asyncio.sleep(0.001)
+    platform.end = lambda _: failed(SIGNED_OUT)
+    async with open_session(platform, journal) as session:
+        ends, done = await run(session, invites(3), limit=3)
+
+    assert {"p0", "p1", "p2"} == set(ends)
+    assert () == done.deferred
+
+
+@virtual_time
+async def test_what_never_began_contacts_nobody(
+    platform: Platform, tmp_path: Path
+) -> None:
+    """The contacts forget it, so that the next run may start it."""
+    contacts = Contacts(tmp_path / "contacts.sqlite3")
+    journal = MemoryJournal()
+    _, done = await sign_out_amid(platform, journal, contacts=contacts)
+    platform.end = lambda each: completed(node(each.action_type))
+    settings = {"contacts": contacts, "journal": journal}
+    async with platform.server.session(**settings) as session:
+        ends, again = await run(session, invites(4))
+
+    assert {"p1", "p2", "p3"} == {each.key for each in done.deferred} == set(ends)
+    assert again.complete
+
+
+# Paces
+
+
+@virtual_time
+async def test_a_pace_defers(platform: Platform) -> None:
+    """What the pace does not allow today says until when it waits, and sends nothing."""
+    pace = Pace(per_day={"stConnectionRequests": 2})
+    async with platform.server.session(journal=MemoryJournal(), pace=pace) as session:
+        ends, done = await run(session, invites(5), limit=1)
+
+    assert {"p0", "p1"} == set(ends)
+    assert 2 == len(platform.started)
+    (record, *_) = done.deferred
+    assert isinstance(record.error, PaceError)
+    assert record.until is not None
+    assert record.error.until == record.until
+
+
+@virtual_time
+async def test_a_pace_is_waited_out(platform: Platform) -> None:
+    """With wait=True a stream goes on day by day until all is done."""
+    pace = Pace(per_day={"stConnectionRequests": 2})
+    async with platform.server.session(journal=MemoryJournal(), pace=pace) as session:
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        ends, done = await run(session, invites(5), limit=2, wait=True)
+        days = (loop.time() - begun) / 86400
+
+    assert 5 == len(ends)
+    assert done.complete
+    assert 1 < days < 3
+    assert 5 == len(platform.started)
 
 
 # Pools
