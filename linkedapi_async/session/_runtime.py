@@ -148,8 +148,8 @@ class Runtime:
         self._starts = itertools.count(1)
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
-        self._starts_end = False
-        self._waiting_starts: set[anyio.CancelScope] = set()
+        self._waits_end = False
+        self._waiting: set[anyio.CancelScope] = set()
 
     @property
     def requests(self) -> ApiRequests:
@@ -237,14 +237,19 @@ class Runtime:
             stack.push_async_callback(self.poller.aclose, _closed_error)
             # Starts under way get their answer. None is retried, and none waits for the
             # end of a pause of the host, which may be an hour away.
-            self._starts_end = True
-            for scope in self._waiting_starts:
-                scope.cancel()
+            self._end_waits()
             for end_waits in self.on_closing:
                 end_waits()
             await self._end_tasks(deadline)
-            self._starts_end = False
+            self._waits_end = False  # for the requests that cancel workflows
+            stack.callback(self._end_waits)
             await self._within(deadline, cancel_all)
+
+    def _end_waits(self) -> None:
+        """End what waits for the host, and let nothing more wait for it."""
+        self._waits_end = True
+        for scope in self._waiting:
+            scope.cancel()
 
     async def _within(self, end: float, work: Callable[[], Awaitable[None]]) -> bool:
         """Do *work*, and wait for it until *end*; return whether it was done."""
@@ -267,11 +272,7 @@ class Runtime:
             await asyncio.wait(self._tasks, timeout=CLOSING_MARGIN / 8)
 
     async def admit(self) -> None:
-        """Wait until the host may get one more request that is not a poll."""
-        await self.poller.admit()
-
-    async def admit_start(self) -> None:
-        """Wait until the host may get a start.
+        """Wait until the host may get one more request that is not a poll.
 
         Raises:
             SessionClosedError: The session is left meanwhile.
@@ -294,15 +295,15 @@ class Runtime:
         self.poller.pause(seconds)
 
     async def _unless_closing(self, work: Callable[[], Awaitable[None]]) -> bool:
-        """Do *work*; return False if starts must end before it is done."""
-        if self._starts_end:
+        """Do *work*; return False if the session is left before it is done."""
+        if self._waits_end:
             return False
         with anyio.CancelScope() as scope:
-            self._waiting_starts.add(scope)
+            self._waiting.add(scope)
             try:
                 await work()
             finally:
-                self._waiting_starts.discard(scope)
+                self._waiting.discard(scope)
         return not scope.cancelled_caught
 
     def check_open(self) -> None:

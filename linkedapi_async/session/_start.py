@@ -189,7 +189,7 @@ class Start:
             runtime.poller.check_running()
             account.check_working()
             request = runtime.requests.start(self._definition)
-            await runtime.admit_start()
+            await runtime.admit()
             runtime.poller.check_running()  # the pause may have taken an hour
             if self._slot is not None and not self._slot.renew():
                 raise TurnMissedError

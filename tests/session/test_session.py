@@ -1630,7 +1630,7 @@ async def test_leaving_ends_a_start_that_waits_for_the_host(server: Scripted) ->
     async with server.session() as session:
         session._runtime.pause(3600)
         start = asyncio.create_task(session.start(CHECK))
-        while not session._runtime._waiting_starts:
+        while not session._runtime._waiting:
             await asyncio.sleep(0)
     with pytest.raises(SessionClosedError):
         await start
@@ -1638,15 +1638,37 @@ async def test_leaving_ends_a_start_that_waits_for_the_host(server: Scripted) ->
     assert 0 == server.count("POST")
 
 
+@virtual_time
+async def test_leaving_ends_requests_that_wait_for_the_host() -> None:
+    """A request that waits for a pause of the host ends when the session is left."""
+    loop = asyncio.get_running_loop()
+    async with Scripted() as server:
+        async with server.session() as session:
+            session._runtime.pause(3600)
+            calls = [
+                asyncio.create_task(call)
+                for call in (session.status("wf-1"), session.info())
+            ]
+            while len(session._runtime._waiting) < len(calls):
+                await asyncio.sleep(0)
+            began = loop.time()
+        ends = await asyncio.gather(*calls, return_exceptions=True)
+        took = loop.time() - began
+
+    assert {SessionClosedError} == {type(end) for end in ends}
+    assert took < 1
+    assert not server.seen
+
+
 async def test_no_start_waits_for_the_host_while_a_session_is_left(
     server: Scripted,
 ) -> None:
     """A start that comes to the host's pause during leaving ends at once."""
     async with server.session() as session:
-        session._runtime._starts_end = True
+        session._runtime._waits_end = True
         with pytest.raises(SessionClosedError):
-            await session._runtime.admit_start()
-        session._runtime._starts_end = False
+            await session._runtime.admit()
+        session._runtime._waits_end = False
 
 
 async def test_many_are_attached(server: Scripted) -> None:

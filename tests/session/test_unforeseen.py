@@ -119,7 +119,7 @@ def fail_once(
 
 PLACES: dict[str, tuple[Any, str]] = {
     # What a start awaits and reads.
-    "admit": (Runtime, "admit_start"),
+    "admit": (Runtime, "admit"),
     "intent": (JournalRecorder, "record_intent"),
     "send": (AiohttpTransport, "send"),
     "call": (AccountState, "call"),
