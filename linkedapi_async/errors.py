@@ -106,7 +106,7 @@ ErrorT = TypeVar("ErrorT", bound="LinkedApiError")
 
 
 class UnknownValueWarning(UserWarning):
-    """A value or action type that this version does not know; it is sent as it is."""
+    """A value, target or action type of an unknown form; it is sent as it is."""
 
 
 class TextWarning(UserWarning):

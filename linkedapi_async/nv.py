@@ -8,7 +8,7 @@ from attrs import field
 
 from linkedapi_async import results
 from linkedapi_async._actions.action import Action, action
-from linkedapi_async._actions.parameters import LINKED_ONLY, LINKED_TARGET, TARGET, info
+from linkedapi_async._actions.parameters import LINKED_ONLY, info, target
 from linkedapi_async._actions.scopes import (
     Nowhere,
     NvCompany,
@@ -61,8 +61,10 @@ class send_message(Action[Root | NvPersonPage, Nowhere, None]):
             linked_api only if the message begins a conversation.
     """
 
-    person_url: str | None = field(default=None, kw_only=False, metadata=TARGET)
-    thread_id: str | None = field(default=None, metadata=LINKED_TARGET)
+    person_url: str | None = field(
+        default=None, kw_only=False, metadata=target("person")
+    )
+    thread_id: str | None = field(default=None, metadata=target("thread", LINKED))
     text: str = field(metadata=info(minimum=1, maximum=1900, enforced_in=BOTH))
     subject: str | None = field(
         default=None, metadata=info(needed_in=ACCOUNT, maximum=80, enforced_in=ACCOUNT)
@@ -83,7 +85,9 @@ class sync_conversation(
             In linked_api only.
     """
 
-    person_url: str | None = field(default=None, kw_only=False, metadata=TARGET)
+    person_url: str | None = field(
+        default=None, kw_only=False, metadata=target("person")
+    )
     days: int | None = field(
         default=None,
         metadata=info(generations=LINKED, default=30, minimum=1, maximum=90),
@@ -109,7 +113,7 @@ class manage_conversation(Action[Root, Nowhere, None]):
         operation: What to do with it.
     """
 
-    thread_id: str = field(kw_only=False, metadata=TARGET)
+    thread_id: str = field(kw_only=False, metadata=target("thread"))
     operation: NvConversationOperation
 
 
@@ -183,7 +187,9 @@ class open_company_page(
         basic_info: Whether to yield what the page shows; default False.
     """
 
-    company_hashed_url: str | None = field(default=None, kw_only=False, metadata=TARGET)
+    company_hashed_url: str | None = field(
+        default=None, kw_only=False, metadata=target("nvCompany")
+    )
     basic_info: bool | None = field(default=None, metadata=info(default=False))
 
 
@@ -245,7 +251,9 @@ class open_person_page(
         basic_info: Whether to yield what the page shows; default False.
     """
 
-    person_hashed_url: str | None = field(default=None, kw_only=False, metadata=TARGET)
+    person_hashed_url: str | None = field(
+        default=None, kw_only=False, metadata=target("nvPerson")
+    )
     basic_info: bool | None = field(default=None, metadata=info(default=False))
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from attrs import field
 
 from linkedapi_async._actions.action import Action, action
-from linkedapi_async._actions.parameters import LINKED_ONLY, LINKED_TARGET, TARGET, info
+from linkedapi_async._actions.parameters import LINKED_ONLY, info, target
 from linkedapi_async._actions.scopes import (
     Nowhere,
     NvCompanyPage,
@@ -132,8 +132,6 @@ __all__ = [
     "withdraw_connection_request",
 ]
 
-_TEXT = info(minimum=1)
-
 
 @action("st.sendMessage", effect="write", category="stMessages")
 class send_message(Action[Root | StPersonPage, StConversation, None]):
@@ -148,8 +146,10 @@ class send_message(Action[Root | StPersonPage, StConversation, None]):
         text: The message, 1 to 1900 characters.
     """
 
-    person_url: str | None = field(default=None, kw_only=False, metadata=TARGET)
-    thread_id: str | None = field(default=None, metadata=LINKED_TARGET)
+    person_url: str | None = field(
+        default=None, kw_only=False, metadata=target("person")
+    )
+    thread_id: str | None = field(default=None, metadata=target("thread", LINKED))
     text: str = field(metadata=info(minimum=1, maximum=1900, enforced_in=BOTH))
 
 
@@ -165,7 +165,9 @@ class sync_conversation(Action[Root | StPersonPage, Nowhere, ConversationSync]):
             In linked_api only.
     """
 
-    person_url: str | None = field(default=None, kw_only=False, metadata=TARGET)
+    person_url: str | None = field(
+        default=None, kw_only=False, metadata=target("person")
+    )
     days: int | None = field(
         default=None,
         metadata=info(generations=LINKED, default=30, minimum=1, maximum=90),
@@ -199,7 +201,9 @@ class manage_conversation(Action[Root | StConversation, Nowhere, None]):
         operation: What to do with it.
     """
 
-    thread_id: str | None = field(default=None, kw_only=False, metadata=TARGET)
+    thread_id: str | None = field(
+        default=None, kw_only=False, metadata=target("thread")
+    )
     operation: ConversationOperation
 
 
@@ -213,7 +217,9 @@ class check_connection_status(Action[Root | StPersonPage, Nowhere, ConnectionSta
         person_url: The person, by public or hashed URL.
     """
 
-    person_url: str | None = field(default=None, kw_only=False, metadata=TARGET)
+    person_url: str | None = field(
+        default=None, kw_only=False, metadata=target("person")
+    )
 
 
 @action("st.sendConnectionRequest", effect="write", category="stConnectionRequests")
@@ -229,7 +235,9 @@ class send_connection_request(Action[Root | StPersonPage, Nowhere, None]):
         email: The person's e-mail address, for those who ask for it.
     """
 
-    person_url: str | None = field(default=None, kw_only=False, metadata=TARGET)
+    person_url: str | None = field(
+        default=None, kw_only=False, metadata=target("person")
+    )
     note: str | None = field(
         default=None, metadata=info(maximum={"linked_api": 300}, enforced_in=LINKED)
     )
@@ -247,7 +255,9 @@ class withdraw_connection_request(Action[Root | StPersonPage, Nowhere, None]):
         unfollow: Whether to unfollow them as well; default True.
     """
 
-    person_url: str | None = field(default=None, kw_only=False, metadata=TARGET)
+    person_url: str | None = field(
+        default=None, kw_only=False, metadata=target("person")
+    )
     unfollow: bool | None = field(default=None, metadata=info(default=True))
 
 
@@ -287,7 +297,9 @@ class remove_connection(Action[Root | StPersonPage, Nowhere, None]):
         person_url: The person, by public or hashed URL.
     """
 
-    person_url: str | None = field(default=None, kw_only=False, metadata=TARGET)
+    person_url: str | None = field(
+        default=None, kw_only=False, metadata=target("person")
+    )
 
 
 _INVITATION_URLS = {
@@ -327,9 +339,15 @@ class accept_invitation(Action[Root, Nowhere, None]):
     """
 
     invitation_type: InvitationType = field(kw_only=False)
-    person_url: str | None = field(default=None, metadata=_TEXT)
-    company_url: str | None = field(default=None, metadata=_TEXT)
-    newsletter_url: str | None = field(default=None, metadata=_TEXT)
+    person_url: str | None = field(
+        default=None, metadata=info(minimum=1, kind="person")
+    )
+    company_url: str | None = field(
+        default=None, metadata=info(minimum=1, kind="company")
+    )
+    newsletter_url: str | None = field(
+        default=None, metadata=info(minimum=1, kind="newsletter")
+    )
 
     def _problems(self) -> Iterator[tuple[str, str]]:
         return _invitation_problems(self)
@@ -349,9 +367,15 @@ class ignore_invitation(Action[Root, Nowhere, None]):
     """
 
     invitation_type: InvitationType = field(kw_only=False)
-    person_url: str | None = field(default=None, metadata=_TEXT)
-    company_url: str | None = field(default=None, metadata=_TEXT)
-    newsletter_url: str | None = field(default=None, metadata=_TEXT)
+    person_url: str | None = field(
+        default=None, metadata=info(minimum=1, kind="person")
+    )
+    company_url: str | None = field(
+        default=None, metadata=info(minimum=1, kind="company")
+    )
+    newsletter_url: str | None = field(
+        default=None, metadata=info(minimum=1, kind="newsletter")
+    )
 
     def _problems(self) -> Iterator[tuple[str, str]]:
         return _invitation_problems(self)
@@ -378,7 +402,9 @@ class open_person_page(
         basic_info: Whether to yield what the page shows; default False.
     """
 
-    person_url: str | None = field(default=None, kw_only=False, metadata=TARGET)
+    person_url: str | None = field(
+        default=None, kw_only=False, metadata=target("person")
+    )
     basic_info: bool | None = field(default=None, metadata=info(default=False))
 
 
@@ -602,7 +628,9 @@ class open_company_page(
         basic_info: Whether to yield what the page shows; default False.
     """
 
-    company_url: str | None = field(default=None, kw_only=False, metadata=TARGET)
+    company_url: str | None = field(
+        default=None, kw_only=False, metadata=target("company")
+    )
     basic_info: bool | None = field(default=None, metadata=info(default=False))
 
 
@@ -670,8 +698,8 @@ class open_post(Action[Root | StPost, StPostPage, Post]):
         basic_info: Whether to yield what the post shows; default False.
     """
 
-    post_url: str | None = field(default=None, kw_only=False, metadata=TARGET)
-    post_urn: str | None = field(default=None, metadata=LINKED_TARGET)
+    post_url: str | None = field(default=None, kw_only=False, metadata=target("post"))
+    post_urn: str | None = field(default=None, metadata=target("post", LINKED))
     basic_info: bool | None = field(default=None, metadata=info(default=False))
 
 
@@ -689,10 +717,12 @@ class react_to_post(Action[Root | StPostPage, Nowhere, None]):
             linked_api only.
     """
 
-    post_url: str | None = field(default=None, kw_only=False, metadata=TARGET)
-    post_urn: str | None = field(default=None, metadata=LINKED_TARGET)
+    post_url: str | None = field(default=None, kw_only=False, metadata=target("post"))
+    post_urn: str | None = field(default=None, metadata=target("post", LINKED))
     type: ReactionType
-    company_url: str | None = field(default=None, metadata=LINKED_ONLY)
+    company_url: str | None = field(
+        default=None, metadata=info(kind="company", generations=LINKED)
+    )
 
 
 @action("st.commentOnPost", effect="write", category="stComments")
@@ -710,10 +740,12 @@ class comment_on_post(Action[Root | StPostPage, Nowhere, CreatedComment]):
             linked_api only.
     """
 
-    post_url: str | None = field(default=None, kw_only=False, metadata=TARGET)
-    post_urn: str | None = field(default=None, metadata=LINKED_TARGET)
+    post_url: str | None = field(default=None, kw_only=False, metadata=target("post"))
+    post_urn: str | None = field(default=None, metadata=target("post", LINKED))
     text: str = field(metadata=info(minimum=1, maximum={"linked_api": 1000}))
-    company_url: str | None = field(default=None, metadata=LINKED_ONLY)
+    company_url: str | None = field(
+        default=None, metadata=info(kind="company", generations=LINKED)
+    )
 
 
 @action("st.createPost", effect="write", generations=LINKED, category="stPosts")
@@ -735,7 +767,7 @@ class create_post(Action[Root, Nowhere, CreatedPost]):
     attachments: Sequence[PostAttachment] | None = field(
         default=None, metadata=info(generations=LINKED, maximum=9, enforced_in=LINKED)
     )
-    company_url: str | None = None
+    company_url: str | None = field(default=None, metadata=info(kind="company"))
     mentions: Sequence[Mention] | None = None
 
     def _problems(self) -> Iterator[tuple[str, str]]:
@@ -760,8 +792,8 @@ class create_repost(Action[Root, Nowhere, CreatedPost]):
         mentions: The people and companies that the text mentions.
     """
 
-    post_url: str | None = field(default=None, kw_only=False, metadata=TARGET)
-    post_urn: str | None = field(default=None, metadata=TARGET)
+    post_url: str | None = field(default=None, kw_only=False, metadata=target("post"))
+    post_urn: str | None = field(default=None, metadata=target("post"))
     text: str | None = field(default=None, metadata=info(maximum=3000))
     mentions: Sequence[Mention] | None = None
 
@@ -813,7 +845,9 @@ class react_to_comment(Action[Root, Nowhere, None]):
         type: The reaction; default ``like``.
     """
 
-    comment_url: str | None = field(default=None, kw_only=False, metadata=TARGET)
+    comment_url: str | None = field(
+        default=None, kw_only=False, metadata=target("comment")
+    )
     type: ReactionType | None = field(default=None, metadata=info(default="like"))
 
 
@@ -828,7 +862,9 @@ class reply_to_comment(Action[Root, Nowhere, CreatedComment]):
         text: The reply, 1 to 1000 characters.
     """
 
-    comment_url: str | None = field(default=None, kw_only=False, metadata=TARGET)
+    comment_url: str | None = field(
+        default=None, kw_only=False, metadata=target("comment")
+    )
     text: str = field(metadata=info(minimum=1, maximum=1000))
 
 
@@ -858,7 +894,7 @@ class open_job(Action[Root | StJob, Nowhere, JobPage]):
         basic_info: Whether to yield what the page shows; default False.
     """
 
-    job_url: str | None = field(default=None, kw_only=False, metadata=TARGET)
+    job_url: str | None = field(default=None, kw_only=False, metadata=target("job"))
     basic_info: bool | None = field(default=None, metadata=info(default=False))
 
 
@@ -925,8 +961,10 @@ class endorse_person_skill(Action[Root | StSkill, Nowhere, None]):
         skill_name: The exact name of the skill; needed with *person_url*.
     """
 
-    person_url: str | None = field(default=None, kw_only=False, metadata=TARGET)
-    skill_name: str | None = field(default=None, metadata=TARGET)
+    person_url: str | None = field(
+        default=None, kw_only=False, metadata=target("person")
+    )
+    skill_name: str | None = field(default=None, metadata=target(None))
 
 
 @action("st.retrieveSSI")

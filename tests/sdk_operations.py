@@ -13,6 +13,7 @@ from linkedapi import types as sdk_types
 from linkedapi.http import HttpClient
 from linkedapi.types import post as sdk_post
 from pydantic import BaseModel
+from sample_targets import SAMPLE_TARGETS
 
 
 Given = dict[str, Any]
@@ -34,7 +35,10 @@ OPERATIONS = {operation.operation_name: operation for operation in SDK.operation
 
 # Intents, derived from the SDK's own models
 
-BY_PERSON, BY_POST = {"person_url": "u"}, {"post_url": "u"}
+BY_PERSON, BY_POST = (
+    {"person_url": "https://www.linkedin.com/in/ada"},
+    {"post_url": "https://www.linkedin.com/feed/update/urn:li:activity:7461747"},
+)
 
 # What the API needs although the SDK's models do not.
 NEEDED: dict[str, Given] = {
@@ -50,9 +54,15 @@ NEEDED: dict[str, Given] = {
 }
 
 KINDS_OF_INVITATION: list[Given] = [
-    {"invitation_type": "connect", "person_url": "u"},
-    {"invitation_type": "companyFollow", "company_url": "u"},
-    {"invitation_type": "newsletterSubscribe", "newsletter_url": "u"},
+    {"invitation_type": "connect", "person_url": "https://www.linkedin.com/in/ada"},
+    {
+        "invitation_type": "companyFollow",
+        "company_url": "https://www.linkedin.com/company/acme",
+    },
+    {
+        "invitation_type": "newsletterSubscribe",
+        "newsletter_url": "https://www.linkedin.com/newsletters/news-67123456789",
+    },
 ]
 
 # Where not all parameters go together: each row is set instead of the whole.
@@ -69,14 +79,26 @@ ROWS: dict[type[BaseModel], list[Given]] = {
     sdk_post.PostMention: [
         {"key": "a", "name": "Ann"},
         {"key": "b", "name": "Bob", "urn": "n"},
-        {"key": "c", "name": "Cy", "person_hashed_url": "u"},
-        {"key": "d", "name": "Dee", "company_hashed_url": "u"},
+        {
+            "key": "c",
+            "name": "Cy",
+            "person_hashed_url": "https://www.linkedin.com/in/ACoAAB1",
+        },
+        {
+            "key": "d",
+            "name": "Dee",
+            "company_hashed_url": "https://www.linkedin.com/company/1035",
+        },
     ],
 }
 
 
-# Words that the SDK leaves open, and we know.
-WORDS = {"operation": "archive", "since": "2024-01-01T00:00:00Z"}
+# Values that the SDK leaves open, and we check.
+WORDS = {
+    "operation": "archive",
+    "since": "2024-01-01T00:00:00Z",
+    **SAMPLE_TARGETS,
+}
 
 
 def model_of(operation: Any) -> Any:
@@ -184,7 +206,10 @@ HASHED_PERSON = "https://www.linkedin.com/in/SInQBmjJ015eLr8"
 COMPANY = "https://www.linkedin.com/company/company1"
 HASHED_COMPANY = "https://www.linkedin.com/company/12345678"
 POST = "https://www.linkedin.com/feed/update/urn:li:activity:7461747346638207121"
-COMMENT = f"{POST}?commentUrn=urn%3Ali%3Acomment%3A1"
+COMMENT = (
+    f"{POST}?dashCommentUrn=urn%3Ali%3Afsd_comment%3A%28"
+    "1%2Curn%3Ali%3Aactivity%3A7461747346638207121%29"
+)
 LONG_AGO = "2024-01-01T00:00:00Z"
 
 PERSON_FILTER = {

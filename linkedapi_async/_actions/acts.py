@@ -6,6 +6,7 @@ acts do the same to the same people, whatever they say.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import Any, Final
 
 import attrs
 
+from linkedapi_async._actions.parameters import METADATA_KEY
 from linkedapi_async._actions.scopes import (
     NvCompanyPage,
     NvPersonPage,
@@ -28,20 +30,6 @@ from linkedapi_async._results.key import ACTIONS
 from linkedapi_async._utils.spelling import json_name
 from linkedapi_async.urls import TargetKind, normalize_url
 
-
-TARGET_KINDS: Final[dict[str, TargetKind]] = {
-    "personUrl": "person",
-    "companyUrl": "company",
-    "postUrl": "post",
-    "postUrn": "post",
-    "commentUrl": "comment",
-    "jobUrl": "job",
-    "newsletterUrl": "newsletter",
-    "threadId": "thread",
-    "personHashedUrl": "nvPerson",
-    "companyHashedUrl": "nvCompany",
-}
-"""What parameters with these names refer to."""
 
 # Actions with targets that they do not inherit, and so do not declare.
 _INVITERS: Final = ("personUrl", "companyUrl", "newsletterUrl")
@@ -194,16 +182,29 @@ def _without(node: dict[str, Any], names: set[str]) -> dict[str, Any]:
     return {name: node[name] for name in node if name not in names}
 
 
+@functools.cache
+def _target_kinds() -> dict[str, TargetKind]:
+    """Return what parameters refer to, by their names in JSON."""
+    found: dict[str, TargetKind] = {}
+    for cls in ACTIONS.values():
+        for field in attrs.fields(cls):
+            known = field.metadata.get(METADATA_KEY)
+            if known is not None and known.kind is not None:
+                found[json_name(field.name)] = known.kind
+    return found
+
+
 def _targets(node: dict[str, Any], cls: Any) -> tuple[str, ...]:
     """Return the canonical targets that an action has of its own."""
+    kinds = _target_kinds()
     if cls is None:
-        names: Any = TARGET_KINDS
+        names: Any = kinds
     else:
         declared = (json_name(name) for name in cls.targets)
         names = (*declared, *_OWN_TARGETS.get(cls.action_type, ()))
     values = {
-        normalize_url(node[name], TARGET_KINDS[name])
+        normalize_url(node[name], kinds[name])
         for name in names
-        if name in TARGET_KINDS and isinstance(node.get(name), str)
+        if name in kinds and isinstance(node.get(name), str)
     }
     return tuple(sorted(values))

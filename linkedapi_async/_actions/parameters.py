@@ -23,6 +23,7 @@ from linkedapi_async._actions.validators import (
     Object,
     String,
     StringOrObject,
+    Target,
     Validator,
     check_json,
     warn_unknown,
@@ -32,6 +33,7 @@ from linkedapi_async._utils.codegen import compile_function
 from linkedapi_async._utils.spelling import json_name, nearest
 from linkedapi_async._utils.text import safe_repr, short_repr
 from linkedapi_async.errors import ParameterError
+from linkedapi_async.urls import TargetKind
 
 
 PerGeneration: TypeAlias = Mapping[Generation, int | None]
@@ -61,6 +63,8 @@ class ParameterInfo:
     """The generations that certainly refuse more than the maximum."""
     pattern: str | None = None
     """The regular expression of the strings that are documented."""
+    kind: TargetKind | None = None
+    """What it names, if it is the URL, URN or id of something on LinkedIn."""
 
     def maximum_in(self, generation: Generation) -> int | None:
         """Return the largest value that *generation* accepts, if it is known."""
@@ -93,9 +97,12 @@ def info(**facts: Any) -> dict[str, ParameterInfo]:
     return {METADATA_KEY: ParameterInfo(**facts)}
 
 
-TARGET = info(target=True, minimum=1)
+def target(
+    kind: TargetKind | None, generations: tuple[Generation, ...] = BOTH
+) -> dict[str, ParameterInfo]:
+    """Return the metadata of a target: a field that names what to act on."""
+    return info(target=True, minimum=1, kind=kind, generations=generations)
 
-LINKED_TARGET = info(target=True, minimum=1, generations=LINKED)
 
 LINKED_ONLY = info(generations=LINKED)
 
@@ -121,6 +128,8 @@ def _validator_for(annotation: Any, known: ParameterInfo) -> Validator:
         return ListOf(
             _validator_for(item, ParameterInfo(minimum=1)), known.certain_maximum
         )
+    if known.kind is not None:
+        return Target(known.kind)
     if annotation in {str, int}:
         bounds = (known.minimum, known.certain_maximum, known.doubtful_maximum)
         return String(*bounds, known.pattern) if annotation is str else Integer(*bounds)
@@ -322,13 +331,15 @@ def _compiled_init(cls: Any) -> Any:
     for parameter in parameters_of(cls):
         name, validator = parameter.name, parameter.validator
         argument = f"validator_{name}"
+        names[argument] = validator.fast_path_argument
+        test = validator.fast_path(name, argument)
         if isinstance(validator, ListOf):
-            names[argument] = validator
-            store = f"self._store({name!r}, {argument}, {name})"
-            lines.append(f"  if {name} is not None: {store}")
+            names[f"list_{name}"] = validator
+            store = f"self._store({name!r}, list_{name}, {name})"
+            lines.append(f"  if {name} is not None:")
+            lines.append(f"    if {test}: set_{name}(self, tuple({name}))")
+            lines.append(f"    else: {store}")
         else:
-            names[argument] = validator.fast_path_argument
-            test = validator.fast_path(name, argument)
             optional = "" if parameter.required else f"{name} is None or "
             sure.append(f"({optional}{test})")
     if "label" in by_name:

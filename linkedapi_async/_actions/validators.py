@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import functools
 import inspect
 import math
 import re
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from contextvars import ContextVar
+from typing import Any, Final
 
 from linkedapi_async._utils.spelling import nearest
 from linkedapi_async._utils.text import is_encodable, short_repr
 from linkedapi_async._utils.times import format_time, parse_time
 from linkedapi_async.errors import UnknownValueWarning
+from linkedapi_async.urls import TargetKind, check_target
 
 
 def warn_unknown(
@@ -162,6 +166,67 @@ class String(_Bounded):
         return value
 
 
+# The pages that most targets are, and that are certainly right. `check_target` knows a
+# hundred more spellings, and takes twenty times as long.
+_USUAL_PAGES: Final[dict[TargetKind, str]] = {
+    "person": r"in/(?!unavailable\b)[\w-]{3,}",
+    "company": r"company/(?!unavailable\b)[\w-]+",
+    "post": r"feed/update/urn:li:(?:activity|share|ugcPost):[0-9]+",
+    "job": "jobs/view/[0-9]+",
+    "nvPerson": r"in/A(?:Co|Cw|EM)AA[\w-]+",
+    "nvCompany": "company/[0-9]+",
+}
+
+# A value is judged when it is checked, and again for doubts.
+_judged = functools.lru_cache(maxsize=16)(check_target)
+
+_targets_checked: ContextVar[bool] = ContextVar("targets_checked", default=True)
+
+
+@contextlib.contextmanager
+def unchecked_targets() -> Iterator[None]:
+    """Accept any text as a target while this context is entered."""
+    token = _targets_checked.set(False)
+    try:
+        yield
+    finally:
+        _targets_checked.reset(token)
+
+
+class Target(String):
+    """The URL, URN or id of what a parameter names, kept as it is."""
+
+    def __init__(self, kind: TargetKind) -> None:
+        super().__init__(minimum=1)
+        self.kind = kind
+
+    @property
+    def fast_path_argument(self) -> Any:
+        page = _USUAL_PAGES.get(self.kind)
+        if page is None:
+            return None
+        return re.compile(rf"https://www\.linkedin\.com/{page}/?", re.ASCII).fullmatch
+
+    def fast_path(self, name: str, argument: str) -> str:
+        if self.kind not in _USUAL_PAGES:
+            return "False"
+        return f"type_of({name}) is str and {argument}({name})"
+
+    def check(self, value: Any) -> Any:
+        super().check(value)
+        if _targets_checked.get():
+            problem = _judged(self.kind, value)
+            if problem is not None and problem.certain:
+                raise InvalidValue(problem.reason)
+        return value
+
+    def doubts(self, value: Any) -> Iterator[str]:
+        if _targets_checked.get():
+            problem = _judged(self.kind, value)
+            if problem is not None:
+                yield problem.reason
+
+
 class Integer(_Bounded):
     """A whole number within bounds."""
 
@@ -284,6 +349,16 @@ class ListOf(Validator):
     def __init__(self, item: Validator, maximum: int | None = None) -> None:
         self.item = item
         self.maximum = maximum
+
+    @property
+    def fast_path_argument(self) -> Any:
+        return self.item.fast_path_argument
+
+    def fast_path(self, name: str, argument: str) -> str:
+        if self.maximum is not None or isinstance(self.item, StringOrObject):
+            return "False"
+        item = self.item.fast_path("item", argument)
+        return f"type_of({name}) is list and all([{item} for item in {name}])"
 
     def check(self, value: Any) -> Any:
         if isinstance(value, (str, bytes, bytearray)):

@@ -21,6 +21,7 @@ from linkedapi_async._actions.validators import (
     StringOrObject,
     Validator,
     check_json,
+    unchecked_targets,
     warn_unknown,
 )
 from linkedapi_async._results.key import ACTIONS
@@ -47,7 +48,8 @@ def load_workflow(source: Any, *, check: bool = True) -> Any:
     Args:
         source: A dict, a list of dicts, or either as JSON in a str or bytes.
         check: False keeps whatever does not fit: such a node becomes a `custom` one,
-            and `dump_workflow` gives back exactly what came in.
+            and `dump_workflow` gives back exactly what came in. Targets are not
+            checked.
 
     Returns:
         An action, or for a list a tuple of actions.
@@ -79,7 +81,8 @@ def load_workflow(source: Any, *, check: bool = True) -> Any:
         if check or not isinstance(node, dict):
             loaded.append(_load(node, None, path, problems))
         else:
-            loaded.append(_load_anything(node, None))
+            with unchecked_targets():
+                loaded.append(_load_anything(node, None))
     if problems:
         raise InvalidDefinitionError(problems)
     return tuple(loaded) if many else loaded[0]

@@ -259,7 +259,7 @@ def batch(
         filled = Template(
             _definition(template),
             allow_braces=allow_braces,
-            check_targets=not allow_any_target,
+            allow_any_target=allow_any_target,
         )
         used = [*filled.columns, *([key] if key is not None else [])]
         rows = read_rows(

@@ -18,7 +18,6 @@ import attrs
 from linkedapi_async._actions.acts import ACTS_PREFIX, acts_key
 from linkedapi_async._utils.json import decode_json
 from linkedapi_async._utils.times import format_time
-from linkedapi_async._wire.dump import dump_workflow
 from linkedapi_async.cli._batch_results import (
     SUPPRESSED,
     Failure,
@@ -346,8 +345,9 @@ class BatchRunner:
                 return
             self._in_flight[item.journal_key] = item
             self._count()
-            # JSON keeps a list of one root.
-            yield item.journal_key, dump_workflow(self.batch.workflow(item))
+            roots = self.batch.workflow(item)
+            # A list stays one in JSON, also that of one root.
+            yield item.journal_key, [*roots] if isinstance(roots, tuple) else roots
 
     def _started(self, items: Iterator[Item]) -> Iterator[Item]:
         for item in items:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, Final
 
 import attrs
@@ -31,6 +32,7 @@ from linkedapi_async._actions.validators import (
     String,
     StringOrObject,
     Validator,
+    unchecked_targets,
 )
 from linkedapi_async._results.key import ACTIONS
 from linkedapi_async._types import Generation
@@ -39,7 +41,7 @@ from linkedapi_async._utils.spelling import json_name, nearest
 from linkedapi_async._utils.text import short_repr
 from linkedapi_async._wire.load import load_workflow
 from linkedapi_async.cli._messages import message_of
-from linkedapi_async.cli._workflow_input import find_unsupported, find_wrong_targets
+from linkedapi_async.cli._workflow_input import find_unsupported
 from linkedapi_async.errors import InvalidDefinitionError, ParameterError, WorkflowError
 
 
@@ -82,7 +84,7 @@ class Template:
     Args:
         definition: A JSON object, or a list of them.
         allow_braces: Whether texts and cells may have braces like placeholders.
-        check_targets: Whether targets that certainly are none are problems.
+        allow_any_target: Whether targets may be of another kind than expected.
     """
 
     def __init__(
@@ -90,11 +92,11 @@ class Template:
         definition: Any,
         *,
         allow_braces: bool = False,
-        check_targets: bool = False,
+        allow_any_target: bool = False,
     ) -> None:
         self._definition = definition
         self._allow_braces = allow_braces
-        self._check_targets = check_targets
+        self._allow_any_target = allow_any_target
         # The columns of each parameter, by the path of its action and its name.
         self._columns: dict[tuple[str, str], tuple[str, ...]] = {}
         self.problems: tuple[Problem, ...] = tuple(self._survey())
@@ -165,14 +167,14 @@ class Template:
         definition = renderer.tree(self._definition)
         if renderer.problems:
             return renderer.problems
+        any_target = any_target or self._allow_any_target
+        targets = unchecked_targets() if any_target else nullcontext()
         try:
-            roots: Roots = load_workflow(definition)
+            with targets:
+                roots: Roots = load_workflow(definition)
         except InvalidDefinitionError as error:
             return [self._with_columns(problem) for problem in error.problems]
-        unsupported = find_unsupported(roots, generation) if generation else ()
-        checked = self._check_targets and not any_target
-        wrong = find_wrong_targets(roots) if checked else ()
-        problems = (*unsupported, *wrong)
+        problems = find_unsupported(roots, generation) if generation else ()
         return [self._with_columns(problem) for problem in problems] or roots
 
     def _with_columns(self, problem: WorkflowError) -> Problem:

@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from linkedapi_async._actions.action import Action, Roots, named_roots, paths
-from linkedapi_async._actions.acts import TARGET_KINDS
 from linkedapi_async._actions.compatibility import unsupported_in
-from linkedapi_async._actions.parameters import parameters_of
 from linkedapi_async._actions.texts import find_left_overs
 from linkedapi_async._types import Generation
 from linkedapi_async._utils.json import decode_json
@@ -22,10 +20,8 @@ from linkedapi_async.cli._exit_codes import CommandError
 from linkedapi_async.errors import (
     InvalidDefinitionError,
     LinkedApiError,
-    ParameterError,
     WorkflowError,
 )
-from linkedapi_async.urls import check_target
 
 
 _ATTRIBUTE: Final = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_][\w.]*)")
@@ -128,25 +124,6 @@ def find_unsupported(roots: Roots, generation: Generation) -> Iterator[WorkflowE
     """Yield the parts of a workflow that *generation* of the API does not support."""
     for path, root in named_roots(roots):
         yield from unsupported_in(root, generation, path)
-
-
-def find_wrong_targets(roots: Roots) -> Iterator[WorkflowError]:
-    """Yield the targets of a workflow that certainly are none of their kind."""
-    for place, root in named_roots(roots):
-        for path, node in paths(root, place):
-            for row in parameters_of(type(node)):
-                kind = TARGET_KINDS.get(row.json_name)
-                value = getattr(node, row.name)
-                if kind is None or not isinstance(value, str):
-                    continue
-                problem = check_target(kind, value)
-                if problem is not None and problem.certain:
-                    yield ParameterError(
-                        owner=node.action_type,
-                        parameter=row.name,
-                        reason=problem.reason,
-                        path=path,
-                    )
 
 
 def writing_actions(roots: Roots) -> list[str]:

@@ -29,6 +29,7 @@ from linkedapi_async.sandbox._world import (
     SeededRandom,
     World,
 )
+from linkedapi_async.urls import TargetKind, check_target
 
 
 AnyAction: TypeAlias = Action[Any, Any, Any]
@@ -88,11 +89,15 @@ CONTENT_KINDS = {"videos": "video", "images": "images", "documents": "documents"
 PERIODS = {"past24Hours": 1, "pastWeek": 7, "pastMonth": 30}
 """In days."""
 
-NOT_FOUND = {
+NOT_FOUND: dict[TargetKind, str] = {
     "person": "personNotFound",
+    "nvPerson": "personNotFound",
     "company": "companyNotFound",
+    "nvCompany": "companyNotFound",
     "post": "postNotFound",
+    "comment": "commentNotFound",
     "job": "jobNotFound",
+    "thread": "threadNotFound",
 }
 """The errors of targets that do not exist, by the kind of the parameter."""
 
@@ -446,10 +451,16 @@ def sync_days(action: AnyAction) -> int:
 
 def _missing(action: AnyAction) -> ActionFailure | None:
     """Return the failure of an action whose target does not exist, by its URL."""
-    for name in given_targets(action):
-        value = str(getattr(action, name))
-        error = NOT_FOUND.get(name.partition("_")[0])
-        if error is not None and _world.last_part(value).startswith("not-found"):
+    given = given_targets(action)
+    for row in parameters_of(type(action)):
+        if row.name not in given or row.info.kind is None:
+            continue
+        value = str(getattr(action, row.name))
+        problem = check_target(row.info.kind, value)
+        error = NOT_FOUND[row.info.kind]
+        if problem is not None and problem.certain:
+            return error, f"{row.json_name} {problem.reason}"
+        if _world.last_part(value).startswith("not-found"):
             return error, f"The sandbox has nothing at {value}."
     return None
 
@@ -658,12 +669,14 @@ def _invitations(query: Query) -> Iterator[Entity]:
     for index, person in enumerate(_people(query, query.count(3, 12))):
         kind, names = kinds[index % len(kinds)]
         company = query.world.company(person.facts["company_hashed_url"])
+        random = query.world.random(f"newsletter/{company.key}")
+        newsletter = f"{company.key}-{random.between('id', 7 * 10**18, 8 * 10**18)}"
         fields = {
             "headline": person.facts["headline"],
             "note": None,
             "company_url": company.facts["public_url"],
             "company_name": company.facts["name"],
-            "newsletter_url": f"{_world.SITE}/newsletters/{company.key}",
+            "newsletter_url": f"{_world.SITE}/newsletters/{newsletter}",
             "newsletter_name": f"{company.facts['name']} Weekly",
         }
         fields |= dict.fromkeys(own.difference(names), ABSENT)

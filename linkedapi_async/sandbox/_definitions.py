@@ -9,6 +9,7 @@ from typing import Any
 from linkedapi_async._actions.action import AnyAction, named_roots, paths
 from linkedapi_async._actions.compatibility import unsupported_in
 from linkedapi_async._actions.custom import custom
+from linkedapi_async._actions.validators import unchecked_targets
 from linkedapi_async._types import Generation
 from linkedapi_async._utils.json import decode_json
 from linkedapi_async._wire.load import load_workflow
@@ -40,7 +41,9 @@ def loaded(definition: Any) -> Any:
     with warnings.catch_warnings():
         # The API accepts unknown values; unknown action types are refused separately.
         warnings.simplefilter("ignore", UnknownValueWarning)
-        return load_workflow(definition)
+        # It accepts any target, too; the action with a wrong one fails.
+        with unchecked_targets():
+            return load_workflow(definition)
 
 
 def checked(definition: Any, generation: Generation) -> list[AnyAction]:

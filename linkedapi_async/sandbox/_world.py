@@ -112,6 +112,7 @@ POST_KINDS = ("text", "images", "text", "video", "documents", "poll", "repost", 
 DEGREES = ("1st", "2nd", "3rd+")
 
 _TAGGED = re.compile(r"(.+)-x([a-z2-7]{8,})", re.DOTALL)
+_TAGGED_JOB = re.compile(r"(?P<tagged>.+-(\d{1,18})-x[a-z2-7]{8,})-\2", re.DOTALL)
 _MEMBER = re.compile(r"(?P<head>.+?)-at-(?P<company>.+)-(?P<number>\d{1,18})")
 _POST = re.compile(
     r"(?:(?P<author>.+)_(?P<topic>[^_]*)-)?activity[-:](?P<id>\d{1,20})(?:-(?P<kind>[pc]))?"
@@ -426,10 +427,12 @@ class World:
     def job(self, url: str) -> Entity:
         """Return the job of a URL."""
         part = last_part(url)
-        base, given = untagged(part)
+        numbered = _TAGGED_JOB.fullmatch(part)
+        base, given = untagged(numbered["tagged"] if numbered else part)
         random = self.random(f"job/{part}")
         found = _MEMBER.fullmatch(base)
-        number = found["number"] if found else str(random.between("id", 10**9, 10**10))
+        id_ = re.search("(?:^|-)([0-9]{1,18})$", base)
+        number = id_[1] if id_ else str(random.between("id", 10**9, 10**10))
         head = found["head"].replace("-", " ").title() if found else None
         name = found["company"] if found else slugified(self._company_name(random))
         company = self.company(name)
@@ -478,6 +481,8 @@ class World:
         number = random.between(index, 10**6, 10**7) * 1000 + index
         decided = {key: value for key, value in given.items() if key != "company"}
         part = tagged(f"{title}-at-{company.key}-{number}", decided)
+        if decided:
+            part += f"-{number}"  # the URL of a job ends with its id
         return self.job(f"{SITE}/jobs/view/{quote(part, safe='')}")
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 import datetime as dt
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar, cast, overload
+from typing import Any, Final, TypeVar, cast, overload
 from urllib.parse import urlencode
 
+from linkedapi_async._actions.validators import InvalidValue, Target
 from linkedapi_async._http.requests import Method
 from linkedapi_async._utils.spelling import json_name
 from linkedapi_async._utils.text import short_repr
@@ -84,12 +85,23 @@ def _moment(owner: str, name: str, value: object) -> str | None:
     raise ParameterError(owner=owner, parameter=name, reason=reason)
 
 
+_TARGETS: Final = {"person_url": Target("person"), "thread_id": Target("thread")}
+
+
 def _without_none(owner: str, **texts: object) -> dict[str, Any]:
     """Return the *texts* that are not None, by their JSON names."""
     for name, text in texts.items():
         if not (text is None or (isinstance(text, str) and text)):
             reason = f"must be a string that is not empty, got {short_repr(text)}"
             raise ParameterError(owner=owner, parameter=name, reason=reason)
+        if text is not None and name in _TARGETS:
+            try:
+                _TARGETS[name].check(text)
+            except InvalidValue as error:
+                raise ParameterError(
+                    owner=owner, parameter=name, reason=error.reason
+                ) from None
+            _TARGETS[name].warn(text, f"{owner}: {name}")
     return {json_name(name): text for name, text in texts.items() if text is not None}
 
 

@@ -22,11 +22,13 @@ from linkedapi_async._actions.validators import (
     Object,
     String,
     StringOrObject,
+    Target,
     Validator,
 )
 from linkedapi_async._types import Generation
 from linkedapi_async._utils.times import format_time
 from linkedapi_async.errors import ParameterError
+from linkedapi_async.urls import TargetKind
 
 
 @attrs.frozen(kw_only=True)
@@ -99,6 +101,35 @@ def _texts(spec: String, _: StrategySettings) -> draws.SearchStrategy[Any]:
     return texts(spec.minimum or 0, spec.maximum or spec.doubtful)
 
 
+_SITE = r"https://www\.linkedin\.com"
+
+_ANY_SITE = r"(https://(www\.|de\.|m\.)?)?linkedin\.com"
+
+_NAME = "[a-z][a-z0-9-]{2,8}"
+
+_NUMBER = "[1-9][0-9]{3,9}"
+
+_HASH = "ACoAA[A-Za-z0-9_-]{5,9}"
+
+# The spellings that are drawn; the first ones are the simplest.
+_TARGETS: dict[TargetKind, str] = {
+    "person": f"{_SITE}/in/{_NAME}|{_ANY_SITE}/in/({_NAME}|{_HASH})/?",
+    "company": f"{_SITE}/company/{_NAME}|{_ANY_SITE}/(company|school)/{_NAME}/?",
+    "post": rf"({_SITE}/feed/update/)?urn:li:(activity|share|ugcPost):{_NUMBER}",
+    "comment": rf"{_SITE}/feed/update/urn:li:activity:{_NUMBER}\?dashCommentUrn="
+    rf"urn:li:fsd_comment:\({_NUMBER},urn:li:activity:{_NUMBER}\)",
+    "job": f"{_SITE}/jobs/view/{_NUMBER}",
+    "newsletter": f"{_SITE}/newsletters/{_NAME}-[1-9][0-9]{{10}}",
+    "nvPerson": f"{_SITE}/in/{_HASH}",
+    "nvCompany": f"{_SITE}/company/{_NUMBER}",
+    "thread": "2-[A-Za-z0-9]{4,12}=",
+}
+
+
+def _targets(spec: Target, _: StrategySettings) -> draws.SearchStrategy[Any]:
+    return draws.from_regex(_TARGETS[spec.kind], fullmatch=True)
+
+
 def _moments(_: Moment, __: StrategySettings) -> draws.SearchStrategy[Any]:
     return draws.datetimes(timezones=draws.just(dt.UTC)).map(format_time)
 
@@ -136,6 +167,7 @@ _VALUES: dict[
     type[Validator], Callable[[Any, StrategySettings], draws.SearchStrategy[Any]]
 ] = {
     String: _texts,
+    Target: _targets,
     Integer: _integers,
     Boolean: _flags,
     Enum: _choices,
@@ -182,8 +214,18 @@ def parameter_objects(
     return cls(**given)
 
 
+_SAMPLES: dict[TargetKind, str] = {
+    "person": "https://www.linkedin.com/in/ada",
+    "company": "https://www.linkedin.com/company/acme",
+    "newsletter": "https://www.linkedin.com/newsletters/news-67123456789",
+    "thread": "2-YWRh",
+}
+
+
 def sample(row: Parameter) -> Any:
-    """Return a value that a required parameter or a target accepts."""
+    """Return a value that a required parameter accepts."""
+    if isinstance(row.validator, Target):
+        return _SAMPLES[row.validator.kind]
     return getattr(row.validator, "known", ("x",))[0]
 
 
@@ -207,6 +249,13 @@ def _wrong_texts(spec: String) -> Iterator[Wrong]:
     if spec.maximum is not None:
         words = f"must have at most {spec.maximum} characters"
         yield "x" * (spec.maximum + 1), "", words
+
+
+def _wrong_targets(spec: Target) -> Iterator[Wrong]:
+    yield from _wrong_texts(spec)
+    for value in ("Ada Lovelace", "ada@example.com", "https://example.com/in/ada"):
+        yield value, "", f"got {value!r}"
+    yield " linkedin.com/in/ada", "", "must have no white space"
 
 
 def _wrong_integers(spec: Integer) -> Iterator[Wrong]:
@@ -259,6 +308,7 @@ def _wrong_either(spec: StringOrObject) -> Iterator[Wrong]:
 
 _WRONGS: dict[type[Validator], Callable[[Any], Iterator[Wrong]]] = {
     String: _wrong_texts,
+    Target: _wrong_targets,
     Integer: _wrong_integers,
     Boolean: _wrong_flags,
     Enum: _wrong_choices,

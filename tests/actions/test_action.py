@@ -34,7 +34,7 @@ from linkedapi_async._actions.parameters import (
     parameters_of,
 )
 from linkedapi_async._actions.scopes import Anywhere
-from linkedapi_async._actions.validators import Integer, String, Validator
+from linkedapi_async._actions.validators import Integer, String, Target, Validator
 from linkedapi_async._results.key import ACTIONS
 from linkedapi_async._utils.spelling import json_name, nearest
 from linkedapi_async._utils.text import short_repr
@@ -48,7 +48,9 @@ CLASSES: list[Any] = [*ACTIONS.values()] + [
     cls for name in params.__all__ if isinstance(cls := getattr(params, name), type)
 ]
 
-PAGE = st.open_company_page("u", basic_info=True)
+ACME = "https://www.linkedin.com/company/acme"
+
+PAGE = st.open_company_page(ACME, basic_info=True)
 EMPLOYEES = st.retrieve_company_employees(limit=3)
 
 
@@ -91,13 +93,14 @@ def test_repr_is_python_that_builds_it_again(workflow: Any) -> None:
         (
             PAGE.then(EMPLOYEES),
             (
-                "st.open_company_page('u', basic_info=True)"
+                "st.open_company_page('https://www.linkedin.com/company/acme', "
+                "basic_info=True)"
                 ".then(st.retrieve_company_employees(limit=3))"
             ),
         ),
         (
-            st.open_post(label="a", post_urn="n"),
-            "st.open_post(post_urn='n', label='a')",
+            st.open_post(label="a", post_urn="urn:li:share:7"),
+            "st.open_post(post_urn='urn:li:share:7', label='a')",
         ),
         (
             params.CompaniesFilter(sizes=["1-10"]),
@@ -174,7 +177,7 @@ def test_then_gives_a_new_action_and_leaves_the_old_one() -> None:
     assert () == PAGE.children
     assert (EMPLOYEES,) == one.children
     assert (EMPLOYEES, st.retrieve_company_dms(), EMPLOYEES) == two.children
-    assert ("u", True) == (two.company_url, two.basic_info)
+    assert (ACME, True) == (two.company_url, two.basic_info)
     assert one == one.then()
     assert one is not one.then()
 
@@ -195,20 +198,20 @@ def test_a_fragment_is_used_many_times() -> None:
 
 def test_children_can_be_given_by_name() -> None:
     """`children=` takes any sequence, and gives the same action as `then`."""
-    tree = st.open_company_page("u", basic_info=True, children=[EMPLOYEES])
+    tree = st.open_company_page(ACME, basic_info=True, children=[EMPLOYEES])
 
     assert PAGE.then(EMPLOYEES) == tree
     assert hash(PAGE.then(EMPLOYEES)) == hash(tree)
-    assert PAGE == st.open_company_page("u", basic_info=True, children=[])
-    assert hash(PAGE) == hash(st.open_company_page("u", basic_info=True, children=[]))
+    assert PAGE == st.open_company_page(ACME, basic_info=True, children=[])
+    assert hash(PAGE) == hash(st.open_company_page(ACME, basic_info=True, children=[]))
     assert custom("x") == custom("x", children=[])
 
 
 def test_equality_and_hash() -> None:
     """Actions are equal if type, parameters, label and children are."""
-    assert PAGE == st.open_company_page("u", basic_info=True)
-    assert PAGE != st.open_company_page("u")
-    assert PAGE != st.open_company_page("u", basic_info=True, label="a")
+    assert PAGE == st.open_company_page(ACME, basic_info=True)
+    assert PAGE != st.open_company_page(ACME)
+    assert PAGE != st.open_company_page(ACME, basic_info=True, label="a")
     assert PAGE != PAGE.then(EMPLOYEES)
     assert PAGE != "st.openCompanyPage"
     assert st.sync_inbox() != nv.sync_inbox()
@@ -265,7 +268,7 @@ def test_the_signature_is_the_real_one(cls: Any) -> None:
 def test_the_signature_as_text() -> None:
     """The signature is the same before and after the first call."""
     expected = [("company_url", True), ("label", False), ("children", False)]
-    st.open_company_page("u")
+    st.open_company_page(ACME)
     found = inspect.signature(st.open_company_page).parameters.values()
 
     assert [*expected, ("basic_info", False)] == [
@@ -283,7 +286,7 @@ def test_the_signature_as_text() -> None:
 
 def test_custom_is_a_write_of_no_generation() -> None:
     """An unknown action counts as a write of any generation, and yields plain JSON."""
-    unknown = custom("st.somethingNew", personUrl="u")
+    unknown = custom("st.somethingNew", personUrl="https://www.linkedin.com/in/ada")
 
     assert ("write", Any, (Anywhere,)) == (
         unknown.effect,
@@ -292,7 +295,10 @@ def test_custom_is_a_write_of_no_generation() -> None:
     )
     assert ("account_api", "linked_api") == unknown.generations
     assert "st.somethingNew" == unknown.action_type
-    assert {"actionType": "st.somethingNew", "personUrl": "u"} == dump_workflow(unknown)
+    assert {
+        "actionType": "st.somethingNew",
+        "personUrl": "https://www.linkedin.com/in/ada",
+    } == dump_workflow(unknown)
     assert (None, (), True) == (unknown.category, unknown.targets, unknown.has_outcome)
 
 
@@ -401,6 +407,8 @@ def test_bounds_are_inclusive(cls: Any, row: Parameter) -> None:
     match row.validator:
         case Integer():
             values = [v for v in (minimum, maximum) if v is not None]
+        case Target():
+            return
         case String():
             sizes = [v for v in (minimum, maximum) if v is not None]
             values = ["x" * size for size in sizes] + ["é" * size for size in sizes]
@@ -461,7 +469,7 @@ def test_what_was_given_is_kept(search: Any) -> None:
         ),
         (
             st.send_message,
-            ("u",),
+            ("https://www.linkedin.com/in/ada",),
             {},
             "st.sendMessage: text is required",
         ),
@@ -479,13 +487,13 @@ def test_what_was_given_is_kept(search: Any) -> None:
         ),
         (
             st.open_company_page,
-            ("u",),
+            (ACME,),
             {"label": 5},
             "st.openCompanyPage: label must be a string, got 5",
         ),
         (
             st.open_company_page,
-            ("u",),
+            (ACME,),
             {"label": "\ud83d"},
             (
                 "st.openCompanyPage: label must not have a lone surrogate, which JSON "
@@ -545,9 +553,9 @@ def test_a_string_of_another_class_is_a_string() -> None:
 
         __slots__ = ()
 
-    page = st.open_company_page(Url("u"), label=Url("a"))
+    page = st.open_company_page(Url(ACME), label=Url("a"))
 
-    assert st.open_company_page("u", label="a") == page
+    assert st.open_company_page(ACME, label="a") == page
 
 
 def test_long_values_are_cut_in_messages() -> None:
@@ -627,9 +635,16 @@ def test_the_base_of_validators_is_abstract() -> None:
 def test_a_warning_points_at_the_users_line() -> None:
     """A warning has the user's line, however deep in the package it arises."""
     with pytest.warns(UnknownValueWarning) as caught:  # noqa: PT031
-        st.react_to_post("u", type="hooray")
+        st.react_to_post(
+            "https://www.linkedin.com/feed/update/urn:li:activity:7461747",
+            type="hooray",
+        )
         load_workflow(
-            {"actionType": "st.reactToPost", "postUrl": "u", "type": "hurrah"}
+            {
+                "actionType": "st.reactToPost",
+                "postUrl": "https://www.linkedin.com/feed/update/urn:li:activity:7461747",
+                "type": "hurrah",
+            }
         )
         load_workflow({"actionType": "xy.new"})
 

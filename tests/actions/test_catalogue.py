@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import attrs
 import pytest
+from sample_targets import SAMPLE_TARGETS
 
 from linkedapi_async import nv, params, results, st
 from linkedapi_async._actions.action import Action, given_targets, nesting_error
@@ -27,6 +28,7 @@ from linkedapi_async._actions.validators import (
     Object,
     String,
     StringOrObject,
+    Target,
     Validator,
 )
 from linkedapi_async._results.key import ACTIONS
@@ -34,6 +36,7 @@ from linkedapi_async._results.outcome import Result, json_names_of
 from linkedapi_async._types import BOTH, Generation
 from linkedapi_async._utils.spelling import json_name
 from linkedapi_async.errors import NestingError, ParameterError
+from linkedapi_async.urls import TargetKind
 
 
 Entry = dict[str, Any]
@@ -45,8 +48,14 @@ BUILT = [name for name, entry in FACTS.items() if entry.get("built", True)]
 
 # What needs more than its required parameters to be built.
 CONDITIONS: dict[str, dict[str, str]] = {
-    "st.acceptInvitation": {"invitation_type": "connect", "person_url": "x"},
-    "st.ignoreInvitation": {"invitation_type": "connect", "person_url": "x"},
+    "st.acceptInvitation": {
+        "invitation_type": "connect",
+        "person_url": "https://www.linkedin.com/in/x",
+    },
+    "st.ignoreInvitation": {
+        "invitation_type": "connect",
+        "person_url": "https://www.linkedin.com/in/x",
+    },
     "st.searchPosts": {"term": "x"},
 }
 
@@ -56,16 +65,35 @@ KINDS: dict[type[Validator], str] = {
     Boolean: "boolean",
     Object: "object",
     String: "string",
+    Target: "string",
     Moment: "string",
     Date: "string",
     Integer: "integer",
 }
+
+# The kind of every parameter that names something on LinkedIn.
+TARGET_KINDS: dict[str, TargetKind] = {
+    "person_url": "person",
+    "person_hashed_url": "nvPerson",
+    "company_url": "company",
+    "company_hashed_url": "nvCompany",
+    "post_url": "post",
+    "post_urn": "post",
+    "comment_url": "comment",
+    "job_url": "job",
+    "newsletter_url": "newsletter",
+    "thread_id": "thread",
+}
+
+_BY_KIND = {kind: SAMPLE_TARGETS[name] for name, kind in TARGET_KINDS.items()}
 
 each_action = pytest.mark.parametrize("name", BUILT)
 
 
 def sample(validator: Validator) -> Any:
     """Return a value that *validator* accepts."""
+    if isinstance(validator, Target):
+        return _BY_KIND[validator.kind]
     return validator.known[0] if isinstance(validator, Enum) else "x"
 
 
@@ -455,20 +483,34 @@ def test_targets(name: str) -> None:
     parents = {p for c in entry["constraints"].values() for p in c["parents"]}
     for parent in parents & set(BUILT):
         for target in optional:
-            child = attrs.evolve(least(name), **{target: "x"})
+            (row,) = (row for row in targets if row.name == target)
+            child = attrs.evolve(least(name), **{target: sample(row.validator)})
             with pytest.raises(ParameterError, match="which supplies it") as caught:
                 least(parent).then(child)
 
             assert target == caught.value.parameter
 
 
+@each_action
+def test_kinds_of_targets(name: str) -> None:
+    """A parameter whose name says what it refers to has its values checked for that."""
+    for row in parameters_of(ACTIONS[name]):
+        assert TARGET_KINDS.get(row.name) == row.info.kind
+        assert (row.info.kind is None) == (not isinstance(row.validator, Target))
+
+
 def test_one_of_two_targets_is_enough_but_a_pair_needs_both() -> None:
     """A root needs one of two alternative targets, or both of a pair."""
-    assert at_root(st.send_message("u", text="x")) is None
+    assert at_root(st.send_message("https://www.linkedin.com/in/ada", text="x")) is None
     assert at_root(st.send_message(thread_id="t", text="x")) is None
-    assert at_root(st.endorse_person_skill("u", skill_name="s")) is None
+    assert (
+        at_root(
+            st.endorse_person_skill("https://www.linkedin.com/in/ada", skill_name="s")
+        )
+        is None
+    )
     for half in (
-        st.endorse_person_skill("u"),
+        st.endorse_person_skill("https://www.linkedin.com/in/ada"),
         st.endorse_person_skill(skill_name="s"),
     ):
         assert isinstance(at_root(half), ParameterError)

@@ -196,7 +196,7 @@ def test_a_campaign() -> None:
 
 def test_the_text() -> None:
     """As text, an explanation is a report for people."""
-    company = st.open_company_page("u").then(
+    company = st.open_company_page("https://www.linkedin.com/company/acme").then(
         st.retrieve_company_employees().then(
             st.do_for_people().then(
                 st.open_person_page().then(st.send_connection_request())
@@ -378,7 +378,7 @@ def test_generations() -> None:
     assert () == new.notes
     (note,) = old.notes
     assert "subject is required in the account_api generation" in note
-    message = st.send_message("u", text="x")
+    message = st.send_message("https://www.linkedin.com/in/ada", text="x")
     assert (50, None) == tuple(
         explain(message, generation=g).limits[0].per_day
         for g in ("linked_api", "account_api")
@@ -420,7 +420,10 @@ def test_a_batch() -> None:
     """A batch adds up its workflows, merges equal lines and shares the accounts."""
     page = st.open_person_page
     many = [
-        page(f"u{n}", label=f"{n}").then(st.send_message(text="x")) for n in range(130)
+        page(f"https://www.linkedin.com/in/ada-{n}", label=f"{n}").then(
+            st.send_message(text="x")
+        )
+        for n in range(130)
     ]
     found = explain_batch((w for w in many), accounts=2, seconds_per_action=30)
 
@@ -455,7 +458,7 @@ def test_a_batch_is_the_sum(many: list[Any]) -> None:
 
 def test_days() -> None:
     """Days are rounded up; a limit of 0 takes for ever, an infinite one no time."""
-    messages = [st.send_message("u", text="x")] * 101
+    messages = [st.send_message("https://www.linkedin.com/in/ada", text="x")] * 101
 
     def days(limit: float) -> float | None:
         """Return how many days the messages take."""
@@ -471,7 +474,7 @@ def test_days() -> None:
 
 def test_limits_are_checked() -> None:
     """Limits must be numbers; an unknown category gives a warning."""
-    message = st.send_message("u", text="x")
+    message = st.send_message("https://www.linkedin.com/in/ada", text="x")
     for wrong in (-1, math.nan, True, "5", None):
         limits: Any = {"stMessages": wrong}
         with pytest.raises(
@@ -487,7 +490,7 @@ def test_limits_are_checked() -> None:
 
 def test_arguments_are_checked() -> None:
     """Wrong accounts and seconds, and a single workflow as a batch, are refused."""
-    message = st.send_message("u", text="x")
+    message = st.send_message("https://www.linkedin.com/in/ada", text="x")
     for wrong in (0, -1, 1.5, True, "2"):
         accounts: Any = wrong
         with pytest.raises(ValueError, match="accounts must be at least 1, got "):

@@ -39,7 +39,7 @@ from linkedapi_async.errors import (
 few = settings(max_examples=40, deadline=None)
 each_edit = pytest.mark.parametrize("edit", EDITS, ids=lambda edit: edit.__name__)
 
-PAGE: AnyAction = st.open_company_page("u")
+PAGE: AnyAction = st.open_company_page("https://www.linkedin.com/company/acme")
 EMPLOYEES = st.retrieve_company_employees()
 
 
@@ -320,7 +320,7 @@ def test_a_misspelt_child_has_its_path() -> None:
     (problem,) = problems(
         {
             "actionType": "st.openCompanyPage",
-            "companyUrl": "u",
+            "companyUrl": "https://www.linkedin.com/company/acme",
             "then": {"actionType": "st.retriveCompanyEmployees"},
         }
     )
@@ -348,7 +348,7 @@ def problems_with_warnings(definition: Any) -> tuple[WorkflowError, ...]:
 
 def test_the_nearest_of_what_is_allowed_is_named() -> None:
     """The error suggests the nearest action that is allowed there."""
-    page: AnyAction = st.open_person_page("u")
+    page: AnyAction = st.open_person_page("https://www.linkedin.com/in/ada")
     with pytest.raises(NestingError) as caught:
         page.then(st.retrieve_company_posts())
 
@@ -393,7 +393,9 @@ def test_what_is_no_action_is_refused(child: Any, reason: str) -> None:
     """The error of a class instead of an action says to call it."""
     ways: list[Any] = [
         lambda: PAGE.then(EMPLOYEES, child),
-        lambda: st.open_company_page("u", children=[EMPLOYEES, child]),
+        lambda: st.open_company_page(
+            "https://www.linkedin.com/company/acme", children=[EMPLOYEES, child]
+        ),
     ]
     for way in ways:
         with pytest.raises(ParameterError) as caught:
@@ -408,7 +410,7 @@ def test_children_are_a_list(children: Any) -> None:
     """One action alone, a set and None are not lists of children."""
     for build in (st.open_company_page, custom):
         with pytest.raises(ParameterError, match="must be a list of actions") as caught:
-            build("u", children=children)
+            build("https://www.linkedin.com/company/acme", children=children)
 
         assert "children" == caught.value.parameter
 
@@ -492,7 +494,9 @@ def test_a_required_target_is_reported_once() -> None:
     assert "root.then[0]: nv.manageConversation: threadId is required" == str(below)
 
 
-@pytest.mark.parametrize("half", [{"personUrl": "u"}, {"skillName": "s"}])
+@pytest.mark.parametrize(
+    "half", [{"personUrl": "https://www.linkedin.com/in/ada"}, {"skillName": "s"}]
+)
 def test_a_pair_of_targets_is_needed_whole(half: dict[str, str]) -> None:
     """At the root a pair needs both targets, and below it allows neither."""
     (problem,) = problems({"actionType": "st.endorsePersonSkill", **half})
@@ -501,7 +505,9 @@ def test_a_pair_of_targets_is_needed_whole(half: dict[str, str]) -> None:
     assert "personUrl and skillName" == problem.parameter
     skills = st.do_for_skills()
     with pytest.raises(ParameterError, match="which supplies it") as caught:
-        skills.then(st.endorse_person_skill("u", skill_name="s"))
+        skills.then(
+            st.endorse_person_skill("https://www.linkedin.com/in/ada", skill_name="s")
+        )
 
     assert "person_url and skill_name" == caught.value.parameter
     assert 1 == len(skills.then(st.endorse_person_skill()).children)
@@ -527,7 +533,14 @@ def test_under_custom_a_target_may_be_given_or_not() -> None:
     """It is unknown whether an unknown action supplies the target."""
     parent = custom("xy.new")
 
-    assert 2 == len(parent.then(st.open_post("u"), st.open_post()).children)
+    assert 2 == len(
+        parent.then(
+            st.open_post(
+                "https://www.linkedin.com/feed/update/urn:li:activity:7461747"
+            ),
+            st.open_post(),
+        ).children
+    )
     assert "xy.new" == dump_workflow(parent)["actionType"]  # type: ignore[call-overload]
 
 
@@ -588,7 +601,7 @@ def _employees(limit: int) -> st.retrieve_company_employees:
             ],
         ),
         (
-            st.open_person_page("u").then(
+            st.open_person_page("https://www.linkedin.com/in/ada").then(
                 nv.open_person_page().then(nv.send_message(text="x"))
             ),
             "account_api",

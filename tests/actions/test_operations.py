@@ -13,6 +13,7 @@ import pytest
 from completion_strategies import at, completions, places, replaced
 from hypothesis import given, settings
 from hypothesis import strategies as draws
+from sample_targets import SAMPLE_TARGETS
 from strategies import json_values
 
 from linkedapi_async import (
@@ -59,6 +60,9 @@ Node = dict[str, Any]
 
 PERSON = "https://www.linkedin.com/in/ada"
 COMPANY = "https://www.linkedin.com/company/acme"
+POST, JOB = SAMPLE_TARGETS["post_url"], SAMPLE_TARGETS["job_url"]
+HASHED_PERSON = SAMPLE_TARGETS["person_hashed_url"]
+HASHED_COMPANY = SAMPLE_TARGETS["company_hashed_url"]
 
 WHOLE: dict[str, Any] = {
     "fetch_person": fetch_person(
@@ -74,8 +78,8 @@ WHOLE: dict[str, Any] = {
     "fetch_company": fetch_company(
         COMPANY, employees=PartLimit(2), dms={"limit": 2}, posts=PartLimit(2)
     ),
-    "fetch_post": fetch_post("u", comments=PartLimit(2), reactions=True),
-    "fetch_job": fetch_job("u"),
+    "fetch_post": fetch_post(POST, comments=PartLimit(2), reactions=True),
+    "fetch_job": fetch_job(JOB),
     "endorse_person_skills": endorse_person_skills(PERSON, skill_name_patterns=["P*"]),
     "send_message": send_message(PERSON, text="Hi", manage_conversation="archive"),
     "nv_fetch_company": nv_fetch_company(
@@ -232,9 +236,13 @@ def test_they_are_values(name: str) -> None:
 )
 def test_forms_of_a_part(posts: Any, expected: list[Node]) -> None:
     """True, a limit, a dict of parameters or its action select a part."""
-    definition = dump_workflow(fetch_person("u", posts=posts))
+    definition = dump_workflow(fetch_person(PERSON, posts=posts))
 
-    whole = {"actionType": "st.openPersonPage", "personUrl": "u", "basicInfo": True}
+    whole = {
+        "actionType": "st.openPersonPage",
+        "personUrl": "https://www.linkedin.com/in/ada",
+        "basicInfo": True,
+    }
     then = {"then": expected[0]} if expected else {}
     assert whole | then == definition
 
@@ -253,36 +261,36 @@ def test_forms_of_a_part(posts: Any, expected: list[Node]) -> None:
 def test_what_is_no_part(posts: Any, words: str) -> None:
     """Anything else is refused at once, with what is allowed."""
     with pytest.raises(ParameterError, match=words):
-        fetch_person("u", posts=posts)
+        fetch_person(PERSON, posts=posts)
 
 
 def test_settings_that_a_part_does_not_have() -> None:
     """A time is refused for a part whose action has none."""
     with pytest.raises(ParameterError, match="since is not a parameter"):
-        fetch_company("u", employees=PartLimit(5, since="2026-01-01"))
+        fetch_company(COMPANY, employees=PartLimit(5, since="2026-01-01"))
 
 
 def test_filters() -> None:
     """A part accepts all parameters of its action, filters too."""
     found = params.EmployeesFilter(position="CEO")
-    by_dict = fetch_company("u", employees={"filter": found})
+    by_dict = fetch_company(COMPANY, employees={"filter": found})
 
     assert by_dict == fetch_company(
-        "u", employees=st.retrieve_company_employees(filter=found)
+        COMPANY, employees=st.retrieve_company_employees(filter=found)
     )
 
 
 def test_labels() -> None:
     """An operation takes a label for its root."""
     labelled: list[Action[Any, Any, Any]] = [
-        fetch_person("u", label="x"),
-        fetch_company("u", label="x"),
-        fetch_post("u", label="x"),
-        fetch_job("u", label="x"),
-        endorse_person_skills("u", label="x"),
-        send_message("u", text="Hi", label="x"),
-        nv_fetch_company("u", label="x"),
-        nv_fetch_person("u", label="x"),
+        fetch_person(PERSON, label="x"),
+        fetch_company(COMPANY, label="x"),
+        fetch_post(POST, label="x"),
+        fetch_job(JOB, label="x"),
+        endorse_person_skills(PERSON, label="x"),
+        send_message(PERSON, text="Hi", label="x"),
+        nv_fetch_company(HASHED_COMPANY, label="x"),
+        nv_fetch_person(HASHED_PERSON, label="x"),
     ]
     assert ["x"] * len(WHOLE) == [workflow.label for workflow in labelled]
 
@@ -337,7 +345,7 @@ def test_nothing_from_outside_breaks_it(name: str, data: Any) -> None:
 
 def test_flat_person() -> None:
     """Parts that failed or were not selected are None; failures are in `errors`."""
-    workflow = fetch_person("u", experience=True, posts=PartLimit(2), skills=True)
+    workflow = fetch_person(PERSON, experience=True, posts=PartLimit(2), skills=True)
     raw = page(
         done("st.retrievePersonExperience", [{"position": "Countess"}]),
         done("st.retrievePersonSkills", []),
@@ -363,7 +371,7 @@ def test_flat_person() -> None:
 @pytest.mark.parametrize("place", ["data", "node"])
 def test_children_in_any_place_and_form(place: str, as_list: bool) -> None:
     """A child is found in the data or beside it, as an object or as a list."""
-    workflow = fetch_person("u", languages=True)
+    workflow = fetch_person(PERSON, languages=True)
     child = done("st.retrievePersonLanguages", [{"name": "English"}])
     then = {"then": [child] if as_list else child}
     raw = (
@@ -379,7 +387,7 @@ def test_children_in_any_place_and_form(place: str, as_list: bool) -> None:
 
 def test_children_in_two_places() -> None:
     """Children in the data and beside it are both found."""
-    workflow = fetch_person("u", languages=True, posts=True)
+    workflow = fetch_person(PERSON, languages=True, posts=True)
     raw = done(
         "st.openPersonPage",
         {"then": done("st.retrievePersonLanguages", [])},
@@ -396,7 +404,7 @@ def test_parts_nest_further() -> None:
     status = st.check_connection_status()
     person_page = st.open_person_page().then(status)
     makers = st.retrieve_company_dms().then(st.do_for_people().then(person_page))
-    workflow = fetch_company("u", dms=makers)
+    workflow = fetch_company(COMPANY, dms=makers)
     broken = failed("st.checkConnectionStatus")
     people = [
         {"name": "Ada", "then": done("st.openPersonPage", {"then": broken})},
@@ -415,7 +423,7 @@ def test_parts_nest_further() -> None:
 def test_more_children() -> None:
     """An operation takes more children, whose errors are in `errors` too."""
     request = st.send_connection_request(note="Hi")
-    workflow = fetch_person("u", skills=True).then(request)
+    workflow = fetch_person(PERSON, skills=True).then(request)
     raw = page(done("st.retrievePersonSkills", []), failed("st.sendConnectionRequest"))
     person = workflow.read(read_completion(raw, workflow))
 
@@ -428,7 +436,7 @@ def test_more_children() -> None:
 def test_two_children_of_a_kind() -> None:
     """A second child of a part's type has its own result, by its own key."""
     few, many = st.retrieve_person_posts(limit=1), st.retrieve_person_posts(limit=9)
-    workflow = fetch_person("u", posts=few).then(many)
+    workflow = fetch_person(PERSON, posts=few).then(many)
     raw = page(
         done("st.retrievePersonPosts", [{"text": "few"}]),
         done("st.retrievePersonPosts", [{"text": "many"}]),
@@ -441,7 +449,7 @@ def test_two_children_of_a_kind() -> None:
 
 def test_parts_are_no_fields_of_the_page() -> None:
     """A field of the page with the name of a part is not used for the part."""
-    workflow = fetch_person("u", posts=True)
+    workflow = fetch_person(PERSON, posts=True)
     posts = done("st.retrievePersonPosts", [{"text": "Hi"}])
     raw = done("st.openPersonPage", {"posts": ["x"], "skills": [], "then": posts})
     person = workflow.read(read_completion(raw, workflow))
@@ -454,7 +462,7 @@ def test_parts_are_no_fields_of_the_page() -> None:
 
 def test_rows() -> None:
     """The rows of a completion do not depend on the operation that read it."""
-    workflow = fetch_company("u", dms=True)
+    workflow = fetch_company(COMPANY, dms=True)
     dms = done("st.retrieveCompanyDMs", [{"name": "Ada"}, {"name": "Grace"}])
     raw = done("st.openCompanyPage", {"name": "Acme", "then": [dms]})
     plain = read_completion(raw, load_workflow(dump_workflow(workflow)))
@@ -464,7 +472,7 @@ def test_rows() -> None:
 
 def test_read() -> None:
     """An operation can read a completion that was read without it."""
-    workflow = fetch_person("u", skills=True)
+    workflow = fetch_person(PERSON, skills=True)
     raw = page(done("st.retrievePersonSkills", []), name="Ada")
     plain, own = read_completion(raw), read_completion(raw, workflow)
 
@@ -472,14 +480,20 @@ def test_read() -> None:
     assert workflow.read(plain) == workflow.read(own) == own[workflow]
     assert workflow.read(own) is workflow.read(own) is own.root.data
     assert raw == own.raw
-    assert "Ada" == st.open_person_page("u").read(plain).name
+    assert (
+        "Ada" == st.open_person_page("https://www.linkedin.com/in/ada").read(plain).name
+    )
     with pytest.raises(ResultMissingError, match=r"no outcome of st\.openCompanyPage"):
-        fetch_company("u").read(plain)
+        fetch_company(COMPANY).read(plain)
 
 
 def test_array() -> None:
     """In an array workflow each operation reads its own root."""
-    sent = (fetch_person("u"), st.retrieve_ssi(), fetch_person("v", posts=True))
+    sent = (
+        fetch_person(PERSON),
+        st.retrieve_ssi(),
+        fetch_person(PERSON + "-2", posts=True),
+    )
     posts = done("st.retrievePersonPosts", [])
     raw = [page(name="Ada"), done("st.retrieveSSI"), page(posts, name="Grace")]
     completion = read_completion(raw, sent)
@@ -493,14 +507,14 @@ def test_array() -> None:
 def test_another_action_than_expected() -> None:
     """An outcome of another action keeps its own class."""
     raw = done("st.openCompanyPage", {"name": "Acme"})
-    completion = read_completion(raw, fetch_person("u"))
+    completion = read_completion(raw, fetch_person(PERSON))
 
     assert results.CompanyPage(name="Acme") == completion.root.value()
 
 
 def test_endorsed_skills() -> None:
     """Each matching skill says whether it was endorsed, and why not."""
-    workflow = endorse_person_skills("u", skill_name_patterns=["P*"])
+    workflow = endorse_person_skills(PERSON, skill_name_patterns=["P*"])
     skills = [
         {"name": "Python", "then": [done("st.endorsePersonSkill")]},
         {"name": "Cobol"},
@@ -519,7 +533,7 @@ def test_endorsed_skills() -> None:
 
 def test_skills_that_cannot_be_listed() -> None:
     """If the skills cannot be listed, they are None, and `errors` has the reason."""
-    workflow = endorse_person_skills("u")
+    workflow = endorse_person_skills(PERSON)
     raw = page(failed("st.retrievePersonSkills"))
     person = workflow.read(read_completion(raw, workflow))
 
@@ -529,7 +543,7 @@ def test_skills_that_cannot_be_listed() -> None:
 
 def test_sent_message() -> None:
     """A message counts as sent although managing the conversation failed."""
-    workflow = send_message("u", text="Hi", manage_conversation="archive")
+    workflow = send_message(PERSON, text="Hi", manage_conversation="archive")
     managed = {"then": failed("st.manageConversation")}
     sent = workflow.read(read_completion(done("st.sendMessage", managed), workflow))
 
@@ -541,7 +555,7 @@ def test_sent_message() -> None:
 
 def test_two_views_of_one_page() -> None:
     """A second operation can read a completion that another one has read."""
-    fetch, endorse = fetch_person("u", skills=True), endorse_person_skills("u")
+    fetch, endorse = fetch_person(PERSON, skills=True), endorse_person_skills(PERSON)
     skills = [{"name": "Perl", "then": done("st.endorsePersonSkill")}, {"name": "C"}]
     raw = page(done("st.retrievePersonSkills", skills), name="Ada")
     fetched, endorsed = read_completion(raw, fetch), read_completion(raw, endorse)
@@ -624,7 +638,7 @@ async def test_older_generation() -> None:
         assert company.employees
         assert company.employees_count is not None
 
-        for unknown in (fetch_job("u"), fetch_post("u", comments=True)):
+        for unknown in (fetch_job(JOB), fetch_post(POST, comments=True)):
             with pytest.raises(UnsupportedError, match="linked_api_token="):
                 await session.run(typing.cast("Action[Any, Any, Any]", unknown))
 

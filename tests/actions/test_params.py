@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from sample_targets import SAMPLE_TARGETS
 
 from linkedapi_async import load_workflow, nv, st
 from linkedapi_async._actions.compatibility import unsupported_in
@@ -62,13 +63,14 @@ def test_an_invitation_takes_the_url_of_its_type(
     """The type needs the one URL that it is about, and no other is allowed."""
     others = {"person_url", "company_url", "newsletter_url"} - {needed}
     missing = refusal(action, kind)
-    built = action(kind, **{needed: "u"})
+    built = action(kind, **{needed: SAMPLE_TARGETS[needed]})
 
-    assert "u" == getattr(built, needed)
+    assert SAMPLE_TARGETS[needed] == getattr(built, needed)
     assert needed == missing.parameter
     assert f"is required for the invitation type {kind!r}" == missing.reason
     for other in others:
-        surplus = refusal(action, kind, **{needed: "u", other: "x"})
+        both = {name: SAMPLE_TARGETS[name] for name in (needed, other)}
+        surplus = refusal(action, kind, **both)
 
         assert other == surplus.parameter
         assert surplus.reason.endswith(f"; pass {needed}")
@@ -78,9 +80,11 @@ def test_an_invitation_takes_the_url_of_its_type(
 def test_an_unknown_invitation_type_takes_any_url(action: Any) -> None:
     """An invitation type that this version does not know is not checked."""
     with pytest.warns(UnknownValueWarning, match="eventAttend"):
-        invitation = action("eventAttend", company_url="u")
+        invitation = action(
+            "eventAttend", company_url="https://www.linkedin.com/company/acme"
+        )
 
-    assert "u" == invitation.company_url
+    assert SAMPLE_TARGETS["company_url"] == invitation.company_url
 
 
 def test_a_post_search_needs_a_term_or_a_url() -> None:
@@ -147,7 +151,12 @@ def test_a_document_needs_a_name() -> None:
 
 @pytest.mark.parametrize(
     "given",
-    [{}, {"urn": "u"}, {"person_hashed_url": "u"}, {"company_hashed_url": "u"}],
+    [
+        {},
+        {"urn": "u"},
+        {"person_hashed_url": "https://www.linkedin.com/in/ACoAAB1"},
+        {"company_hashed_url": "https://www.linkedin.com/company/1035"},
+    ],
     ids=lambda given: next(iter(given), "none"),
 )
 def test_a_mention_takes_one_identifier_at_most(given: dict[str, str]) -> None:
@@ -264,20 +273,44 @@ def test_only_a_certain_maximum_is_refused(action: Any, limit: int, firm: bool) 
         (lambda: st.retrieve_company_employees(limit=501), "linked_api", []),
         (lambda: nv.retrieve_company_employees(limit=501), "account_api", ["limit"]),
         (lambda: nv.retrieve_company_employees(limit=2501), "linked_api", []),
-        (lambda: st.send_connection_request("u", note="x" * 301), "account_api", []),
         (
-            lambda: st.send_connection_request("u", note="x" * 301),
+            lambda: st.send_connection_request(
+                "https://www.linkedin.com/in/ada", note="x" * 301
+            ),
+            "account_api",
+            [],
+        ),
+        (
+            lambda: st.send_connection_request(
+                "https://www.linkedin.com/in/ada", note="x" * 301
+            ),
             "linked_api",
             ["note"],
         ),
-        (lambda: nv.send_message("u", text="x"), "account_api", ["subject"]),
-        (lambda: nv.send_message("u", text="x"), "linked_api", []),
         (
-            lambda: nv.send_message("u", text="x", subject="x" * 81),
+            lambda: nv.send_message("https://www.linkedin.com/in/ada", text="x"),
             "account_api",
             ["subject"],
         ),
-        (lambda: nv.send_message("u", text="x", subject="x" * 81), "linked_api", []),
+        (
+            lambda: nv.send_message("https://www.linkedin.com/in/ada", text="x"),
+            "linked_api",
+            [],
+        ),
+        (
+            lambda: nv.send_message(
+                "https://www.linkedin.com/in/ada", text="x", subject="x" * 81
+            ),
+            "account_api",
+            ["subject"],
+        ),
+        (
+            lambda: nv.send_message(
+                "https://www.linkedin.com/in/ada", text="x", subject="x" * 81
+            ),
+            "linked_api",
+            [],
+        ),
     ],
 )
 @pytest.mark.filterwarnings("ignore::linkedapi_async.UnknownValueWarning")
@@ -315,14 +348,31 @@ def test_a_plain_string_is_no_list() -> None:
     [
         (lambda: st.retrieve_feed(limit=101), "st.retrieveFeed: limit is 101, and 100"),
         (lambda: st.retrieve_profile_viewers(limit=301), "and 300"),
-        (lambda: st.sync_conversation("u", days=91), "days is 91, and 90"),
         (
-            lambda: st.comment_on_post("u", text="x" * 1001),
+            lambda: st.sync_conversation("https://www.linkedin.com/in/ada", days=91),
+            "days is 91, and 90",
+        ),
+        (
+            lambda: st.comment_on_post(
+                "https://www.linkedin.com/feed/update/urn:li:activity:7461747",
+                text="x" * 1001,
+            ),
             "text has 1001 characters, and 1000",
         ),
-        (lambda: st.create_repost("u", text="x" * 3001), "and 3000"),
+        (
+            lambda: st.create_repost(
+                "https://www.linkedin.com/feed/update/urn:li:activity:7461747",
+                text="x" * 3001,
+            ),
+            "and 3000",
+        ),
         (lambda: st.search_posts(term="x" * 51), "term has 51 characters, and 50"),
-        (lambda: nv.send_message("u", text="x", subject="x" * 81), "and 80"),
+        (
+            lambda: nv.send_message(
+                "https://www.linkedin.com/in/ada", text="x", subject="x" * 81
+            ),
+            "and 80",
+        ),
         (lambda: MemberRef(name="x" * 101), "params.MemberRef: name has 101"),
         (lambda: Mention(key="x" * 31, name="x"), "key has 31 characters, and 30"),
         (lambda: Mention(key="a b", name="x"), r"key is documented as .*, got 'a b'"),

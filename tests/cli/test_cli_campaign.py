@@ -145,7 +145,10 @@ def test_templates_are_not_sent(
 ) -> None:
     """A template given to `run` or `check` is refused with its placeholder."""
     before = box.requests
-    shell.write("hello.json", json.dumps({**HELLO, "personUrl": "u"}))
+    shell.write(
+        "hello.json",
+        json.dumps({**HELLO, "personUrl": "https://www.linkedin.com/in/ada"}),
+    )
     done = shell(*command, "hello.json")
 
     assert 3 == done.status
@@ -352,7 +355,10 @@ def test_targets_of_another_kind(shell: Shell, url: str, words: str) -> None:
         "people.csv:2: column 'url': root: st.sendMessage: personUrl must" in done.err
     )
     assert words in done.err
-    assert 0 == shell(*BATCH, "--allow-any-target").status
+    sent = shell(*BATCH, "--allow-any-target")
+
+    assert 9 == sent.status
+    assert "st.sendMessage: personNotFound: personUrl must be" in sent.err
 
 
 def test_targets_that_may_be_right(shell: Shell) -> None:
@@ -360,8 +366,10 @@ def test_targets_that_may_be_right(shell: Shell) -> None:
     hello = {**HELLO, "then": [], "label": "not a url"}
     shell.write("hello.json", json.dumps(hello))
     shell.write("people.csv", "url,name\nhttps://lnkd.in/abcd,Ada\n")
+    done = shell(*BATCH)
 
-    assert 0 == shell(*BATCH).status
+    assert 0 == done.status
+    assert 1 == done.err.count("person_url is a short link: 'https://lnkd.in/abcd'")
 
 
 # The whole batch

@@ -122,7 +122,9 @@ def granted(result: Any) -> dict[str, Any]:
 def test_requests(generation: Generation, folder: str, header: str) -> None:
     """Each call has its method, URL and body, and the headers of its generation."""
     requests = api(generation)
-    definition = dump_workflow(st.check_connection_status("ü"))
+    definition = dump_workflow(
+        st.check_connection_status("https://www.linkedin.com/in/ü")
+    )
     start = requests.start(definition)
 
     assert ("POST", folder) == (start.method, start.url)

@@ -22,6 +22,7 @@ import pytest
 from event_loops import run_virtual, virtual_time
 from hypothesis import given, settings
 from hypothesis import strategies as some
+from sample_targets import SAMPLE_TARGETS
 
 from linkedapi_async import nv, params, results, st
 from linkedapi_async._actions.action import Action
@@ -779,7 +780,7 @@ async def test_an_account_has_lists_of_its_own(sandbox: Sandbox) -> None:
 @pytest.mark.parametrize("generation", GENERATIONS)
 async def test_limits(sandbox: Sandbox, generation: Generation) -> None:
     """Lists are as long as asked or by default, or as nature has it."""
-    page = nv.open_company_page(ACME)
+    page = nv.open_company_page(SAMPLE_TARGETS["company_hashed_url"])
     searches = (nv.search_people(), st.search_companies(limit=3))
     lists = [
         nv.retrieve_company_employees(),
@@ -1212,14 +1213,7 @@ async def test_replies_only_on_demand(sandbox: Sandbox) -> None:
 
 
 SAMPLES: dict[str, Any] = {
-    "person_url": JANE,
-    "person_hashed_url": "https://www.linkedin.com/in/ACoAABC",
-    "company_url": ACME,
-    "company_hashed_url": "https://www.linkedin.com/company/12345678",
-    "post_url": "https://www.linkedin.com/feed/update/urn:li:activity:7461747346638",
-    "job_url": "https://www.linkedin.com/jobs/view/4012345678",
-    "comment_url": "https://www.linkedin.com/feed/update/1?comment=2",
-    "thread_id": "t1",
+    **SAMPLE_TARGETS,
     "skill_name": "Python",
     "invitation_type": "connect",
     "operation": "archive",
@@ -1242,7 +1236,7 @@ def sample(cls: type[Action[Any, Any, Any]], generation: Generation) -> Any:
         if due and row.name in SAMPLES and (at_root or not row.info.target):
             needed[row.name] = SAMPLES[row.name]
     if cls.action_type in {"st.acceptInvitation", "st.ignoreInvitation"}:
-        needed["person_url"] = JANE
+        needed["person_url"] = SAMPLE_TARGETS["person_url"]
     if "basic_info" in {row.name for row in parameters_of(cls)}:
         needed["basic_info"] = True
     made = cls(**needed)

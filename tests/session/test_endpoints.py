@@ -359,6 +359,15 @@ NAIVE = dt.datetime(2026, 7, 1)  # noqa: DTZ001  # the point
             lambda s: s.poll_inbox(person_url=""),
             "poll_inbox: person_url must be a string that is not empty, got ''",
         ),
+        (
+            lambda s: s.poll_inbox(person_url="Ada Lovelace"),
+            "poll_inbox: person_url must be the URL of a person",
+        ),
+        (lambda s: s.poll_inbox(thread_id=JANE), "must be the id of a conversation"),
+        (
+            lambda s: s.poll_conversations([f"{JANE} "]),
+            "poll_conversations: person_url must have no white space",
+        ),
         (lambda s: s.poll_network(since="x" * 99), "got 'x{56}…$"),
         (lambda s: s.poll_conversations(JANE), "must be a list, got str"),
         (lambda s: s.poll_conversations({"personUrl": JANE}), "got dict"),
@@ -557,7 +566,9 @@ async def test_scripted_failures(sandbox: Sandbox, session: Session) -> None:
 
 async def test_usage(sandbox: Sandbox, session: Session) -> None:
     """All actions of finished workflows are counted in order, the nested ones too."""
-    page = st.open_company_page(JANE, basic_info=True)
+    page = st.open_company_page(
+        "https://www.linkedin.com/company/acme", basic_info=True
+    )
     await session.run(page.then(st.retrieve_company_employees(limit=2)))
     await session.run(st.retrieve_ssi())
 

@@ -190,7 +190,10 @@ async def test_array_that_comes_back_short_is_an_error(server: Scripted) -> None
 
 async def test_definition_from_the_docs_runs_unchanged(server: Scripted) -> None:
     """A dict goes out as it is and gives typed results; a list of one, a 1-tuple."""
-    definition = {"actionType": "st.checkConnectionStatus", "personUrl": "u"}
+    definition = {
+        "actionType": "st.checkConnectionStatus",
+        "personUrl": "https://www.linkedin.com/in/ada",
+    }
     node = {
         "actionType": "st.checkConnectionStatus",
         "success": True,
@@ -217,14 +220,24 @@ async def test_check_false_sends_anything(server: Scripted) -> None:
         with pytest.raises(InvalidDefinitionError):
             await session.start(definition)
         with pytest.raises(UnsupportedError):
-            await session.start(st.open_job("u"))
+            await session.start(
+                st.open_job("https://www.linkedin.com/jobs/view/4012345")
+            )
         sent_before = len(server.seen)
         await session.start(definition, check=False)
-        await session.start(st.open_job("u"), check=False)
+        await session.start(
+            st.open_job("https://www.linkedin.com/jobs/view/4012345"), check=False
+        )
 
     assert 0 == sent_before
     posts = [seen.body for seen in server.seen if seen.method == "POST"]
-    assert [definition, {"actionType": "st.openJob", "jobUrl": "u"}] == posts
+    assert [
+        definition,
+        {
+            "actionType": "st.openJob",
+            "jobUrl": "https://www.linkedin.com/jobs/view/4012345",
+        },
+    ] == posts
 
 
 async def test_unknown_action_gives_plain_json(server: Scripted) -> None:

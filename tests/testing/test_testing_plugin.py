@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as draws
+from sample_targets import SAMPLE_TARGETS
 from strategies import arguments_of
 
 from linkedapi_async import (
@@ -293,9 +294,8 @@ def test_a_selector_that_does_not_tell_counts_as_many() -> None:
 
 def example(cls: Any) -> Any:
     """Return an action of a class that may start, with as little as it needs."""
-    urls = {"company": ACME, "post": f"{SITE}/feed/update/urn:li:activity:7"}
     needed = cls.targets if cls.needs_all_targets else cls.targets[:1]
-    targets = {name: urls.get(name.partition("_")[0], ADA) for name in needed}
+    targets = {name: SAMPLE_TARGETS.get(name, "Python") for name in needed}
     return cls(**{**arguments_of(least(cls)), **targets})
 
 
@@ -354,9 +354,11 @@ def test_fields_change_each_item_of_a_list() -> None:
 def test_older_names_for_the_older_generation() -> None:
     """Result objects are spelt as each generation spells them."""
     sandbox = Sandbox()
-    post = results.Post(url=f"{SITE}/feed/update/1", text="Hi", reactions_count=3)
+    post = results.Post(
+        url=f"{SITE}/feed/update/urn:li:activity:1", text="Hi", reactions_count=3
+    )
     sandbox.script(st.open_post, post)
-    action = st.open_post(f"{SITE}/feed/update/1", basic_info=True)
+    action = st.open_post(f"{SITE}/feed/update/urn:li:activity:1", basic_info=True)
 
     found = run(action, sandbox=sandbox, generation="account_api")
 
@@ -909,6 +911,7 @@ def test_unknown_actions_may_be_among_them(tree: Any) -> None:
 
 SETTINGS = """
 import pytest
+from sample_targets import SAMPLE_TARGETS
 
 pytest_plugins = ["linkedapi_async.testing.plugin"]
 

@@ -102,7 +102,10 @@ def test_nested_in_a_page(place: str, as_list: bool) -> None:
         "beside-data": node(COMPANY, {"name": "Acme"}, then=then),
         "without-data": node(COMPANY, then=then),
     }[place]
-    completion = read_completion(raw, st.open_company_page("u").then(employees))
+    completion = read_completion(
+        raw,
+        st.open_company_page("https://www.linkedin.com/company/acme").then(employees),
+    )
     company = completion.root.value()
 
     assert isinstance(company, results.CompanyPage)
@@ -177,7 +180,9 @@ def test_nested_in_data_of_another_shape() -> None:
 def test_void_parent() -> None:
     """A void action may have data that only contains its children."""
     manage = st.manage_conversation(operation="archive")
-    workflow = st.send_message("u", text="Hi").then(manage)
+    workflow = st.send_message("https://www.linkedin.com/in/ada", text="Hi").then(
+        manage
+    )
     child = node("st.manageConversation")
     completion = read_completion(node("st.sendMessage", {"then": [child]}), workflow)
 
@@ -209,7 +214,10 @@ def test_list_without_data() -> None:
 def test_array_workflow() -> None:
     """The outcomes of an array workflow are in the order of its roots."""
     raw = [connection("connected", "a"), connection("pending", "b")]
-    roots = tuple(st.check_connection_status("u", label=name) for name in "ab")
+    roots = tuple(
+        st.check_connection_status("https://www.linkedin.com/in/ada", label=name)
+        for name in "ab"
+    )
     completion = read_completion(raw, roots, "wf-1")
     states = [completion[root].connection_status for root in roots]
 
@@ -276,7 +284,11 @@ def test_failed_child() -> None:
     raw = node(
         COMPANY, {"name": "Acme", "then": [node(DMS, label="bosses", error="x")]}
     )
-    completion = read_completion(raw, st.open_company_page("u").then(dms), "wf-1")
+    completion = read_completion(
+        raw,
+        st.open_company_page("https://www.linkedin.com/company/acme").then(dms),
+        "wf-1",
+    )
     company = completion.root.value()
 
     assert "Acme" == company.name
@@ -451,7 +463,12 @@ ANN, BOB = [results.Person(name="Ann")], [results.Person(name="Bob")]
 def test_equal_siblings_by_identity() -> None:
     """Among equal siblings, the very action of the tree is the key."""
     first, second = st.retrieve_company_employees(), st.retrieve_company_employees()
-    completion = read_completion(ALIKE, st.open_company_page("u").then(first, second))
+    completion = read_completion(
+        ALIKE,
+        st.open_company_page("https://www.linkedin.com/company/acme").then(
+            first, second
+        ),
+    )
 
     for keyed in (completion, completion.root.value()):
         assert ANN == keyed[first]
@@ -465,7 +482,10 @@ def test_equal_siblings_by_identity() -> None:
 def test_equal_siblings_by_equality() -> None:
     """Siblings of one type that differ are found by an equal action too."""
     few, many = (st.retrieve_company_employees(limit=n) for n in (1, 9))
-    completion = read_completion(ALIKE, st.open_company_page("u").then(few, many))
+    completion = read_completion(
+        ALIKE,
+        st.open_company_page("https://www.linkedin.com/company/acme").then(few, many),
+    )
     company = completion.root.value()
 
     assert ANN == company[st.retrieve_company_employees(limit=1)]
@@ -491,8 +511,8 @@ def test_equal_roots() -> None:
     """Equal actions under different roots are distinguished."""
     employees = [st.retrieve_company_employees() for _ in range(4)]
     roots = (
-        st.open_company_page("a").then(*employees[:2]),
-        st.open_company_page("b").then(*employees[2:]),
+        st.open_company_page("https://www.linkedin.com/company/a").then(*employees[:2]),
+        st.open_company_page("https://www.linkedin.com/company/b").then(*employees[2:]),
     )
     completion = read_completion([ALIKE, ALIKE], roots)
     first, second = (completion[root] for root in roots)
@@ -508,7 +528,12 @@ def test_equal_siblings_of_another_number(count: int) -> None:
     """If the number of outcomes differs, position identifies none of them."""
     first, second = st.retrieve_company_employees(), st.retrieve_company_employees()
     raw = node(COMPANY, {"then": [node(EMPLOYEES, [])] * count})
-    completion = read_completion(raw, st.open_company_page("u").then(first, second))
+    completion = read_completion(
+        raw,
+        st.open_company_page("https://www.linkedin.com/company/acme").then(
+            first, second
+        ),
+    )
     with pytest.raises(AmbiguousKeyError):
         completion[first]
 
@@ -523,7 +548,7 @@ def test_labels_distinguish_siblings() -> None:
     """A label is enough, also without the workflow."""
     people = [connection("pending", "a"), connection("connected", "b")]
     completion = read_completion(people)
-    key = st.check_connection_status("whoever", label="b")
+    key = st.check_connection_status("https://www.linkedin.com/in/whoever", label="b")
 
     assert "connected" == completion[key].connection_status
     assert completion.roots[0] is completion.find(label="a")
@@ -760,8 +785,8 @@ def test_wrong_key_says_what_a_key_is(key: Any) -> None:
 def test_equal_actions_under_two_roots() -> None:
     """Equal actions under two roots are distinguished by identity."""
     first, second = st.retrieve_company_dms(), st.retrieve_company_dms()
-    one = st.open_company_page("a").then(first)
-    two = st.open_company_page("b").then(second)
+    one = st.open_company_page("https://www.linkedin.com/company/a").then(first)
+    two = st.open_company_page("https://www.linkedin.com/company/b").then(second)
     raw = [
         node(COMPANY, {"then": node(DMS, [{"name": name}])}) for name in ("Ann", "Bob")
     ]
@@ -776,7 +801,7 @@ def test_equal_actions_under_two_roots() -> None:
 def test_missing_sibling_makes_the_others_ambiguous() -> None:
     """If one of two equal siblings is missing, it is unknown which one."""
     twins = (st.retrieve_company_dms(), st.retrieve_company_dms())
-    workflow = st.open_company_page("a").then(*twins)
+    workflow = st.open_company_page("https://www.linkedin.com/company/a").then(*twins)
     completion = read_completion(node(COMPANY, {"then": node(DMS)}), workflow)
     with pytest.raises(AmbiguousKeyError, match="1 of 2 outcomes of"):
         completion[twins[0]]
@@ -790,7 +815,9 @@ def test_copies(copied: Any) -> None:
     raw = copy.deepcopy(ALIKE)
     raw["data"]["then"].append(node(DMS, error="x"))
     raw["data"]["mood"] = "good"
-    workflow = st.open_company_page("u").then(few, many, dms)
+    workflow = st.open_company_page("https://www.linkedin.com/company/acme").then(
+        few, many, dms
+    )
     completion = copied(read_completion(raw, workflow, "wf-1"))
 
     assert raw == completion.raw
@@ -812,7 +839,11 @@ def test_copies_of_errors(copied: Any) -> None:
     """An error is copied and pickled with its completion."""
     dms = st.retrieve_company_dms()
     raw = node(COMPANY, {"name": "Acme", "then": node(DMS, error="x")})
-    (error,) = read_completion(raw, st.open_company_page("u").then(dms), "wf-1").errors
+    (error,) = read_completion(
+        raw,
+        st.open_company_page("https://www.linkedin.com/company/acme").then(dms),
+        "wf-1",
+    ).errors
     again = copied(error)
 
     assert str(error) == str(again)

@@ -20,6 +20,9 @@ from linkedapi_async._results.rows import _column_paths
 from linkedapi_async._wire.read import read_completion
 
 
+ADA, BOB = "https://www.linkedin.com/in/ada", "https://www.linkedin.com/in/bob"
+
+
 RESULTS = [
     cls
     for cls in vars(results).values()
@@ -169,10 +172,10 @@ def test_what_is_nested_in_items() -> None:
         for name, value in first.items()
         if name.startswith("from.") and value is not None
     }
-    workflow = st.open_person_page("u").then(outer)
+    workflow = st.open_person_page("https://www.linkedin.com/in/ada").then(outer)
     again = read_completion(raw["data"][0]["then"][0], workflow).rows(inner)
 
-    assert ["u"] == [row["from.st.openPersonPage.person_url"] for row in again]
+    assert [ADA] == [row["from.st.openPersonPage.person_url"] for row in again]
 
 
 def test_what_was_nested_beside_a_list() -> None:
@@ -186,12 +189,12 @@ def test_what_was_nested_beside_a_list() -> None:
 
 def test_targets_of_what_yields_nothing() -> None:
     """An action without data is a row with its target and its success."""
-    people = [st.send_message(url, text="hi") for url in ("u1", "u2")]
+    people = [st.send_message(url, text="hi") for url in (ADA, BOB)]
     failed = {"success": False, "error": {"type": "personNotFound", "message": "no"}}
     raw = [node("st.sendMessage"), node("st.sendMessage") | failed]
     rows = read_completion(raw, tuple(people)).rows(st.send_message)
 
-    assert [("u1", True, None, None), ("u2", False, "personNotFound", "no")] == [
+    assert [(ADA, True, None, None), (BOB, False, "personNotFound", "no")] == [
         (r["asked.person_url"], r["success"], r["error.type"], r["error.message"])
         for r in rows
     ]

@@ -239,7 +239,7 @@ def test_custom_workflow() -> None:
     """A raw definition of the SDK loads and dumps unchanged."""
     definition = {
         "actionType": "st.openCompanyPage",
-        "companyUrl": "u",
+        "companyUrl": "https://www.linkedin.com/company/acme",
         "then": {"actionType": "st.retrieveCompanyDMs", "limit": 3},
     }
     sent = OPERATIONS[CUSTOM].mapper.map_request(definition)

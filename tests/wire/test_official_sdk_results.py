@@ -164,31 +164,48 @@ def test_same_intent_same_json(operation_name: str, values: Given) -> None:
 DIFFERENT_REQUESTS = [
     pytest.param(
         "react_to_comment",
-        {"comment_url": "u"},
-        {"actionType": "st.reactToComment", "commentUrl": "u", "type": "like"},
-        {"actionType": "st.reactToComment", "commentUrl": "u"},
+        {
+            "comment_url": "https://www.linkedin.com/feed/update/urn:li:activity:7461747?dashCommentUrn=urn:li:fsd_comment:(1,urn:li:activity:7461747)"
+        },
+        {
+            "actionType": "st.reactToComment",
+            "commentUrl": "https://www.linkedin.com/feed/update/urn:li:activity:7461747?dashCommentUrn=urn:li:fsd_comment:(1,urn:li:activity:7461747)",
+            "type": "like",
+        },
+        {
+            "actionType": "st.reactToComment",
+            "commentUrl": "https://www.linkedin.com/feed/update/urn:li:activity:7461747?dashCommentUrn=urn:li:fsd_comment:(1,urn:li:activity:7461747)",
+        },
         id="what is not given is not sent: the API's default is the same",
     ),
     pytest.param(
         "fetch_person",
-        {"person_url": "u"},
+        {"person_url": "https://www.linkedin.com/in/ada"},
         {
             "actionType": "st.openPersonPage",
             "basicInfo": True,
-            "personUrl": "u",
+            "personUrl": "https://www.linkedin.com/in/ada",
             "then": [],
         },
-        {"actionType": "st.openPersonPage", "basicInfo": True, "personUrl": "u"},
+        {
+            "actionType": "st.openPersonPage",
+            "basicInfo": True,
+            "personUrl": "https://www.linkedin.com/in/ada",
+        },
         id="no children are no then, not an empty one",
     ),
     pytest.param(
         "send_message",
         {
-            "person_url": "u",
+            "person_url": "https://www.linkedin.com/in/ada",
             "text": "Hi",
             "manage_conversation": {"operation": ""},
         },
-        {"actionType": "st.sendMessage", "personUrl": "u", "text": "Hi"},
+        {
+            "actionType": "st.sendMessage",
+            "personUrl": "https://www.linkedin.com/in/ada",
+            "text": "Hi",
+        },
         ParameterError,
         id="an empty word is an error, not the wish for nothing",
     ),

@@ -41,7 +41,7 @@ EXAMPLES: list[dict[str, Any]] = json.loads(
 
 few = settings(max_examples=60, deadline=None)
 
-PAGE = st.open_company_page("u")
+PAGE = st.open_company_page("https://www.linkedin.com/company/acme")
 
 COMPANY_URL = "https://www.linkedin.com/company/acme"
 
@@ -137,8 +137,14 @@ def test_published_examples_come_back(example: dict[str, Any]) -> None:
     definition = example["workflow"]
     if "st.retrieveCompanyDMs" in str(definition):
         # Its page shows the action without the open page that it needs.
-        page = {"actionType": "st.openCompanyPage", "companyUrl": "u"}
+        page = {
+            "actionType": "st.openCompanyPage",
+            "companyUrl": "https://www.linkedin.com/company/acme",
+        }
         definition = {**page, "then": definition}
+    if "'personUrl': 'u'" in str(definition):
+        # One has a URL that stands for any.
+        definition = {**definition, "personUrl": "https://www.linkedin.com/in/ada"}
 
     assert definition == dump_workflow(load_workflow(definition))
     assert definition == dump_workflow(load_workflow(json.dumps(definition)))
@@ -292,7 +298,11 @@ def test_an_unknown_action_type_is_sent_with_one_warning() -> None:
         "limit": 5,
         "deep": {"a": [1, None, LARGE]},
     }
-    tree = {"actionType": "st.openPersonPage", "personUrl": "u", "then": definition}
+    tree = {
+        "actionType": "st.openPersonPage",
+        "personUrl": "https://www.linkedin.com/in/ada",
+        "then": definition,
+    }
     with pytest.warns(UnknownValueWarning) as caught:
         workflow = load_workflow(tree)
 
@@ -348,7 +358,10 @@ def test_an_unknown_action_is_checked_for_json(value: Any) -> None:
 def test_an_unknown_value_is_sent_with_one_warning() -> None:
     """An unknown value is sent; the warning suggests the nearest one."""
     with pytest.warns(UnknownValueWarning) as caught:
-        reaction = st.react_to_post("u", type="celebrat")
+        reaction = st.react_to_post(
+            "https://www.linkedin.com/feed/update/urn:li:activity:7461747",
+            type="celebrat",
+        )
 
     (warning,) = caught
 
@@ -357,14 +370,17 @@ def test_an_unknown_value_is_sent_with_one_warning() -> None:
         "is; did you mean 'celebrate'?"
     ) == str(warning.message)
     assert (
-        b'{"actionType":"st.reactToPost","postUrl":"u","type":"celebrat"}'
+        b'{"actionType":"st.reactToPost","postUrl":"https://www.linkedin.com/feed/'
+        b'update/urn:li:activity:7461747","type":"celebrat"}'
     ) == encode_json(dump_workflow(reaction))
 
 
 def test_an_unknown_value_like_no_other_lists_what_is_known() -> None:
     """Without a similar value the warning lists all known ones."""
     with pytest.warns(UnknownValueWarning, match=r"known: \('like', 'celebrate', "):
-        st.react_to_post("u", type="ზ")
+        st.react_to_post(
+            "https://www.linkedin.com/feed/update/urn:li:activity:7461747", type="ზ"
+        )
 
 
 @pytest.mark.parametrize("check", [True, False])
@@ -372,7 +388,7 @@ def test_an_unknown_value_like_no_other_lists_what_is_known() -> None:
     "definition",
     [
         {"actionType": "st.searchCompanies", "filter": {"sizes": ["1-10", "11-51"]}},
-        {"actionType": "st.reactToPost", "postUrl": "é", "type": "11-51"},
+        {"actionType": "st.reactToPost", "postUrl": "urn:li:share:7", "type": "11-51"},
         {
             "actionType": "st.searchPosts",
             "term": "é",
@@ -434,7 +450,13 @@ def holds_large(value: Any) -> bool:
         {},
         {"actionType": None},
         {"actionType": ""},
-        {"actionType": 5, "then": {"actionType": "st.openPost", "postUrl": "u"}},
+        {
+            "actionType": 5,
+            "then": {
+                "actionType": "st.openPost",
+                "postUrl": "https://www.linkedin.com/feed/update/urn:li:activity:7461747",
+            },
+        },
         {"actionType": "st.syncInbox", "then": None},
         {"actionType": "st.syncInbox", "then": {}},
         {"actionType": "st.syncInbox", "then": []},
@@ -468,7 +490,7 @@ def test_unchecked_only_what_does_not_fit_becomes_custom() -> None:
     """Known nodes around an odd one stay typed, and so do their results."""
     definition = {
         "actionType": "st.openCompanyPage",
-        "companyUrl": "u",
+        "companyUrl": "https://www.linkedin.com/company/acme",
         "then": [
             {"actionType": "st.retrieveCompanyEmployees", "limit": 0},
             {"actionType": "st.retrieveCompanyDMs", "limit": 3},
@@ -680,7 +702,11 @@ def test_what_is_unknown_takes_part_in_equality() -> None:
 @pytest.mark.parametrize(
     ("extra", "parameter", "reason"),
     [
-        ({"companyUrl": "x"}, "companyUrl", "is a known parameter"),
+        (
+            {"companyUrl": "https://www.linkedin.com/company/x"},
+            "companyUrl",
+            "is a known parameter",
+        ),
         ({"then": []}, "then", "is a known parameter"),
         ({"new": {1, 2}}, "new", "must be a JSON value"),
         ({"new": {"a": math.nan}}, "new.a", "must be a JSON value"),
