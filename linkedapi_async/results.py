@@ -24,6 +24,7 @@ __all__ = [
     "ActionUse",
     "Actor",
     "ActorType",
+    "ActorWithUrn",
     "Company",
     "CompanyFacts",
     "CompanyPage",
@@ -43,6 +44,7 @@ __all__ = [
     "Experience",
     "FeedPost",
     "FeedbackType",
+    "FoundPost",
     "InboxMessage",
     "InboxThread",
     "InboxType",
@@ -181,8 +183,6 @@ class Actor(Result):
 
     type: ActorType | None = None
     name: str | None = None
-    urn: str | None = None
-    """Only of the author and reposter in `st.open_post`, and of people who reacted."""
     profile_url: str | None = None
     """People only."""
     headline: str | None = None
@@ -191,6 +191,16 @@ class Actor(Result):
     """Companies only."""
     viewer_state: PersonViewerState | None = None
     """People only."""
+
+
+@result
+class ActorWithUrn(Actor):
+    """Who wrote or reposted a post of a page, or reacted to a post.
+
+    Searches, the home feed and comments give no URNs of actors.
+    """
+
+    urn: str | None = None
 
 
 @result
@@ -325,8 +335,8 @@ class Language(Result):
 
 
 @result
-class Post(Result):
-    """A post, from a list or from its own page."""
+class FoundPost(Result):
+    """A post that a search found."""
 
     url: str | None = None
     time: str | None = None
@@ -365,7 +375,15 @@ class Post(Result):
 
 
 @result
-class FeedPost(Post):
+class Post(FoundPost):
+    """A post, from its own page or that of its author."""
+
+    author: ActorWithUrn | None = None
+    reposter: ActorWithUrn | None = None
+
+
+@result
+class FeedPost(FoundPost):
     """A post of the home feed."""
 
     feed_context: str | None = None
@@ -539,7 +557,7 @@ class PostComment(Result):
 class PostReaction(Result):
     """A reaction to a post."""
 
-    actor: Actor | None = None
+    actor: ActorWithUrn | None = None
     type: ReactionType | None = None
     engager_url: str | None = None
     """Deprecated, like the attributes below: use *actor*."""

@@ -60,6 +60,7 @@ from linkedapi_async.results import (
     Education,
     Experience,
     FeedPost,
+    FoundPost,
     Invitation,
     Job,
     JobPage,
@@ -590,7 +591,7 @@ class search_jobs(Action[Root, StJobList, list[Job]]):
 
 
 @action("st.searchPosts", generations=LINKED, category="stSearchQueries")
-class search_posts(Action[Root, StPostList, list[Post]]):
+class search_posts(Action[Root, StPostList, list[FoundPost]]):
     """Search posts.
 
     https://linkedapi.io/docs/action-st-search-posts

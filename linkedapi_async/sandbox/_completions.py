@@ -48,7 +48,7 @@ LINKED_ONLY: dict[type[Result], frozenset[str]] = {
     results.Connection: frozenset({"connected_at"}),
     results.Person: frozenset({"viewer_state"}),
     results.PersonPage: frozenset({"followers_count", "about", "viewer_state"}),
-    results.Post: frozenset(
+    results.FoundPost: frozenset(
         {
             *("reposts_count", "activity_urn", "author", "reposter", "hashtags"),
             *("mentions", "external_links", "document_slides", "video_thumbnail"),
@@ -217,7 +217,7 @@ class CompletionFactory:
     def _item(
         self, cls: type[Result], entity: Entity, action: AnyAction, raw: Any
     ) -> Any:
-        item = self._listed(cls, entity)
+        item = self._filled(cls, entity)
         then = self._then(action, raw, entity)
         return item if then is None else {**item, "then": then}
 
@@ -266,15 +266,10 @@ class CompletionFactory:
 
     def _filled(self, cls: type[Result], entity: Entity) -> dict[str, Any]:
         """Return *entity* as a JSON object of *cls*."""
-        random = self._world.random(f"{cls.__name__}/{entity.key}")
+        # A post of a search is that of its page.
+        made_as = results.Post if cls is results.FoundPost else cls
+        random = self._world.random(f"{made_as.__name__}/{entity.key}")
         return self._object(cls, entity.facts, random)
-
-    def _listed(self, cls: type[Result], entity: Entity) -> dict[str, Any]:
-        """Return *entity* as an item of a list, in which posts have no URNs of actors."""
-        if not issubclass(cls, (results.Post, results.FeedPost)):
-            return self._filled(cls, entity)
-        facts = {**entity.facts, **_without_urns(entity.facts)}
-        return self._filled(cls, Entity(entity.key, facts))
 
     def _object(
         self, cls: Any, facts: Mapping[str, Any], random: SeededRandom
@@ -546,12 +541,6 @@ def _posts(query: Query) -> Iterator[Entity]:
         )
 
 
-def _without_urns(post: Facts) -> Facts:
-    """Return the actors of a post without their URNs."""
-    actors = {name: post[name] for name in ("author", "reposter") if post.get(name)}
-    return {name: {**actor, "urn": ABSENT} for name, actor in actors.items()}
-
-
 def _poster(query: Query, criteria: Any, index: int) -> Entity:
     """Return the author of post *index* of a search, one of those named if any are."""
     members: Any = getattr(criteria, "from_members", None) or ()
@@ -620,7 +609,7 @@ def _comments(query: Query) -> Iterator[Entity]:
             comment["comment_urn"],
             {
                 **comment,
-                "author": {**author, "urn": ABSENT},
+                "author": author,
                 "time": _world.moment(NOW_MS - index * DAY_MS),
                 "text": "Congratulations!",
                 "image": None,
@@ -776,6 +765,7 @@ _LISTS: dict[type[Result], Callable[[Query], Iterable[Entity]]] = {
     results.NvCompany: _companies,
     results.Job: _jobs,
     results.Post: _posts,
+    results.FoundPost: _posts,
     results.FeedPost: _posts,
     results.PersonComment: _own_activity,
     results.PersonReaction: _own_activity,

@@ -159,7 +159,7 @@ class _ScriptedFactory(CompletionFactory):
         added = _named(action.result, script.fields, self._generation)
         if item is not None:
             return [
-                self._nesting(self._listed(item, thing) | added, action, raw, thing)
+                self._nesting(self._filled(item, thing) | added, action, raw, thing)
                 for thing in self._list(action, item, on)
             ]
         data: dict[str, Any] = {}

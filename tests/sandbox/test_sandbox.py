@@ -974,7 +974,7 @@ async def test_a_large_search_repeats_no_person(sandbox: Sandbox) -> None:
 
 
 async def test_posts_are_what_they_are(sandbox: Sandbox) -> None:
-    """A post's page equals its list item, but for the URNs, which only pages have."""
+    """A post's page equals its list item; searches have no URNs of actors."""
     post = st.open_post(basic_info=True)
     loop = st.do_for_posts().then(post)
     by_person = st.retrieve_person_posts().then(loop)
@@ -992,11 +992,11 @@ async def test_posts_are_what_they_are(sandbox: Sandbox) -> None:
 
             assert item[post] == again
             assert again.author.urn is not None
-            assert item == attrs.evolve(
-                again,
-                author=attrs.evolve(again.author, urn=None),
-                reposter=again.reposter and attrs.evolve(again.reposter, urn=None),
-            )
+            expected = again.to_dict()
+            if type(item) is results.FoundPost:
+                for actor in filter(None, (expected["author"], expected["reposter"])):
+                    del actor["urn"]
+            assert expected == item.to_dict()
 
     names = {item.author.name for item in person[by_person] if item.author}
     assert {"Jane Doe"} == names
