@@ -695,71 +695,78 @@ class Verdict(NamedTuple):
     """When it passes, in seconds from now; None if that is unknown."""
 
 
+class _Row(NamedTuple):
+    about: About
+    passes: bool
+    raised_as: type[RequestError] = RejectedError
+    """The class of the error when a request is refused with it."""
+
+
 # https://linkedapi.io/docs/making-requests, and the pages of the actions
-_VERDICTS: Final[dict[str, tuple[About, bool]]] = {
+_VERDICTS: Final[dict[str, _Row]] = {
     # The main token and its subscription
-    "accountApiTokenRequired": ("token", False),
-    "invalidAccountApiToken": ("token", False),
-    "linkedApiTokenRequired": ("token", False),
-    "invalidLinkedApiToken": ("token", False),
-    "noAvailableSeats": ("token", False),
-    "trialLimitReached": ("token", False),
-    "dailyConnectionAttemptsExceeded": ("token", True),
+    "accountApiTokenRequired": _Row("token", False, AuthenticationError),
+    "invalidAccountApiToken": _Row("token", False, AuthenticationError),
+    "linkedApiTokenRequired": _Row("token", False, AuthenticationError),
+    "invalidLinkedApiToken": _Row("token", False, AuthenticationError),
+    "noAvailableSeats": _Row("token", False),
+    "trialLimitReached": _Row("token", False, AccountPausedError),
+    "dailyConnectionAttemptsExceeded": _Row("token", True),
     # The account
-    "identificationTokenRequired": ("account", False),
-    "invalidIdentificationToken": ("account", False),
-    "subscriptionRequired": ("account", False),
-    "linkedinAccountSignedOut": ("account", False),
-    "languageNotSupported": ("account", False),
-    "accountNotFound": ("account", False),
-    "noSalesNavigator": ("account", False),
-    "outsideWorkingHours": ("account", True),
-    "workingHoursWaitExpired": ("account", True),
+    "identificationTokenRequired": _Row("account", False, AuthenticationError),
+    "invalidIdentificationToken": _Row("account", False, AuthenticationError),
+    "subscriptionRequired": _Row("account", False, AccountPausedError),
+    "linkedinAccountSignedOut": _Row("account", False, AccountPausedError),
+    "languageNotSupported": _Row("account", False, AccountPausedError),
+    "accountNotFound": _Row("account", False),
+    "noSalesNavigator": _Row("account", False),
+    "outsideWorkingHours": _Row("account", True),
+    "workingHoursWaitExpired": _Row("account", True),
     # One category of the account
-    "limitExceeded": ("category", True),
-    "noteLimitExceeded": ("category", True),
-    "requestNotAllowed": ("category", True),
-    "searchingNotAllowed": ("category", True),
+    "limitExceeded": _Row("category", True),
+    "noteLimitExceeded": _Row("category", True),
+    "requestNotAllowed": _Row("category", True),
+    "searchingNotAllowed": _Row("category", True),
     # The workflow
-    "invalidRequestPayload": ("workflow", False),
-    "invalidWorkflow": ("workflow", False),
-    "plusPlanRequired": ("workflow", False),
-    "accountIdRequired": ("workflow", False),
-    "noteTooLong": ("workflow", False),
-    "searchInterfaceMismatch": ("workflow", False),
-    "filterNotApplied": ("workflow", False),
-    "filterIdentityMismatch": ("workflow", False),
-    "mentionNotResolved": ("workflow", False),
-    "noPostingPermission": ("workflow", False),
-    "workflowTimeout": ("workflow", True),
-    "unknownError": ("workflow", False),
+    "invalidRequestPayload": _Row("workflow", False),
+    "invalidWorkflow": _Row("workflow", False),
+    "plusPlanRequired": _Row("workflow", False),
+    "accountIdRequired": _Row("workflow", False),
+    "noteTooLong": _Row("workflow", False),
+    "searchInterfaceMismatch": _Row("workflow", False),
+    "filterNotApplied": _Row("workflow", False),
+    "filterIdentityMismatch": _Row("workflow", False),
+    "mentionNotResolved": _Row("workflow", False),
+    "noPostingPermission": _Row("workflow", False),
+    "workflowTimeout": _Row("workflow", True),
+    "unknownError": _Row("workflow", False),
     # The target
-    "personNotFound": ("target", False),
-    "companyNotFound": ("target", False),
-    "postNotFound": ("target", False),
-    "jobNotFound": ("target", False),
-    "commentNotFound": ("target", False),
-    "threadNotFound": ("target", False),
-    "skillNotFound": ("target", False),
-    "connectionNotFound": ("target", False),
-    "sessionNotFound": ("target", False),
-    "conversationsNotSynced": ("target", False),
-    "selfProfileNotAllowed": ("target", False),
-    "messagingNotAllowed": ("target", False),
-    "retrievingNotAllowed": ("target", False),
-    "commentingNotAllowed": ("target", False),
-    "replyingNotAllowed": ("target", False),
-    "repostNotAllowed": ("target", False),
-    "endorsementUnavailable": ("target", False),
-    "emailRequired": ("target", False),
-    "alreadyPending": ("target", False),
-    "alreadyConnected": ("target", False),
-    "notPending": ("target", False),
-    "duplicateComment": ("target", False),
-    "alreadyReposted": ("target", False),
+    "personNotFound": _Row("target", False),
+    "companyNotFound": _Row("target", False),
+    "postNotFound": _Row("target", False),
+    "jobNotFound": _Row("target", False),
+    "commentNotFound": _Row("target", False),
+    "threadNotFound": _Row("target", False),
+    "skillNotFound": _Row("target", False),
+    "connectionNotFound": _Row("target", False),
+    "sessionNotFound": _Row("target", False),
+    "conversationsNotSynced": _Row("target", False),
+    "selfProfileNotAllowed": _Row("target", False),
+    "messagingNotAllowed": _Row("target", False),
+    "retrievingNotAllowed": _Row("target", False),
+    "commentingNotAllowed": _Row("target", False),
+    "replyingNotAllowed": _Row("target", False),
+    "repostNotAllowed": _Row("target", False),
+    "endorsementUnavailable": _Row("target", False),
+    "emailRequired": _Row("target", False),
+    "alreadyPending": _Row("target", False),
+    "alreadyConnected": _Row("target", False),
+    "notPending": _Row("target", False),
+    "duplicateComment": _Row("target", False),
+    "alreadyReposted": _Row("target", False),
     # The host
-    "tooManyRequests": ("host", True),
-    "httpError": ("host", True),
+    "tooManyRequests": _Row("host", True, RateLimitedError),
+    "httpError": _Row("host", True),
 }
 
 # For errors without a type of the API; the first class that fits decides.
@@ -777,6 +784,12 @@ _VERDICTS_BY_CLASS: Final[
 )
 
 
+def request_error_class(error_type: str) -> type[RequestError]:
+    """Return the class of the error when a request is refused with *error_type*."""
+    row = _VERDICTS.get(error_type)
+    return RejectedError if row is None else row.raised_as
+
+
 def verdict_of(error: BaseException) -> Verdict:
     """Return what *error* is a verdict about, and whether it passes.
 
@@ -791,7 +804,7 @@ def verdict_of(error: BaseException) -> Verdict:
     name = getattr(error, "reason", None) or getattr(error, "type", None)
     found = _VERDICTS.get(name) if isinstance(name, str) else None
     by_class = (v for cls, v in _VERDICTS_BY_CLASS if isinstance(error, cls))
-    about, passes = found or next(by_class, ("workflow", False))
+    about, passes = found[:2] if found else next(by_class, ("workflow", False))
     category = error.category if isinstance(error, ActionError) else None
     return Verdict(
         about=about,

@@ -5,7 +5,6 @@ https://linkedapi.io/docs/executing-workflows
 
 from __future__ import annotations
 
-import builtins
 import datetime as dt
 import email.utils
 import functools
@@ -20,7 +19,6 @@ from linkedapi_async._http.requests import validate_workflow_id
 from linkedapi_async._polling.answers import Answer, Ended, PollFailed, StillRunning
 from linkedapi_async._utils.json import MAX_DEPTH, decode_json, is_too_deep
 from linkedapi_async.errors import (
-    AccountPausedError,
     AuthenticationError,
     ProtocolError,
     RateLimitedError,
@@ -29,33 +27,13 @@ from linkedapi_async.errors import (
     WorkflowCancelledError,
     WorkflowFailedError,
     WorkflowNotFoundError,
+    request_error_class,
 )
 
 
 _log = logging.getLogger("linkedapi_async")
 
 Status: TypeAlias = Literal["pending", "running", "completed", "failed", "cancelled"]
-
-# https://linkedapi.io/docs/making-requests
-TOKEN_ERRORS = frozenset(
-    {
-        "accountApiTokenRequired",
-        "identificationTokenRequired",
-        "invalidAccountApiToken",
-        "invalidIdentificationToken",
-        "invalidLinkedApiToken",
-        "linkedApiTokenRequired",
-    }
-)
-
-PAUSING_ERRORS = frozenset(
-    {
-        "languageNotSupported",
-        "linkedinAccountSignedOut",
-        "subscriptionRequired",
-        "trialLimitReached",
-    }
-)
 
 UNKNOWN_ID_ERRORS = frozenset({"workflowNotFound"})
 
@@ -218,19 +196,16 @@ def _error(
     status = response.status
     word = type if isinstance(type, str) and type else None
     text = message if isinstance(message, str) and message else _describe(response)
-    if word == "tooManyRequests" or status == 429:  # noqa: PLR2004
+    if status == 429 or (word and request_error_class(word) is RateLimitedError):  # noqa: PLR2004
         wait = retry_after(response.headers, now)
         return RateLimitedError(text, retry_after=wait, type=word, http_status=status)
-    cls: builtins.type[RequestError]
-    if word in TOKEN_ERRORS:
-        cls = AuthenticationError
-    elif word in PAUSING_ERRORS:
-        cls = AccountPausedError
-    elif word is not None:
-        # After a fault of the server, it is open what was done: that is no refusal.
-        cls = ProtocolError if status >= 500 else RejectedError  # noqa: PLR2004
-    else:
+    if word is None:
         cls = HTTP_ERROR_CLASSES.get(status, ProtocolError)
+    else:
+        cls = request_error_class(word)
+        # After a fault of the server, it is open what was done: that is no refusal.
+        if cls is RejectedError and status >= 500:  # noqa: PLR2004
+            cls = ProtocolError
     return cls(text, type=word, http_status=status)
 
 

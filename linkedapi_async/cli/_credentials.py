@@ -158,6 +158,7 @@ class Credentials:
     poll: float | None
     proxy: str | None
     trust_env: bool
+    allow_insecure_http: bool
     console: Console
     arguments: tuple[str, ...] = ()
     """The options that give another command the same tokens."""
@@ -192,7 +193,11 @@ class Credentials:
             settings["polling"] = attrs.evolve(
                 Polling.fixed(self.poll), queued_interval=queued
             )
-        settings |= {"proxy": self.proxy, "trust_env": self.trust_env}
+        settings |= {
+            "proxy": self.proxy,
+            "trust_env": self.trust_env,
+            "allow_insecure_http": self.allow_insecure_http,
+        }
         try:
             return Session(
                 **{
@@ -290,6 +295,12 @@ _OPTIONS: Final = (
         is_flag=True,
         help="Take the proxy from HTTPS_PROXY, HTTP_PROXY and NO_PROXY.",
     ),
+    click.option(
+        "--allow-insecure-http",
+        is_flag=True,
+        help="Send tokens unencrypted to an http:// URL of another machine, such as "
+        "that of a sandbox.",
+    ),
     click.option("-q", "--quiet", is_flag=True, help="Show errors and warnings only."),
 )
 
@@ -302,6 +313,7 @@ def credentials(
     poll: float | None,
     proxy: str | None,
     trust_env: bool,
+    allow_insecure_http: bool,
     quiet: bool,
 ) -> Credentials:
     """Return the credentials that the options of `credential_options` name."""
@@ -320,10 +332,12 @@ def credentials(
         poll=poll,
         proxy=proxy,
         trust_env=trust_env,
+        allow_insecure_http=allow_insecure_http,
         console=Console(quiet),
         arguments=(
             *(word for name, value in given.items() if value for word in (name, value)),
             *(["--trust-env"] if trust_env else []),
+            *(["--allow-insecure-http"] if allow_insecure_http else []),
         ),
     )
 

@@ -20,7 +20,8 @@ from linkedapi_async.errors import (
 # Advice that only makes sense in Python, and what the command line says instead.
 _PYTHON: Final = (
     (re.compile(r"[;:] wait again with [^;\[]*?(?= \[|$)"), ""),
-    (re.compile(r",? or (pass allow_insecure_http=True|send it .* check=False)"), ""),
+    (re.compile(r",? or send it .* check=False"), ""),
+    (re.compile(r"\ballow_insecure_http=True"), "--allow-insecure-http"),
     (re.compile(r"\bbase_url\b"), "LINKED_API_BASE_URL"),
     (re.compile(r"\blinked_api_token=?"), "LINKED_API_TOKEN"),
     (re.compile(r"\baccount_api_token=?"), "ACCOUNT_API_TOKEN"),

@@ -14,7 +14,6 @@ from linkedapi_async._actions.action import Roots
 from linkedapi_async._http.failure_rules import RequestKind
 from linkedapi_async._http.requests import Request
 from linkedapi_async._http.responses import (
-    PAUSING_ERRORS,
     Accepted,
     CompletedWorkflow,
     WorkflowStatus,
@@ -36,6 +35,7 @@ from linkedapi_async.errors import (
     UnsupportedError,
     WorkflowCancelledError,
     WorkflowFailedError,
+    request_error_class,
 )
 from linkedapi_async.session._durations import duration_kind
 from linkedapi_async.session._handle import ManagedHandle
@@ -283,8 +283,8 @@ class AccountState:
             return
         if ending.reason == SIGNED_OUT:
             self._note_halt(pending.number)
-        if ending.reason in PAUSING_ERRORS:
-            self.pause_if_needed(AccountPausedError(ending.message, type=ending.reason))
+        cls = request_error_class(ending.reason)
+        self.pause_if_needed(cls(ending.message, type=ending.reason))
 
     def _note_end(self, *_: object) -> None:
         self.runtime.note_end()

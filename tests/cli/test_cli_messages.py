@@ -291,6 +291,31 @@ def test_proxies_that_are_refused(shell: Shell, url: str, words: str) -> None:
     assert "secret-1" not in done.err
 
 
+def test_plain_http_off_this_machine(shell: Shell) -> None:
+    """Tokens go to another machine unencrypted only if an option says so."""
+    shell.set(LINKED_API_BASE_URL="http://sandbox.invalid:8080")
+    refused = shell("status", "wf-1")
+    tried = shell(
+        *("status", "wf-1", "--allow-insecure-http", "--proxy", "http://127.0.0.1:9")
+    )
+
+    assert 2 == refused.status
+    assert (
+        "would send the tokens unencrypted; use https, or pass --allow-insecure-http\n"
+    ) in refused.err
+    assert 7 == tried.status
+
+
+def test_commands_to_continue_keep_plain_http(shell: Shell) -> None:
+    """A command line that is suggested accepts the same URL."""
+    with sandbox_in_a_thread(duration=100.0) as box:
+        shell.set(LINKED_API_BASE_URL=box.url)
+        done = shell("run", "company.json", "--timeout", "0", "--allow-insecure-http")
+
+    assert 12 == done.status
+    assert done.err.endswith(" --allow-insecure-http\n")
+
+
 def test_commands_to_continue_keep_the_proxy(shell: Shell) -> None:
     """A command line that is suggested reaches the API in the same way."""
     with sandbox_in_a_thread(duration=100.0) as box:

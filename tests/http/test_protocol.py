@@ -35,8 +35,6 @@ from linkedapi_async._http.requests import (
     validate_workflow_id,
 )
 from linkedapi_async._http.responses import (
-    PAUSING_ERRORS,
-    TOKEN_ERRORS,
     Accepted,
     CompletedWorkflow,
     Response,
@@ -129,9 +127,9 @@ def test_requests(generation: Generation, folder: str, header: str) -> None:
 
     assert ("POST", folder) == (start.method, start.url)
     assert (
-        '{"actionType":"st.checkConnectionStatus","personUrl":"ü"}'.encode()
-        == start.body
-    )
+        '{"actionType":"st.checkConnectionStatus",'
+        '"personUrl":"https://www.linkedin.com/in/ü"}'
+    ).encode() == start.body
     assert Request("GET", f"{folder}/wf-1", None) == requests.status("wf-1")
     assert ("DELETE", f"{folder}/wf-1", None) == (
         requests.cancel("wf-1").method,
@@ -164,8 +162,21 @@ def test_no_token_in_any_text(generation: Generation) -> None:
 ERRORS = [
     (word, status, cls)
     for words, cls in [
-        (TOKEN_ERRORS, AuthenticationError),
-        (PAUSING_ERRORS, AccountPausedError),
+        (
+            {
+                *("accountApiTokenRequired", "invalidAccountApiToken"),
+                *("linkedApiTokenRequired", "invalidLinkedApiToken"),
+                *("identificationTokenRequired", "invalidIdentificationToken"),
+            },
+            AuthenticationError,
+        ),
+        (
+            {
+                *("languageNotSupported", "linkedinAccountSignedOut"),
+                *("subscriptionRequired", "trialLimitReached"),
+            },
+            AccountPausedError,
+        ),
         (
             {
                 "invalidWorkflow",
