@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import shlex
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -294,8 +295,9 @@ class _ReasonReport:
             return
         self._shown = event.pending_reason, event.message
         if event.pending_reason is not None:
-            texts = filter(None, self._shown)
-            self._console.info(f"waiting: {' – '.join(texts)}")
+            texts = " – ".join(filter(None, self._shown))
+            since = dt.datetime.now().astimezone()
+            self._console.info(f"waiting: {texts} (since {since:%H:%M})")
 
 
 async def _start_and_wait(

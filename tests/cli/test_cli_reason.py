@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def polled(
 
 
 def test_a_reason_is_shown_when_it_changes(capsys: pytest.CaptureFixture[str]) -> None:
-    """Each new reason is one line with the message as it is; repeats are not shown."""
+    """Each new reason is one line with the message and the time; repeats are not."""
     report = _ReasonReport(Console(quiet=False))
     for event in (
         polled("pending", "queued"),
@@ -44,11 +45,13 @@ def test_a_reason_is_shown_when_it_changes(capsys: pytest.CaptureFixture[str]) -
     ):
         report.show(event)
 
+    lines = capsys.readouterr().err.splitlines()
+    assert all(re.fullmatch(r".* \(since \d\d:\d\d\)", line) for line in lines)
     assert [
         "waiting: queued",
         "waiting: outsideWorkingHours – From 09:00.",
         "waiting: queued",
-    ] == capsys.readouterr().err.splitlines()
+    ] == [line.partition(" (since ")[0] for line in lines]
 
 
 @pytest.fixture

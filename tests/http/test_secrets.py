@@ -491,6 +491,7 @@ async def test_errors_of_the_command_line_show_no_token(
                 poll=None,
                 proxy=None,
                 trust_env=False,
+                allow_insecure_http=False,
                 quiet=True,
             ).session()
 
