@@ -95,7 +95,9 @@ async def start_all(server: Server, http: str) -> Counter[str]:
         for number in range(STARTS):
             text = f"message {number}"
             try:
-                await session.start(st.send_message("https://x.com/ada", text=text))
+                await session.start(
+                    st.send_message("https://www.linkedin.com/in/ada", text=text)
+                )
             except StartUnknownError:
                 ends["unknown"] += 1
             else:

@@ -741,9 +741,14 @@ def test_results_compare_by_value() -> None:
 
 def test_text_of_results() -> None:
     """The repr of a result shows the attributes that are set, as Python."""
-    post = results.Post(author=results.Actor(name="Ann"), images=["u"], has_poll=False)
+    post = results.Post(
+        author=results.ActorWithUrn(name="Ann"), images=["u"], has_poll=False
+    )
 
-    assert "Post(images=['u'], has_poll=False, author=Actor(name='Ann'))" == repr(post)
+    assert (
+        "Post(images=['u'], has_poll=False, author=ActorWithUrn(name='Ann'))"
+        == repr(post)
+    )
     assert "CompanyPage()" == repr(results.CompanyPage())
     assert post == eval(repr(post), vars(results))
 
