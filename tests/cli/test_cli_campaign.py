@@ -23,6 +23,7 @@ from cli_harness import FAST, TOKENS, Shell, sandbox_in_a_thread
 from hypothesis import given
 from hypothesis import strategies as some
 
+from linkedapi_async import st
 from linkedapi_async._actions.texts import left_over, missing_value
 from linkedapi_async.journal import SqliteJournal
 from linkedapi_async.policies import Polling
@@ -516,6 +517,59 @@ def test_one_waiting_account_stops_no_other(
     }
     # One deadline, not two.
     assert took < 15
+
+
+# Rows that are held back
+
+
+def test_limit_is_no_failure(shell: Shell, box: Sandbox) -> None:
+    """Rows that meet a limit are deferred, and the same command does exactly the rest."""
+    shell.write("people.csv", people(*"abcdefgh"))
+    sent: list[object] = []
+
+    def over(action: object) -> bool:
+        sent.append(action)
+        return len(sent) > 3
+
+    limit = box.script(st.send_message, error="limitExceeded", when=over)
+    first = shell(*BATCH, "--limit", "2")
+    limit.stop()
+    second = shell(*BATCH)
+    third = shell(*BATCH)
+    found = lines(shell)
+
+    assert (75, 0, 0) == (first.status, second.status, third.status)
+    assert "3 of 8 done" in first.err
+    assert "deferred: st.sendMessage: limitExceeded" in first.err
+    assert "continue with: linkedapi batch hello.json" in first.err
+    assert "8 of 8 done" in second.err
+    assert 8 == len(found) == len({line["key"] for line in found})
+    assert not [line for line in found if line["errors"]]
+
+
+def test_signal_ends_the_wait_for_a_limit(shell: Shell, box: Sandbox) -> None:
+    """With --wait the command goes on until a signal; nothing is lost by that."""
+    limit, before = (
+        box.script(st.send_message, error="limitExceeded"),
+        len(box.workflows),
+    )
+    shell.write("people.csv", people(*"ab"))
+
+    def send() -> None:
+        while not box.workflows[before:]:
+            threading.Event().wait(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    first = shell(*BATCH, "--wait")
+    sender.join()
+    limit.stop()
+    second = shell(*BATCH, "--wait")
+
+    assert (143, 0) == (first.status, second.status)
+    assert "0 of 2 done; continue with: linkedapi batch" in first.err
+    assert 2 == len(lines(shell))
 
 
 # Files
