@@ -356,6 +356,10 @@ class Journal(ABC):
         rows = await self._do(lambda statements: statements.deferred())
         return [row for row in rows if account in {None, row.account}]
 
+    async def delivered_keys(self) -> frozenset[str]:
+        """Return the keys of the items of streams that were delivered."""
+        return await self._do(lambda statements: statements.delivered_keys())
+
     async def deferred_about(self) -> list[tuple[str, About]]:
         """Return which accounts have deferred items, and what held them back.
 

@@ -604,6 +604,11 @@ class Statements:
             "SELECT DISTINCT account, about FROM workflows WHERE state = 'deferred'"
         ).fetchall()
 
+    def delivered_keys(self) -> frozenset[str]:
+        """Return the keys of the items of streams that were delivered."""
+        query = "SELECT key FROM workflows WHERE state = 'delivered' AND stream"
+        return frozenset(key for (key,) in self._execute(query))
+
     def insert_deferred(self, key: str, definition: bytes, **columns: Any) -> None:
         """Insert a row for an item that was not started."""
         now = columns["updated"]

@@ -14,7 +14,7 @@ from collections.abc import (
     Iterable,
     Sequence,
 )
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, cast
 
 import anyio
 import attrs
@@ -25,6 +25,7 @@ from linkedapi_async._utils.secret import Secret
 from linkedapi_async._utils.text import short_repr
 from linkedapi_async._utils.times import from_timestamp, wall_time
 from linkedapi_async.errors import (
+    About,
     AuthenticationError,
     JournalError,
     LinkedApiError,
@@ -107,6 +108,10 @@ class _Share:
         return self.runner.name
 
 
+_TURN: Final = 10_000
+"""How many delivered items are skipped between two turns of other tasks."""
+
+
 class _TakenError(JournalError):
     """Another stream of the session has just started an item."""
 
@@ -129,7 +134,9 @@ class AsCompleted(Generic[ResultT]):
         wait: bool,
         once: bool,
     ) -> None:
-        self._next_item = _item_source(workflows)
+        self._delivered: frozenset[str] = frozenset()
+        self._skipped = 0
+        self._next_item = _item_source(workflows, self._is_new)
         self._runtime = runners[0].runtime
         self._shares = {runner.name: _Share(runner, Holds()) for runner in runners}
         self._limit = limit
@@ -233,7 +240,7 @@ class AsCompleted(Generic[ResultT]):
     async def _feed(self) -> None:
         """Read the input while an account may take an item; then end the stream."""
         try:
-            await self._doubt()
+            await self._load()
             while True:
                 self._changed.clear()
                 self._place_waiting()
@@ -250,10 +257,16 @@ class AsCompleted(Generic[ResultT]):
                 await asyncio.wait(self._running)
         self._finished.put_nowait(None)
 
-    async def _doubt(self) -> None:
-        """Let one item try what was closed before, whatever time was noted."""
+    async def _load(self) -> None:
+        """Take from the journal what is done, and what was closed.
+
+        One item tries each of what was closed, whatever time was noted.
+        """
         journal = self._runtime.journal
-        noted = [] if journal is None else await journal.deferred_about()
+        noted: list[tuple[str, About]] = []
+        if journal is not None:
+            self._delivered = await journal.delivered_keys()
+            noted = await journal.deferred_about()
         for share in self._shares.values():
             about = {kind for account, kind in noted if account == share.name}
             account = bool(about - {"category"})
@@ -261,6 +274,19 @@ class AsCompleted(Generic[ResultT]):
                 share.runner.unpause()
                 account = True
             share.holds = Holds(account=account, categories="category" in about)
+
+    def _is_new(self, item: Any) -> bool:
+        """Return whether an item is to be looked at, and not known as delivered."""
+        if not (
+            isinstance(item, tuple)
+            and len(item) in {2, 3}
+            and isinstance(item[0], str)
+            and item[0] in self._delivered
+        ):
+            return True
+        self._skipped += 1
+        # Now and then one is looked up, so that other tasks get their turn.
+        return self._skipped % _TURN == 0
 
     def _reader(self) -> _Share | None:
         """Return an account that may take an item, if the input is to be read."""
@@ -717,16 +743,24 @@ def _roots(secret: Secret[Any]) -> Secret[tuple[Any, ...]]:
 
 
 def _item_source(
-    workflows: Iterable[Any] | AsyncIterable[Any],
+    workflows: Iterable[Any] | AsyncIterable[Any], is_new: Callable[[Any], bool]
 ) -> Callable[[], Awaitable[Any]]:
-    """Return what draws the next item, or raises `StopAsyncIteration`."""
+    """Return what draws the next new item, or raises `StopAsyncIteration`."""
     if isinstance(workflows, AsyncIterable):
-        return aiter(workflows).__anext__
+        items = aiter(workflows)
+
+        async def next_of_many() -> Any:
+            while True:
+                read = Secret(await anext(items))
+                if is_new(read.reveal()):
+                    return read.reveal()
+
+        return next_of_many
     if isinstance(workflows, Action | dict | str):
         message = "as_completed takes many workflows: put this one in a list"
         raise TypeError(message)
     try:
-        iterator = iter(workflows)
+        iterator = filter(is_new, workflows)
     except TypeError:
         message = f"as_completed takes many workflows, got {short_repr(workflows)}"
         raise TypeError(message) from None

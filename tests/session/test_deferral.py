@@ -43,6 +43,7 @@ from linkedapi_async._results.key import ACTIONS
 from linkedapi_async._wire.read import read_completion
 from linkedapi_async.contacts import Contacts
 from linkedapi_async.journal import Journal, MemoryJournal, Row
+from linkedapi_async.session import _as_completed
 from linkedapi_async.session._deferral import (
     RETRY_AFTER,
     RETRY_HOST_AFTER,
@@ -155,6 +156,12 @@ class Started:
     def name(self) -> str:
         """Whom it is about."""
         return str(self.definition["personUrl"]).rpartition("/")[2]
+
+
+async def as_cursor(items: list[Any]) -> AsyncIterator[Any]:
+    """Give items as a cursor of a database does."""
+    for item in items:
+        yield item
 
 
 @pytest.fixture
@@ -1322,6 +1329,41 @@ async def test_accounts_must_be_of_the_session(platform: Platform) -> None:
             ada.as_completed([], accounts=[bob])
         async with ada.as_completed([], accounts=[ada]) as done:
             assert [] == [handle async for handle in done]
+
+
+# Resuming
+
+
+@pytest.mark.parametrize("kind", [list, as_cursor], ids=["list", "cursor"])
+async def test_what_was_delivered_is_skipped(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch, kind: Any
+) -> None:
+    """Most of it costs no look into the journal; other tasks get their turn in between."""
+
+    class Counted(MemoryJournal):
+        """A journal that counts the rows that are read."""
+
+        reads = 0
+
+        async def row(self, key: str) -> Row | None:
+            """Count."""
+            self.reads += 1
+            return await super().row(key)
+
+    monkeypatch.setattr(_as_completed, "_TURN", 4)
+    journal = Counted()
+    async with open_session(platform, journal) as session:
+        await run(session, invites(10))
+    journal.reads = 0
+    items = [*invites(10), *invites(2, first=10), ({"actionType": "st.syncInbox"}, 5)]
+    async with open_session(platform, journal) as session:
+        ends, done = await run(session, kind(items))
+
+    assert {"p10", "p11", "None"} == set(ends)
+    assert done.complete
+    assert 12 == len(platform.started)
+    # One of four for the turn, then the new ones, once more for each that ended.
+    assert 2 + 2 <= journal.reads <= 2 + 2 + 2
 
 
 # Stopping

@@ -1,0 +1,118 @@
+"""Measure how soon a stream of 100,000 keys starts, if 99,000 of them are done.
+
+The time from entering the stream to its first request is compared with a bare read of the
+journal's keys, in pairs. The server refuses the start, so nothing else is measured.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from _table import Figure, table
+from aiohttp import web
+
+from linkedapi_async import Session, st
+from linkedapi_async.journal import SqliteJournal
+
+
+KEYS = 100_000
+DONE = 99_000
+ROUNDS = 7
+RATIO = 3.0
+"""The limit of the time to the first start, as a multiple of the bare read."""
+
+WORKFLOW = st.check_connection_status("https://www.linkedin.com/in/ada")
+
+
+async def create(path: Path) -> None:
+    """Create an empty journal."""
+    async with SqliteJournal(path):
+        pass
+
+
+def fill(path: Path) -> None:
+    """Add the rows of items that were delivered."""
+    connection = sqlite3.connect(path)
+    connection.executemany(
+        "INSERT INTO workflows (key, account, state, workflow_id, end_status, stream, "
+        "run_number, created, updated, definition) "
+        "VALUES (?, 'account', 'delivered', ?, 'completed', 1, 1, 1.0, 1.0, ?)",
+        ((key(n), f"wf-{n}", b'{"actionType":"st.syncInbox"}') for n in range(DONE)),
+    )
+    connection.commit()
+    connection.close()
+
+
+def key(number: int) -> str:
+    """Return the key of an item."""
+    return f"https://www.linkedin.com/in/person-{number}"
+
+
+def bare_read(path: Path) -> float:
+    """Return the seconds of reading all keys of the file."""
+    begun = time.perf_counter()
+    connection = sqlite3.connect(path)
+    keys = {name for (name,) in connection.execute("SELECT key FROM workflows")}
+    seconds = time.perf_counter() - begun
+    connection.close()
+    assert len(keys) == DONE
+    return seconds
+
+
+async def first_start(path: Path, items: list[Any]) -> float:
+    """Return the seconds from entering a stream to its first request."""
+    reached = asyncio.Event()
+
+    async def answer(_: web.Request) -> web.Response:
+        """Note the request, and refuse it, so that its row is not kept."""
+        reached.set()
+        error = {
+            "success": False,
+            "error": {"type": "invalidWorkflow", "message": "no"},
+        }
+        return web.json_response(error, status=400)
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    async with Session(
+        base_url=f"http://127.0.0.1:{runner.addresses[0][1]}",
+        linked_api_token="token",
+        identification_token="account",
+        journal=path,
+    ) as session:
+        begun = time.perf_counter()
+        async with session.as_completed(items, limit=1):
+            await reached.wait()
+            seconds = time.perf_counter() - begun
+    await runner.cleanup()
+    return seconds
+
+
+def main() -> None:
+    """Measure and print the table."""
+    logging.disable(logging.WARNING)  # the stream is left while it starts an item
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "runs.sqlite3"
+        asyncio.run(create(path))
+        fill(path)
+        items = [(key(number), WORKFLOW) for number in range(KEYS)]
+        pairs = []
+        for _ in range(ROUNDS):
+            read = bare_read(path)
+            pairs.append((asyncio.run(first_start(path, items)), read))
+    figure = Figure.of_pairs("first start, and a bare read", pairs, "ms", RATIO)
+    print(table(f"A stream of {KEYS:,} keys, {DONE:,} of them done", [figure]))
+
+
+if __name__ == "__main__":
+    main()
