@@ -235,6 +235,8 @@ class AiohttpTransport:
             self._borrowed.trace_configs.remove(self._trace)
             return
         await self._reader.close()
-        await self._client.close()
-        if self._writer is not None:
-            await self._writer.close()
+        try:
+            await self._client.close()
+        finally:
+            if self._writer is not None:
+                await self._writer.close()

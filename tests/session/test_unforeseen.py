@@ -53,6 +53,7 @@ from linkedapi_async.errors import (
 from linkedapi_async.journal import MemoryJournal, Row, SqliteJournal
 from linkedapi_async.session import _account_state, _handle, _observer, _start
 from linkedapi_async.session._account_state import AccountState
+from linkedapi_async.session._durations import DurationStore
 from linkedapi_async.session._journaling import JournalRecorder
 from linkedapi_async.session._recent import RecentKeys
 from linkedapi_async.session._runtime import Runtime
@@ -144,7 +145,9 @@ PLACES: dict[str, tuple[Any, str]] = {
     "acknowledge": (JournalRecorder, "acknowledge"),
     # What leaving awaits.
     "end tasks": (Runtime, "_end_tasks"),
+    "end waits": (Runtime, "_end_waits"),
     "close poller": (Poller, "aclose"),
+    "store durations": (DurationStore, "store"),
     "close journal": (MemoryJournal, "aclose"),
 }
 
@@ -182,7 +185,7 @@ async def run_stream(
 
 def test_the_matrix_has_many_cells() -> None:
     """Each place fails before and after its work, with and without an answer."""
-    assert 92 == 2 * 2 * len(PLACES)
+    assert 100 == 2 * 2 * len(PLACES)
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
