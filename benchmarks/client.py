@@ -7,12 +7,13 @@ official SDK. The servers run in processes of their own, so only the client coun
 from __future__ import annotations
 
 import asyncio
+import cProfile
 import gc
 import math
+import random
 import resource
 import subprocess
 import sys
-import time
 import tracemalloc
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -23,15 +24,21 @@ from _table import Figure, table
 from linkedapi import LinkedApi, LinkedApiConfig
 
 from linkedapi_async import Polling, Session, st
+from linkedapi_async._polling.answers import StillRunning
+from linkedapi_async._polling.lane import PendingWorkflow
+from linkedapi_async._polling.scheduler import PollScheduler
 
 
 CONNECTIONS = 50
 POLLS = 4_000
+SCHEDULED = 30_000
 TOKENS: dict[str, Any] = {
     "linked_api_token": "token",
     "identification_token": "account",
 }
 CHECK = st.check_connection_status("https://www.linkedin.com/in/ada")
+INVITE = st.send_connection_request("https://www.linkedin.com/in/ada")
+STARTS = 1_000
 
 SERVER = """
 import asyncio, itertools, sys
@@ -151,21 +158,36 @@ def their_polls(url: str) -> float:
     return (cpu() - begin) / (POLLS // 8)
 
 
-async def our_thousand(url: str) -> float:
-    """Return the seconds from the first start to the last of 1,000 results."""
+async def our_starts(url: str, workflow: Any = CHECK) -> float:
+    """Return the CPU seconds from the first start to the last of 1,000 results."""
     async with Session(
         base_url=url, polling=Polling(initial_delay=0), **TOKENS
     ) as session:
-        accounts = [session.account(f"account-{n}") for n in range(1000)]
-        begin = time.perf_counter()
-        await asyncio.gather(*(account.run(CHECK) for account in accounts))
-        return time.perf_counter() - begin
+        accounts = [session.account(f"account-{n}") for n in range(STARTS)]
+        begin = cpu()
+        await asyncio.gather(*(account.run(workflow) for account in accounts))
+        return cpu() - begin
 
 
-async def bare_thousand(url: str) -> float:
-    """Return the seconds of a bare script that sends the same requests."""
+async def our_writes(url: str) -> float:
+    """Return the same for workflows that write."""
+    return await our_starts(url, INVITE)
+
+
+async def bare_starts(url: str, *, reuse: bool = True) -> float:
+    """Return the CPU seconds of a bare script that sends the same requests.
+
+    Args:
+        url: The server.
+        reuse: Whether a start uses a connection that is open.
+    """
     connector = aiohttp.TCPConnector(limit=CONNECTIONS)
-    async with aiohttp.ClientSession(connector=connector) as client:
+    starting = aiohttp.TCPConnector(limit=CONNECTIONS, force_close=not reuse)
+    async with (
+        aiohttp.ClientSession(connector=connector) as client,
+        aiohttp.ClientSession(connector=starting) as starter,
+    ):
+        poster = client if reuse else starter
 
         async def run(number: int) -> None:
             headers = {
@@ -183,15 +205,69 @@ async def bare_thousand(url: str) -> float:
                 }
             )
             address = f"{url}/workflows"
-            async with client.post(address, data=body, headers=headers) as response:
+            async with poster.post(address, data=body, headers=headers) as response:
                 accepted = orjson.loads(await response.read())
             address = f"{url}/workflows/{accepted['result']['workflowId']}"
             async with client.get(address, headers=headers) as response:
                 orjson.loads(await response.read())
 
-        begin = time.perf_counter()
-        await asyncio.gather(*(run(number) for number in range(1000)))
-        return time.perf_counter() - begin
+        begin = cpu()
+        await asyncio.gather(*(run(number) for number in range(STARTS)))
+        return cpu() - begin
+
+
+async def bare_writes(url: str) -> float:
+    """Return the same with a connection for each start."""
+    return await bare_starts(url, reuse=False)
+
+
+PARTS = (
+    ("linkedapi_async/_polling", "polling"),
+    ("linkedapi_async/_http", "requests and answers"),
+    ("linkedapi_async/session", "session"),
+    ("linkedapi_async", "workflows and results"),
+    ("aiohttp", "aiohttp"),
+    ("asyncio", "asyncio"),
+    ("", "the rest: sockets, JSON, URLs"),
+)
+"""Which part of a path says whose code it is."""
+
+
+def profile_of_starts(url: str) -> str:
+    """Return where the time of starts goes, as shares of a profile."""
+    profile = cProfile.Profile()
+    profile.runcall(run, our_starts, url)
+    shares = dict.fromkeys((name for _, name in PARTS), 0.0)
+    for entry in profile.getstats():
+        path = "" if isinstance(entry.code, str) else entry.code.co_filename
+        name = next(name for part, name in PARTS if part in path)
+        shares[name] += entry.inlinetime
+    total = sum(shares.values())
+    return ", ".join(f"{name} {share / total:.0%}" for name, share in shares.items())
+
+
+def scheduler_cpu(kind: str | None) -> float:
+    """Return the CPU seconds per poll of a scheduler, without a client.
+
+    Args:
+        kind: The kind of the workflows, of which it has learnt; None learns nothing.
+    """
+    scheduler, now = PollScheduler(Polling(), random.Random(1)), 0.0
+    for number in range(30):
+        workflow = PendingWorkflow(str(number), "account", kind=kind)
+        scheduler.add(workflow, now)
+        now += 600 + 60 * number
+        scheduler.event_finished(workflow, now)
+    for number in range(900):
+        workflow = PendingWorkflow(str(number), number // 3, kind=kind)
+        scheduler.add(workflow, now)
+    polls, begin, running = 0, cpu(), StillRunning("running")
+    while polls < SCHEDULED:
+        now = max(now, scheduler.next_poll_at())
+        for workflow in scheduler.take(now, CONNECTIONS):
+            scheduler.answered(workflow, now, running)
+            polls += 1
+    return (cpu() - begin) / polls
 
 
 def measured_pairs(
@@ -261,8 +337,15 @@ def main() -> None:
         sdk = measured_pairs(
             lambda: run(our_polls, running_url), lambda: their_polls(running_url), 5
         )
-        thousand = measured_pairs(
-            lambda: run(our_thousand, done_url), lambda: run(bare_thousand, done_url), 9
+        reads = measured_pairs(
+            lambda: run(our_starts, done_url), lambda: run(bare_starts, done_url), 5
+        )
+        writes = measured_pairs(
+            lambda: run(our_writes, done_url), lambda: run(bare_writes, done_url), 5
+        )
+        profile = profile_of_starts(done_url)
+        learnt = measured_pairs(
+            lambda: scheduler_cpu("kind"), lambda: scheduler_cpu(None), 7
         )
         each, p99, longest = asyncio.run(crowd(running_url))
     finally:
@@ -270,21 +353,28 @@ def main() -> None:
         done.terminate()
     waiting = f"{WAITING:,} waiting on {ACCOUNTS:,} accounts"
     figures = [
-        Figure.of_pairs("client CPU per poll, against a bare loop", bare, "µs", 1.3),
+        Figure.of_pairs("client CPU per poll, against a bare loop", bare, "µs", 1.15),
         Figure.of_pairs(
             "client CPU per poll, against the SDK's status()", sdk, "µs", 0.2
         ),
         Figure.of_pairs(
-            "1,000 workflows on 1,000 accounts, against a bare script",
-            thousand,
+            "scheduler CPU per poll, learnt against fixed intervals", learnt, "µs", 1.1
+        ),
+        Figure.of_pairs(
+            "CPU of 1,000 reads on 1,000 accounts, against a bare script",
+            reads,
             "ms",
             1.3,
         ),
-        Figure(f"memory per workflow, {waiting}", each / 1024, "KiB", 1.5),
+        Figure.of_pairs(
+            "CPU of 1,000 writes, against one connection for each", writes, "ms", 1.3
+        ),
+        Figure(f"memory per workflow, {waiting}", each / 1024, "KiB", 0.7),
         Figure(f"event-loop lag p99, {waiting}", p99 * 1e3, "ms", 5),
         Figure(f"event-loop lag maximum, {waiting}", longest * 1e3, "ms", math.inf),
     ]
     print(table("medians of pairs in one run", figures))
+    print(f"where the time of 1,000 reads goes: {profile}")
 
 
 if __name__ == "__main__":
