@@ -127,7 +127,9 @@ def shared(
         duration: How long the workflows take.
         count: How many there are.
     """
-    busy = sorted((_moments_left(left)[0], left) for left in lanes)
+    found = [(_moments_left(left)[0], left) for left in lanes]
+    busy = sorted(found, key=lambda lane: lane[0])
+    idle = min(idle, count)  # no more of them have work
     work, level, filled = count * duration.expected, 0.0, idle
     # Like water: the lanes that end first get more, until they end with the next one.
     for expected, _ in busy:
@@ -136,7 +138,7 @@ def shared(
         work -= (expected - level) * filled
         level, filled = expected, filled + 1
     level += work / max(filled, 1)
-    found = [
+    filled_up = [
         followed(left, duration, max(0.0, level - expected) / duration.expected)
         for expected, left in busy
     ]
@@ -145,7 +147,7 @@ def shared(
     )
     each = level / duration.expected - 1
     empty = followed(alone, duration, each) if each > 0 else alone
-    return [*found, *[empty] * (idle or not busy)]
+    return [*filled_up, *[empty] * (idle or not busy)]
 
 
 def total_time(
