@@ -1209,6 +1209,51 @@ async def test_replies_only_on_demand(sandbox: Sandbox) -> None:
     assert {False, True} == await replies(True)
 
 
+@pytest.mark.parametrize(
+    ("definition", "error"),
+    [
+        ({"actionType": "st.openPersonPage", "personUrl": ACME}, "personNotFound"),
+        ({"actionType": "st.openCompanyPage", "companyUrl": "x"}, "companyNotFound"),
+        (
+            {
+                "actionType": "st.manageConversation",
+                "threadId": JANE,
+                "operation": "mute",
+            },
+            "threadNotFound",
+        ),
+    ],
+)
+async def test_targets_of_another_kind(
+    sandbox: Sandbox, definition: Any, error: str
+) -> None:
+    """An action whose target is certainly wrong is accepted, and fails."""
+    async with sandbox.session() as session:
+        handle = await session.start(definition, check=False)
+        failed = (await handle.completion()).root.error
+
+    assert failed is not None
+    assert error == failed.type
+
+
+async def test_what_is_found_is_a_target(sandbox: Sandbox) -> None:
+    """URLs of results are accepted as targets without a warning."""
+    jobs = st.search_jobs(filter=params.JobsFilter(easy_apply=True))
+    async with sandbox.session() as session:
+        for job in (await session.run(jobs))[:3]:
+            page = await session.run(st.open_job(job.job_url, basic_info=True))
+
+            assert job.job_id == page.job_id
+        job = await session.run(st.open_job(SAMPLE_TARGETS["job_url"], basic_info=True))
+        invitations = await session.run(st.retrieve_invitations())
+
+    assert "4012345" == job.job_id
+    letters = [i.newsletter_url for i in invitations if i.newsletter_url]
+    assert letters
+    for url in letters:
+        assert st.accept_invitation("newsletterSubscribe", newsletter_url=url)
+
+
 # Every action
 
 
