@@ -102,6 +102,8 @@ class Runner(AccountState):
             prepared = Secret(self._prepare(*workflow.reveal(), check=check))
             if pacer is not None:
                 uses = pacer.count(prepared.reveal()[0])
+                # It may wait for days, beside many others.
+                prepared = _without_definition(prepared)
         except Exception as error:
             error.__traceback__ = None  # its frames have the texts
             raise
@@ -117,6 +119,7 @@ class Runner(AccountState):
                     max_wait=max_wait - (self.runtime.now() - began),
                     wait=wait_for_pace,
                 )
+                prepared = _with_definition(prepared)
             start = Start(
                 self,
                 *prepared.reveal(),
@@ -330,6 +333,16 @@ def _foreign(row: Row) -> JournalError:
         "with session.account()"
     )
     return JournalError(message)
+
+
+def _without_definition(prepared: Secret[Any]) -> Secret[Any]:
+    roots, _ = prepared.reveal()
+    return Secret((roots, None))
+
+
+def _with_definition(prepared: Secret[Any]) -> Secret[Any]:
+    roots, _ = prepared.reveal()
+    return Secret((roots, dump_workflow(roots)))
 
 
 async def drain(
