@@ -556,7 +556,9 @@ class AsCompleted(Generic[ResultT]):
         """Return whether nothing more can be done in this run."""
         if self._running or self._waiting:
             return False
-        if self._may_read() and any(map(self._is_open, self._shares.values())):
+        if self._may_read() and (
+            not self._keyed or any(map(self._is_open, self._shares.values()))
+        ):
             return False  # the body has not dealt with what ended
         if self._stopped or (self._input_done and not self._later):
             return True

@@ -854,7 +854,10 @@ async def test_without_a_key_nothing_is_deferred(platform: Platform) -> None:
     workflows = [workflow for _, workflow in invites(3)]
     async with open_session(platform) as session:
         async with session.as_completed(workflows, limit=1) as done:
-            handles = [handle async for handle in done]
+            handles = []
+            async for handle in done:
+                handles.append(handle)
+                await asyncio.sleep(0.01)  # the stream goes on meanwhile
 
     assert [AccountPausedError] * 3 == [type(handle.failure) for handle in handles]
     assert () == done.deferred
