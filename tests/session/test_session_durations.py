@@ -209,14 +209,14 @@ async def test_times_of_arrival(server: Scripted) -> None:
         medians = [eta.median for eta in etas if eta is not None]
 
         assert 3 == len(medians)
-        assert medians[0] == pytest.approx(60, rel=0.1)
-        assert medians[0] < medians[1] == pytest.approx(medians[2], rel=0.01)
+        assert 0 < medians[0] < 66
+        assert medians[0] < medians[1] == pytest.approx(medians[2], rel=0.3)
 
         session.account("another")
         alone, more = session.eta(CHECK), session.eta(dump_workflow(CHECK), times=10)
         assert alone is not None
         assert more is not None
-        assert medians[2] * 0.99 <= alone.median < more.median
+        assert medians[2] / 2 <= alone.median < more.median
         assert session.eta(CHECK, CHECK) is None
         with pytest.raises(ValueError, match="times must be at least 1, got 0"):
             session.eta(CHECK, times=0)
