@@ -269,6 +269,7 @@ async def test_a_withdrawn_start_frees_its_turn(server: Scripted) -> None:
         gate.set()
         await asyncio.gather(first, third)
 
+        assert now() < MONDAY + dt.timedelta(minutes=10)
     assert 2 == server.count("POST")
 
 
