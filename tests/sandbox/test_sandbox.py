@@ -1244,14 +1244,16 @@ async def test_what_is_found_is_a_target(sandbox: Sandbox) -> None:
             page = await session.run(st.open_job(job.job_url, basic_info=True))
 
             assert job.job_id == page.job_id
-        job = await session.run(st.open_job(SAMPLE_TARGETS["job_url"], basic_info=True))
+        numbered = st.open_job(SAMPLE_TARGETS["job_url"], basic_info=True)
+        assert "4012345" == (await session.run(numbered)).job_id
         invitations = await session.run(st.retrieve_invitations())
 
-    assert "4012345" == job.job_id
     letters = [i.newsletter_url for i in invitations if i.newsletter_url]
     assert letters
     for url in letters:
-        assert st.accept_invitation("newsletterSubscribe", newsletter_url=url)
+        accepting = st.accept_invitation("newsletterSubscribe", newsletter_url=url)
+
+        assert url == accepting.newsletter_url
 
 
 # Every action
