@@ -653,7 +653,7 @@ class AsCompleted(Generic[ResultT]):
         # Only sessions with a journal load it.
         from linkedapi_async.journal import Failure  # noqa: PLC0415
 
-        seconds, known = delay_of(error, _now())
+        _, until = delay_of(error, _now())
         roots = _roots(item.workflow)
         definition = share.runner.definition_of(roots, check=self._checks)
         await journal.defer(
@@ -661,7 +661,7 @@ class AsCompleted(Generic[ResultT]):
             share.name,
             definition.reveal(),
             Failure(error_reason(error) or "", verdict_of(error).about, wrote=False),
-            until=_now().timestamp() + seconds if known else None,
+            until=None if until is None else until.timestamp(),
             bound=item.bound is not None,
         )
 
@@ -670,8 +670,7 @@ class AsCompleted(Generic[ResultT]):
     ) -> None:
         """Keep what is started later."""
         key = cast("str", item.key)
-        seconds, known = delay_of(error, _now())
-        until = _now() + dt.timedelta(seconds=seconds) if known else None
+        seconds, until = delay_of(error, _now())
         wakes_at = self._runtime.now() + seconds if hold is None else hold.ends_at
         record = Deferred(key, account, error, until)
         self._later[key] = _Later(record, item, wakes_at, hold)

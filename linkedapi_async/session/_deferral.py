@@ -160,14 +160,17 @@ def may_write(workflow: Any) -> bool:
     )
 
 
-def delay_of(error: LinkedApiError, now: dt.datetime) -> tuple[float, bool]:
-    """Return when *error* passes, in seconds from *now*, and whether that is known."""
+def delay_of(
+    error: LinkedApiError, now: dt.datetime
+) -> tuple[float, dt.datetime | None]:
+    """Return when *error* passes: in seconds from *now*, and when if that is known."""
     if isinstance(error, PaceError) and error.until is not None:
-        return max(0.0, (error.until - now).total_seconds()), True
+        return max(0.0, (error.until - now).total_seconds()), error.until
     verdict = verdict_of(error)
     if verdict.retry_after is not None:
-        return verdict.retry_after, True
-    return (RETRY_HOST_AFTER if verdict.about == "host" else RETRY_AFTER), False
+        seconds = verdict.retry_after
+        return seconds, now + dt.timedelta(seconds=seconds)
+    return (RETRY_HOST_AFTER if verdict.about == "host" else RETRY_AFTER), None
 
 
 class Holds:

@@ -372,7 +372,14 @@ def test_starts_that_are_deferred(
     now = dt.datetime(2026, 5, 4, 6, tzinfo=dt.UTC)
 
     assert error is deferring_start_error(error)
-    assert (delay, known) == delay_of(error, now)
+    seconds, until = delay_of(error, now)
+
+    assert delay == seconds
+    assert known == (until is not None)
+    if isinstance(error, PaceError):
+        assert error.until is until
+    elif until is not None:
+        assert now + dt.timedelta(seconds=seconds) == until
 
 
 def test_a_workflow_that_is_unknown_may_write() -> None:
