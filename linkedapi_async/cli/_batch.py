@@ -225,8 +225,7 @@ def batch(
       linkedapi batch hello.json --from people.csv --out results.jsonl --dry-run
       linkedapi batch visit.json --from people.csv --out visits.jsonl --key url
       linkedapi batch hello.json --from people.csv --out results.jsonl --yes
-      linkedapi batch hello.json --from people.csv --out results.jsonl
-          --per-day stMessages 25 --hours "Mon-Fri 09:00-17:00 Europe/Berlin"
+      linkedapi batch hello.json --from people.csv --out r.jsonl --per-day stMessages 25 --yes
     """
     creds = credentials(**options)
     pace = pace_of(per_day, hours, min_interval)

@@ -356,7 +356,10 @@ def test_no_retry_after() -> None:
     ("result", "started"),
     [
         ({"workflowId": "wf-1"}, Accepted("wf-1", "pending")),
-        ({"workflowId": "a_B-9", "workflowStatus": "pending"}, "pending"),
+        (
+            {"workflowId": "a_B-9", "workflowStatus": "pending"},
+            Accepted("a_B-9", "pending", seen_pending=True),
+        ),
         ({"workflowId": "a_B-9", "workflowStatus": "running"}, "running"),
         ({"workflowId": "a_B-9", "workflowStatus": "brandNew"}, "pending"),
         ({"workflowId": "a_B-9", "workflowStatus": ["running"]}, "pending"),
