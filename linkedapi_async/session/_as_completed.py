@@ -253,8 +253,7 @@ class AsCompleted(Generic[ResultT]):
                     await self._change()
         except Exception as error:  # noqa: BLE001  # raised once the rest has ended
             self._input_error, self._input_done = error, True
-            while self._running:
-                await asyncio.wait(self._running)
+            await asyncio.gather(*self._running, return_exceptions=True)
         self._finished.put_nowait(None)
 
     async def _load(self) -> None:
@@ -582,10 +581,6 @@ class AsCompleted(Generic[ResultT]):
         if worked:
             for each in self._shares.values():
                 self._look(lifted=each.holds.lift(about_account=False))
-        if isinstance(handle.ended, _TakenError):
-            self._put_off(item, share.name, handle.ended)
-            self._release(share)
-            return
         if error is None:
             self._finished.put_nowait((handle, share))
             return
@@ -614,6 +609,9 @@ class AsCompleted(Generic[ResultT]):
         self, item: _Item, share: _Share, handle: ManagedHandle, error: LinkedApiError
     ) -> None:
         """Defer an item whose start, or whose workflow, was held back."""
+        if isinstance(error, _TakenError):
+            self._put_off(item, share.name, error)
+            return
         if isinstance(handle.ended, AuthenticationError) and handle.workflow_id:
             # The workflow goes on: its row in the journal is not touched.
             self._hold(share, (None,), error)
@@ -701,6 +699,8 @@ class AsCompleted(Generic[ResultT]):
     async def _deferring(self, handle: ManagedHandle) -> LinkedApiError | None:
         """Return the error for which an item runs later; None if it has ended."""
         end = handle.ended
+        if isinstance(end, _TakenError):
+            return end
         if handle.workflow_id is None:
             return deferring_start_error(cast("Exception", end))
         if isinstance(end, AuthenticationError):

@@ -1404,6 +1404,25 @@ async def test_stopping(platform: Platform) -> None:
     assert not done.complete
 
 
+async def test_stopping_while_an_item_is_looked_up(platform: Platform) -> None:
+    """It is not started any more."""
+
+    class Stopping(MemoryJournal):
+        """A journal whose reader stops the stream meanwhile."""
+
+        async def row(self, key: str) -> Row | None:
+            """Stop the stream."""
+            done.stop()
+            return await super().row(key)
+
+    async with open_session(platform, Stopping()) as session:
+        async with session.as_completed(invites(3)) as done:
+            assert [] == [handle async for handle in done]
+
+    assert [] == platform.started
+    assert not done.complete
+
+
 # Single starts with a key
 
 
