@@ -121,6 +121,20 @@ def test_accounts_are_faces_too(box: Sandbox) -> None:
         assert "<blocking <Account other, 0 unfinished>>" == repr(other)
 
 
+def test_accounts_share_a_stream(box: Sandbox) -> None:
+    """A pool takes the accounts as they are here, also as the account of an item."""
+    with session_of(box) as session:
+        pool = [session.account(f"pool-{n}", name=f"pool-{n}") for n in range(2)]
+        items = [(f"key-{n}", PAGE, pool[n % 2]) for n in range(4)]
+        with session.as_completed(items, accounts=pool, limit=1) as done:
+            found = {handle.key: handle.account for handle in done}
+
+        assert done.complete
+        assert () == done.deferred
+
+    assert {f"key-{n}": f"pool-{n % 2}" for n in range(4)} == found
+
+
 def test_a_journal_over_two_runs(slow: Sandbox, box: Sandbox, tmp_path: Path) -> None:
     """What an earlier run left is recovered, and the journal is read and decided on."""
     path = tmp_path / "work.sqlite3"
