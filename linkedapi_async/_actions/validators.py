@@ -198,7 +198,7 @@ class Target(String):
 
     def __init__(self, kind: TargetKind) -> None:
         super().__init__(minimum=1)
-        self.kind = kind
+        self.kind: TargetKind = kind
 
     @property
     def fast_path_argument(self) -> Any:
