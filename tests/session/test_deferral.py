@@ -720,7 +720,7 @@ async def test_without_a_status_nothing_is_certain(platform: Platform) -> None:
 
 
 @virtual_time
-async def test_a_status_that_was_never_told(platform: Platform) -> None:
+async def test_a_status_that_was_never_given(platform: Platform) -> None:
     """A start whose answer has no status is not taken for a pending one."""
     platform.status = None
     platform.end = lambda _: failed(SIGNED_OUT)
@@ -1141,7 +1141,7 @@ async def test_what_an_earlier_run_started_may_have_begun(platform: Platform) ->
 
 
 @virtual_time
-async def test_what_never_began_contacts_nobody(
+async def test_what_never_began_is_no_contact(
     platform: Platform, tmp_path: Path
 ) -> None:
     """The contacts forget it, so that the next run may start it."""
