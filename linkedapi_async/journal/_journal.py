@@ -87,16 +87,11 @@ class Journal(ABC):
         """Wait for all changes that were called, then close; twice is harmless."""
 
     @abstractmethod
-    def _submit(
-        self,
-        step: Callable[[Statements], T],
-        commit_started: asyncio.Future[None] | None = None,
-    ) -> asyncio.Future[T]:
+    def _submit(self, step: Callable[[Statements], T]) -> asyncio.Future[T]:
         """Run *step*; return the future of its value, done when that is safe.
 
         Args:
             step: What to do.
-            commit_started: Is made done when its commit begins.
 
         Raises:
             JournalError: The journal is not open. If the step cannot be stored, the
@@ -137,7 +132,6 @@ class Journal(ABC):
         definition: bytes,
         *,
         stream: bool,
-        commit_started: asyncio.Future[None] | None = None,
     ) -> asyncio.Future[None]:
         """Do as `intend`; the future is done when the intent is safe.
 
@@ -146,15 +140,13 @@ class Journal(ABC):
             account: As for `intend`.
             definition: As for `intend`.
             stream: As for `intend`.
-            commit_started: Is made done when the commit begins: what the caller does
-                from then on costs no time.
         """
         now = self._now()
         values = (
             *(account, definition, stream, self.run_number, now, now),
             _validate_key(key),
         )
-        return self._submit(Change(INSERT_INTENT, values, _key_exists), commit_started)
+        return self._submit(Change(INSERT_INTENT, values, _key_exists))
 
     async def accepted(self, key: str, workflow_id: str) -> None:
         """Record the id that the server gave; intended → accepted.
@@ -635,11 +627,7 @@ class MemoryJournal(Journal):
         """Close the journal; its rows stay."""
         self._is_open = False
 
-    def _submit(
-        self,
-        step: Callable[[Statements], T],
-        commit_started: asyncio.Future[None] | None = None,
-    ) -> asyncio.Future[T]:
+    def _submit(self, step: Callable[[Statements], T]) -> asyncio.Future[T]:
         if not self._is_open:
             raise not_open_error(self)
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
@@ -649,8 +637,6 @@ class MemoryJournal(Journal):
             future.set_result(value)
         else:
             future.set_exception(error)
-        if commit_started is not None:
-            commit_started.set_result(None)
         return future
 
     @safe_repr

@@ -103,14 +103,10 @@ class SqliteJournal(Journal):
         opened = await self._do(lambda statements: statements.first_opened())
         return f"{self.path} {opened!r}"
 
-    def _submit(
-        self,
-        step: Callable[[Statements], T],
-        commit_started: asyncio.Future[None] | None = None,
-    ) -> asyncio.Future[T]:
+    def _submit(self, step: Callable[[Statements], T]) -> asyncio.Future[T]:
         if self._writer is None or not self._writer.ready:
             raise not_open_error(self)
-        return self._writer.submit(step, commit_started)
+        return self._writer.submit(step)
 
     @staticmethod
     def read(path: str | os.PathLike[str], *states: State) -> list[Row]:
@@ -142,9 +138,7 @@ def open_journal(value: str | os.PathLike[str] | Journal) -> Journal:
     return value if isinstance(value, Journal) else SqliteJournal(value)
 
 
-_Job: TypeAlias = tuple[
-    Callable[[Statements], Any], "asyncio.Future[Any]", "asyncio.Future[None] | None"
-]
+_Job: TypeAlias = tuple[Callable[[Statements], Any], "asyncio.Future[Any]"]
 
 _Done: TypeAlias = tuple["asyncio.Future[Any]", Any, Exception | None]
 
@@ -174,16 +168,12 @@ class _Writer:
         )
         self.thread.start()
 
-    def submit(
-        self,
-        step: Callable[[Statements], Any],
-        commit_started: asyncio.Future[None] | None = None,
-    ) -> asyncio.Future[Any]:
+    def submit(self, step: Callable[[Statements], Any]) -> asyncio.Future[Any]:
         """Queue *step*; return the future of its value, done when it is on disk."""
         future: asyncio.Future[Any] = self._loop.create_future()
         if not self._gathered:
             self._loop.call_soon(self._gather_batch, 0, MAX_GATHER_TURNS)
-        self._gathered.append((step, future, commit_started))
+        self._gathered.append((step, future))
         return future
 
     def _gather_batch(self, before: int, turns: int) -> None:
@@ -273,12 +263,11 @@ class _Writer:
         batch: list[_Job],
     ) -> list[_Done]:
         """Run the steps in one transaction; return the outcome of each."""
-        self._call(_commit_started, [each for *_, each in batch if each is not None])
         statements, changes = Statements(connection), connection.total_changes
         try:
             connection.execute("BEGIN IMMEDIATE")
-            if statements.apply_batch([step for step, _, _ in batch]):
-                done: list[_Done] = [(future, None, None) for _, future, _ in batch]
+            if statements.apply_batch([step for step, _ in batch]):
+                done: list[_Done] = [(future, None, None) for _, future in batch]
             else:
                 # SQLite also counts the changes of a batch that was rolled back.
                 changes = connection.total_changes
@@ -288,8 +277,7 @@ class _Writer:
             with contextlib.suppress(sqlite3.Error):
                 connection.rollback()
             return [
-                (future, None, journal_error(self._path, error))
-                for _, future, _ in batch
+                (future, None, journal_error(self._path, error)) for _, future in batch
             ]
         self.commits += connection.total_changes != changes
         return done
@@ -298,7 +286,7 @@ class _Writer:
         self, connection: sqlite3.Connection, statements: Statements, job: _Job
     ) -> _Done:
         """Run one step alone."""
-        step, future, _ = job
+        step, future = job
         return future, *run_step(connection, self._path, statements, step)
 
     def _call(self, function: Callable[[list[Any]], None], values: list[Any]) -> None:
@@ -307,13 +295,6 @@ class _Writer:
         with contextlib.suppress(RuntimeError):
             if values:
                 self._loop.call_soon_threadsafe(function, values)
-
-
-def _commit_started(futures: list[asyncio.Future[None]]) -> None:
-    """Let callers work while the disk is waited for."""
-    for future in futures:
-        if not future.done():
-            future.set_result(None)
 
 
 def _resolve(done: list[_Done]) -> None:

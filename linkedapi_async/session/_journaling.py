@@ -72,18 +72,10 @@ class JournalRecorder:
         self.key: str = key
         self.stream: bool = stream
 
-    def record_intent(
-        self, account: str, definition: bytes
-    ) -> tuple[asyncio.Future[None], asyncio.Future[None]]:
-        """Record that the workflow is about to be started.
-
-        Returns:
-            A future that is done when the commit begins, and one that is done when the
-            intent is on disk.
-        """
-        started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        return started, self._journal.submit_intent(
-            self.key, account, definition, stream=self._named, commit_started=started
+    def record_intent(self, account: str, definition: bytes) -> asyncio.Future[None]:
+        """Record that a start is about to be sent; done when that is on disk."""
+        return self._journal.submit_intent(
+            self.key, account, definition, stream=self._named
         )
 
     def record_accepted(self, workflow_id: str) -> asyncio.Future[None]:

@@ -314,11 +314,7 @@ class Start:
         booked: asyncio.Future[None] | None,
     ) -> Accepted:
         """Send the start between the two records that make a crash harmless."""
-        begun, recorded = recorder.record_intent(
-            self._account.name, request.body or b""
-        )
-        await begun
-        await recorded
+        await recorder.record_intent(self._account.name, request.body or b"")
         if booked is not None:
             await booked
         try:

@@ -978,21 +978,6 @@ async def test_a_cancelled_step_takes_place(file: SqliteJournal) -> None:
     assert ["a", "b"] == await keys(file)
 
 
-async def test_a_cancelled_wait_for_the_commit(file: SqliteJournal) -> None:
-    """A caller that does not wait for the commit any more hinders no other."""
-    started = [asyncio.get_running_loop().create_future() for _ in range(2)]
-    with held(file):
-        intents = [
-            file.submit_intent(key, "ada", b"{}", stream=False, commit_started=future)
-            for key, future in zip("ab", started, strict=True)
-        ]
-        started[0].cancel()
-    await asyncio.gather(*intents)
-
-    assert [True, False] == [future.cancelled() for future in started]
-    assert started[1].done()
-
-
 async def test_withdrawing_a_cancelled_intent(file: SqliteJournal) -> None:
     """Steps keep their order: a cancelled intent can be taken back at once."""
 
