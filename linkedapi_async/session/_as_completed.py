@@ -108,7 +108,7 @@ class _Share:
         return self.runner.name
 
 
-_TURN: Final = 10_000
+_TURN: Final = 1_000
 """How many delivered items are skipped between two turns of other tasks."""
 
 
@@ -285,7 +285,12 @@ class AsCompleted(Generic[ResultT]):
             return True
         self._skipped += 1
         # Now and then one is looked up, so that other tasks get their turn.
-        return self._skipped % _TURN == 0
+        if self._skipped % _TURN == 0:
+            return True
+        if self._once:
+            # What it did counts for the items behind it.
+            self._acts.add(item[0], Secret(item[1]))
+        return False
 
     def _reader(self) -> _Share | None:
         """Return an account that may take an item, if the input is to be read."""
