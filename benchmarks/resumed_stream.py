@@ -24,8 +24,11 @@ from linkedapi_async.journal import SqliteJournal
 KEYS = 100_000
 DONE = 99_000
 ROUNDS = 7
-RATIO = 3.0
-"""The limit of the time to the first start, as a multiple of the bare read."""
+RATIO = 6.0
+"""The limit of the time to the first start, as a multiple of the bare read.
+
+Half of it is what each item that is done does to whom, which counts for those behind it.
+"""
 
 WORKFLOW = st.check_connection_status("https://www.linkedin.com/in/ada")
 
