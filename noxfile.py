@@ -14,7 +14,9 @@ nox.needs_version = ">=2025.2.9"
 nox.options.sessions = ["tests", "lint", "typing"]
 nox.options.default_venv_backend = "venv"
 
-PARALLEL = ["--numprocesses=auto", "--dist=worksteal"]
+# A worker waits half of its time for disks and other processes.
+WORKERS = max(4, os.cpu_count() or 1)
+PARALLEL = [f"--numprocesses={WORKERS}", "--dist=worksteal"]
 PROJECT = nox.project.load_toml("pyproject.toml")
 CHECKED = ("linkedapi_async", "tests", "benchmarks", "examples", "soak", "noxfile.py")
 # CI names the wheel that it has built; it is tested after the source is removed.

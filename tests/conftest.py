@@ -8,9 +8,12 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 
-# A busy machine is no failure of the code.
+# A busy machine is no failure of the code. A hundred properties share some minutes.
 settings.register_profile(
-    "tests", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    "tests",
+    deadline=None,
+    max_examples=60,
+    suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("tests")
 

@@ -66,7 +66,7 @@ class custom(Action[Any, Any, Any]):  # noqa: N801
             params: Its parameters as JSON values, verbatim, under the API's names.
         """
         self._fill_checked(action_type, params, label)
-        if category not in {None, *CATEGORIES}:
+        if category is not None and category not in CATEGORIES:
             known = ", ".join(CATEGORIES)
             reason = f"must be one of {known}, got {short_repr(category)}"
             self._refuse("category", reason)

@@ -34,7 +34,7 @@ NESTING: list[Any] = [cls for cls in STARTING if cls.opens is not Nowhere]
 @draws.composite
 def customs(draw: draws.DrawFn) -> custom:
     """Draw an action of an unknown type, with any JSON as parameters."""
-    taken = {"then", "actionType", "label", "children"}
+    taken = {"then", "actionType", "label", "children", "category"}
     names = texts().filter(lambda name: name not in taken)
     return custom(
         "xy." + draw(texts()),

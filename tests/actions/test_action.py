@@ -314,8 +314,9 @@ def test_the_category_of_custom_is_for_the_pace() -> None:
     assert "custom('st.dance', label='a', category='stMessages', step=1)" == repr(made)
     assert ({"category": "slow"}, None) == (named.params, named.limit_category)
     assert "custom.raw('st.dance', {'category': 'slow'})" == repr(named)
-    with pytest.raises(ParameterError, match="category must be one of stPersonProfile"):
-        custom("st.dance", category="slow")
+    for wrong in ("slow", ["stMessages"], 5):
+        with pytest.raises(ParameterError, match="category must be one of stPersonPro"):
+            custom("st.dance", category=wrong)  # type: ignore[arg-type]
 
 
 def test_the_parameters_of_custom_are_json_verbatim() -> None:

@@ -18,7 +18,7 @@ from linkedapi_async.sandbox import Sandbox
 
 pytestmark = pytest.mark.anyio
 
-BATCH, KILLS, SPEED = 500, 50, 450
+BATCH, KILLS, SPEED = 300, 20, 450
 CAMPAIGN = Path(__file__).parents[2] / "examples" / "campaign.py"
 TOKEN, ACCOUNT = "main-token-4242", "account-token-1717"
 
@@ -58,7 +58,7 @@ def url_of(number: int) -> str:
     return f"https://www.linkedin.com/in/person-{number}"
 
 
-async def test_fifty_kills(tmp_path: Path) -> None:
+async def test_twenty_kills(tmp_path: Path) -> None:
     """The sandbox's own account shows each message taken at most once, none missing."""
     rng = random.Random(4)
     people, file = tmp_path / "people.csv", tmp_path / "campaign.sqlite3"
