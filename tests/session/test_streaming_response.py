@@ -19,7 +19,7 @@ from linkedapi_async.journal import SqliteJournal
 
 pytestmark = pytest.mark.anyio
 
-SEND = st.send_message("https://www.linkedin.com/in/ada", text="Hello")
+PERSON = "https://www.linkedin.com/in/ada"
 SENT = {"actionType": "st.sendMessage", "success": True, "data": {}}
 
 Message = MutableMapping[str, Any]
@@ -52,7 +52,8 @@ class Client:
 
 async def stream(session: Session, left: asyncio.Event) -> AsyncIterator[str]:
     """Give a line for each workflow that has ended; say when the session was left."""
-    items = ((f"key-{number}", SEND) for number in range(100))
+    people = ((f"key-{number}", f"{PERSON}-{number}") for number in range(100))
+    items = ((key, st.send_message(url, text="Hello")) for key, url in people)
     try:
         async with session, session.as_completed(items, limit=1) as done:
             async for handle in done:
