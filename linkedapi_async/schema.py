@@ -338,11 +338,9 @@ class _Definitions:
     def _bounded(self, row: Parameter) -> Json:
         found = _schema_of(row.validator, self._object)
         known, generation = row.info, self._generation
-        if generation is not None and generation in known.enforced_in:
-            maximum = known.maximum_in(generation)
-            if maximum is not None:
-                found = {**found, _MAXIMUM[type(row.validator)]: maximum}
-        return found
+        if generation is None or generation not in known.enforced_in:
+            return found
+        return {**found, _MAXIMUM[type(row.validator)]: known.maximum_in(generation)}
 
     def _object(self, cls: Any) -> Json:
         return self._define(f"params.{cls.__name__}", lambda: self._fields(cls, {}))
