@@ -89,11 +89,14 @@ async def test_what_was_sent_before_stays_and_counts(server: Scripted) -> None:
         first = await ends(session, old, once=False)
     async with server.session(journal=journal) as session:
         second = await ends(session, [*old, ("3", message())])
+    async with server.session(journal=journal) as session:
+        meant = await ends(session, [*old, ("4", message())], once=False)
 
     assert {"1": None, "2": None} == first
     assert ["3"] == [*second]
     assert isinstance(second["3"], SuppressedError)
     assert "1" == second["3"].key
+    assert {"4": None} == meant
 
 
 async def test_what_is_no_workflow(server: Scripted) -> None:
