@@ -290,11 +290,10 @@ class _Writer:
         return future, *run_step(connection, self._path, statements, step)
 
     def _call(self, function: Callable[[list[Any]], None], values: list[Any]) -> None:
-        """Call *function* in the loop, if there are *values*."""
+        """Call *function* with *values* in the loop."""
         # Nothing waits in a loop that is closed.
         with contextlib.suppress(RuntimeError):
-            if values:
-                self._loop.call_soon_threadsafe(function, values)
+            self._loop.call_soon_threadsafe(function, values)
 
 
 def _resolve(done: list[_Done]) -> None:

@@ -449,7 +449,9 @@ class AsCompleted(Generic[ResultT]):
         ready = [key for key, later in self._later.items() if later.wakes(now)]
         for key in ready[:free]:
             self._returning += 1
-            self._spawn(self._again(self._later.pop(key).item))
+            item = self._later.pop(key).item
+            first = next(iter(self._shares.values()))
+            self._spawn(self._or_deliver(item, first, self._again(item)))
         left = (later.wakes_at for later in self._later.values())
         self._look_at = -math.inf if ready[free:] else min(left, default=math.inf)
 
@@ -503,7 +505,9 @@ class AsCompleted(Generic[ResultT]):
             self._in_vain += 1
             share, hold = min(holds, key=lambda each: cast("Hold", each[1]).ends_at)
             error = cast("Hold", hold).error
-            self._spawn(self._defer(item, share, error, hold))
+            self._spawn(
+                self._or_deliver(item, share, self._defer(item, share, error, hold))
+            )
             return
         ready = [
             share
@@ -529,6 +533,17 @@ class AsCompleted(Generic[ResultT]):
         if tries_account and share.runner.paused is not None:
             share.runner.unpause()
         self._spawn(self._run(item, share, handle))
+
+    async def _or_deliver(
+        self, item: _Item, share: _Share, work: Awaitable[None]
+    ) -> None:
+        """Await what is done with an item that was not started; deliver its error."""
+        try:
+            await work
+        except Exception as error:  # noqa: BLE001  # the handle's result() raises it
+            share.used += 1
+            handle = self._unstarted(item, share.runner, error)
+            self._finished.put_nowait((handle, share))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

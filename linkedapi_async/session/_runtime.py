@@ -251,15 +251,19 @@ class Runtime:
         for scope in self._waiting:
             scope.cancel()
 
-    async def _within(self, end: float, work: Callable[[], Awaitable[None]]) -> bool:
-        """Do *work*, and wait for it until *end*; return whether it was done."""
-        with anyio.move_on_after(max(0.0, end - self.now())) as scope:
+    async def _within(self, end: float, work: Callable[[], Awaitable[None]]) -> None:
+        """Do *work*, and wait for it until *end*."""
+        with anyio.move_on_after(max(0.0, end - self.now())):
             await work()
-        return not scope.cancelled_caught
 
     async def _close_journal(self, journal: Journal, end: float) -> None:
         """Close *journal*, and wait for it until *end*."""
-        if not await self._within(end, journal.aclose):
+        closing = asyncio.ensure_future(journal.aclose())
+        await asyncio.wait([closing], timeout=max(0.0, end - self.now()))
+        if closing.done():
+            await closing
+        else:
+            closing.cancel()
             _log.warning("%r writes on, because the session was left before", journal)
 
     async def _end_tasks(self, deadline: float) -> None:

@@ -882,6 +882,18 @@ async def test_a_wrong_workflow_is_no_deferred_one(platform: Platform) -> None:
     assert ["p0"] == [each.key for each in done.deferred]
 
 
+async def test_a_wrong_workflow_of_a_limit_that_is_reached(platform: Platform) -> None:
+    """What cannot be written down, because it is wrong, is delivered and not lost."""
+    limit_of(platform, 0)
+    items = [*invites(1), ("wrong", st.send_connection_request())]
+    async with open_session(platform, MemoryJournal()) as session:
+        ends, done = await run(session, items, limit=1)
+
+    assert ["wrong"] == list(ends)
+    assert "person_url" in str(ends["wrong"])
+    assert ["p0"] == [each.key for each in done.deferred]
+
+
 async def test_a_journal_that_cannot_defer(platform: Platform) -> None:
     """The item gets the error of the journal, and its row stays for the next run."""
 
