@@ -81,8 +81,8 @@ class Slot:
         self._pacer = pacer
         self._is_recorded = False
         self._is_decided = False
-        self.booking = booking
-        self.kind = kind
+        self.booking: Booking = booking
+        self.kind: Kind = kind
 
     def renew(self) -> bool:
         """Check the turn once more, just before the start is sent.
