@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeAlias
 
 import attrs
 
-from linkedapi_async._utils.hours import Hours, read_zone
+from linkedapi_async._utils.hours import Hours
 
 
 if TYPE_CHECKING:
@@ -186,12 +186,7 @@ class Ledger:
     ) -> None:
         self._pace = pace
         self._rng = rng
-        zone = (
-            pace.hours.zone
-            if pace.timezone is None and pace.hours is not None
-            else read_zone(pace.timezone or "UTC")
-        )
-        self._calendar = Hours.always(zone)
+        self._calendar = Hours.always(pace.zone)
         self._hours = pace.hours or self._calendar
         self._first = None if history.first is None else self.date(history.first)
         self._ended: Counter[tuple[str, str, dt.date]] = Counter()

@@ -19,6 +19,7 @@ from linkedapi_async._utils.times import wall_time
 
 if TYPE_CHECKING:
     import random
+    import zoneinfo
     from collections.abc import Callable, Sequence
 
     from attrs import Attribute
@@ -497,6 +498,15 @@ class Pace:
         return tuple(
             zip(PERIODS, (self.per_day, self.per_week, self.per_month), strict=True)
         )
+
+    @property
+    def zone(self) -> zoneinfo.ZoneInfo:
+        """The time zone in which days begin."""
+        if self.timezone is None and self.hours is not None:
+            return self.hours.zone
+        from linkedapi_async._utils.hours import read_zone  # noqa: PLC0415
+
+        return read_zone(self.timezone or "UTC")
 
     @property
     def categories(self) -> frozenset[str]:

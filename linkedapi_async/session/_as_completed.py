@@ -107,6 +107,11 @@ class _Share:
         """The name of the account."""
         return self.runner.name
 
+    def now(self) -> dt.datetime:
+        """Return the time in the zone in which the account's days begin."""
+        pacer = self.runner.pacer
+        return _now() if pacer is None else _now().astimezone(pacer.pace.zone)
+
 
 _TURN: Final = 1_000
 """How many delivered items are skipped between two turns of other tasks."""
@@ -422,7 +427,7 @@ class AsCompleted(Generic[ResultT]):
         verdict = verdict_of(error)
         hold = Hold(
             error,
-            ends_at=self._runtime.now() + delay_of(error, _now())[0],
+            ends_at=self._runtime.now() + delay_of(error, share.now())[0],
             about_account=verdict.about not in {"token", "host"},
             by_pause=share.runner.paused is not None,
             waited_out=verdict.retry_after is not None,

@@ -165,13 +165,25 @@ def may_write(workflow: Any) -> bool:
 def delay_of(
     error: LinkedApiError, now: dt.datetime
 ) -> tuple[float, dt.datetime | None]:
-    """Return when *error* passes: in seconds from *now*, and when if that is known."""
+    """Return when *error* passes: in seconds from *now*, and when if that is known.
+
+    If it is unknown, it is when it is tried again: a limit when the next day begins.
+
+    Args:
+        error: Why an item was held back.
+        now: The time, in the zone in which the account's days begin.
+    """
     if isinstance(error, PaceError) and error.until is not None:
         return max(0.0, (error.until - now).total_seconds()), error.until
     verdict = verdict_of(error)
     if verdict.retry_after is not None:
         seconds = verdict.retry_after
         return seconds, now + dt.timedelta(seconds=seconds)
+    if verdict.about == "category":
+        tomorrow = now.date() + dt.timedelta(days=1)
+        midnight = dt.datetime.combine(tomorrow, dt.time(), now.tzinfo)
+        # Not the difference of two local times, because clocks are changed.
+        return midnight.timestamp() - now.timestamp(), None
     return (RETRY_HOST_AFTER if verdict.about == "host" else RETRY_AFTER), None
 
 

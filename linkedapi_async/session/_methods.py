@@ -386,7 +386,8 @@ class WorkflowMethods(EndpointMethods):
             limit: How many are in flight at most on each account, finished ones that the
                 body has not received included; this bounds the memory.
             wait: Whether to wait until every item has ended, also where that takes
-                days. What passes at an unknown time is tried again each hour.
+                days. What passes at an unknown time is tried again with one item:
+                a limit when the next day begins, everything else each hour.
             once: Whether an item with a key is not started, but has a `SuppressedError`
                 with the key of the first one, if it does to a person what an item before
                 it does, whatever the text. It is noticed within the last 100,000; see

@@ -40,6 +40,7 @@ from linkedapi_async import (
     st,
 )
 from linkedapi_async._results.key import ACTIONS
+from linkedapi_async._utils.times import set_wall_time
 from linkedapi_async._wire.read import read_completion
 from linkedapi_async.contacts import Contacts
 from linkedapi_async.journal import Journal, MemoryJournal, Row
@@ -344,7 +345,7 @@ def test_starts_that_are_not_deferred(error: Exception) -> None:
     [
         (AccountPausedError("no", type=SIGNED_OUT), RETRY_AFTER, False),
         (AuthenticationError("no"), RETRY_AFTER, False),
-        (RejectedError("no", type="limitExceeded"), RETRY_AFTER, False),
+        (RejectedError("no", type="limitExceeded"), 18 * 3600.0, False),
         (RateLimitedError("no", retry_after=30.0), 30.0, True),
         (RateLimitedError("no"), RETRY_HOST_AFTER, False),
         (ConnectionFailedError("no", sent=False), RETRY_HOST_AFTER, False),
@@ -945,19 +946,30 @@ async def test_a_token_that_is_refused_while_it_waits(platform: Platform) -> Non
 
 @virtual_time
 async def test_waiting_for_a_limit(platform: Platform) -> None:
-    """It is tried each hour with one item, until all is done."""
+    """It is tried with one item when the next day begins, until all is done."""
     limit_of(platform, 2)
+    set_wall_time(dt.datetime(2026, 5, 4, 6, tzinfo=dt.UTC))
     async with open_session(platform, MemoryJournal()) as session:
         loop = asyncio.get_running_loop()
         begun = loop.time()
-        loop.call_later(10 * 3600, limit_of, platform, 100)
+        loop.call_later(30 * 3600, limit_of, platform, 100)
         ends, done = await run(session, invites(6), limit=2, wait=True)
         took = loop.time() - begun
 
     assert {f"p{number}" for number in range(6)} == set(ends)
     assert (True, ()) == (done.complete, done.deferred)
-    assert 10 * 3600 <= took <= 11.1 * 3600
-    assert len(platform.started) <= 6 + 11
+    assert 42 * 3600 <= took <= 42.1 * 3600
+    assert len(platform.started) <= 6 + 4
+
+
+def test_the_next_day_begins_where_the_account_is() -> None:
+    """Midnight is that of the account, also on a day of 25 hours."""
+    error = RejectedError("no", type="limitExceeded")
+    berlin = Pace(timezone="Europe/Berlin").zone
+    now = dt.datetime(2026, 10, 24, 22, tzinfo=dt.UTC)  # midnight in Berlin
+
+    assert (25 * 3600.0, None) == delay_of(error, now.astimezone(berlin))
+    assert (2 * 3600.0, None) == delay_of(error, now)
 
 
 @pytest.mark.parametrize("journal", [None, MemoryJournal()], ids=["none", "memory"])
@@ -1086,7 +1098,7 @@ async def test_what_changes_meanwhile(
                     await asyncio.sleep(1)
                 await change(journal)
                 platform.end = lambda _: completed(node(INVITE))
-                await asyncio.sleep(2 * RETRY_AFTER)
+                await asyncio.sleep(25 * 3600)
                 done.stop()
 
             task = asyncio.create_task(later())
