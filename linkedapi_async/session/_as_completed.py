@@ -456,7 +456,8 @@ class AsCompleted(Generic[ResultT]):
             self._returning += 1
             item = self._later.pop(key).item
             first = next(iter(self._shares.values()))
-            self._spawn(self._or_deliver(item, first, self._again(item)))
+            work = self._again(item)
+            self._spawn(self._or_deliver(item, first, work, has_slot=False))
         left = (later.wakes_at for later in self._later.values())
         self._look_at = -math.inf if ready[free:] else min(left, default=math.inf)
 
@@ -510,9 +511,8 @@ class AsCompleted(Generic[ResultT]):
             self._in_vain += 1
             share, hold = min(holds, key=lambda each: cast("Hold", each[1]).ends_at)
             error = cast("Hold", hold).error
-            self._spawn(
-                self._or_deliver(item, share, self._defer(item, share, error, hold))
-            )
+            work = self._defer(item, share, error, hold)
+            self._spawn(self._or_deliver(item, share, work, has_slot=False))
             return
         ready = [
             share
@@ -537,16 +537,21 @@ class AsCompleted(Generic[ResultT]):
         tries_account = handle is None and share.holds.begin(item, item.categories)
         if tries_account and share.runner.paused is not None:
             share.runner.unpause()
-        self._spawn(self._run(item, share, handle))
+        work = self._run(item, share, handle)
+        self._spawn(self._or_deliver(item, share, work, has_slot=True))
 
     async def _or_deliver(
-        self, item: _Item, share: _Share, work: Awaitable[None]
+        self, item: _Item, share: _Share, work: Awaitable[None], *, has_slot: bool
     ) -> None:
-        """Await what is done with an item that was not started; deliver its error."""
+        """Await what is done with an item; deliver whatever it raises.
+
+        The row of the item, if it has one, stays as it is for the next run.
+        """
         try:
             await work
         except Exception as error:  # noqa: BLE001  # the handle's result() raises it
-            share.used += 1
+            share.used += not has_slot
+            share.holds.end(item, item.categories, worked=False)
             handle = self._unstarted(item, share.runner, error)
             self._finished.put_nowait((handle, share))
 
@@ -609,14 +614,8 @@ class AsCompleted(Generic[ResultT]):
         if error is None:
             self._finished.put_nowait((handle, share))
             return
-        try:
-            await self._ended_early(item, self._share_of(handle), handle, error)
-        except LinkedApiError as failed:
-            # It stays as it is in the journal, which could not record the deferral.
-            handle = self._unstarted(item, share.runner, failed)
-            self._finished.put_nowait((handle, share))
-        else:
-            self._release(share)
+        await self._ended_early(item, self._share_of(handle), handle, error)
+        self._release(share)
 
     async def _wait_for(
         self, item: _Item, handle: ManagedHandle

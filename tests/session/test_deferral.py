@@ -883,6 +883,30 @@ async def test_a_wrong_workflow_is_no_deferred_one(platform: Platform) -> None:
     assert ["p0"] == [each.key for each in done.deferred]
 
 
+async def test_what_was_not_foreseen_is_delivered(platform: Platform) -> None:
+    """An error of an unknown kind is the item's, which the next run takes up again."""
+
+    class UnforeseenError(Exception):
+        """Raised by this test alone."""
+
+    class Odd(MemoryJournal):
+        """A journal that fails in a way of its own."""
+
+        async def defer(self, *_: Any, **__: Any) -> None:
+            """Raise what is of no known kind."""
+            raise UnforeseenError
+
+    limit_of(platform, 0)
+    journal = Odd()
+    async with open_session(platform, journal) as session:
+        ends, done = await run(session, invites(2), limit=1)
+
+    assert {"p0", "p1"} == set(ends)
+    assert {UnforeseenError} == {type(error) for error in ends.values()}
+    assert () == done.deferred
+    assert "finished" == (await rows_of(journal))["p0"].state
+
+
 async def test_a_wrong_workflow_of_a_limit_that_is_reached(platform: Platform) -> None:
     """What cannot be written down, because it is wrong, is delivered and not lost."""
     limit_of(platform, 0)
