@@ -644,13 +644,13 @@ from linkedapi_async.journal import SqliteJournal
 async def main():
     async with SqliteJournal(sys.argv[1]) as journal:
         if os.fork() == 0:
-            print("forked", flush=True)
+            os.write(1, b"forked\\n")  # at once, because both write to one pipe
             sys.stdin.read()
             os._exit(0)
         await journal.intend("a", "ada", b"{}")
         if sys.argv[2] == "killed":
             os._exit(0)
-    print("closed", flush=True)
+    os.write(1, b"closed\\n")
 
 asyncio.run(main())
 """
