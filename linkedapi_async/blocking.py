@@ -57,7 +57,7 @@ __all__ = [
 FaceT = TypeVar("FaceT", bound="type[_Face]")
 
 _FACES: Final[dict[Any, Any]] = {}
-"""The class that stands here for each asynchronous one."""
+"""The blocking class of each asynchronous one."""
 
 _OF_JOURNAL: Final = {
     *("row", "rows", "state", "key_of", "unknown", "failed", "deferred"),
@@ -111,7 +111,7 @@ class _LoopThread:
         try:
             return future.result()
         except BaseException:
-            # Such as Ctrl-C: what waits in the loop waits for nobody.
+            # Such as Ctrl-C: the result is not wanted any more.
             future.cancel()
             raise
 

@@ -43,7 +43,7 @@ class Name(NamedTuple):
 
     @classmethod
     def of(cls, name: str) -> Name:
-        """Return what stands for a URL or URN."""
+        """Return the `Name` of a URL or URN."""
         canonical = normalize_url(name)
         data = canonical.encode(errors="surrogatepass")
         return cls(hashlib.sha256(data).digest()[:16], sort_of_id(canonical))
@@ -51,7 +51,7 @@ class Name(NamedTuple):
 
 @attrs.frozen
 class Previous:
-    """An earlier contact that stands in the way of a reservation."""
+    """An earlier contact that prevents a reservation."""
 
     number: int
     """Which of the acts to reserve it is, from 0 on."""
@@ -150,7 +150,7 @@ class Contacts:
 
     Args:
         store: The path of a SQLite file, or a `ContactStore`.
-        once_in: How long a contact stands in the way of another one of its kind.
+        once_in: How long a contact prevents another one of its kind.
         never: Whom to leave alone: URLs or URNs, or the path of a CSV file. Each row of
             the file but the first must have one in any of its cells.
 

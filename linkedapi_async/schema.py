@@ -184,16 +184,34 @@ RULES: Final[Mapping[Any, Sequence[Json]]] = {
 """What `Validated._problems` of a class checks, as schemas."""
 
 
+class _Schemas:
+    """Makes a schema of one generation, or of both, with named definitions."""
+
+    def __init__(self, generation: Generation | None) -> None:
+        self._generation = generation
+        self._defs: dict[str, Json] = {}
+
+    def _define(self, name: str, make: Callable[[], Json]) -> Json:
+        """Return a reference to the definition *name*, made on first use."""
+        if name not in self._defs:
+            self._defs[name] = {}  # it may refer to itself
+            self._defs[name] = make()
+        return {"$ref": f"#/$defs/{name}"}
+
+    def _whole(self, schema: Json) -> Json:
+        """Return *schema* with what makes it complete."""
+        return {"$schema": DIALECT, **schema, "$defs": dict(sorted(self._defs.items()))}
+
+
 # The schemas of workflows and templates
 
 
-class _Definitions:
-    """Makes the schema of definitions of one generation, or of both."""
+class _Definitions(_Schemas):
+    """Makes the schema of definitions."""
 
     def __init__(self, generation: Generation | None, *, template: bool) -> None:
-        self._generation = generation
+        super().__init__(generation)
         self._template = template
-        self._defs: dict[str, Json] = {}
         self._actions = {
             name: cls
             for name, cls in ACTIONS.items()
@@ -203,25 +221,15 @@ class _Definitions:
     def schema(self) -> Json:
         """Return the schema of a workflow, or of a list of roots."""
         root = self._nested(Root)
-        every = {
-            "if": {"type": "array"},
-            "then": {"type": "array", "minItems": 1, "items": root},
-            "else": root,
-        }
-        return {
-            "$schema": DIALECT,
-            "title": "Linked API workflow",
-            "description": "A tree of actions, or a list of such trees.",
-            **every,
-            "$defs": dict(sorted(self._defs.items())),
-        }
-
-    def _define(self, name: str, make: Callable[[], Json]) -> Json:
-        """Return a reference to the definition *name*, made on first use."""
-        if name not in self._defs:
-            self._defs[name] = {}  # it may refer to itself
-            self._defs[name] = make()
-        return {"$ref": f"#/$defs/{name}"}
+        return self._whole(
+            {
+                "title": "Linked API workflow",
+                "description": "A tree of actions, or a list of such trees.",
+                "if": {"type": "array"},
+                "then": {"type": "array", "minItems": 1, "items": root},
+                "else": root,
+            }
+        )
 
     def _nested(self, scope: type[Scope]) -> Json:
         """Return the schema of an action in a scope."""
@@ -422,17 +430,13 @@ def _bounds(**bounds: int | None) -> Json:
 # The schema for language models
 
 
-class _StructuredOutput:
+class _StructuredOutput(_Schemas):
     """Makes the schema of an object that language models are held to.
 
     Their providers admit few keywords: no conditions and no bounds, every property
     required, no other property. So alternatives are listed, what is optional may be
     null, and bounds are in the descriptions.
     """
-
-    def __init__(self, generation: Generation | None) -> None:
-        self._generation = generation
-        self._defs: dict[str, Json] = {}
 
     def schema(self) -> Json:
         """Return the schema of the object."""
@@ -442,17 +446,7 @@ class _StructuredOutput:
             "description": "A tree of actions, or a list of such trees.",
             "anyOf": [*one, several],
         }
-        return {
-            "$schema": DIALECT,
-            **_closed({"workflow": workflow}),
-            "$defs": dict(sorted(self._defs.items())),
-        }
-
-    def _define(self, name: str, make: Callable[[], Json]) -> Json:
-        if name not in self._defs:
-            self._defs[name] = {}  # it may refer to itself
-            self._defs[name] = make()
-        return {"$ref": f"#/$defs/{name}"}
+        return self._whole(_closed({"workflow": workflow}))
 
     def _nested(self, scope: type[Scope]) -> list[Json]:
         """Return the schemas of the actions that may be nested in *scope*."""

@@ -27,7 +27,7 @@ STEPS: Final = 40
 """How often an interval of time is halved to find a quantile."""
 
 SHORTEST: Final = 1e-3
-"""The shortest time in seconds that is told from none."""
+"""The shortest time, in seconds, that is not taken for none."""
 
 NODES: Final = (
     (-2.856970013872806, 0.011257411327720689),
@@ -36,7 +36,7 @@ NODES: Final = (
     (1.355626179974266, 0.22207592200561266),
     (2.856970013872806, 0.011257411327720689),
 )
-"""Values of a normal variable and their weights, which stand for all of them."""
+"""Values of a normal variable and their weights, which represent all of them."""
 
 
 @frozen

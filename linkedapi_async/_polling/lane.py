@@ -118,7 +118,7 @@ class PendingWorkflow(_Link):
     """Whether the last answer of the API said that it had not begun."""
 
     number: int = field(default=0, init=False, repr=False)
-    """Its place among the starts of this session on the account; 0 if it is none."""
+    """Its place among the starts of this session on the account; 0 if it is not one."""
 
     end: Ended | None = field(default=None, init=False)
     """How the wait ended; `None` while it goes on."""

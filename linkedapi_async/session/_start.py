@@ -9,7 +9,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any, cast
 
-from linkedapi_async._actions.action import Roots, named_roots
+from linkedapi_async._actions.action import Roots
 from linkedapi_async._http.failure_rules import RequestKind
 from linkedapi_async._http.requests import Request
 from linkedapi_async._http.responses import Accepted, read_started
@@ -21,6 +21,7 @@ from linkedapi_async.errors import (
     StartUnknownError,
 )
 from linkedapi_async.session._account_state import AccountState
+from linkedapi_async.session._deferral import may_write
 from linkedapi_async.session._handle import ManagedHandle
 from linkedapi_async.session._journaling import JournalRecorder
 
@@ -341,7 +342,4 @@ class Start:
 
 
 def _kind(roots: Roots) -> RequestKind:
-    writes = any(
-        node.effect == "write" for _, root in named_roots(roots) for node in root.walk()
-    )
-    return "start_write" if writes else "start_read"
+    return "start_write" if may_write(roots) else "start_read"
