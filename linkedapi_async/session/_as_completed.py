@@ -14,6 +14,7 @@ from collections.abc import (
     Iterable,
     Sequence,
 )
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, cast
 
 import anyio
@@ -456,7 +457,7 @@ class AsCompleted(Generic[ResultT]):
             self._returning += 1
             item = self._later.pop(key).item
             first = next(iter(self._shares.values()))
-            work = self._again(item)
+            work = partial(self._again, item)
             self._spawn(self._or_deliver(item, first, work, has_slot=False))
         left = (later.wakes_at for later in self._later.values())
         self._look_at = -math.inf if ready[free:] else min(left, default=math.inf)
@@ -511,7 +512,7 @@ class AsCompleted(Generic[ResultT]):
             self._in_vain += 1
             share, hold = min(holds, key=lambda each: cast("Hold", each[1]).ends_at)
             error = cast("Hold", hold).error
-            work = self._defer(item, share, error, hold)
+            work = partial(self._defer, item, share, error, hold)
             self._spawn(self._or_deliver(item, share, work, has_slot=False))
             return
         ready = [
@@ -537,18 +538,24 @@ class AsCompleted(Generic[ResultT]):
         tries_account = handle is None and share.holds.begin(item, item.categories)
         if tries_account and share.runner.paused is not None:
             share.runner.unpause()
-        work = self._run(item, share, handle)
+        work = partial(self._run, item, share, handle)
         self._spawn(self._or_deliver(item, share, work, has_slot=True))
 
     async def _or_deliver(
-        self, item: _Item, share: _Share, work: Awaitable[None], *, has_slot: bool
+        self,
+        item: _Item,
+        share: _Share,
+        work: Callable[[], Awaitable[None]],
+        *,
+        has_slot: bool,
     ) -> None:
-        """Await what is done with an item; deliver whatever it raises.
+        """Do what is done with an item; deliver whatever it raises.
 
-        The row of the item, if it has one, stays as it is for the next run.
+        The row of the item, if it has one, stays as it is for the next run. *work*
+        is called here, as a task that is cancelled before it begins awaits nothing.
         """
         try:
-            await work
+            await work()
         except Exception as error:  # noqa: BLE001  # the handle's result() raises it
             share.used += not has_slot
             share.holds.end(item, item.categories, worked=False)

@@ -128,6 +128,24 @@ async def test_no_await_loses_a_workflow(server: Scripted) -> None:
     assert 6 == taken
 
 
+async def test_a_stream_may_be_left_before_its_items_begin(server: Scripted) -> None:
+    """Leaving a stream at any of its first steps leaves no coroutine unawaited."""
+    started = []
+    for steps in range(8):
+        before = server.count("POST")
+        async with (
+            server.session(polling=Polling.fixed(1)) as session,
+            session.as_completed([CHECK, CHECK], limit=2),
+        ):
+            for _ in range(steps):
+                await asyncio.sleep(0)
+        started.append(server.count("POST") - before)
+
+    # A coroutine that was never awaited is an error of this test.
+    gc.collect()
+    assert 0 == started[0]
+
+
 def ours() -> Counter[str]:
     """Count the living objects of this library, by class."""
     gc.collect()
