@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+
+if TYPE_CHECKING:
+    from postgres_server import PostgresServer
 
 
 # A busy machine is no failure of the code. A hundred properties share some minutes.
@@ -28,3 +34,19 @@ for number in (signal.SIGINT, signal.SIGTERM):
 def anyio_backend() -> tuple[str, dict[str, object]]:
     """Run on asyncio in debug mode, so that nothing is forgotten or blocks."""
     return "asyncio", {"debug": True}
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """Run a PostgreSQL server until this process has run its last test."""
+    from postgres_server import running_postgres
+
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def database(postgres: PostgresServer) -> Iterator[str]:
+    """Return the URL of an empty database."""
+    with postgres.database() as url:
+        yield url
