@@ -55,8 +55,10 @@ class _Attempt(dict[str, Any]):
     object too and may expect one.
     """
 
-    def __init__(self, *, once: bool) -> None:
+    def __init__(self, trace: aiohttp.TraceConfig, *, once: bool) -> None:
         super().__init__()
+        self.trace = trace
+        """What observes it. A user's client may have that of another session too."""
         self.once = once
         """Whether the request must not leave a second time."""
         self.observed = False
@@ -68,35 +70,35 @@ class _Attempt(dict[str, Any]):
         return self.left or not self.observed
 
 
-async def _on_start(
-    _client: aiohttp.ClientSession,
-    context: SimpleNamespace,
-    _params: aiohttp.TraceRequestStartParams,
-) -> None:
-    attempt = context.trace_request_ctx
-    if isinstance(attempt, _Attempt):
-        attempt.observed = True
-
-
-async def _on_headers(
-    _client: aiohttp.ClientSession,
-    context: SimpleNamespace,
-    _params: aiohttp.TraceRequestHeadersSentParams,
-) -> None:
-    """Record that the request leaves; aiohttp calls it before it writes a byte."""
-    attempt = context.trace_request_ctx
-    if isinstance(attempt, _Attempt):
-        # aiohttp repeats a DELETE by itself when a reused connection breaks, and a
-        # user's middleware may repeat anything.
-        if attempt.left and attempt.once:
-            raise _SentBeforeError
-        attempt.left = True
-
-
 def _trace() -> aiohttp.TraceConfig:
     trace = aiohttp.TraceConfig()
-    trace.on_request_start.append(_on_start)
-    trace.on_request_headers_sent.append(_on_headers)
+
+    async def on_start(
+        _client: aiohttp.ClientSession,
+        context: SimpleNamespace,
+        _params: aiohttp.TraceRequestStartParams,
+    ) -> None:
+        """Record that the request is observed."""
+        attempt = context.trace_request_ctx
+        if isinstance(attempt, _Attempt) and attempt.trace is trace:
+            attempt.observed = True
+
+    async def on_headers(
+        _client: aiohttp.ClientSession,
+        context: SimpleNamespace,
+        _params: aiohttp.TraceRequestHeadersSentParams,
+    ) -> None:
+        """Record that the request leaves; aiohttp calls it before it writes a byte."""
+        attempt = context.trace_request_ctx
+        if isinstance(attempt, _Attempt) and attempt.trace is trace:
+            # aiohttp repeats a DELETE by itself when a reused connection breaks, and a
+            # user's middleware may repeat anything.
+            if attempt.left and attempt.once:
+                raise _SentBeforeError
+            attempt.left = True
+
+    trace.on_request_start.append(on_start)
+    trace.on_request_headers_sent.append(on_headers)
     trace.freeze()
     return trace
 
@@ -163,7 +165,7 @@ class AiohttpTransport:
         if client.closed:
             message = "the HTTP client is closed; an http= client must outlive its user"
             raise ConnectionFailedError(message, sent=False)
-        attempt = _Attempt(once=write or request.method == "DELETE")
+        attempt = _Attempt(self._trace, once=write or request.method == "DELETE")
         # aiohttp's errors and frames contain the request's headers, and so the tokens:
         # what is raised is made anew, outside of the block that caught them.
         try:

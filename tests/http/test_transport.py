@@ -281,6 +281,26 @@ async def test_the_users_client_is_left_as_it_was() -> None:
     assert [{}, {}, {}, None] == contexts
 
 
+async def test_two_sessions_share_a_client() -> None:
+    """A write of each leaves once and is accepted, also as another one observes it."""
+    accepted = (
+        b'{"success": true, "result": {"workflowId": "wf-%d", '
+        b'"workflowStatus": "pending"}}'
+    )
+    answers = (answer(accepted % 1), answer(accepted % 2))
+    seen: list[bytes] = []
+    async with (
+        listening(answering(*answers, seen=seen)) as port,
+        aiohttp.ClientSession() as client,
+        session_at(f"http://127.0.0.1:{port}", http=client) as first,
+        session_at(f"http://127.0.0.1:{port}", http=client) as second,
+    ):
+        ids = [(await each.start(WRITE)).workflow_id for each in (first, second)]
+
+    assert ["wf-1", "wf-2"] == ids
+    assert 2 == len(seen)
+
+
 async def test_a_closed_client_sends_nothing() -> None:
     """A start over a client that was closed is not unknown: it was not sent."""
     async with aiohttp.ClientSession() as client:
