@@ -1,0 +1,114 @@
+"""The interface of a store of contacts."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import attrs
+
+from linkedapi_async.urls import normalize_url, sort_of_id
+
+
+class Name(NamedTuple):
+    """One name of a person, without the name."""
+
+    digest: bytes
+    """16 bytes of the SHA-256 of its canonical form."""
+    sort: str
+    """The name without its id, which all ids of a sort share; empty without one."""
+
+    @classmethod
+    def of(cls, name: str) -> Name:
+        """Return the `Name` of a URL or URN."""
+        canonical = normalize_url(name)
+        data = canonical.encode(errors="surrogatepass")
+        return cls(hashlib.sha256(data).digest()[:16], sort_of_id(canonical))
+
+
+@attrs.frozen
+class Previous:
+    """An earlier contact that prevents a reservation."""
+
+    number: int
+    """Which of the acts to reserve it is, from 0 on."""
+    since: float
+    """When it was reserved or kept, in seconds since 1970."""
+    kept: bool
+    """Whether it took place; otherwise that is not known yet."""
+
+
+class ContactStore(ABC):
+    """Where contacts are kept.
+
+    Every method is one transaction, and what it changed is safe when it returns. Several
+    sessions and processes may use a store at the same time.
+    """
+
+    @abstractmethod
+    async def open(self) -> None:
+        """Open the store.
+
+        Raises:
+            JournalError: It cannot be opened.
+        """
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Finish what was called, then close; twice is harmless."""
+
+    @abstractmethod
+    async def reserve(
+        self,
+        claim: bytes,
+        attempt: bytes,
+        acts: Sequence[tuple[str, Name]],
+        *,
+        now: float,
+        since: float,
+    ) -> Previous | None:
+        """Reserve all of *acts*, or none of them.
+
+        Args:
+            claim: Who reserves. What the same claim has reserved and not kept is no
+                obstacle, because it was proven that nothing was sent.
+            attempt: Which try of the claim it is.
+            acts: What will be done to whom, by kind and name.
+            now: The time, in seconds since 1970.
+            since: Only contacts after this time are obstacles.
+
+        Returns:
+            The first obstacle; None if all acts are reserved.
+        """
+
+    @abstractmethod
+    async def release(self, claim: bytes, attempt: bytes | None = None) -> None:
+        """Remove what a claim has, because nothing was sent.
+
+        Args:
+            claim: As for `reserve`.
+            attempt: Only what this try has reserved; None means all of it.
+        """
+
+    @abstractmethod
+    async def keep(self, claim: bytes) -> None:
+        """Record that what a claim has reserved took place."""
+
+    @abstractmethod
+    async def connect(self, names: Sequence[Name]) -> None:
+        """Take *names* as names of one person.
+
+        Ids are permanent, public names are not: a public name leaves its person when it
+        is connected to another id of the same sort. Ids that contradict each other are
+        not connected.
+        """
+
+    @abstractmethod
+    async def names(self, name: Name) -> frozenset[bytes]:
+        """Return the digests of all names that are known for a person."""
+
+    @abstractmethod
+    async def forget(self, name: Name) -> bool:
+        """Erase a person with all names and contacts; return whether it was known."""
