@@ -13,8 +13,8 @@ from typing import Any, Final, Literal, TypeAlias, cast
 
 import attrs
 
-from linkedapi_async._pacing import Booking, History, Uses
 from linkedapi_async.errors import About, JournalError
+from linkedapi_async.journal._bookings import BookingRows
 from linkedapi_async.journal._wal import check_log, log_facts, log_of
 
 
@@ -465,13 +465,14 @@ def run_step(
     return value, error
 
 
-class Statements:
+class Statements(BookingRows):
     """Every statement about rows.
 
     A method that changes something returns whether the row was there in that state.
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
+        super().__init__(connection.execute)
         self._execute = connection.execute
 
     def changes_row(self, statement: str, values: Sequence[Any]) -> bool:
@@ -656,39 +657,6 @@ class Statements:
         )
         return self._execute(f"DELETE FROM workflows WHERE {where}", values).rowcount  # noqa: S608  # own words
 
-    def bookings(self, account: str, since: float) -> History:
-        """Return the bookings of an account that have not ended before *since*."""
-        (first,) = self._execute(
-            "SELECT min(at) FROM bookings WHERE account = ?", (account,)
-        ).fetchone()
-        rows = self._execute(
-            "SELECT key, account, at, uses, ended FROM bookings "
-            "WHERE account = ? AND (ended IS NULL OR ended >= ?) ORDER BY n",
-            (account, since),
-        )
-        return History(first, tuple(map(_booking, rows)))
-
-    def book(self, booking: Booking) -> None:
-        """Add a booking; it replaces one of its key that has not ended."""
-        self.unbook(booking.key)
-        self._execute(
-            "INSERT INTO bookings (key, account, at, uses) VALUES (?, ?, ?, ?)",
-            (booking.key, booking.account, booking.at, json.dumps(dict(booking.uses))),
-        )
-
-    def book_end(self, key: str, ended: float, uses: Uses | None) -> None:
-        """Record the end of a booking, and what was done; None keeps the most."""
-        done = None if uses is None else json.dumps(dict(uses))
-        self._execute(
-            "UPDATE bookings SET ended = ?, uses = coalesce(?, uses) "
-            "WHERE key = ? AND ended IS NULL",
-            (ended, done, key),
-        )
-
-    def unbook(self, key: str) -> None:
-        """Remove a booking that has not ended."""
-        self._execute("DELETE FROM bookings WHERE key = ? AND ended IS NULL", (key,))
-
     def _one(self, column: str, condition: str, value: str) -> Any:
         query = (
             f"SELECT {column} FROM workflows WHERE {condition} = ? ORDER BY n LIMIT 1"  # noqa: S608  # own names
@@ -701,17 +669,3 @@ class Statements:
     ) -> list[Row]:
         query = f"SELECT {_COLUMNS} FROM workflows {where} ORDER BY {order}"  # noqa: S608  # own names
         return [Row(*found) for found in self._execute(query, values)]
-
-
-def _booking(row: tuple[Any, ...]) -> Booking:
-    key, account, at, uses, ended = row
-    try:
-        found = {str(name): int(number) for name, number in json.loads(uses).items()}
-        return Booking(str(key), str(account), float(at), found, ended and float(ended))
-    except (AttributeError, TypeError, ValueError) as error:
-        # To count less than was done would exceed a limit.
-        message = (
-            f"what {key!r} has used of its account's limits is damaged in the journal; "
-            "delete the row of this key from the table bookings, or begin a new journal"
-        )
-        raise JournalError(message) from error

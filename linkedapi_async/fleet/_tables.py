@@ -1,0 +1,288 @@
+"""The tables that the workers of a fleet share, beside those of its queue.
+
+They are in PostgreSQL, in a schema of their own, or in a SQLite file. Statements have
+named parameters such as ``:account``, and both databases understand all of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, TypeAlias, TypeVar
+
+import sqlalchemy as sa
+
+from linkedapi_async._utils.text import safe_repr
+from linkedapi_async.errors import JournalError
+
+
+T = TypeVar("T")
+
+SCHEMA: Final = "linkedapi_campaigns"
+"""The schema of the tables in PostgreSQL."""
+
+PATIENCE: Final = 60.0
+"""How long a server that cannot be reached is tried again, in seconds."""
+
+_PAUSE: Final = 0.2
+"""How long to wait before it is tried again, in seconds."""
+
+_VERSION: Final = 1
+
+_metadata: Final = sa.MetaData()
+
+_about: Final = sa.Table(
+    "campaigns", _metadata, sa.Column("version", sa.Integer, nullable=False)
+)
+
+_number = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+sa.Table(
+    "names",
+    _metadata,
+    sa.Column("digest", sa.LargeBinary, primary_key=True),
+    sa.Column("sort", sa.Text, nullable=False),
+    sa.Column("person", sa.BigInteger, nullable=False, index=True),
+)
+
+sa.Table(
+    "contacts",
+    _metadata,
+    sa.Column("person", sa.BigInteger, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("kept", sa.Integer, nullable=False),
+    sa.Column("since", sa.Double, nullable=False),
+    sa.Column("claim", sa.LargeBinary, nullable=False, index=True),
+    sa.Column("attempt", sa.LargeBinary, nullable=False),
+    sa.Index("contacts_of_person", "person", "kind"),
+)
+
+_bookings: Final = sa.Table(
+    "bookings",
+    _metadata,
+    sa.Column("n", _number, primary_key=True),
+    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("account", sa.Text, nullable=False),
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Column("ended", sa.Double),
+    sa.Column("uses", sa.Text, nullable=False),
+    sa.Index("account_bookings", "account", "ended"),
+)
+
+sa.Index(
+    "open_bookings",
+    _bookings.c.key,
+    unique=True,
+    postgresql_where=_bookings.c.ended.is_(None),
+    sqlite_where=_bookings.c.ended.is_(None),
+)
+
+sa.Table(
+    "durations",
+    _metadata,
+    sa.Column("kind", _number, primary_key=True, autoincrement=False),
+    sa.Column("learnt", sa.Double, nullable=False, index=True),
+    sa.Column("weight", sa.Double, nullable=False),
+    sa.Column("mean", sa.Double, nullable=False),
+    sa.Column("variance", sa.Double, nullable=False),
+)
+
+Execute: TypeAlias = Callable[..., Any]
+"""Runs a statement with a mapping of its parameters, and returns its rows."""
+
+
+class Tables:
+    """A connection, and the thread that uses it in the order of the calls.
+
+    Several users may open it; it is closed when the last one closes it.
+
+    Args:
+        url: ``postgresql://…``, or ``sqlite:///`` and a path.
+        patience: How long a server that cannot be reached is tried again, in seconds.
+
+    Raises:
+        ValueError: The URL is of something else.
+    """
+
+    def __init__(self, url: str, *, patience: float = PATIENCE) -> None:
+        self._url = _checked(url)
+        self._is_sqlite = self._url.get_backend_name() == "sqlite"
+        self._patience = patience
+        self._users = 0
+        self._thread: ThreadPoolExecutor | None = None
+        self._engine: sa.Engine | None = None
+        self._closing = threading.Event()
+
+    async def open(self) -> None:
+        """Connect, and create what is missing; each call needs an `aclose` of its own.
+
+        Raises:
+            JournalError: It cannot be used, or has something else.
+        """
+        self._users += 1
+        if self._users > 1:
+            return
+        self._closing.clear()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="campaigns")
+        try:
+            await self._in_thread(self._create)
+        except BaseException:
+            await self.aclose()
+            raise
+
+    async def aclose(self) -> None:
+        """Finish what was called, then close, when the last user calls it.
+
+        A server that cannot be reached is not tried again meanwhile.
+        """
+        self._users -= 1
+        thread = self._thread
+        if self._users or thread is None:
+            return
+        self._thread = None
+        self._closing.set()
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(thread, self._dispose)
+        thread.shutdown()
+
+    async def do(self, step: Callable[[Execute], T], *, lock: str) -> T:
+        """Run *step* in a transaction, and return what it returns.
+
+        Args:
+            step: What to do; it may run again if its commit was lost.
+            lock: No other process runs a step with the same lock meanwhile.
+
+        Raises:
+            JournalError: The tables are not open, or cannot be used.
+        """
+        return await self._in_thread(lambda: self._patiently(step, lock))
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        if self._thread is None:
+            message = f"{self!r} are not open"
+            raise JournalError(message)
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._thread, work)
+        except (sa.exc.SQLAlchemyError, OSError, UnicodeError) as error:
+            # The message of SQLAlchemy has the statement and its values.
+            cause = getattr(error, "orig", None) or error
+            reason = str(cause).partition("\n")[0]
+            message = f"{self!r} cannot be used: {reason}"
+            raise JournalError(message) from None
+
+    def _patiently(self, step: Callable[[Execute], T], lock: str) -> T:
+        deadline = time.monotonic() + self._patience
+        while True:
+            try:
+                return self._transact(step, lock)
+            except sa.exc.DBAPIError as error:
+                if not (self._is_outage(error) and time.monotonic() < deadline):
+                    raise
+                if self._closing.wait(_PAUSE):
+                    raise
+
+    def _is_outage(self, error: sa.exc.DBAPIError) -> bool:
+        """Return whether the server may work again by itself."""
+        passing = sa.exc.OperationalError | sa.exc.InterfaceError
+        return not self._is_sqlite and (
+            isinstance(error, passing) or error.connection_invalidated
+        )
+
+    def _transact(self, step: Callable[[Execute], T], lock: str) -> T:
+        engine: Any = self._engine
+        with engine.begin() as connection:
+            self._lock(connection, lock)
+            return step(
+                lambda statement, values: connection.execute(sa.text(statement), values)
+            )
+
+    def _lock(self, connection: sa.Connection, name: str) -> None:
+        """Hold a lock until the end of the transaction."""
+        if not self._is_sqlite:  # there the whole file is locked
+            query = "SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"
+            connection.execute(sa.text(query), {"name": name})
+
+    def _create(self) -> None:
+        self._engine = _engine(self._url)
+        with self._engine.begin() as connection:
+            self._lock(connection, SCHEMA)
+            schema = None if self._is_sqlite else SCHEMA
+            found = sa.inspect(connection)
+            if schema is not None and not found.has_schema(schema):
+                connection.execute(sa.schema.CreateSchema(schema))
+            names = found.get_table_names(schema)
+            if not names:
+                _metadata.create_all(connection, checkfirst=False)
+                connection.execute(sa.insert(_about).values(version=_VERSION))
+            elif "campaigns" not in names:
+                message = f"{self!r} have something else; it was left as it is"
+                raise JournalError(message)
+            else:
+                self._check(connection.execute(sa.select(_about.c.version)).scalar())
+
+    def _check(self, version: int | None) -> None:
+        if version != _VERSION:
+            message = (
+                f"{self!r} have version {version}, this linkedapi-async uses version "
+                f"{_VERSION}; use the same one on all hosts"
+            )
+            raise JournalError(message)
+
+    def _dispose(self) -> None:
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            engine.dispose()
+
+    @safe_repr
+    def __repr__(self) -> str:
+        url = self._url
+        where = url.database if self._is_sqlite else f"{url.host or ''}/{url.database}"
+        return f"<Tables in {where}>"
+
+
+def _checked(url: str) -> sa.URL:
+    try:
+        parts = sa.make_url(url)
+    except sa.exc.ArgumentError:
+        parts = sa.URL.create("none")  # the message would have the password
+    backend = parts.get_backend_name()
+    if backend in {"postgresql", "postgres"}:
+        return parts.set(drivername="postgresql+psycopg")
+    if backend == "sqlite" and parts.database and parts.database != ":memory:":
+        return parts.set(drivername="sqlite")
+    message = "the URL of a database must begin with postgresql:// or sqlite:///"
+    raise ValueError(message)
+
+
+def _engine(url: sa.URL) -> sa.Engine:
+    """Return what connects to a database, one connection at most."""
+    if url.get_backend_name() == "sqlite":
+        path = str(url.database)
+        # Created here, because SQLite would make it readable for everybody.
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        options: dict[str, Any] = {"timeout": PATIENCE, "isolation_level": None}
+        opening: tuple[str, ...] = ("BEGIN IMMEDIATE",)
+    else:
+        # Behind a pooler of transactions, statements cannot be prepared.
+        options = {"prepare_threshold": None, "connect_timeout": 10}
+        opening = (
+            f"SET LOCAL search_path = {SCHEMA}",
+            # A process that is stopped now would let all others wait for its locks.
+            "SET LOCAL idle_in_transaction_session_timeout = '15s'",
+            "SET LOCAL lock_timeout = '30s'",
+        )
+    engine = sa.create_engine(url, pool_size=1, max_overflow=0, connect_args=options)
+
+    @sa.event.listens_for(engine, "begin")
+    def _(connection: sa.Connection) -> None:
+        for statement in opening:
+            connection.exec_driver_sql(statement)
+
+    return engine
