@@ -429,7 +429,7 @@ def send_message(
     manage_conversation: ConversationOperation | None = None,
     label: str | None = None,
 ) -> Action[Root, StConversation, SentMessage]:
-    """Return the workflow that sends a message, and then manages the conversation.
+    """Return the workflow that sends a message, optionally managing its conversation.
 
     https://linkedapi.io/docs/action-st-send-message
 

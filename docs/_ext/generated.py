@@ -21,6 +21,7 @@ from linkedapi_async._results.key import ACTIONS
 from linkedapi_async._results.outcome import Result
 from linkedapi_async.cli._app import app
 from linkedapi_async.cli._exit_codes import EXIT_CODES
+from linkedapi_async.cli._operation_commands import SHARED, OperationCommand
 from linkedapi_async.cli._reference import reference
 from linkedapi_async.testing import plugin
 
@@ -470,7 +471,11 @@ def _helped(
     context = click.Context(command, info_name=name, parent=parent, **settings)
     if parent is not None:
         yield f"## {context.command_path}\n"
-    yield f"```text\n{command.get_help(context)}\n```\n"
+    text = command.get_help(context)
+    if isinstance(command, OperationCommand):
+        # The same in all of them.
+        text = text.partition(f"\n\n{SHARED}:")[0]
+    yield f"```text\n{text}\n```\n"
     if isinstance(command, click.Group):
         for child in command.list_commands(context):
             found = command.get_command(context, child)

@@ -117,7 +117,8 @@ def _validator_for_union(options: Sequence[Any]) -> Validator:
     return StringOrObject(String(minimum=1), Object(nested))
 
 
-def _validator_for(annotation: Any, known: ParameterInfo) -> Validator:
+def validator_for(annotation: Any, known: ParameterInfo) -> Validator:
+    """Return the validator of a parameter that is annotated so."""
     if typing.get_origin(annotation) in {typing.Union, types.UnionType}:
         options = [a for a in typing.get_args(annotation) if a is not type(None)]
         if len(options) > 1:
@@ -126,7 +127,7 @@ def _validator_for(annotation: Any, known: ParameterInfo) -> Validator:
     if typing.get_origin(annotation) is Sequence:
         (item,) = typing.get_args(annotation)
         return ListOf(
-            _validator_for(item, ParameterInfo(minimum=1)), known.certain_maximum
+            validator_for(item, ParameterInfo(minimum=1)), known.certain_maximum
         )
     if known.kind is not None:
         return Target(known.kind)
@@ -169,7 +170,7 @@ def _parameters(cls: Any) -> tuple[Parameter, ...]:
                 required=field.default is attrs.NOTHING,
                 positional=not field.kw_only,
                 info=known,
-                validator=_validator_for(hints[field.name], known),
+                validator=validator_for(hints[field.name], known),
             )
         )
     return tuple(found)

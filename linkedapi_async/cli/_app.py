@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import warnings
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 from click.shell_completion import get_completion_class
@@ -22,28 +22,42 @@ from linkedapi_async.cli._messages import command_error
 from linkedapi_async.errors import LinkedApiError, TextWarning
 
 
+if TYPE_CHECKING:
+    from linkedapi_async.cli._operations import Operation
+
+
 # The module of each command and its summary: `--help` imports none of them.
+_SECTIONS: Final = {
+    "Workflows": {
+        "check": ("_inspect", "List the problems of workflows."),
+        "draw": ("_inspect", "Draw a workflow, or its completion."),
+        "explain": ("_inspect", "Estimate what a workflow will use."),
+        "actions": ("_inspect", "Look up actions: parameters, limits, nesting."),
+        "schema": ("_inspect", "Print the JSON Schema of workflows."),
+        "run": ("_workflows", "Run a workflow and print its completion."),
+        "batch": ("_batch", "Run one workflow per row of a file."),
+        "status": ("_workflows", "Print the status of workflows."),
+        "wait": ("_workflows", "Wait for workflows and print their completions."),
+        "cancel": ("_workflows", "Cancel workflows."),
+        "recover": ("_workflows", "Finish what earlier runs left open."),
+    },
+    "Tools": {
+        "drift": ("_drift", "List what the API has beyond this version."),
+        "sandbox": ("_serve", "Run a local server that behaves like the API."),
+        "webhook": ("_serve", "Receive webhooks."),
+    },
+}
+_LAST: Final = "Tools"
+"""The section after those of the operations, with the commands of the group itself."""
+
 COMMANDS: Final = {
-    "check": ("_inspect", "List the problems of workflows."),
-    "draw": ("_inspect", "Draw a workflow, or its completion."),
-    "explain": ("_inspect", "Estimate what a workflow will use."),
-    "actions": ("_inspect", "Look up actions: parameters, limits, nesting."),
-    "schema": ("_inspect", "Print the JSON Schema of workflows."),
-    "run": ("_workflows", "Run a workflow and print its completion."),
-    "batch": ("_batch", "Run one workflow per row of a file."),
-    "status": ("_workflows", "Print the status of workflows."),
-    "wait": ("_workflows", "Wait for workflows and print their completions."),
-    "cancel": ("_workflows", "Cancel workflows."),
-    "recover": ("_workflows", "Finish what earlier runs left open."),
-    "drift": ("_drift", "List what the API has beyond this version."),
-    "sandbox": ("_serve", "Run a local server that behaves like the API."),
-    "webhook": ("_serve", "Receive webhooks."),
+    name: found for section in _SECTIONS.values() for name, found in section.items()
 }
 SHELLS: Final = ("bash", "zsh", "fish")
 
 
 class App(click.Group):
-    """The commands of `COMMANDS`, and those registered on the group."""
+    """The commands of `COMMANDS`, of the operations, and of the group itself."""
 
     def make_context(
         self,
@@ -60,28 +74,49 @@ class App(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all commands."""
-        return [*COMMANDS, *super().list_commands(ctx)]
+        del ctx
+        return [name for rows in self._sections().values() for name in rows]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the module of a command and return the command."""
-        if cmd_name not in COMMANDS:
+        if cmd_name in COMMANDS:
+            module = importlib.import_module(
+                f"linkedapi_async.cli.{COMMANDS[cmd_name][0]}"
+            )
+            command: click.Command = getattr(module, cmd_name)
+            return command
+        operation = _operations().get(cmd_name)
+        if operation is None:
             return super().get_command(ctx, cmd_name)
-        module = importlib.import_module(f"linkedapi_async.cli.{COMMANDS[cmd_name][0]}")
-        command: click.Command = getattr(module, cmd_name)
-        return command
+        # Imported here: it brings what sends workflows.
+        from linkedapi_async.cli._operation_commands import OperationCommand  # noqa: PLC0415
+
+        return OperationCommand(operation)
+
+    def _sections(self) -> dict[str, dict[str, str]]:
+        """Return the summaries of the commands by section and name."""
+        sections: dict[str, dict[str, str]] = {
+            section: {name: about for name, (_, about) in rows.items()}
+            for section, rows in _SECTIONS.items()
+        }
+        last = sections.pop(_LAST)
+        for operation in _operations().values():
+            rows = sections.setdefault(operation.section, {})
+            rows[operation.command] = operation.summary
+        own = {
+            name: each.get_short_help_str(70) for name, each in self.commands.items()
+        }
+        return {**sections, _LAST: last | own}
 
     def format_commands(
         self,
         ctx: click.Context,  # noqa: ARG002
         formatter: click.HelpFormatter,
     ) -> None:
-        """List the commands without importing them."""
-        rows = [(name, about) for name, (_, about) in COMMANDS.items()]
-        rows += [
-            (name, own.get_short_help_str(70)) for name, own in self.commands.items()
-        ]
-        with formatter.section("Commands"):
-            formatter.write_dl(rows)
+        """List the commands by section, without importing them."""
+        for section, rows in self._sections().items():
+            with formatter.section(section):
+                formatter.write_dl([*rows.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; errors of the library become a message and a status."""
@@ -114,6 +149,13 @@ class App(click.Group):
             hint = f"; did you mean {alike}?" if alike else ""
             ctx.fail(f"No such command {name!r}{hint}")
         return super().resolve_command(ctx, args)
+
+
+def _operations() -> dict[str, Operation]:
+    # Imported here: other commands do not need the operations.
+    from linkedapi_async.cli._operations import all_operations  # noqa: PLC0415
+
+    return all_operations()
 
 
 def _discard_output() -> None:

@@ -21,6 +21,8 @@ from linkedapi_async.errors import (
 _PYTHON: Final = (
     (re.compile(r"[;:] wait again with [^;\[]*?(?= \[|$)"), ""),
     (re.compile(r",? or send it .* check=False"), ""),
+    (re.compile(r"\bTrue or False\b"), "true or false"),
+    (re.compile(r"\ba params\.\w+"), "a JSON object"),
     (re.compile(r"\ballow_insecure_http=True"), "--allow-insecure-http"),
     (re.compile(r"\bbase_url\b"), "LINKED_API_BASE_URL"),
     (re.compile(r"\blinked_api_token=?"), "LINKED_API_TOKEN"),

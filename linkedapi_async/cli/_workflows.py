@@ -8,7 +8,7 @@ import shlex
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 import click
@@ -59,6 +59,9 @@ from linkedapi_async.journal import Journal
 from linkedapi_async.session import Recovered
 from linkedapi_async.session._account import Account
 from linkedapi_async.session._handle import WorkflowHandle
+
+
+CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
 
 @attrs.frozen
@@ -155,39 +158,38 @@ _TIMEOUT = click.option(
 )
 
 
+_SENDING = (
+    click.option("--yes", is_flag=True, help="Write to LinkedIn without asking."),
+    click.option("--dry-run", is_flag=True, help="Print the request and send nothing."),
+    click.option(
+        "--no-wait", is_flag=True, help="Print the workflow id as soon as it has one."
+    ),
+    click.option(
+        "--journal",
+        metavar="FILE",
+        help="Record the run here, so that a crash loses nothing.",
+    ),
+    _TIMEOUT,
+    braces_option,
+    format_options,
+    credential_options,
+)
+
+
+def sending_options(command: CommandT) -> CommandT:
+    """Give *command* the options of `send`."""
+    for option in reversed(_SENDING):
+        command = option(command)
+    return command
+
+
 @click.command(short_help="Run a workflow and print its completion.")
 @click.argument("file", metavar="FILE")
-@click.option("--yes", is_flag=True, help="Write to LinkedIn without asking.")
-@click.option("--dry-run", is_flag=True, help="Print the request and send nothing.")
-@click.option(
-    "--no-wait", is_flag=True, help="Print the workflow id as soon as it has one."
-)
 @click.option("--no-check", is_flag=True, help="Send the definition exactly as it is.")
-@click.option(
-    "--journal",
-    metavar="FILE",
-    help="Record the run here, so that a crash loses nothing.",
-)
-@_TIMEOUT
-@braces_option
-@format_options
-@credential_options
+@sending_options
 @click.pass_context
 def run(
-    context: click.Context,
-    /,
-    *,
-    file: str,
-    yes: bool,
-    dry_run: bool,
-    no_wait: bool,
-    no_check: bool,
-    journal: str | None,
-    timeout: float | None,
-    allow_braces: bool,
-    format_: str,
-    action: str | None,
-    **options: Any,
+    context: click.Context, /, *, file: str, no_check: bool, **options: Any
 ) -> None:
     """Run a workflow and print its completion.
 
@@ -203,12 +205,51 @@ def run(
       linkedapi run message.json --yes
       linkedapi run company.json --no-wait
     """
+    send(
+        context,
+        lambda: read_workflow(file, check=not no_check),
+        check=not no_check,
+        **options,
+    )
+
+
+def send(
+    context: click.Context,
+    read: Callable[[], Roots],
+    *,
+    yes: bool,
+    dry_run: bool,
+    no_wait: bool,
+    journal: str | None,
+    timeout: float | None,
+    allow_braces: bool,
+    format_: str,
+    action: str | None,
+    check: bool = True,
+    **options: Any,
+) -> None:
+    """Run a workflow, print its completion, and exit with its status.
+
+    Args:
+        context: The context of the command.
+        read: Returns the workflow; its warnings are shown.
+        yes: Whether to write to LinkedIn without asking.
+        dry_run: Whether to print the request and send nothing.
+        no_wait: Whether to print the workflow id and not to wait.
+        journal: The file of a journal.
+        timeout: The longest wait, in seconds.
+        allow_braces: Whether texts may have braces like placeholders.
+        format_: The format of the output.
+        action: The type of the action whose rows are printed.
+        check: Whether the workflow is checked against the generation of the tokens.
+        options: The options of `credentials`.
+    """
     creds, only = credentials(**options), action_of(action)
     with creds.console.warnings():
-        roots = read_workflow(file, check=not no_check)
+        roots = read()
     definition = dump_workflow(roots)
     problems = [
-        *(() if no_check else _unsupported(roots, creds)),
+        *(_unsupported(roots, creds) if check else ()),
         *(() if allow_braces else find_left_overs(definition, BRACES_ADVICE)),
     ]
     if problems:
@@ -235,7 +276,7 @@ def run(
         creds,
         journal,
         timeout=timeout,
-        check=not no_check,
+        check=check,
         display=None if no_wait else display,
     )
     end = asyncio.run(work)
