@@ -1,8 +1,9 @@
-"""Rows to files that grow: CSV for spreadsheets, JSON Lines for programs.
+"""Rows to files that grow, and tables to Parquet.
 
-Rows come from `Completion.rows`, or are any mappings with JSON values. A file that is
-being written is locked: a second writer, also in another program, is refused. New files
-are readable for their owner only, because results are personal data.
+CSV is for spreadsheets, JSON Lines for programs. Rows come from `Completion.rows`, or are
+any mappings with JSON values. A file that is being written is locked: a second writer,
+also in another program, is refused. New files are readable for their owner only, because
+results are personal data.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ import io
 import logging
 import os
 import re
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, Final, Literal, Self, TypeAlias
+from typing import IO, Any, Final, Literal, Protocol, Self, TypeAlias
 
 import attrs
 
@@ -27,6 +29,7 @@ from linkedapi_async.errors import LinkedApiError
 
 
 __all__ = [
+    "ArrowStream",
     "CsvWriter",
     "ExportError",
     "JsonlWriter",
@@ -34,6 +37,7 @@ __all__ = [
     "Target",
     "write_csv",
     "write_jsonl",
+    "write_parquet",
 ]
 
 Row: TypeAlias = Mapping[str, Any]
@@ -41,12 +45,23 @@ Row: TypeAlias = Mapping[str, Any]
 Target: TypeAlias = str | os.PathLike[str] | IO[str] | IO[bytes]
 """A path, which is opened and closed here, or an open file, which is not."""
 
+
+class ArrowStream(Protocol):
+    """Columns that Arrow can read: a `Table`, or a frame of polars, pyarrow or pandas."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """Return the rows, as a capsule of Arrow."""
+        ...
+
+
 _BOM: Final = b"\xef\xbb\xbf"
 
 # What opens a quoted cell of CSV, and what closes it.
 _OPENING: Final = re.compile(rb'(?:\A(?:\xef\xbb\xbf)?|,)"')
 _CLOSING: Final = re.compile(rb'(?:[^"]++|"")*+"')
 _QUOTED: Final = re.compile(rb'(\A|,)"(?:[^"]++|"")*+"')
+
+_COMPRESSION: Final = "zstd(3)"
 
 _log = logging.getLogger("linkedapi_async")
 
@@ -526,3 +541,53 @@ def write_jsonl(
     """
     with JsonlWriter(target, append=append, fsync=fsync) as writer:
         return writer.write_all(rows)
+
+
+def write_parquet(
+    target: str | os.PathLike[str] | IO[bytes], table: ArrowStream
+) -> None:
+    """Write a table to a Parquet file, compressed with Zstandard.
+
+    At a path the file is complete or not there at all: the one that was there before is
+    replaced when the new one is on disk.
+
+    Args:
+        target: A path, or a file that was opened to write bytes.
+        table: What `Completion.table` or `tables.table` returns, or a data frame.
+
+    Raises:
+        ImportError: The extra ``table`` is not installed.
+        OSError: It cannot be opened or written.
+
+    https://parquet.apache.org
+    """
+    try:
+        # Imported here: the extra may be missing.
+        from arro3.io import write_parquet as write  # noqa: PLC0415
+    except ImportError:
+        raise ImportError(
+            "Parquet needs arro3-io: pip install 'linkedapi-async[table]'"
+        ) from None
+    # In memory first: what a file raises while arro3 writes would not be an `OSError`.
+    made = io.BytesIO()
+    write(table, made, compression=_COMPRESSION)
+    data = made.getbuffer()
+    if not isinstance(target, str | os.PathLike):
+        target.write(data)
+        return
+    path = Path(target).resolve()
+    if path.exists() and not path.is_file():
+        # A pipe or a device cannot be replaced.
+        path.write_bytes(data)
+        return
+    # Readable for its owner only, as the other files.
+    number, part = tempfile.mkstemp(".part", f"{path.name}.", path.parent)
+    try:
+        with os.fdopen(number, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(number)
+        Path(part).replace(path)
+    except BaseException:
+        Path(part).unlink()
+        raise

@@ -30,12 +30,20 @@ CATALOGUES = [st, nv, params, results]
 NOT_LOADED = [
     *("cattrs", "uvloop", "hypothesis", "pytest", "linkedapi", "pydantic"),
     *("aiohttp.web", "argparse", "click", "csv", "difflib", "opentelemetry"),
-    *("rich", "sqlite3"),
+    *("arro3", "rich", "sqlite3"),
     *(
         f"linkedapi_async.{module}"
         for module in (
             *("admin", "cli", "draw", "drift", "events", "explain", "export"),
-            *("journal", "operations", "otel", "sandbox", "schema", "testing"),
+            *(
+                "journal",
+                "operations",
+                "otel",
+                "sandbox",
+                "schema",
+                "tables",
+                "testing",
+            ),
             "webhooks",
             *("session._dispatch", "session._events", "session._webhooks"),
         )

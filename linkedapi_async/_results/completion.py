@@ -17,6 +17,7 @@ from linkedapi_async._results.outcome import (
     matches_key,
 )
 from linkedapi_async._results.rows import completion_rows
+from linkedapi_async._results.table import Table, make_table
 from linkedapi_async._utils.display import Displayable
 from linkedapi_async._utils.text import safe_repr
 from linkedapi_async.errors import ActionError, AmbiguousKeyError, ResultMissingError
@@ -137,6 +138,21 @@ class Completion(Displayable):
                 columns that identify the action first.
         """
         return completion_rows(self.top, self.workflow_id, key)
+
+    def table(self, key: Key[Any]) -> Table:
+        """Return all outcomes of *key* as a table: a row for each item of a list.
+
+        It has the rows of `rows`, in typed columns that follow from the action alone:
+        they are the same for every completion, so that tables can be concatenated.
+        `tables.table` makes one of many completions, and says which columns there are.
+
+        Args:
+            key: An action or its class, as for `all`.
+
+        Raises:
+            ImportError: The extra ``table`` is not installed.
+        """
+        return make_table([(self.top, self.workflow_id)], key)
 
     def find(self, *, label: str) -> Outcome[Any]:
         """Return the one outcome that has *label*.

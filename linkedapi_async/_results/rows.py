@@ -5,29 +5,20 @@ from __future__ import annotations
 import functools
 import itertools
 import typing
-from collections import defaultdict, deque
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
-import attrs
-
-from linkedapi_async._results.key import ACTIONS, ActionKey, Key, as_key
-from linkedapi_async._results.outcome import (
-    Outcome,
-    Result,
-    Siblings,
-    json_names_of,
-    matches_key,
+from linkedapi_async._results.key import ACTIONS, Key
+from linkedapi_async._results.outcome import Result, Siblings, json_names_of
+from linkedapi_async._results.places import (
+    Place,
+    Step,
+    class_of,
+    walk_places,
 )
 
 
 RowDict: TypeAlias = dict[str, Any]
-
-IDENTITY = (
-    *("name", "title", "public_url", "hashed_url", "url", "job_url", "post_url"),
-    *("comment_url", "profile_url", "urn"),
-)
-"""The attributes that identify a person, company or item, if its class has them."""
 
 # The order of columns, by the first part of their names.
 _DATA = 1
@@ -37,128 +28,59 @@ _RANKS = {"extra": 2, "asked": 4, "error": 5, "from": 6}
 _META = ("workflow_id", "action_type", "label", "success")
 
 
-@attrs.frozen
-class _Place:
-    """An outcome with its context: its action, and the columns of all above it."""
-
-    outcome: Outcome[Any]
-    action: ActionKey[Any] | None
-    above: RowDict
-
-
 def completion_rows(
     roots: Siblings, workflow_id: str | None, key: Key[Any] | None
 ) -> list[RowDict]:
     """Return the rows of all outcomes of *key*, or of all; see `Completion.rows`."""
-    key = None if key is None else as_key(key)
-    found: list[RowDict] = []
-    stack = [*_places(roots, {})][::-1]
-    # Not recursive: the depth of a completion has no limit.
-    while stack:
-        place = stack.pop()
-        if key is None or matches_key(key, place.outcome):
-            meta = {"workflow_id": workflow_id}
-            found += (meta | row for row in _rows(place))
-        stack += [*_below(place)][::-1]
+    meta = {"workflow_id": workflow_id}
+    found = [meta | row for place in walk_places(roots, key) for row in _rows(place)]
     ranks = _RANKS | dict.fromkeys(_META, 0 if key is None else 3)
     names = dict.fromkeys(itertools.chain.from_iterable(found))
     columns = sorted(names, key=lambda name: ranks.get(name.partition(".")[0], _DATA))
     return [{name: row.get(name) for name in columns} for row in found]
 
 
-def _places(siblings: Siblings, above: RowDict) -> Iterator[_Place]:
-    """Visit the outcomes of *siblings*, each with the action that it came from."""
-    waiting: dict[tuple[str, str | None], deque[ActionKey[Any]]] = defaultdict(deque)
-    for action in siblings.actions:
-        waiting[action.action_type, action.label].append(action)
-    for outcome in siblings.outcomes:
-        same = waiting[outcome.action_type, outcome.label]
-        yield _Place(outcome, same.popleft() if same else None, above)
-
-
-def _below(place: _Place) -> Iterator[_Place]:
-    """Visit the places of the outcomes nested in *place*, in each item of a list."""
-    data = place.outcome.data
-    items = data if isinstance(data, list) else []
-    owners = {id(item.nested): item for item in items if isinstance(item, Result)}
-    prefix = _prefix(place)
-    for siblings in place.outcome.branches:
-        owner = owners.get(id(siblings)) if isinstance(data, list) else data
-        own = {"label": place.outcome.label, **_targets(place), **_identity(owner)}
-        named = {f"{prefix}.{name}": value for name, value in own.items()}
-        yield from _places(siblings, place.above | named)
-
-
-def _prefix(place: _Place) -> str:
-    """Return a name for *place* that no place above it has."""
-    taken = {name.rpartition(".")[0] for name in place.above}
-    plain = name = f"from.{place.outcome.action_type}"
-    number = 1
-    while name in taken:
-        number += 1
-        name = f"{plain}[{number}]"
-    return name
-
-
-def _identity(owner: Any) -> RowDict:
-    cls: Any = type(owner)
-    known = json_names_of(cls) if isinstance(owner, Result) else {}
-    return {name: getattr(owner, name) for name in IDENTITY if name in known}
-
-
-def _targets(place: _Place) -> RowDict:
-    """Return the targets of the action, if the workflow is known."""
-    action = place.action
-    names = () if action is None else action.targets
-    values = {name: getattr(action, name) for name in names}
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def _rows(place: _Place) -> Iterator[RowDict]:
+def _rows(place: Place) -> Iterator[RowDict]:
     outcome = place.outcome
+    error = outcome.error
     around = {
         "action_type": outcome.action_type,
         "label": outcome.label,
         "success": outcome.success,
-        **{f"asked.{name}": value for name, value in _targets(place).items()},
-        **_failure(outcome),
-        **place.above,
+        **{f"asked.{name}": value for name, value in place.targets.items()},
+        "error.type": None if error is None else error.type,
+        "error.message": None if error is None else place.error_message,
+        **_above(place.above),
     }
-    for cells in _data(outcome):
+    for cells in _data(place):
         yield cells | around
 
 
-def _failure(outcome: Outcome[Any]) -> RowDict:
-    if outcome.error is None:
-        return {"error.type": None, "error.message": None}
-    sent = outcome.raw.get("error") if isinstance(outcome.raw, dict) else None
-    # Not the error's own text, which names the action too.
-    message = sent.get("message") if isinstance(sent, dict) else sent
-    return {"error.type": outcome.error.type, "error.message": message}
+def _above(steps: tuple[Step, ...]) -> RowDict:
+    """Return the columns of the actions above; each has a name of its own."""
+    found: RowDict = {}
+    taken: set[str] = set()
+    for step in steps:
+        plain = prefix = f"from.{step.action_type}"
+        number = 1
+        while prefix in taken:
+            number += 1
+            prefix = f"{plain}[{number}]"
+        taken.add(prefix)
+        found |= {f"{prefix}.{name}": value for name, value in step.values.items()}
+    return found
 
 
-def _data(outcome: Outcome[Any]) -> Iterator[RowDict]:
-    """Visit the data of *outcome*, as one row or as one for each item of a list."""
-    known = ACTIONS.get(outcome.action_type)
-    data = outcome.data
-    sent = outcome.raw.get("data") if isinstance(outcome.raw, dict) else outcome.raw
-    if known is None and outcome.error is None:
+def _data(place: Place) -> Iterator[RowDict]:
+    """Visit the data of an outcome, as one row or as one for each item of a list."""
+    known = ACTIONS.get(place.outcome.action_type)
+    sent = place.sent
+    if known is None and place.outcome.error is None:
         yield from map(_json_columns, sent if isinstance(sent, list) else [sent])
-    elif isinstance(data, list) and isinstance(sent, list):
-        yield from map(_typed, data)
-    elif isinstance(data, Result):
-        yield _typed(data)
-    # It failed, yields nothing, or did not yield the expected list.
-    elif not isinstance(data, list) or Result(raw=sent).extra:
-        cls = Result if known is None else _class_of(known.result)
-        yield _typed(cls(raw=sent))
-
-
-def _class_of(result: Any) -> Any:
-    """Return the class of an action's rows: that of its items, if it yields a list."""
-    options = (result, *typing.get_args(result))
-    found = [o for o in options if isinstance(o, type) and issubclass(o, Result)]
-    return found[0] if found else Result
+    else:
+        yield from map(
+            _typed, place.items(Result if known is None else class_of(known.result))
+        )
 
 
 def _typed(item: Result) -> RowDict:
@@ -193,7 +115,7 @@ def _column_paths(cls: Any) -> tuple[tuple[str, tuple[str, ...]], ...]:
     found: list[tuple[str, tuple[str, ...]]] = []
     for name in json_names_of(cls):
         (option, *_) = typing.get_args(hints[name])
-        inner = _class_of(option)
+        inner = class_of(option)
         if inner is Result or typing.get_origin(option) is list:
             found.append((name, (name,)))
         else:

@@ -21,6 +21,30 @@ def encode_json(value: Any) -> bytes:
         return json.dumps(value, separators=(",", ":")).encode()
 
 
+def encode_deep_json(value: Any) -> str:
+    """Return *value* as JSON however deep it is nested, slowly."""
+    parts: list[str] = []
+    # Not recursive. Text that is ready is in a tuple, which is no JSON value.
+    pending = [value]
+    while pending:
+        part = pending.pop()
+        if isinstance(part, tuple):
+            parts += part
+        elif isinstance(part, dict | list) and part:
+            begin, end = "{}" if isinstance(part, dict) else "[]"
+            inner: list[Any] = [(begin,)]
+            for name in part:
+                if isinstance(part, dict):
+                    inner += ((json.dumps(name), ":"), part[name], (",",))
+                else:
+                    inner += (name, (",",))
+            inner[-1] = (end,)
+            pending += reversed(inner)
+        else:
+            parts.append(json.dumps(part))
+    return "".join(parts)
+
+
 def is_too_deep(value: Any) -> bool:
     """Return whether *value* is nested more than `MAX_DEPTH` levels deep.
 

@@ -65,9 +65,13 @@ def cell(text: str, *, safe: bool = True) -> str:
         text: Any text.
         safe: False leaves formulas as they are.
     """
-    if _SURROGATE.search(text):
-        text = _SURROGATE.sub(_visible, text)
+    text = encodable(text)
     return f"'{text}" if safe and _FORMULA.match(text) else text
+
+
+def encodable(text: str) -> str:
+    """Return *text* with half of an emoji written out, which UTF-8 cannot encode."""
+    return _SURROGATE.sub(_visible, text) if _SURROGATE.search(text) else text
 
 
 def short_repr(value: object) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import csv
+import errno
 import io
 import json
 import os
@@ -14,12 +15,16 @@ import threading
 from typing import Any
 
 import hostile_text
+import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as draws
+from pyarrow import parquet
 from strategies import json_values
 
-from linkedapi_async import st
+from linkedapi_async import st, tables
+from linkedapi_async._results.key import ACTIONS
 from linkedapi_async._utils.text import cell
 from linkedapi_async._wire.read import read_completion
 from linkedapi_async.export import (
@@ -28,7 +33,9 @@ from linkedapi_async.export import (
     JsonlWriter,
     write_csv,
     write_jsonl,
+    write_parquet,
 )
+from linkedapi_async.tables import Table
 
 
 Rows = list[dict[str, Any]]
@@ -647,3 +654,100 @@ def test_the_nasty_profile(tmp_path: pathlib.Path) -> None:
         text.strip("\t\r\n \ufeff").startswith(tuple("=+-@"))
         for text in {*head, *body[0], *body[1]} - numbers
     )
+
+
+# Parquet
+
+
+def some_people() -> Table:
+    """Return a table of people, one of which has more than its columns."""
+    data = [{"name": "Ann", "new": 1}, {"name": "Zoë \U0001f600"}]
+    node = {"actionType": "st.searchPeople", "success": True, "data": data}
+    return read_completion(node).table(st.search_people)
+
+
+def test_parquet(tmp_path: pathlib.Path) -> None:
+    """A table is in the file as it was; a file that was there is replaced."""
+    path = tmp_path / "people.parquet"
+    path.write_text("old")
+    write_parquet(path, some_people())
+
+    assert pa.table(some_people()).equals(parquet.read_table(path))
+    assert [path] == [*tmp_path.iterdir()]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no modes")
+def test_parquet_is_private(tmp_path: pathlib.Path) -> None:
+    """Only its owner can read the file, and a link to one stays a link."""
+    path, link = tmp_path / "people.parquet", tmp_path / "link"
+    link.symlink_to(path)
+    write_parquet(link, some_people())
+
+    assert link.is_symlink()
+    assert 0o600 == path.stat().st_mode & 0o777
+
+
+def test_parquet_of_each_action(tmp_path: pathlib.Path) -> None:
+    """A table of any action can be written, also without a row."""
+    path = tmp_path / "empty.parquet"
+    for action in ACTIONS.values():
+        empty = tables.table([], action)
+        write_parquet(path, empty)
+
+        assert pa.schema(empty).equals(parquet.read_schema(path))
+
+
+def test_parquet_to_an_open_file() -> None:
+    """A table can be written to an open file, which stays open."""
+    buffer = io.BytesIO()
+    write_parquet(buffer, some_people())
+
+    assert pa.table(some_people()).equals(parquet.read_table(buffer))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such pipes")
+def test_parquet_to_a_pipe(tmp_path: pathlib.Path) -> None:
+    """A table can be written to what is no file."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    got: list[bytes] = []
+    reader = threading.Thread(target=lambda: got.append(pipe.read_bytes()))
+    reader.start()
+    write_parquet(pipe, some_people())
+    reader.join()
+
+    assert pa.table(some_people()).equals(parquet.read_table(io.BytesIO(got[0])))
+
+
+def test_parquet_of_a_frame(tmp_path: pathlib.Path) -> None:
+    """A data frame can be written as well as a table."""
+    frame = pl.DataFrame({"n": [1, None]})
+    write_parquet(tmp_path / "frame.parquet", frame)
+
+    assert frame.equals(pl.read_parquet(tmp_path / "frame.parquet"))
+
+
+def test_parquet_that_cannot_be_written(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the disk is full, the old file stays and no part of the new one is left."""
+    path = tmp_path / "people.parquet"
+    path.write_text("old")
+
+    def full(number: int) -> None:
+        raise OSError(errno.ENOSPC, f"no space for {number}")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="no space for"):
+        write_parquet(path, some_people())
+
+    assert [path] == [*tmp_path.iterdir()]
+    assert "old" == path.read_text()
+
+
+def test_parquet_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without arro3-io the error says what to install."""
+    made = some_people()
+    monkeypatch.setitem(sys.modules, "arro3.io", None)
+    with pytest.raises(ImportError, match=r"pip install 'linkedapi-async\[table\]'"):
+        write_parquet(io.BytesIO(), made)
