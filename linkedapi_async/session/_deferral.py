@@ -37,6 +37,9 @@ RETRY_AFTER: Final = 3600.0
 RETRY_HOST_AFTER: Final = 60.0
 """When a host that did not answer is tried again, in seconds."""
 
+SOON: Final = 0.001
+"""The shortest wait for a pace, in seconds, because clocks differ in their last digits."""
+
 REFUSALS: Final = 3
 """How many times in a row ``requestNotAllowed`` pauses a category."""
 
@@ -174,7 +177,7 @@ def delay_of(
         now: The time, in the zone in which the account's days begin.
     """
     if isinstance(error, PaceError) and error.until is not None:
-        return max(0.0, (error.until - now).total_seconds()), error.until
+        return max(SOON, (error.until - now).total_seconds()), error.until
     verdict = verdict_of(error)
     if verdict.retry_after is not None:
         seconds = verdict.retry_after
