@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime as dt
 import os
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 import click
@@ -22,6 +21,7 @@ from linkedapi_async.cli._batch_results import ResultsFile, read_results
 from linkedapi_async.cli._batch_rows import Batch, check_rows
 from linkedapi_async.cli._batch_runner import BatchRunner
 from linkedapi_async.cli._console import ask, braces_option, print_error
+from linkedapi_async.cli._contacts import contacts_of, contacts_options
 from linkedapi_async.cli._credentials import (
     Credentials,
     credential_options,
@@ -40,10 +40,6 @@ from linkedapi_async.explain import explain_batch
 from linkedapi_async.export import CsvWriter, JsonlWriter
 from linkedapi_async.policies import Pace
 from linkedapi_async.session import Deferred
-
-
-if TYPE_CHECKING:
-    from linkedapi_async.contacts import Contacts
 
 
 @attrs.frozen(kw_only=True)
@@ -121,24 +117,7 @@ class BatchFiles:
     help="The most workflows in flight on each account.",
 )
 @pace_options
-@click.option(
-    "--contacts",
-    metavar="FILE",
-    help="Write to each person once, also across batches that use the same file.",
-)
-@click.option(
-    "--once-in",
-    type=click.FloatRange(0, min_open=True),
-    default=90.0,
-    show_default=True,
-    metavar="DAYS",
-    help="With --contacts: how long a person is not written to again.",
-)
-@click.option(
-    "--never",
-    metavar="FILE",
-    help="With --contacts: a CSV file of people who are never written to.",
-)
+@contacts_options
 @click.option(
     "--wait",
     is_flag=True,
@@ -252,7 +231,7 @@ def batch(
             "--never": never,
         }
     )
-    known = _contacts(contacts, once_in, never)
+    known = contacts_of(contacts, once_in, never)
     _refuse_unusable("--out", files.results)
     with creds.console.warnings():
         filled = Template(
@@ -301,24 +280,6 @@ def _refuse_same_files(named: dict[str, str | None]) -> None:
         if other != option:
             message = f"{other} and {option} name one file: {name}"
             raise CommandError(message)
-
-
-def _contacts(path: str | None, days: float, never: str | None) -> Contacts | None:
-    """Return the contacts of a batch, if it has some."""
-    if path is None:
-        if never is not None:
-            message = "--never needs --contacts FILE, which knows people by all names"
-            raise CommandError(message)
-        return None
-    # Most batches have none.
-    from linkedapi_async.contacts import Contacts  # noqa: PLC0415
-
-    try:
-        once_in = dt.timedelta(days=days)
-        names: Any = () if never is None else Path(never)
-        return Contacts(path, once_in=once_in, never=names)
-    except (ValueError, OverflowError) as error:
-        raise CommandError(str(error)) from error
 
 
 def _refuse_unusable(option: str, path: Path) -> None:

@@ -181,19 +181,25 @@ class Credentials:
         """Return a command line with the same tokens."""
         return shlex.join(["linkedapi", *words, *self.arguments])
 
-    def session(self, **settings: Any) -> Session:
+    def session(self, *, deadline: float | None = None, **settings: Any) -> Session:
         """Return a session that was not entered yet.
+
+        Args:
+            deadline: The longest wait, in seconds; by default a day.
+            settings: Further arguments of `Session`.
 
         Raises:
             CommandError: A token is missing or invalid.
         """
+        polling = Polling()
         if self.poll is not None:
             # Workflows behind the head are polled less often, as by default.
-            queued = max(self.poll, min(Polling().queued_interval, 10 * self.poll))
-            settings["polling"] = attrs.evolve(
-                Polling.fixed(self.poll), queued_interval=queued
-            )
+            queued = max(self.poll, min(polling.queued_interval, 10 * self.poll))
+            polling = attrs.evolve(Polling.fixed(self.poll), queued_interval=queued)
+        if deadline is not None:
+            polling = attrs.evolve(polling, deadline=deadline)
         settings |= {
+            "polling": polling,
             "proxy": self.proxy,
             "trust_env": self.trust_env,
             "allow_insecure_http": self.allow_insecure_http,

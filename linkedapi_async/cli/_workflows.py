@@ -18,8 +18,10 @@ from linkedapi_async._actions.texts import find_left_overs, warn_of_doubts
 from linkedapi_async._http.requests import validate_workflow_id
 from linkedapi_async._http.responses import WorkflowStatus
 from linkedapi_async._results.completion import Completion
+from linkedapi_async._utils.times import format_time
 from linkedapi_async._wire.dump import dump_workflow
 from linkedapi_async.cli._console import Console, ask, braces_option
+from linkedapi_async.cli._contacts import contacts_of, contacts_options
 from linkedapi_async.cli._credentials import (
     Credentials,
     credential_options,
@@ -38,6 +40,7 @@ from linkedapi_async.cli._output import (
     show,
     show_rows,
 )
+from linkedapi_async.cli._pace import pace_of, pace_options
 from linkedapi_async.cli._signals import SignalHandler
 from linkedapi_async.cli._workflow_input import (
     BRACES_ADVICE,
@@ -53,7 +56,7 @@ from linkedapi_async.errors import (
     WorkflowError,
     WorkflowFailedError,
 )
-from linkedapi_async.events import PollAnswered
+from linkedapi_async.events import PollAnswered, StartHeldBack, WorkflowStarting
 from linkedapi_async.explain import explain
 from linkedapi_async.journal import Journal
 from linkedapi_async.session import Recovered
@@ -169,6 +172,8 @@ _SENDING = (
         metavar="FILE",
         help="Record the run here, so that a crash loses nothing.",
     ),
+    pace_options,
+    contacts_options,
     _TIMEOUT,
     braces_option,
     format_options,
@@ -196,6 +201,11 @@ def run(
     FILE is a workflow in JSON, - for standard input, or module:attribute. Ctrl-C ends
     the wait, not the workflow.
 
+    With --per-day, --hours or --min-interval the start waits for the pace of the
+    account. If that takes longer than --timeout, nothing is sent, and the exit status
+    is 75. With --contacts, a person who was written to is not written to again, and the
+    exit status is 16.
+
     \b
     Examples:
       linkedapi run company.json
@@ -204,6 +214,7 @@ def run(
       linkedapi run message.json --dry-run
       linkedapi run message.json --yes
       linkedapi run company.json --no-wait
+      linkedapi run message.json --journal runs --per-day stMessages 25 --yes
     """
     send(
         context,
@@ -242,8 +253,9 @@ def send(
         format_: The format of the output.
         action: The type of the action whose rows are printed.
         check: Whether the workflow is checked against the generation of the tokens.
-        options: The options of `credentials`.
+        options: The options of `credentials`, the pace and the contacts.
     """
+    settings = _settings(journal, **{name: options.pop(name) for name in _SETTINGS})
     creds, only = credentials(**options), action_of(action)
     with creds.console.warnings():
         roots = read()
@@ -274,7 +286,7 @@ def send(
     work = _start_and_wait(
         roots,
         creds,
-        journal,
+        settings,
         timeout=timeout,
         check=check,
         display=None if no_wait else display,
@@ -287,6 +299,33 @@ def send(
             f"continue the wait with: {creds.command('wait', end.workflow_id)}"
         )
     _exit(context, [end.status])
+
+
+_SETTINGS = ("per_day", "hours", "min_interval", "contacts", "once_in", "never")
+
+
+def _settings(
+    journal: str | None,
+    *,
+    per_day: Sequence[tuple[str, int]],
+    hours: str | None,
+    min_interval: float | None,
+    contacts: str | None,
+    once_in: float,
+    never: str | None,
+) -> dict[str, Any]:
+    """Return the arguments of the session that the options say."""
+    if journal is None and (per_day or min_interval is not None):
+        message = (
+            "--per-day and --min-interval need --journal FILE, which has what earlier "
+            "runs have started"
+        )
+        raise CommandError(message)
+    return {
+        "journal": journal,
+        "pace": pace_of(per_day, hours, min_interval),
+        "contacts": contacts_of(contacts, once_in, never),
+    }
 
 
 def _unsupported(roots: Roots, creds: Credentials) -> Iterable[WorkflowError]:
@@ -341,10 +380,30 @@ class _ReasonReport:
             self._console.info(f"waiting: {texts} (since {since:%H:%M})")
 
 
+class _PaceReport:
+    """Shows what a start waits for, until it is sent."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self.waits = False
+        """Whether the start waits, and nothing was sent."""
+
+    def held_back(self, event: StartHeldBack) -> None:
+        """Show the reason, and until when it holds."""
+        if event.waits:
+            self.waits = True
+            end = "" if event.until is None else f" until {format_time(event.until)}"
+            self._console.info(f"waiting{end}: {event.reason}")
+
+    def starting(self, _: WorkflowStarting) -> None:
+        """Take note that it is sent."""
+        self.waits = False
+
+
 async def _start_and_wait(
     roots: Roots,
     creds: Credentials,
-    journal: str | None,
+    settings: dict[str, Any],
     *,
     timeout: float | None,
     check: bool,
@@ -352,9 +411,13 @@ async def _start_and_wait(
 ) -> WorkflowEnd | None:
     """Start a workflow, and return its end; without *display*, print its id only."""
     started: list[str] = []
+    journal = settings["journal"]
+    pace = _PaceReport(creds.console)
 
     def last() -> str:
         """Return how to continue."""
+        if pace.waits:
+            return "nothing was sent"
         if journal is not None:
             return f"continue with: {creds.command('recover', journal)}"
         if not started:
@@ -367,27 +430,60 @@ async def _start_and_wait(
 
     def first() -> str:
         """Return the message for the first signal."""
-        return "the wait ends" if started else "the wait ends after the start"
+        is_early = not (started or pace.waits)
+        return f"the wait ends{' after the start' if is_early else ''}"
 
-    async with creds.session(journal=journal) as session:
+    # A start must not wait longer for its pace.
+    deadline = None if timeout is None else max(timeout, 0.001)
+    async with creds.session(deadline=deadline, **settings) as session:
         account = creds.one(session)
         session.on(PollAnswered, _ReasonReport(creds.console).show)
+        session.on(StartHeldBack, pace.held_back)
+        session.on(WorkflowStarting, pace.starting)
         with SignalHandler(first, last) as signals:
-            # JSON keeps a list of one root. A signal does not interrupt the start,
-            # because its response has the id.
+            # JSON keeps a list of one root.
             definition: Any = dump_workflow(roots)
-            handle = await account.start(definition, check=check)
+            begun = asyncio.get_running_loop().time()
+            handle = await _started(account, definition, pace, signals, check=check)
             started.append(str(handle.workflow_id))
             creds.console.info(f"started {handle.workflow_id}")
             if display is None:
                 click.echo(started[0])
                 return None
+            if timeout is not None:
+                timeout = max(0.0, begun + timeout - asyncio.get_running_loop().time())
             end: WorkflowEnd = await signals.run_until_signal(
                 _wait_for(handle, timeout)
             )
         display(end)
         await _acknowledge(session.journal, [end])
     return end
+
+
+async def _started(
+    account: Account,
+    definition: Any,
+    pace: _PaceReport,
+    signals: SignalHandler,
+    *,
+    check: bool,
+) -> WorkflowHandle[Any]:
+    """Start a workflow. A signal ends the wait for the pace.
+
+    It does not interrupt the start, because its response has the id.
+    """
+    start: asyncio.Future[Any] = asyncio.ensure_future(
+        account.start(definition, check=check)
+    )
+    signal: asyncio.Future[Any] = asyncio.ensure_future(signals.wait())
+    await asyncio.wait({start, signal}, return_when=asyncio.FIRST_COMPLETED)
+    signal.cancel()
+    if pace.waits and not start.done():
+        start.cancel()
+        await asyncio.wait({start})
+        raise signals.failure()
+    handle: WorkflowHandle[Any] = await start
+    return handle
 
 
 async def _acknowledge(journal: Journal | None, ends: Sequence[WorkflowEnd]) -> None:

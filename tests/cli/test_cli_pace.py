@@ -5,13 +5,16 @@ from __future__ import annotations
 import datetime as dt
 import json
 import math
+import os
 import re
+import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_harness import FAST, TOKENS, Shell, sandbox_in_a_thread
+from cli_harness import FAST, TOKENS, Shell, Terminal, sandbox_in_a_thread
 
 from linkedapi_async import Pace, st
 from linkedapi_async._types import CATEGORIES
@@ -153,3 +156,86 @@ def test_a_plan_without_an_end() -> None:
 def test_every_category_has_a_name() -> None:
     """What the API limits, people can read."""
     assert {*CATEGORIES} == {*NAMES}
+
+
+# run
+
+
+RUN = ("run", "message.json", "--yes")
+MESSAGE = {"actionType": "st.sendMessage", "personUrl": PERSON, "text": "Hello"}
+
+
+@pytest.fixture
+def single(shell: Shell) -> Shell:
+    """The same, with a message to one person."""
+    shell.write("message.json", json.dumps(MESSAGE))
+    return shell
+
+
+def test_a_run_outside_of_its_hours_sends_nothing(single: Shell, box: Sandbox) -> None:
+    """The error says until when, with the status for what waits."""
+    before = len(box.workflows)
+    done = single(*RUN, "--hours", closed_hours())
+
+    assert (75, "") == (done.status, done.out)
+    assert "it is outside the hours" in done.err
+    assert "start it again at" in done.err
+    assert before == len(box.workflows)
+
+
+def test_runs_count_in_their_journal(single: Shell, box: Sandbox) -> None:
+    """What a run has started counts for the next, which waits no longer than it may."""
+    before = len(box.workflows)
+    pace = ("--journal", "runs", "--min-interval", "36000")
+    first = single(*RUN, *pace, "--timeout", "600")
+    second = single(*RUN, *pace, "--timeout", "60")
+
+    assert (0, 75) == (first.status, second.status)
+    assert "at least 36000 s between two starts" in second.err
+    assert 1 == len(box.workflows) - before
+
+
+@pytest.mark.parametrize(
+    "option", [("--per-day", "stMessages", "25"), ("--min-interval", "60")]
+)
+def test_a_run_that_counts_needs_a_journal(
+    single: Shell, option: tuple[str, ...]
+) -> None:
+    """Without one, each run would count from zero."""
+    done = single(*RUN, *option)
+
+    assert 2 == done.status
+    assert "--per-day and --min-interval need --journal FILE" in done.err
+
+
+def test_a_signal_ends_the_wait_for_the_pace(single: Shell, box: Sandbox) -> None:
+    """A run shows what it waits for and until when; Ctrl-C sends nothing."""
+    pace = ("--journal", "runs", "--min-interval", "36000")
+    first = single(*RUN, *pace)
+    before = len(box.workflows)
+    with Terminal(columns=300) as terminal:
+
+        def interrupt() -> None:
+            terminal.expect("waiting until ")
+            os.kill(os.getpid(), signal.SIGINT)
+
+        thread = threading.Thread(target=interrupt)
+        thread.start()
+        status = single.at(terminal, *RUN, *pace)
+        thread.join()
+        shown = terminal.text
+
+    assert (0, 130) == (first.status, status)
+    assert "the wait ends\r\n" in shown
+    assert "error: nothing was sent\r\n" in shown
+    assert before == len(box.workflows)
+
+
+def test_a_run_writes_to_a_person_once(single: Shell, box: Sandbox) -> None:
+    """With contacts, the second run to a person is suppressed, with its own status."""
+    before = len(box.workflows)
+    runs = [single(*RUN, "--contacts", "contacts.sqlite3") for _ in range(2)]
+
+    assert [0, 16] == [done.status for done in runs]
+    assert "once in 90 days; nothing was sent" in runs[1].err
+    assert 1 == len(box.workflows) - before

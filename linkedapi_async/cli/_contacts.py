@@ -1,0 +1,69 @@
+"""The options of commands that write to each person once."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+
+from linkedapi_async.cli._exit_codes import CommandError
+
+
+if TYPE_CHECKING:
+    from linkedapi_async.contacts import Contacts
+
+
+CommandT = TypeVar("CommandT", bound=Callable[..., Any])
+
+_OPTIONS: Final = (
+    click.option(
+        "--contacts",
+        metavar="FILE",
+        help="Write to each person once, also across commands that use the same file.",
+    ),
+    click.option(
+        "--once-in",
+        type=click.FloatRange(0, min_open=True),
+        default=90.0,
+        show_default=True,
+        metavar="DAYS",
+        help="With --contacts: how long a person is not written to again.",
+    ),
+    click.option(
+        "--never",
+        metavar="FILE",
+        help="With --contacts: a CSV file of people who are never written to.",
+    ),
+)
+
+
+def contacts_options(command: CommandT) -> CommandT:
+    """Give *command* the options of `contacts_of`."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def contacts_of(path: str | None, days: float, never: str | None) -> Contacts | None:
+    """Return the contacts that the options name, if they do.
+
+    Raises:
+        CommandError: They cannot be used.
+    """
+    if path is None:
+        if never is not None:
+            message = "--never needs --contacts FILE, which knows people by all names"
+            raise CommandError(message)
+        return None
+    # Most commands have none.
+    from linkedapi_async.contacts import Contacts  # noqa: PLC0415
+
+    try:
+        once_in = dt.timedelta(days=days)
+        names: Any = () if never is None else Path(never)
+        return Contacts(path, once_in=once_in, never=names)
+    except (ValueError, OverflowError) as error:
+        raise CommandError(str(error)) from error
