@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import tempfile
 from pathlib import Path
 
 import nox
@@ -150,14 +152,25 @@ def node_sdk(session: nox.Session) -> None:
 
 @nox.session
 def integrations(session: nox.Session) -> None:
-    """Try the JSON Schemas in the programs that editors and web services use."""
+    """Try the pages on frameworks, the hook of pre-commit, and the JSON Schemas."""
+    session.install(".[cli,otel]")
+    for page in sorted(Path("docs").rglob("*.md")):
+        needs = re.findall(r"^<!-- needs: (.*) -->$", page.read_text(), re.MULTILINE)
+        if needs:
+            session.install(*" ".join(needs).split())
+            folder = tempfile.mkdtemp(dir=session.create_tmp())
+            runner = "tests/run_docs_snippets.py"
+            session.run("python", runner, "--sandbox", str(page), folder)
+    session.install("pre-commit")
+    hook = ["pre-commit", "try-repo", ".", "linkedapi-check", "--files"]
+    for name, codes in (("right", [0]), ("wrong", [1])):
+        session.run(*hook, f"tests/data/{name}.workflow.json", success_codes=codes)
     node, folder = node_with(
         session,
         "ajv@8.20.0",
         "vscode-json-languageservice@5.7.2",
         "vscode-languageserver-textdocument@1.0.12",
     )
-    session.install(".[cli]")
     files = []
     for variant in ("workflow", "template", "structured_output"):
         for generation in ("linked_api", "account_api"):

@@ -252,6 +252,8 @@ class _Opened(_Face):
 
     __slots__ = ()
 
+    _left_out = frozenset({"aclose", "open"})
+
     def __init__(self, **settings: Any) -> None:
         given = Secret({**settings})
         settings.clear()  # so that no frame shows a token
@@ -338,6 +340,8 @@ class Session(_Opened, _Workflows):
     """
 
     __slots__ = ()
+
+    _left_out = frozenset({"aclose", "listen", "open"})
 
 
 @_face_of(session.Account)

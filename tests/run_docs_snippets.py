@@ -10,6 +10,9 @@ bottom in a folder. A comment before a block says what to do with it:
 - ``<!-- raises -->``: the block ends in an error, whose last line is shown next;
 - ``<!-- shown: WHY -->``: run nothing.
 
+A page with ``<!-- needs: PACKAGE … -->`` runs where these packages are: in the session
+``integrations`` of nox, by ``python run_docs_snippets.py --sandbox PAGE FOLDER``.
+
 Other ``python`` blocks run one after another in one namespace. In ``console`` blocks,
 the lines that begin with ``$`` are commands; a command that ends with ``&`` runs in the
 background. A ``text`` block is the last output; ``…`` matches anything in a line, and
@@ -37,6 +40,7 @@ BLOCK = re.compile(
     r"^(?:<!-- (?P<mark>[^\n]*?) -->\n)?```(?P<language>\w+)\n(?P<text>.*?)^```$",
     re.DOTALL | re.MULTILINE,
 )
+NEEDS = re.compile(r"^<!-- needs: (.*) -->$", re.MULTILINE)
 URL = re.compile(r"http://127\.0\.0\.1:\d+")
 
 
@@ -269,8 +273,10 @@ def sandbox_process() -> Iterator[str]:
         assert process.stdout is not None
         line = process.stdout.readline()
         (url,) = URL.findall(line)[:1]
-        yield str(url)
-        process.terminate()
+        try:
+            yield str(url)
+        finally:
+            process.terminate()
 
 
 def environment(url: str, account: str = "account") -> dict[str, str]:
@@ -286,9 +292,25 @@ def environment(url: str, account: str = "account") -> dict[str, str]:
     }
 
 
+def packages_for(page: str) -> list[str]:
+    """Return the packages that a page needs beside those of the tests."""
+    return [name for found in NEEDS.findall(page) for name in found.split()]
+
+
 def main() -> None:
     """Run the page that the command line names."""
-    page, folder = (str(Path(path).resolve()) for path in sys.argv[1:])
+    arguments = sys.argv[1:]
+    if arguments[0] == "--sandbox":
+        with sandbox_process() as url:
+            os.environ.update(environment(url))
+            run_page(*arguments[1:])
+    else:
+        run_page(*arguments)
+
+
+def run_page(page: str, folder: str) -> None:
+    """Run a page in a folder; end the process if it does not do what it shows."""
+    page, folder = (str(Path(path).resolve()) for path in (page, folder))
     os.chdir(folder)
     # A user can import the files of the folder.
     os.environ.pop("PYTHONSAFEPATH", None)

@@ -134,6 +134,16 @@ def test_pre_commit_installs_what_lint_installs() -> None:
     assert {*needed, *linting} == set(installed)
 
 
+def test_the_hook_for_workflows_installs_the_extra() -> None:
+    """Others' hook runs ``linkedapi check`` with what the extra *cli* installs."""
+    extra = tomllib.loads(text_of("pyproject.toml"))["project"]["optional-dependencies"]
+
+    assert ["linkedapi check --quiet"] == found(
+        r"entry: (.*)", ".pre-commit-hooks.yaml"
+    )
+    assert extra["cli"] == found(r'"(\w[\w-]*>=[^"]*)"', ".pre-commit-hooks.yaml")
+
+
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
 def test_actions_are_pinned_by_major_version(path: Path) -> None:
     """Every action that a workflow uses is pinned by its major version."""

@@ -130,10 +130,14 @@ class Result:
         """
         given: Any = key
         if isinstance(given, str):
-            attribute = f".{given}, " if given.isidentifier() else ""
+            attributes = [
+                f".{name}, "
+                for name, names in self._json_names().items()
+                if given in {name, *names}
+            ]
             message = (
-                f"{type(self).__name__} is not a dict; use {attribute}.to_dict(), or an "
-                "action as the key"
+                f"{type(self).__name__} is not a dict; use {''.join(attributes)}"
+                ".to_dict(), or an action as the key"
             )
             raise TypeError(message)
         nested = self.nested or _EMPTY

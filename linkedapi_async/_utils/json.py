@@ -6,7 +6,11 @@ import json
 import typing
 from typing import Any, Final
 
-import orjson
+
+try:
+    import orjson
+except ImportError:  # Python without a global lock has no wheel of it
+    orjson = None  # type: ignore[assignment]
 
 
 MAX_DEPTH: Final = 250
@@ -15,9 +19,19 @@ MAX_DEPTH: Final = 250
 
 def encode_json(value: Any) -> bytes:
     """Return *value* as JSON in UTF-8."""
+    if orjson is None:
+        return _encode_slowly(value)
     try:
         return orjson.dumps(value)
     except TypeError:  # what orjson refuses: a lone surrogate, more than 64 bits
+        return _encode_slowly(value)
+
+
+def _encode_slowly(value: Any) -> bytes:
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    try:
+        return text.encode()
+    except UnicodeEncodeError:  # a lone surrogate
         return json.dumps(value, separators=(",", ":")).encode()
 
 
@@ -76,7 +90,7 @@ def decode_json(body: bytes) -> Any:
         ValueError: It is not JSON.
     """
     # orjson turns so long a number to a float, which loses digits.
-    if _BEYOND_64_BITS in body.translate(_DIGITS):
+    if orjson is None or _BEYOND_64_BITS in body.translate(_DIGITS):
         return decode_json_exactly(body)
     try:
         return orjson.loads(body)

@@ -173,9 +173,22 @@ class Admin:
         """The address of the API."""
         return self._host.requests.base_url
 
-    async def __aenter__(self) -> Self:
+    async def open(self) -> Self:
+        """Open it and return it; the same as entering it. `aclose` closes it.
+
+        Raises:
+            RuntimeError: It was opened before.
+        """
         self._connection.open()
         return self
+
+    async def aclose(self) -> None:
+        """Close it; the same as leaving it. To close it again does nothing."""
+        if self._connection.state != "closed":
+            await self.__aexit__()
+
+    async def __aenter__(self) -> Self:
+        return await self.open()
 
     async def __aexit__(self, *_: object) -> None:
         await self._connection.aclose()

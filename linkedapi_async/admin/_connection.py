@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from linkedapi_async._http.caller import RetryingCaller
-from linkedapi_async._http.connection import Connection
+from linkedapi_async._http.connection import Connection, ConnectionState
 from linkedapi_async._http.failure_rules import RequestKind
 from linkedapi_async._http.rate_limit import SlidingWindow
 from linkedapi_async._http.requests import Headers, Request
@@ -44,6 +44,11 @@ class AdminConnection:
         self._headers = connection.requests.admin_headers()
         self._window: SlidingWindow
         self._caller: RetryingCaller
+
+    @property
+    def state(self) -> ConnectionState:
+        """Whether it is open."""
+        return self._connection.state
 
     def open(self) -> None:
         """Open the connections.

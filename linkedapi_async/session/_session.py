@@ -307,9 +307,27 @@ class Session(WorkflowMethods):
         cast("dict[str, Any]", settings).clear()  # so that no frame shows a token
         return cls(**given.reveal())
 
-    async def __aenter__(self) -> Self:
+    async def open(self) -> Self:
+        """Open it and return it; the same as entering it.
+
+        It is for what has no ``async with`` around it: the cells of a notebook, or a
+        framework that calls one function at its start and another at its end, which
+        calls `aclose`.
+
+        Raises:
+            RuntimeError: It was opened before.
+            JournalError: The journal cannot be opened.
+        """
         await self._runtime.open()
         return self
+
+    async def aclose(self) -> None:
+        """Close it; the same as leaving it. To close it again does nothing."""
+        if self._runtime.state != "closed":
+            await self.__aexit__()
+
+    async def __aenter__(self) -> Self:
+        return await self.open()
 
     async def __aexit__(self, *_: object) -> None:
         self._runtime.check_open()

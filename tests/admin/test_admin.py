@@ -1146,6 +1146,15 @@ async def test_an_admin_is_entered_once(server: Scripted) -> None:
         await admin.__aexit__(None, None, None)
 
 
+async def test_an_admin_is_opened_and_closed(server: Scripted) -> None:
+    """Without a block around it, it is opened once, and closed as often as one likes."""
+    admin = await admin_for(server).open()
+    assert "open" in repr(admin)
+    await admin.aclose()
+    await admin.aclose()
+    assert "closed" in repr(admin)
+
+
 async def test_an_admin_has_one_loop(admin: Admin) -> None:
     """A call in another event loop is an error."""
 

@@ -278,6 +278,7 @@ def test_what_belongs_to_a_loop_is_refused(box: Sandbox) -> None:
         assert not hasattr(session, "listen")
         assert not hasattr(session, "_runtime")
         assert "listen" not in dir(session)
+        assert "aclose" not in dir(session)
         assert "run" in dir(session)
 
 

@@ -21,6 +21,7 @@ from run_docs_snippets import (
     WrongPageError,
     blocks,
     environment,
+    packages_for,
     sandbox_process,
 )
 
@@ -42,10 +43,11 @@ RUN = [
         block.language in {"python", "console"}
         for block in blocks((DOCS / page).read_text(encoding="utf-8"))
     )
+    and not packages_for((DOCS / page).read_text(encoding="utf-8"))
 ]
 HOSTS = {
     *("github.com", "ipython.readthedocs.io", "jsonlines.org", "linkedapi.io"),
-    "mermaid.js.org",
+    *("mermaid.js.org", "pre-commit.com"),
 }
 """The hosts that links may have."""
 NOT_IN_REFERENCE = {"linkedapi_async.cli", "linkedapi_async.sandbox.__main__"}

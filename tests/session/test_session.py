@@ -841,6 +841,22 @@ async def test_enter_and_leave_in_different_tasks(server: Scripted) -> None:
     assert "connected" == status.connection_status
 
 
+async def test_open_and_close_without_a_block(server: Scripted) -> None:
+    """A notebook opens a session in one cell and closes it in another, or twice."""
+    session = await server.session().open()
+    status = await session.run(CHECK)
+    await session.aclose()
+    await session.aclose()
+
+    assert "connected" == status.connection_status
+    with pytest.raises(SessionClosedError):
+        await session.run(CHECK)
+    with pytest.raises(RuntimeError, match="was entered before"):
+        await session.open()
+    with pytest.raises(RuntimeError, match="not entered"):
+        await server.session().aclose()
+
+
 async def test_cancel_on_exit_cancels_what_is_unfinished(
     server: Scripted, caplog: pytest.LogCaptureFixture
 ) -> None:

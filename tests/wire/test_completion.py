@@ -1138,8 +1138,11 @@ def test_a_result_is_not_a_dict(read: Any) -> None:
         read(results.CompanyPage())
     with pytest.raises(TypeError, match=r"use \.name, \.to_dict\(\), or an action"):
         results.CompanyPage()["name"]  # type: ignore[index]
-    with pytest.raises(TypeError, match=r"is not a dict; use \.to_dict\(\), or"):
-        results.CompanyPage()["st.retrieveCompanyDMs"]  # type: ignore[index]
+    with pytest.raises(TypeError, match=r"use \.employees_count, \.to_dict\(\)"):
+        results.CompanyPage()["employeesCount"]  # type: ignore[index]
+    for name in ("st.retrieveCompanyDMs", "retrieveCompanyDMs"):
+        with pytest.raises(TypeError, match=r"is not a dict; use \.to_dict\(\), or"):
+            results.CompanyPage()[name]  # type: ignore[index]
 
 
 @pytest.mark.parametrize(
