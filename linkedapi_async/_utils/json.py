@@ -7,10 +7,13 @@ import typing
 from typing import Any, Final
 
 
+_HAS_ORJSON: bool
 try:
     import orjson
 except ImportError:  # Python without a global lock has no wheel of it
-    orjson = None  # type: ignore[assignment]
+    _HAS_ORJSON = False
+else:
+    _HAS_ORJSON = True
 
 
 MAX_DEPTH: Final = 250
@@ -19,7 +22,7 @@ MAX_DEPTH: Final = 250
 
 def encode_json(value: Any) -> bytes:
     """Return *value* as JSON in UTF-8."""
-    if orjson is None:
+    if not _HAS_ORJSON:
         return _encode_slowly(value)
     try:
         return orjson.dumps(value)
@@ -90,7 +93,7 @@ def decode_json(body: bytes) -> Any:
         ValueError: It is not JSON.
     """
     # orjson turns so long a number to a float, which loses digits.
-    if orjson is None or _BEYOND_64_BITS in body.translate(_DIGITS):
+    if not _HAS_ORJSON or _BEYOND_64_BITS in body.translate(_DIGITS):
         return decode_json_exactly(body)
     try:
         return orjson.loads(body)
