@@ -73,6 +73,7 @@ class Shell:
         patch.chdir(folder)
         made = cls(folder, patch, capture)
         made.set(**dict.fromkeys(VARIABLES))
+        made.set(XDG_CONFIG_HOME=str(folder / ".config"))
         made.set(**variables)
         return made
 

@@ -41,6 +41,9 @@ _SECTIONS: Final = {
         "cancel": ("_workflows", "Cancel workflows."),
         "recover": ("_workflows", "Finish what earlier runs left open."),
     },
+    "Account": {
+        "accounts": ("_accounts", "Keep the tokens of accounts for later commands."),
+    },
     "Tools": {
         "drift": ("_drift", "List what the API has beyond this version."),
         "sandbox": ("_serve", "Run a local server that behaves like the API."),
@@ -170,8 +173,8 @@ def app() -> None:
     """Check, explain and run Linked API workflows.
 
     Results go to standard output, everything else to standard error. Tokens come from
-    LINKED_API_TOKEN (or ACCOUNT_API_TOKEN) and IDENTIFICATION_TOKEN, or from files that
-    only you may read. LINKED_API_BASE_URL names another server, such as a sandbox.
+    LINKED_API_TOKEN (or ACCOUNT_API_TOKEN) and IDENTIFICATION_TOKEN, from files that
+    only you may read, or from stored accounts (linkedapi accounts). LINKED_API_BASE_URL names another server, such as a sandbox.
 
     \b
     Examples:

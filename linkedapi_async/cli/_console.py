@@ -50,6 +50,15 @@ class Console:
             self.error(f"warning: {text}")
 
 
+class OrderedGroup(click.Group):
+    """A group that lists its commands in the order of their definitions."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the commands."""
+        del ctx
+        return [*self.commands]
+
+
 def print_error(text: str) -> None:
     """Print *text* as one line on standard error.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
-import stat
 import tomllib
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final, TypeVar
@@ -21,6 +20,13 @@ from linkedapi_async._utils.secret import Secret
 from linkedapi_async.cli._console import Console
 from linkedapi_async.cli._exit_codes import CommandError
 from linkedapi_async.cli._messages import message_of
+from linkedapi_async.cli._stored_accounts import (
+    IDENTITY,
+    MAIN,
+    StoredAccounts,
+    load_accounts,
+)
+from linkedapi_async.cli._token_files import assignments, private
 from linkedapi_async.policies import Polling
 from linkedapi_async.session import Session
 from linkedapi_async.session._account import Account
@@ -28,39 +34,6 @@ from linkedapi_async.session._session import ENVIRONMENT, environment_settings
 
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
-
-_MAIN: Final = ("LINKED_API_TOKEN", "ACCOUNT_API_TOKEN")
-
-_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
-
-_PRIVATE: Final = os.name == "posix"
-"""Whether files have POSIX permissions."""
-
-
-def private(path: str) -> Secret[str]:
-    """Return the text of a file that only its owner may read.
-
-    Raises:
-        CommandError: Others may read the file, or it cannot be read.
-    """
-    try:
-        with open(path, "rb") as file:  # noqa: PTH123  # its mode is checked while it is open
-            mode = os.fstat(file.fileno()).st_mode
-            if _PRIVATE and mode & _OTHERS:
-                message = (
-                    f"{path} holds tokens and others may read it; run: chmod 600 {path}"
-                )
-                raise CommandError(message)
-            content = Secret(file.read())
-    except OSError as error:
-        message = f"{path}: {error.strerror}"
-        raise CommandError(message) from error
-    # Not in the handler of the error, because that has the content of the file.
-    with contextlib.suppress(UnicodeDecodeError):
-        # Editors on Windows begin a file with a byte order mark.
-        return Secret(content.reveal().decode("utf-8-sig"))
-    message = f"{path} is not UTF-8"
-    raise CommandError(message)
 
 
 def variables(
@@ -76,36 +49,18 @@ def variables(
     Raises:
         CommandError: The file cannot be used.
     """
-    lines = Secret([]) if path is None else Secret(private(path).reveal().splitlines())
-    for number, line in enumerate(map(_assignments, lines.reveal()), 1):
-        if line is None:
-            message = f"{path}:{number}: expected NAME=value"
-            raise CommandError(message)
-    return Secret(_merged(lines.reveal(), names))
+    given: Secret[dict[str, str]] = Secret({})
+    if path is not None:
+        given = assignments(path, private(path))
+    return Secret(_merged(given.reveal(), names))
 
 
-def _merged(lines: list[str], names: Collection[str]) -> dict[str, str]:
+def _merged(given: dict[str, str], names: Collection[str]) -> dict[str, str]:
     found = {name: os.environ[name] for name in names if name in os.environ}
-    values = dict(pair for line in lines for pair in _assignments(line) or [])
-    if any(values.get(name) for name in _MAIN):
+    if any(given.get(name) for name in MAIN):
         # A main token of the file replaces that of the environment, of either generation.
-        found = {name: value for name, value in found.items() if name not in _MAIN}
-    return {**found, **{n: v for n, v in values.items() if n in names}}
-
-
-def _assignments(line: str) -> list[tuple[str, str]] | None:
-    """Return the name and value of a line; none for a comment, None if it is wrong."""
-    text = line.strip().removeprefix("export ").strip()
-    name, sign, value = text.partition("=")
-    if not text or text.startswith("#"):
-        return []
-    return [(name.strip(), _unquoted(value.strip()))] if sign else None
-
-
-def _unquoted(value: str) -> str:
-    if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
-        return value[1:-1]
-    return value
+        found = {name: value for name, value in found.items() if name not in MAIN}
+    return {**found, **{n: v for n, v in given.items() if n in names}}
 
 
 def named_accounts(path: str | None) -> dict[str, Secret[str]]:
@@ -191,6 +146,12 @@ class Credentials:
         Raises:
             CommandError: A token is missing or invalid.
         """
+        if self.generation is None:
+            message = (
+                "no tokens; set LINKED_API_TOKEN (or ACCOUNT_API_TOKEN) and "
+                "IDENTIFICATION_TOKEN, or store them with: linkedapi accounts add NAME"
+            )
+            raise CommandError(message)
         polling = Polling()
         if self.poll is not None:
             # Workflows behind the head are polled less often, as by default.
@@ -223,7 +184,10 @@ class Credentials:
         if not self.accounts and not self.variables.reveal().get(
             "IDENTIFICATION_TOKEN"
         ):
-            message = "no account; set IDENTIFICATION_TOKEN, or pass --accounts"
+            message = (
+                "no account; set IDENTIFICATION_TOKEN, pass --accounts, or store the "
+                "account with: linkedapi accounts add NAME"
+            )
             raise CommandError(message)
         try:
             if self.accounts:
@@ -323,6 +287,15 @@ def credentials(
     quiet: bool,
 ) -> Credentials:
     """Return the credentials that the options of `credential_options` name."""
+    found, named = variables(env_file), named_accounts(accounts)
+    if accounts is None:
+        stored = _stored_account(found, account)
+        if stored is not None:
+            store, account = stored
+            tokens = store.tokens(account)
+            main = store.find(account).main
+            found = Secret({**found.reveal(), main: tokens.reveal()[main]})
+            named = {account: Secret(tokens.reveal()[IDENTITY])}
     given = {
         "--env-file": env_file,
         "--accounts": accounts,
@@ -332,8 +305,8 @@ def credentials(
     if proxy is not None:
         _check_proxy(proxy)
     return Credentials(
-        variables=variables(env_file),
-        accounts=named_accounts(accounts),
+        variables=found,
+        accounts=named,
         account=account,
         poll=poll,
         proxy=proxy,
@@ -346,6 +319,39 @@ def credentials(
             *(["--allow-insecure-http"] if allow_insecure_http else []),
         ),
     )
+
+
+def _stored_account(
+    found: Secret[dict[str, str]], name: str | None
+) -> tuple[StoredAccounts, str] | None:
+    """Return the stored accounts and the one that a command uses, if it uses one.
+
+    Args:
+        found: The variables, whose tokens take precedence.
+        name: That of ``--account``; by default the one in use.
+
+    Raises:
+        CommandError: The accounts cannot be read, or do not include *name*.
+    """
+    given = [each for each in (*MAIN, IDENTITY) if found.reveal().get(each)]
+    if given and name is None:
+        return None
+    store = load_accounts()
+    if given and name in store.accounts:
+        message = (
+            f"--account: {' and '.join(given)} takes precedence over the stored account "
+            f"{name!r}; unset it"
+        )
+        raise CommandError(message)
+    if given or not store.accounts:
+        return None
+    chosen = name or store.in_use
+    if chosen is None:
+        names = ", ".join(store.accounts)
+        message = f"no account is in use; add --account NAME: {names}"
+        raise CommandError(message)
+    store.find(chosen)
+    return store, chosen
 
 
 def _typed(name: str) -> bool:

@@ -54,6 +54,18 @@ def format_options(command: CommandT) -> CommandT:
     )(command)
 
 
+def answer_options(command: CommandT) -> CommandT:
+    """Give *command* the option ``--format`` of `show_answer`."""
+    return click.option(
+        "--format",
+        "format_",
+        type=click.Choice(FORMATS),
+        default="json",
+        show_default=True,
+        help="The format of the output.",
+    )(command)
+
+
 def action_of(name: str | None) -> type[Action[Any, Any, Any]] | None:
     """Return the class of an action type; None stays None.
 
@@ -84,6 +96,14 @@ def _escaped(found: re.Match[str]) -> str:
 def show(value: Any) -> None:
     """Print *value* as JSON."""
     click.echo(as_json(value))
+
+
+def show_answer(rows: Sequence[dict[str, Any]], format_: str, console: Console) -> None:
+    """Print rows of JSON values, as JSON or with a line for each."""
+    if format_ == "json":
+        show(rows)
+    else:
+        show_rows(rows, format_, console)
 
 
 def show_rows(rows: Iterable[dict[str, Any]], format_: str, console: Console) -> None:

@@ -34,10 +34,11 @@ from linkedapi_async.cli._exit_codes import (
 )
 from linkedapi_async.cli._messages import message_of
 from linkedapi_async.cli._output import (
-    FORMATS,
     action_of,
+    answer_options,
     format_options,
     show,
+    show_answer,
     show_rows,
 )
 from linkedapi_async.cli._pace import pace_of, pace_options
@@ -549,24 +550,17 @@ def _show_answers(
         rows.append(row)
         if failed:
             console.error(f"error: {message_of(answer)}")
-    if format_ == "json":
-        show(rows)
-    else:
-        show_rows(rows, format_, console)
+    show_answer(rows, format_, console)
     errors = (a for a in answers.values() if isinstance(a, LinkedApiError))
     _exit(context, map(status_of, errors))
 
-
-_ANSWERS = click.option(
-    "--format", "format_", type=click.Choice(FORMATS), default="json", show_default=True
-)
 
 _IDS = click.argument("ids", metavar="ID...", nargs=-1, required=True)
 
 
 @click.command(short_help="Print the status of workflows.")
 @_IDS
-@_ANSWERS
+@answer_options
 @credential_options
 @click.pass_context
 def status(
@@ -620,7 +614,7 @@ def wait(
 
 @click.command(short_help="Cancel workflows.")
 @_IDS
-@_ANSWERS
+@answer_options
 @credential_options
 @click.pass_context
 def cancel(

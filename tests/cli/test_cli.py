@@ -27,7 +27,7 @@ from linkedapi_async import errors, st
 from linkedapi_async._actions.parameters import parameters_of
 from linkedapi_async._results.key import ACTIONS
 from linkedapi_async._wire.read import read_completion
-from linkedapi_async.cli import _credentials, _reference
+from linkedapi_async.cli import _reference, _token_files
 from linkedapi_async.cli._app import COMMANDS, app
 from linkedapi_async.cli._console import Console
 from linkedapi_async.cli._credentials import variables
@@ -723,7 +723,7 @@ def test_windows_does_not_tell_who_may_read(
     shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the system does not tell who may read a file, it is taken as it is."""
-    monkeypatch.setattr(_credentials, "_PRIVATE", False)
+    monkeypatch.setattr(_token_files, "_PRIVATE", False)
     shell.write("open", "LINKED_API_TOKEN=x", mode=0o644)
 
     assert {"LINKED_API_TOKEN": "x"} == variables("open").reveal()
@@ -746,7 +746,8 @@ def test_accounts(online: Shell, box: Sandbox) -> None:
     assert "no account 'it'; known accounts: sales, hr" in absent.err
     online.set(IDENTIFICATION_TOKEN=None)
     assert (
-        "no account; set IDENTIFICATION_TOKEN, or pass --accounts" in online(*run).err
+        "no account; set IDENTIFICATION_TOKEN, pass --accounts, or store the account "
+        "with: linkedapi accounts add NAME" in online(*run).err
     )
 
 

@@ -63,6 +63,7 @@ def files(folder: Path, number: int = 3) -> None:
         "hello.json": json.dumps(HELLO),
         "people.csv": "\n".join(["url,name", *rows]),
         "flows.py": FLOWS,
+        "sales.env": "\n".join(f"{name}={token}" for name, token in TOKENS.items()),
     }
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
@@ -129,7 +130,12 @@ def test_examples_run(
     shell = Shell(tmp_path, monkeypatch, capsys)
     commands = [line for line in examples() if not line.startswith(SERVERS)]
     with sandbox_in_a_thread(speed=2000) as box:
-        env = {**variables(box), "HOME": str(tmp_path)}
+        env = {
+            **variables(box),
+            "HOME": str(tmp_path),
+            "XDG_CONFIG_HOME": str(tmp_path / ".config"),
+            "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring",
+        }
         shell.set(**env)
         # The ids and the journal of the examples.
         run = ("run", "company.json", "--no-wait")
