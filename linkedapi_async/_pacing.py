@@ -13,7 +13,7 @@ import datetime as dt
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeAlias
 
 import attrs
@@ -65,18 +65,11 @@ class History:
     """What has not ended, or has ended late enough to matter."""
 
 
-class Bookings(Protocol):
+class BookingStore(Protocol):
     """Where bookings are kept. Changes take effect in the order of the calls."""
 
     async def bookings(self, account: str, since: float) -> History:
         """Return what is booked for an account and has not ended before *since*."""
-        ...
-
-    def submit_booking(self, booking: Booking) -> asyncio.Future[None]:
-        """Add a booking; the future is done when it is safe.
-
-        It replaces one of its key that has not ended.
-        """
         ...
 
     async def book_end(self, key: str, ended: float, uses: Uses | None) -> None:
@@ -88,6 +81,40 @@ class Bookings(Protocol):
 
     async def unbook(self, key: str) -> None:
         """Remove a booking that has not ended, because nothing was started."""
+        ...
+
+
+class Bookings(BookingStore, Protocol):
+    """Bookings that one process makes."""
+
+    def submit_booking(self, booking: Booking) -> asyncio.Future[None]:
+        """Add a booking; the future is done when it is safe.
+
+        It replaces one of its key that has not ended.
+        """
+        ...
+
+
+class SharedBookings(BookingStore, Protocol):
+    """Bookings that several processes make."""
+
+    async def claim(
+        self, booking: Booking, since: float, allows: Callable[[History], bool]
+    ) -> History | None:
+        """Add a booking if what all processes have booked before allows it.
+
+        No other process adds one for the account meanwhile. It replaces one of its key
+        that has not ended.
+
+        Args:
+            booking: What to add.
+            since: As for `bookings`.
+            allows: Gets what is booked, without what the booking replaces; it may be
+                called in another thread.
+
+        Returns:
+            None if the booking was added, else what is booked.
+        """
         ...
 
 

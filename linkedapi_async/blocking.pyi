@@ -54,6 +54,7 @@ from linkedapi_async.session._durations import Durations
 from linkedapi_async.session._events import SessionEvent
 from linkedapi_async.session._methods import Item, NamedAccount
 from linkedapi_async.session._session import SessionSettings, Stats
+from linkedapi_async.session.shared import SharedState
 
 __all__ = [
     "Account",
@@ -215,10 +216,12 @@ class _Workflows:
         key: str | None = ...,
     ) -> WorkflowHandle[Any]: ...
     @overload
-    def attach(self, workflow_id: str, workflow: Workflow[T]) -> WorkflowHandle[T]: ...
+    def attach(
+        self, workflow_id: str, workflow: Workflow[T], *, key: str | None = ...
+    ) -> WorkflowHandle[T]: ...
     @overload
     def attach(
-        self, workflow_id: str, workflow: Roots | None = ...
+        self, workflow_id: str, workflow: Roots | None = ..., *, key: str | None = ...
     ) -> WorkflowHandle[Any]: ...
     @overload
     def attach_all(
@@ -331,6 +334,7 @@ class Session(_Workflows):
         sole_client: bool = ...,
         account_id: str | None = ...,
         pace: Pace | None = ...,
+        shared: SharedState | None = ...,
         allow_insecure_http: bool = ...,
     ) -> None: ...
     @property

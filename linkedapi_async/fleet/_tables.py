@@ -72,6 +72,7 @@ _bookings: Final = sa.Table(
     sa.Column("ended", sa.Double),
     sa.Column("uses", sa.Text, nullable=False),
     sa.Index("account_bookings", "account", "ended"),
+    sa.Index("first_bookings", "account", "at"),
 )
 
 sa.Index(
@@ -150,12 +151,13 @@ class Tables:
         await loop.run_in_executor(thread, self._dispose)
         thread.shutdown()
 
-    async def do(self, step: Callable[[Execute], T], *, lock: str) -> T:
+    async def do(self, step: Callable[[Execute], T], *, lock: str = "") -> T:
         """Run *step* in a transaction, and return what it returns.
 
         Args:
             step: What to do; it may run again if its commit was lost.
-            lock: No other process runs a step with the same lock meanwhile.
+            lock: No other process runs a step with the same lock meanwhile; the empty
+                one locks nothing.
 
         Raises:
             JournalError: The tables are not open, or cannot be used.
@@ -204,7 +206,7 @@ class Tables:
 
     def _lock(self, connection: sa.Connection, name: str) -> None:
         """Hold a lock until the end of the transaction."""
-        if not self._is_sqlite:  # there the whole file is locked
+        if name and not self._is_sqlite:  # there the whole file is locked
             query = "SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"
             connection.execute(sa.text(query), {"name": name})
 

@@ -46,12 +46,16 @@ class ContactKeeper:
         contacts: Whom was written to when.
         journal: The journal of the session, if there is one. It proves that a start of an
             earlier run, which has reserved a contact, was not sent.
+        identity: What distinguishes the keys of the session from equal ones, if there is
+            no journal, and somewhere else proves the same.
     """
 
-    def __init__(self, contacts: Contacts, journal: Journal | None) -> None:
+    def __init__(
+        self, contacts: Contacts, journal: Journal | None, identity: str | None = None
+    ) -> None:
         self._contacts = contacts
         self._journal = journal
-        self._identity: str | None = None
+        self._identity = identity
         self._claims: dict[str, bytes] = {}
         self._failed: dict[str, bytes] = {}
         self._tasks: set[asyncio.Task[None]] = set()

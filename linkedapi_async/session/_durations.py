@@ -1,4 +1,4 @@
-"""How long workflows take: what a session has learnt, and keeps in its journal."""
+"""How long workflows take: what a session has learnt, and where it keeps that."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ import functools
 import logging
 import math
 from collections import Counter
-from collections.abc import Callable, Coroutine, Hashable, Mapping
+from collections.abc import Callable, Coroutine, Hashable, Iterable, Mapping, Sequence
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 from linkedapi_async._actions.action import Roots, named_roots
 from linkedapi_async._polling.arrival import total_time
-from linkedapi_async._polling.durations import MAX_KINDS, DurationLearner, Estimate
+from linkedapi_async._polling.durations import (
+    MAX_KINDS,
+    DurationLearner,
+    DurationRecord,
+    Estimate,
+)
 from linkedapi_async._utils.log import error_reason, log_extra
 from linkedapi_async._utils.text import safe_repr
 from linkedapi_async._wire.load import load_workflow
-
-
-if TYPE_CHECKING:
-    from linkedapi_async.journal import Journal
 
 
 STORE_INTERVAL: Final = 600.0
@@ -117,27 +118,41 @@ class Durations:
         return f"<Durations of {len(self)} kinds of workflows>"
 
 
+class DurationRecords(Protocol):
+    """Where it is kept how long workflows take: a journal, or what processes share."""
+
+    async def durations(self) -> Sequence[tuple[Any, ...]]:
+        """Return what was stored; parts of it may be damaged."""
+        ...
+
+    async def store_durations(self, records: Iterable[DurationRecord]) -> None:
+        """Store what was learnt, the kind whose last end is oldest first."""
+        ...
+
+
 class DurationStore:
-    """Keeps what a session learns in its journal.
+    """Keeps what a session learns, in its journal or beside what processes share.
 
     Neither damage to it nor a failed write is an error: it is learnt anew.
 
     Args:
         learner: What learns.
-        journal: The journal, if there is one.
+        records: Where it is kept, if anywhere.
     """
 
-    def __init__(self, learner: DurationLearner, journal: Journal | None) -> None:
+    def __init__(
+        self, learner: DurationLearner, records: DurationRecords | None
+    ) -> None:
         self._learner = learner
-        self._journal = journal
+        self._records = records
         self._stored = 0
         self._store_at = -math.inf
 
     async def load(self) -> None:
         """Learn what earlier sessions have learnt."""
-        if self._journal is not None:
+        if self._records is not None:
             try:
-                self._learner.restore(await self._journal.durations())
+                self._learner.restore(await self._records.durations())
             except Exception as error:  # noqa: BLE001  # whatever damage may do
                 self._report("read", error)
 
@@ -145,7 +160,7 @@ class DurationStore:
         self, now: float, spawn: Callable[[Coroutine[Any, Any, None]], object]
     ) -> None:
         """Write what was learnt in a task, unless that was done a short time ago."""
-        if self._journal is None or now < self._store_at:
+        if self._records is None or now < self._store_at:
             return
         if self._store_at > -math.inf:
             spawn(self.store())
@@ -153,11 +168,11 @@ class DurationStore:
 
     async def store(self) -> None:
         """Write what was learnt, if anything was."""
-        if self._journal is None or self._stored == self._learner.observed:
+        if self._records is None or self._stored == self._learner.observed:
             return
         self._stored = self._learner.observed
         try:
-            await self._journal.store_durations(self._learner.records())
+            await self._records.store_durations(self._learner.records())
         except Exception as error:  # noqa: BLE001  # no result depends on it
             self._report("store", error)
 

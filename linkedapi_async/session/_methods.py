@@ -241,23 +241,29 @@ class WorkflowMethods(EndpointMethods):
         return await self._runner().start_once(roots, check=check, key=text_key(key))
 
     @overload
-    def attach(self, workflow_id: str, workflow: Workflow[T]) -> WorkflowHandle[T]: ...
+    def attach(
+        self, workflow_id: str, workflow: Workflow[T], *, key: str | None = ...
+    ) -> WorkflowHandle[T]: ...
     @overload
     def attach(
-        self, workflow_id: str, workflow: Roots | None = ...
+        self, workflow_id: str, workflow: Roots | None = ..., *, key: str | None = ...
     ) -> WorkflowHandle[Any]: ...
-    def attach(self, workflow_id: str, workflow: Any = None) -> WorkflowHandle[Any]:
+    def attach(
+        self, workflow_id: str, workflow: Any = None, *, key: str | None = None
+    ) -> WorkflowHandle[Any]:
         """Return a handle for a workflow that was started elsewhere or earlier.
 
         Args:
             workflow_id: The API's id of it.
             workflow: The workflow that was sent, for typed results that distinguish
                 equal siblings; a tuple of roots for an array workflow.
+            key: The key that it was started with, in another process: what was reserved
+                and booked for it ends with the workflow.
 
         Raises:
             ValueError: The id is malformed, or is attached with another workflow.
         """
-        return self._runner().attach(workflow_id, workflow)
+        return self._runner().attach(workflow_id, workflow, key=key)
 
     @overload
     def attach_all(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import math
@@ -20,8 +21,11 @@ from linkedapi_async._http.responses import CompletedWorkflow
 from linkedapi_async._pacing import (
     Booking,
     Bookings,
+    BookingStore,
+    History,
     Ledger,
     MemoryBookings,
+    SharedBookings,
     Turn,
     Uses,
     excess,
@@ -33,6 +37,7 @@ from linkedapi_async._utils.times import from_timestamp, wall_time
 from linkedapi_async._wire.read import read_completion
 from linkedapi_async.errors import (
     AllowanceError,
+    JournalError,
     PaceError,
     SessionClosedError,
     WorkflowCancelledError,
@@ -84,23 +89,31 @@ class Slot:
         self.booking: Booking = booking
         self.kind: Kind = kind
 
-    def renew(self) -> bool:
+    async def renew(self) -> bool:
         """Check the turn once more, just before the start is sent.
 
         Returns:
-            False if it has passed, because the start waited too long for the host.
+            False if it has passed, because the start waited too long for the host, or
+            another process took it.
         """
-        return self._pacer.renew(self)
+        if not self._pacer.renew(self):
+            return False
+        # It may be recorded also if the claim fails.
+        self._is_recorded = self._pacer.is_shared
+        if await self._pacer.claim(self):
+            return True
+        self._is_recorded = False
+        return False
 
-    def record(self) -> asyncio.Future[None]:
-        """Record the booking; the start is sent once the future is done."""
+    def record(self) -> asyncio.Future[None] | None:
+        """Record the booking, unless that is done; the future is done when it is safe."""
         self._is_recorded = True
         return self._pacer.record(self)
 
     def accepted(self, workflow_id: str) -> None:
         """Record that the server accepted the start."""
         self._is_decided = True
-        self._pacer.follow(workflow_id, self.booking.key)
+        self._pacer.accepted(self, workflow_id)
 
     def free(self) -> None:
         """Remove the booking, because nothing was started, unless that is decided."""
@@ -131,7 +144,12 @@ class Pacer:
         self.pace = pace
         self._runtime = runtime
         self._account = account
-        self._bookings: Bookings = runtime.journal or MemoryBookings()
+        self._shared: SharedBookings | None = None
+        self._own: Bookings = runtime.journal or MemoryBookings()
+        self._bookings: BookingStore = self._own
+        if runtime.shared is not None:
+            self._bookings = self._shared = runtime.shared.bookings
+        self._slots: dict[Slot, None] = {}
         self._ledger: Ledger | None = None
         self._loading = asyncio.Lock()
         self._numbers = itertools.count(1)
@@ -208,7 +226,7 @@ class Pacer:
             PaceError: Its turn comes too late.
             SessionClosedError: The session is left meanwhile.
         """
-        ledger = self._ledger or await self._load()
+        ledger = await self._load()
         self._runtime.check_open()
         observer = self._runtime.observer
         kind: Kind = (tuple(uses.items()), not wait)
@@ -255,7 +273,7 @@ class Pacer:
         Raises:
             AllowanceError: It never may.
         """
-        ledger = self._ledger or await self._load()
+        ledger = await self._load()
         return ledger.turn(
             self.count(roots),
             wall_time(),
@@ -274,12 +292,44 @@ class Pacer:
         ledger.book(slot.booking)
         return True
 
-    def record(self, slot: Slot) -> asyncio.Future[None]:
-        """Record a booking whose start is sent now."""
+    @property
+    def is_shared(self) -> bool:
+        """Whether other processes book for the account too."""
+        return self._shared is not None
+
+    async def claim(self, slot: Slot) -> bool:
+        """Record a booking, if other processes book too; False if they leave no turn."""
+        if self._shared is None:
+            return True
+        pace, uses, now = self.pace, dict(slot.kind[0]), slot.booking.at
+        rng = self._runtime.rng
+
+        def allows(history: History) -> bool:
+            """Say whether the turn is still free."""
+            latest = max((each.at for each in history.bookings), default=-math.inf)
+            turn = Ledger(pace, history, now, rng).turn(uses, now)
+            # The jitter of the interval is this process's own affair.
+            return turn.brief and now >= latest + pace.min_interval - _SOON
+
+        history = await self._shared.claim(slot.booking, now - HISTORY, allows)
+        if history is not None:
+            self._slots.pop(slot)
+            self._renew_ledger(history)
+        return history is None
+
+    def record(self, slot: Slot) -> asyncio.Future[None] | None:
+        """Record a booking whose start is sent now, unless it was claimed."""
         self._known().sent(slot.booking.at)
-        recorded = self._bookings.submit_booking(slot.booking)
+        recorded = None
+        if self._shared is None:
+            recorded = self._own.submit_booking(slot.booking)
         self._sent(slot)
         return recorded
+
+    def accepted(self, slot: Slot, workflow_id: str) -> None:
+        """Record which workflow a booking is for."""
+        self._slots.pop(slot)
+        self.follow(workflow_id, slot.booking.key)
 
     def follow(self, workflow_id: str, key: str) -> None:
         """Book the end of a workflow under *key*, once it has ended."""
@@ -289,6 +339,7 @@ class Pacer:
 
     def free(self, slot: Slot, *, is_recorded: bool) -> None:
         """Remove a booking, because nothing was started."""
+        self._slots.pop(slot, None)
         self._known().release(slot.booking.key)
         if is_recorded:
             self._spawn(self._bookings.unbook(slot.booking.key))
@@ -297,6 +348,7 @@ class Pacer:
 
     def keep(self, slot: Slot) -> None:
         """Keep a booking whose end this session will not learn."""
+        self._slots.pop(slot)
         self._known().abandon(slot.booking.key)
         self._sent(slot)
         self._pump()
@@ -320,15 +372,32 @@ class Pacer:
     # The ledger
 
     async def _load(self) -> Ledger:
-        async with self._loading:
-            if self._ledger is None:
-                since = wall_time() - HISTORY
-                history = await self._bookings.bookings(self._account, since)
-                rng = self._runtime.rng
-                self._ledger = Ledger(self.pace, history, wall_time(), rng)
-                for key in self._keys.values():
-                    self._ledger.revive(key)
+        """Return the ledger; with what other processes have booked by now."""
+        if self._ledger is not None and self._shared is None:
             return self._ledger
+        async with self._loading:
+            if self._ledger is not None and self._shared is None:
+                return self._ledger
+            since = wall_time() - HISTORY
+            history = await self._bookings.bookings(self._account, since)
+            return self._renew_ledger(history)
+
+    def _renew_ledger(self, history: History) -> Ledger:
+        """Replace the ledger; what waits to be recorded counts in the new one too."""
+        ledger = Ledger(self.pace, history, wall_time(), self._runtime.rng)
+        for slot in self._slots:
+            ledger.book(slot.booking)
+        for key in self._keys.values():
+            ledger.revive(key)
+        self._ledger = ledger
+        return ledger
+
+    async def _reload(self) -> None:
+        """Look what other processes have booked, and admit what may be sent."""
+        # The claim before a start says what is wrong.
+        with contextlib.suppress(JournalError):
+            await self._load()
+        self._pump()
 
     def _known(self) -> Ledger:
         assert self._ledger is not None  # noqa: S101  # whoever has a slot was admitted
@@ -388,6 +457,7 @@ class Pacer:
         booking = Booking(waiter.key, self._account, now, dict(waiter.kind[0]))
         self._known().book(booking)
         slot = Slot(self, booking, waiter.kind)
+        self._slots[slot] = None
         if self.pace.min_interval:
             # The next interval begins when this one is sent.
             self._unsent = slot
@@ -412,7 +482,13 @@ class Pacer:
         if moment < math.inf and self._waiting:
             delay = max(_SOON, moment - wall_time())
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(delay, self._pump)
+            self._timer = loop.call_later(delay, self._wake)
+
+    def _wake(self) -> None:
+        if self._shared is None:
+            self._pump()
+        else:
+            self._runtime.spawn(self._reload())
 
     def _close(self) -> None:
         """End all waits, because the session is left."""

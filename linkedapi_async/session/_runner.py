@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import datetime as dt
 import math
+import uuid
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, cast
 
@@ -115,7 +116,7 @@ class Runner(AccountState):
                     uses,
                     prepared,
                     key=key,
-                    name=self._booking_key(recorder),
+                    name=self._booking_key(key, recorder),
                     max_wait=max_wait - (self.runtime.now() - began),
                     wait=wait_for_pace,
                 )
@@ -159,7 +160,10 @@ class Runner(AccountState):
             turn_at = (await self.pacer.next_start(roots)).at
         return None if turn_at == math.inf else from_timestamp(turn_at)
 
-    def _booking_key(self, recorder: JournalRecorder | None) -> str:
+    def _booking_key(self, key: str | None, recorder: JournalRecorder | None) -> str:
+        if self.runtime.shared is not None:
+            # Other processes number their starts too.
+            return key or f"start-{uuid.uuid4().hex}"
         if recorder is None:
             return f"start-{self.runtime.next_start()}"
         return recorder.key
@@ -230,14 +234,28 @@ class Runner(AccountState):
         )
 
     def attach(
-        self, workflow_id: str, workflow: Roots | None, *, ordered: bool = False
+        self,
+        workflow_id: str,
+        workflow: Roots | None,
+        *,
+        ordered: bool = False,
+        key: str | None = None,
     ) -> ManagedHandle:
-        """Return the handle of a workflow that was started elsewhere or earlier."""
+        """Return the handle of a workflow that was started elsewhere or earlier.
+
+        Args:
+            workflow_id: The API's id of it.
+            workflow: What was sent, if that is known.
+            ordered: Whether the server accepted it after all others of the account.
+            key: The key that it was started with, if that is known.
+        """
         self.runtime.check_open()
         workflow_id = validate_workflow_id(workflow_id)
         known = self.handles.get(workflow_id)
         if known is None:
-            handle = self.watch(workflow_id, workflow, ordered=ordered)
+            if key is not None:
+                self._recall(workflow_id, key)
+            handle = self.watch(workflow_id, workflow, ordered=ordered, key=key)
             self.runtime.observer.attached(handle)
             return handle
         if workflow is not None and known.workflow not in {None, workflow}:
@@ -304,11 +322,8 @@ class Runner(AccountState):
             journal, self.runtime.spawn, row.key, stream=row.stream
         )
         contacts = self.runtime.contacts
-        if contacts is not None:
-            contacts.recalled(workflow_id, row.key)
+        self._recall(workflow_id, row.key)
         ending = end_of(row)
-        if self.pacer is not None:
-            self.pacer.follow(workflow_id, row.key)
         if ending is None:
             handle = self.watch(
                 workflow_id, workflow, key=row.key, ordered=True, recorder=recorder
@@ -325,6 +340,13 @@ class Runner(AccountState):
         return ManagedHandle(
             self, workflow, pending=pending, key=row.key, recorder=recorder
         )
+
+    def _recall(self, workflow_id: str, key: str) -> None:
+        """Let the end of a workflow find what was reserved and booked for *key*."""
+        if self.runtime.contacts is not None:
+            self.runtime.contacts.recalled(workflow_id, key)
+        if self.pacer is not None:
+            self.pacer.follow(workflow_id, key)
 
 
 def _foreign(row: Row) -> JournalError:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from linkedapi_async.journal import Journal
     from linkedapi_async.policies import Polling
     from linkedapi_async.session._contacts import ContactKeeper
+    from linkedapi_async.session.shared import SharedState
 
 
 _log = logging.getLogger("linkedapi_async")
@@ -103,6 +104,7 @@ class Runtime:
         journal: Where starts and ends are recorded, if anywhere.
         sole_client: Whether only this session starts workflows on its accounts.
         contacts: Where it is recorded whom was written to, if anywhere.
+        shared: What it shares with the sessions of other processes, if anything.
     """
 
     def __init__(
@@ -115,6 +117,7 @@ class Runtime:
         journal: Journal | None,
         sole_client: bool,
         contacts: ContactKeeper | None = None,
+        shared: SharedState | None = None,
     ) -> None:
         self.connection = connection
         self.polling = polling
@@ -122,6 +125,7 @@ class Runtime:
         self.journal = journal
         self.sole_client = sole_client
         self.contacts = contacts
+        self.shared = shared
         self.observer: Observer = Observer()
         self.counters: Counters = Counters()
         self.start_events: list[StartEvents] = []
@@ -141,7 +145,7 @@ class Runtime:
             rng=connection.rng,
         )
         self.duration_store: DurationStore = DurationStore(
-            self.poller.durations, journal
+            self.poller.durations, journal if shared is None else shared.durations
         )
         self.transport: AiohttpTransport
         self.caller: RetryingCaller

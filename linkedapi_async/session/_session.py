@@ -36,6 +36,7 @@ from linkedapi_async.session._handle import ManagedHandle, WorkflowHandle
 from linkedapi_async.session._methods import NamedAccount, WorkflowMethods
 from linkedapi_async.session._runner import Runner, drain
 from linkedapi_async.session._runtime import Runtime
+from linkedapi_async.session.shared import SharedState
 
 
 if TYPE_CHECKING:
@@ -125,6 +126,7 @@ class SessionSettings(TypedDict, total=False):
     sole_client: bool
     account_id: str | None
     pace: Pace | None
+    shared: SharedState | None
     allow_insecure_http: bool
 
 
@@ -172,6 +174,8 @@ class Session(WorkflowMethods):
         account_id: The API's id of the default account, for webhook events.
         pace: How much each account does, and when, counted for each account on its own:
             in the journal, so that further runs hold it too, or else in memory.
+        shared: What it shares with the sessions of other processes, such as the workers
+            of a fleet, which set it; not with a *journal*.
         allow_insecure_http: Whether *base_url* may be plain http off loopback.
 
     Raises:
@@ -203,6 +207,7 @@ class Session(WorkflowMethods):
         sole_client: bool = False,
         account_id: str | None = None,
         pace: Pace | None = None,
+        shared: SharedState | None = None,
         allow_insecure_http: bool = False,
     ) -> None:
         main = Secret.optional(linked_api_token)
@@ -216,6 +221,10 @@ class Session(WorkflowMethods):
         check_type("sole_client", sole_client, bool)
         check_type("account_id", account_id, str, None)
         check_type("pace", pace, Pace, None)
+        check_type("shared", shared, SharedState, None)
+        if shared is not None and journal is not None:
+            message = "pass journal= or shared=, not both: a journal is of one process"
+            raise ValueError(message)
         if rate is not None:
             check_positive("rate", rate)
         if identity is not None:
@@ -245,7 +254,8 @@ class Session(WorkflowMethods):
             request_timeout=request_timeout,
             journal=opened,
             sole_client=sole_client,
-            contacts=None if contacts is None else _keeper(contacts, opened),
+            contacts=(None if contacts is None else _keeper(contacts, opened, shared)),
+            shared=shared,
         )
         self._cancel_on_exit = cancel_on_exit
         self._account_id = account_id
@@ -422,7 +432,9 @@ class Session(WorkflowMethods):
     def _pacer(self, name: str, pace: Pace | None) -> Pacer | None:
         if pace is None:
             return None
-        if self._runtime.journal is None and not self._warned_of_memory:
+        runtime = self._runtime
+        is_kept = runtime.journal is not None or runtime.shared is not None
+        if not (is_kept or self._warned_of_memory):
             self._warned_of_memory = True
             _log.warning(
                 "The pace of account %s is counted in memory: another run begins at 0; "
@@ -666,13 +678,16 @@ def _opened(journal: str | os.PathLike[str] | Journal) -> Journal:
     return open_journal(journal)
 
 
-def _keeper(contacts: Contacts, journal: Journal | None) -> ContactKeeper:
+def _keeper(
+    contacts: Contacts, journal: Journal | None, shared: SharedState | None
+) -> ContactKeeper:
     # Most sessions keep none.
     from linkedapi_async.contacts import Contacts  # noqa: PLC0415
     from linkedapi_async.session._contacts import ContactKeeper  # noqa: PLC0415
 
     check_type("contacts", contacts, Contacts)
-    return ContactKeeper(contacts, journal)
+    identity = None if shared is None else shared.identity
+    return ContactKeeper(contacts, journal, identity)
 
 
 ENVIRONMENT = {

@@ -167,7 +167,7 @@ class Start:
         contacts = self._account.runtime.contacts
         if contacts is None:
             return await self._send()
-        key = None if self._recorder is None else self._recorder.key
+        key = self._key if self._recorder is None else self._recorder.key
         self._reservation = await contacts.reserve(self._definition, key)
         try:
             return await self._send()
@@ -191,9 +191,11 @@ class Start:
             account.check_working()
             request = runtime.requests.start(self._definition)
             await runtime.admit()
-            runtime.poller.check_running()  # the pause may have taken an hour
-            if self._slot is not None and not self._slot.renew():
+            if self._slot is not None and not await self._slot.renew():
                 raise TurnMissedError
+            # The pause may have taken an hour, and the database of the pace minutes.
+            runtime.check_open()
+            runtime.poller.check_running()
             self.begun = account.starting = True
             sent_at = runtime.now()
             try:

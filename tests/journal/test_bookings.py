@@ -11,18 +11,50 @@ from pathlib import Path
 import pytest
 
 from linkedapi_async import JournalError
-from linkedapi_async._pacing import Booking, Bookings, History, MemoryBookings
+from linkedapi_async._pacing import (
+    Booking,
+    Bookings,
+    History,
+    MemoryBookings,
+    SharedBookings,
+)
 from linkedapi_async.journal import MemoryJournal, SqliteJournal
 
 
 pytestmark = pytest.mark.anyio
 
-Open = Callable[[], AbstractAsyncContextManager[Bookings]]
+Store = Bookings | SharedBookings
+Open = Callable[[], AbstractAsyncContextManager[Store]]
 
 
-@pytest.fixture(params=["memory", "memory-journal", "sqlite"])
+async def book(bookings: Store, each: Booking) -> None:
+    """Add a booking, whatever the others are."""
+    if hasattr(bookings, "submit_booking"):
+        await bookings.submit_booking(each)
+    else:
+        assert await bookings.claim(each, 0, lambda _: True) is None
+
+
+@pytest.fixture(params=["memory", "memory-journal", "sqlite", "fleet", "postgres"])
 def stored(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
     """Return what opens the bookings as the next run would."""
+    if request.param in {"fleet", "postgres"}:
+        from linkedapi_async.fleet._shared import TableBookings
+        from linkedapi_async.fleet._tables import Tables
+
+        url = f"sqlite:///{tmp_path / 'work.sqlite3'}"
+        if request.param == "postgres":
+            url = request.getfixturevalue("database")
+
+        @contextlib.asynccontextmanager
+        async def shared() -> AsyncIterator[SharedBookings]:
+            """Open the tables."""
+            tables = Tables(url)
+            await tables.open()
+            yield TableBookings(tables)
+            await tables.aclose()
+
+        return shared
     if request.param == "sqlite":
         return lambda: SqliteJournal(tmp_path / "journal.sqlite3")
     if request.param == "memory-journal":
@@ -53,7 +85,7 @@ async def test_bookings_are_found_again(stored: Open) -> None:
             booking("open", 150),
             booking("other", 50, "b", stMessages=1),
         ):
-            await bookings.submit_booking(each)
+            await book(bookings, each)
         await bookings.book_end("early", 110, None)
         await bookings.book_end("late", 210, {"stMessages": 1})
         await bookings.book_end("late", 999, {"stMessages": 9})  # it has ended
@@ -74,10 +106,10 @@ async def test_bookings_are_found_again(stored: Open) -> None:
 async def test_a_key_may_be_booked_again(stored: Open) -> None:
     """A booking that has not ended is replaced; one that has ended stays."""
     async with stored() as bookings:
-        await bookings.submit_booking(booking("key", 100, stMessages=1))
-        await bookings.submit_booking(booking("key", 101, stMessages=2))
+        await book(bookings, booking("key", 100, stMessages=1))
+        await book(bookings, booking("key", 101, stMessages=2))
         await bookings.book_end("key", 110, None)
-        await bookings.submit_booking(booking("key", 120, stMessages=3))
+        await book(bookings, booking("key", 120, stMessages=3))
         found = await bookings.bookings("a", 0)
 
     assert [(101, {"stMessages": 2}, 110), (120, {"stMessages": 3}, None)] == [
@@ -88,9 +120,9 @@ async def test_a_key_may_be_booked_again(stored: Open) -> None:
 async def test_a_booking_is_removed(stored: Open) -> None:
     """What was not started counts no longer; what has ended stays."""
     async with stored() as bookings:
-        await bookings.submit_booking(booking("ended", 100, stMessages=1))
+        await book(bookings, booking("ended", 100, stMessages=1))
         await bookings.book_end("ended", 110, None)
-        await bookings.submit_booking(booking("open", 120, stMessages=1))
+        await book(bookings, booking("open", 120, stMessages=1))
         for key in ("open", "ended", "missing"):
             await bookings.unbook(key)
         found = await bookings.bookings("a", 0)
