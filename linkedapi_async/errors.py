@@ -27,6 +27,7 @@
     ├─ PollingCrashedError (RuntimeError)  the session polls and starts nothing more
     ├─ JournalError                        the journal could not be written or read
     │  └─ JournalLockedError               another session has the journal open
+    ├─ QueueError                          a queue could not be used or changed
     ├─ NotConnectedError                   no LinkedIn account was connected
     │  └─ ConnectionPendingError (TimeoutError)
     ├─ WebhookError (ValueError)           a delivery was refused
@@ -81,6 +82,7 @@ __all__ = [
     "ParameterError",
     "PollingCrashedError",
     "ProtocolError",
+    "QueueError",
     "RateLimitedError",
     "RejectedError",
     "RequestError",
@@ -571,6 +573,14 @@ class JournalLockedError(JournalError):
             "or use one file for each"
         )
         self.path = path
+
+
+class QueueError(LinkedApiError):
+    """A queue of `linkedapi_async.fleet` could not be used or changed.
+
+    Its database cannot be reached or belongs to something else, a key has another
+    workflow, or the change is not possible in the state of the item.
+    """
 
 
 class NotConnectedError(LinkedApiError):

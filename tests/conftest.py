@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -50,3 +51,12 @@ def database(postgres: PostgresServer) -> Iterator[str]:
     """Return the URL of an empty database."""
     with postgres.database() as url:
         yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def queue_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Return the URL of an empty database of each kind that a queue can use."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'work.sqlite3'}"
+    url: str = request.getfixturevalue("database")
+    return url

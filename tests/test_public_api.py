@@ -34,16 +34,9 @@ NOT_LOADED = [
     *(
         f"linkedapi_async.{module}"
         for module in (
-            *("admin", "cli", "draw", "drift", "events", "explain", "export"),
-            *(
-                "journal",
-                "operations",
-                "otel",
-                "sandbox",
-                "schema",
-                "tables",
-                "testing",
-            ),
+            *("admin", "cli", "draw", "drift", "events", "explain", "export", "fleet"),
+            *("journal", "operations", "otel", "sandbox", "schema"),
+            *("tables", "testing"),
             "webhooks",
             *("session._dispatch", "session._events", "session._webhooks"),
         )

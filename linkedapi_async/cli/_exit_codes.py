@@ -17,6 +17,7 @@ from linkedapi_async.errors import (
     JournalError,
     LinkedApiError,
     PaceError,
+    QueueError,
     RejectedError,
     RequestError,
     StartUnknownError,
@@ -72,7 +73,7 @@ EXIT_CODES: Final = (
     ExitCode(
         TIMED_OUT, "the timeout passed; the workflow goes on", (WaitTimeoutError,)
     ),
-    ExitCode(13, "the journal cannot be used", (JournalError,)),
+    ExitCode(13, "the journal or the queue cannot be used", (JournalError, QueueError)),
     ExitCode(
         DECLINED, "the workflow writes, and there was no terminal to confirm it at"
     ),

@@ -1,0 +1,80 @@
+"""Which workers are alive, and who takes over the dead ones."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from linkedapi_async.fleet._database import Database, now, workers
+
+
+REMEMBERED = 3600.0
+"""How long a dead worker is known, in seconds.
+
+One that was frozen may take an item when it wakes up, before it notices its death.
+"""
+
+
+class Beats:
+    """The signs of life of all workers in one database.
+
+    Args:
+        database: The queue's.
+        executor: What this worker is called.
+        ttl: How long after its last beat a worker counts as dead, in seconds.
+    """
+
+    def __init__(self, database: Database, executor: str, ttl: float) -> None:
+        self._database = database
+        self._executor = executor
+        self._ttl = ttl
+
+    async def enter(self) -> None:
+        """Begin to be known as alive."""
+
+        def step(connection: sa.Connection) -> None:
+            new = {"executor": self._executor, "beat": now(connection)}
+            connection.execute(sa.insert(workers).values(new))
+
+        await self._database.do(step)
+
+    async def beat(self) -> bool:
+        """Be alive; return whether no other worker has taken over meanwhile."""
+
+        def step(connection: sa.Connection) -> bool:
+            own = (workers.c.executor == self._executor) & workers.c.successor.is_(None)
+            changed = connection.execute(
+                sa.update(workers).where(own).values(beat=now(connection))
+            )
+            return bool(changed.rowcount)
+
+        return await self._database.do(step)
+
+    async def leave(self) -> None:
+        """Be no longer known."""
+        own = workers.c.executor == self._executor
+        await self._database.do(
+            lambda found: found.execute(sa.delete(workers).where(own))
+        )
+
+    async def claim(self) -> list[str]:
+        """Return the dead workers that this one is to take over.
+
+        One whose successor has died on the way is claimed again.
+        """
+
+        def step(connection: sa.Connection) -> list[str]:
+            time, c = now(connection), workers.c
+            connection.execute(sa.delete(workers).where(c.beat < time - REMEMBERED))
+            claimed = connection.execute(
+                sa.update(workers)
+                .where(
+                    c.beat < time - self._ttl,
+                    c.executor != self._executor,
+                    c.successor.is_(None) | (c.succeeded_at < time - self._ttl),
+                )
+                .values(successor=self._executor, succeeded_at=time)
+                .returning(c.executor)
+            )
+            return list(claimed.scalars())
+
+        return await self._database.do(step)

@@ -1,0 +1,353 @@
+"""The database of a queue: its tables, and a thread that commits changes in batches."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, TypeAlias, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.dialects import postgresql, sqlite
+
+from linkedapi_async._utils.log import error_reason, log_extra
+from linkedapi_async.errors import QueueError
+
+
+T = TypeVar("T")
+
+Step: TypeAlias = Callable[[sa.Connection], T]
+"""A change or a question; it may run again if its commit was lost."""
+
+_log = logging.getLogger("linkedapi_async")
+
+SCHEMA: Final = "linkedapi"
+"""Where the tables of this library are in PostgreSQL."""
+
+VERSION: Final = 1
+"""The version of the tables below."""
+
+MAX_BATCH: Final = 500
+"""How many steps one transaction has at most."""
+
+DELAYS: Final = (0.1, 0.3, 1.0, 3.0)
+"""How long an outage is waited out before each attempt, in seconds; then the last."""
+
+_SERIAL_RESULTS: Final = 5_247_231
+"""The advisory lock under which results get their numbers."""
+
+metadata = sa.MetaData(schema=SCHEMA)
+
+about = sa.Table("about", metadata, sa.Column("version", sa.Integer, nullable=False))
+
+lanes = sa.Table(
+    "lanes",
+    metadata,
+    sa.Column("account", sa.Text, primary_key=True),
+    sa.Column("last", sa.Integer, nullable=False),
+)
+"""The number of the last item of each lane: the order of a lane is that of its numbers."""
+
+items = sa.Table(
+    "items",
+    metadata,
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("account", sa.Text, nullable=False),
+    sa.Column("definition", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("execution", sa.Text),
+    sa.Column("workflow_id", sa.Text, index=True),
+    sa.Column("candidates", sa.JSON(none_as_null=True)),
+    sa.Column("cancel", sa.Boolean, nullable=False, server_default=sa.false()),
+)
+"""What was submitted, and what is known of its start."""
+
+results = sa.Table(
+    "results",
+    metadata,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("key", sa.Text, nullable=False, unique=True),
+    sa.Column("account", sa.Text, nullable=False),
+    sa.Column("workflow_id", sa.Text),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("body", sa.Text),
+    sa.Column("error", sa.Text),
+    sa.Column("wrote", sa.Boolean, nullable=False),
+    sa.Column("ended_at", sa.Float, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+workers = sa.Table(
+    "workers",
+    metadata,
+    sa.Column("executor", sa.Text, primary_key=True),
+    sa.Column("beat", sa.Float, nullable=False),
+    sa.Column("successor", sa.Text),
+    sa.Column("succeeded_at", sa.Float),
+)
+"""Which processes work, when each was alive, and who takes over a dead one."""
+
+sa.Index(
+    "items_unknown",
+    items.c.key,
+    postgresql_where=items.c.state == "unknown",
+    sqlite_where=items.c.state == "unknown",
+)
+sa.Index(
+    "items_to_cancel",
+    items.c.key,
+    postgresql_where=items.c.cancel,
+    sqlite_where=items.c.cancel,
+)
+sa.Index(
+    "results_failed",
+    results.c.number,
+    postgresql_where=results.c.error.is_not(None),
+    sqlite_where=results.c.error.is_not(None),
+)
+
+
+class Database:
+    """Runs steps in transactions; those that wait at once share one.
+
+    Args:
+        url: ``sqlite:///path`` or ``postgresql://…``.
+        patient: Whether steps wait until an outage is over, instead of failing.
+    """
+
+    def __init__(self, url: str, *, patient: bool = False) -> None:
+        self.url = checked_url(url)
+        self._patient = patient
+        self.is_sqlite: bool = self.url.get_backend_name() == "sqlite"
+        self.engine: sa.Engine = _engine(self.url)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="linkedapi-queue")
+        self._waiting: list[tuple[Step[Any], asyncio.Future[Any]]] = []
+        self._task: asyncio.Task[None] | None = None
+        self.commits = 0
+        """How many transactions were committed."""
+
+    async def open(self) -> None:
+        """Create what is missing of the tables, or check that they fit.
+
+        Raises:
+            QueueError: The database cannot be reached, or is not one of this version.
+        """
+        try:
+            await self.call(lambda: _prepare(self.engine, is_sqlite=self.is_sqlite))
+        except sa.exc.SQLAlchemyError as error:
+            raise _failed(error) from error
+
+    async def close(self) -> None:
+        """Wait for the steps that were called, then close the connections."""
+        if self._task is not None:
+            await asyncio.wait({self._task})
+        await self.call(self.engine.dispose)
+        self._thread.shutdown()
+
+    async def call(self, work: Callable[[], T]) -> T:
+        """Return what *work* returns, from the thread of the database."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    async def do(self, step: Step[T]) -> T:
+        """Return what *step* returns, once it is committed.
+
+        Raises:
+            QueueError: The database cannot be used.
+        """
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._waiting.append((step, future))
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._commit_waiting())
+        return await future
+
+    async def _commit_waiting(self) -> None:
+        while self._waiting:
+            batch = self._waiting[:MAX_BATCH]
+            del self._waiting[:MAX_BATCH]
+            await self._commit(batch)
+
+    async def _commit(self, batch: list[tuple[Step[Any], asyncio.Future[Any]]]) -> None:
+        try:
+            ends = await self._run_patiently([step for step, _ in batch])
+        except Exception as error:  # noqa: BLE001  # whatever it is, it is delivered
+            if len(batch) > 1 and not is_outage(error):
+                # One step is wrong, and the others are not.
+                for each in batch:
+                    await self._commit([each])
+                return
+            ends = [_failed(error)] * len(batch)
+        for (_, future), end in zip(batch, ends, strict=True):
+            if future.done():
+                continue  # its caller was cancelled
+            if isinstance(end, Exception):
+                future.set_exception(end)
+            else:
+                future.set_result(end)
+
+    async def _run_patiently(self, steps: list[Step[Any]]) -> list[Any]:
+        """Run *steps* in a transaction, again after an outage if that is wanted."""
+        attempt = 0
+        while True:
+            try:
+                return await self.call(functools.partial(self._run, steps))
+            except Exception as error:
+                if not (self._patient and is_outage(error)):
+                    raise
+                delay = DELAYS[min(attempt, len(DELAYS) - 1)]
+                _log.warning(
+                    "The database of the queue is not reachable (%s); the next attempt "
+                    "is in %g s",
+                    type(error).__name__,
+                    delay,
+                    extra=log_extra(reason=error_reason(error)),
+                )
+            attempt += 1
+            await asyncio.sleep(delay)
+
+    def _run(self, steps: list[Step[Any]]) -> list[Any]:
+        with self.engine.begin() as connection:
+            ends = [step(connection) for step in steps]
+        self.commits += 1
+        return ends
+
+
+def is_outage(error: Exception) -> bool:
+    """Return whether an error may pass without anyone changing anything."""
+    return isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError) or (
+        isinstance(error, sa.exc.DBAPIError) and error.connection_invalidated
+    )
+
+
+def _failed(error: Exception) -> Exception:
+    if not isinstance(error, sa.exc.SQLAlchemyError):
+        return error
+    # The message of SQLAlchemy has the statement and its values.
+    cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
+    message = (
+        f"the database of the queue cannot be used: {type(cause).__name__}: {cause}"
+    )
+    return QueueError(message)
+
+
+def checked_url(url: str) -> sa.URL:
+    """Return the parts of a URL, for the driver that is installed.
+
+    Raises:
+        ValueError: It is not ``sqlite:///path`` or ``postgresql://…``.
+    """
+    try:
+        parts = sa.make_url(url)
+    except sa.exc.ArgumentError:
+        parts = sa.URL.create("missing")  # without the URL, which has a password
+    backend = parts.get_backend_name()
+    if backend in {"postgresql", "postgres"}:
+        return parts.set(drivername="postgresql+psycopg")
+    if backend == "sqlite" and parts.database and parts.database != ":memory:":
+        return parts.set(drivername="sqlite")
+    message = (
+        "the URL of a queue must be sqlite:///path or postgresql://…, got "
+        f"{backend if backend != 'missing' else 'something else'}"
+    )
+    raise ValueError(message)
+
+
+def _engine(url: sa.URL) -> sa.Engine:
+    if url.get_backend_name() == "sqlite":
+        # Created here, because SQLite would make it readable for everybody.
+        with contextlib.suppress(OSError):
+            os.close(os.open(str(url.database), os.O_CREAT | os.O_EXCL, 0o600))
+        # What is read must still hold when it is changed, also across processes.
+        opening = "BEGIN IMMEDIATE"
+        engine = sa.create_engine(
+            url,
+            connect_args={"timeout": 30.0, "isolation_level": None},
+            execution_options={"schema_translate_map": {SCHEMA: None}},
+        )
+
+        @event.listens_for(engine, "connect")
+        def _(connection: Any, _: object) -> None:
+            connection.execute("PRAGMA journal_mode=WAL")
+
+    else:
+        # A process that is stopped now would let all others wait for its locks.
+        opening = (
+            "SET LOCAL idle_in_transaction_session_timeout = '15s'; "
+            "SET LOCAL lock_timeout = '30s'"
+        )
+        engine = sa.create_engine(
+            url,
+            pool_size=2,
+            max_overflow=0,
+            pool_pre_ping=True,
+            # Behind a pooler of transactions, statements cannot be prepared.
+            connect_args={"prepare_threshold": None, "connect_timeout": 10},
+        )
+
+    @event.listens_for(engine, "begin")
+    def _(connection: sa.Connection) -> None:
+        connection.exec_driver_sql(opening)
+
+    return engine
+
+
+def _prepare(engine: sa.Engine, *, is_sqlite: bool) -> None:
+    """Create the tables, unless they are there; check their version."""
+    with engine.begin() as connection:
+        if not is_sqlite:
+            # Two processes may be the first one.
+            connection.execute(
+                sa.select(sa.func.pg_advisory_xact_lock(_SERIAL_RESULTS))
+            )
+            connection.execute(sa.schema.CreateSchema(SCHEMA, if_not_exists=True))
+        found = set(
+            sa.inspect(connection).get_table_names(None if is_sqlite else SCHEMA)
+        )
+        if not found:
+            metadata.create_all(connection, checkfirst=False)
+            connection.execute(sa.insert(about).values(version=VERSION))
+            return
+        if "about" not in found or "items" not in found:
+            message = (
+                f"the {'file' if is_sqlite else f'schema {SCHEMA}'} has the tables of "
+                "another application; use a database of its own for the queue"
+            )
+            raise QueueError(message)
+        version = connection.execute(sa.select(about.c.version)).scalar()
+        if version != VERSION:
+            message = (
+                f"the tables of the queue have version {version}, and this program "
+                f"needs version {VERSION}; use the same version of it on all hosts"
+            )
+            raise QueueError(message)
+
+
+def insert(connection: sa.Connection, table: sa.Table) -> Any:
+    """Return an INSERT for *table* that can say what happens on a conflict."""
+    is_sqlite = connection.dialect.name == "sqlite"
+    return sqlite.insert(table) if is_sqlite else postgresql.insert(table)
+
+
+def number_results(connection: sa.Connection) -> None:
+    """Let the numbers of results be in the order of their commits.
+
+    Otherwise one that is committed late would have a number that readers have passed.
+    """
+    if connection.dialect.name != "sqlite":
+        connection.execute(
+            sa.select(sa.func.pg_advisory_xact_lock(_SERIAL_RESULTS + 1))
+        )
+
+
+def now(connection: sa.Connection) -> sa.ColumnElement[float]:
+    """Return the time by the clock of the database, in seconds since 1970.
+
+    Clocks of hosts may differ; that of SQLite is the host's.
+    """
+    if connection.dialect.name == "sqlite":
+        return (sa.func.julianday("now") - 2440587.5) * 86400.0
+    return sa.extract("epoch", sa.func.clock_timestamp())

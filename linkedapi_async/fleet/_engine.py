@@ -1,0 +1,187 @@
+"""What DBOS is used for: the order of lanes, which worker runs what, and retention.
+
+DBOS calls the durable function again after a crash. It never decides whether something
+is sent: `linkedapi_async.fleet._starts` does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+import sqlalchemy as sa
+from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer
+
+from linkedapi_async.fleet._database import Database
+
+
+QUEUE: Final = "linkedapi"
+
+FUNCTION: Final = "linkedapi.item"
+"""The name of the durable function in the database."""
+
+VERSION: Final = "linkedapi-1"
+"""Claims are filtered by it, so it changes only with the durable function."""
+
+SCHEMA: Final = "linkedapi_dbos"
+
+APPLICATION: Final = "linkedapi"
+
+RUNS: Final = "PENDING"
+"""The word of DBOS for an item that a worker has."""
+
+ACTIVE: Final = ("ENQUEUED", RUNS, "DELAYED")
+
+MAX_CHUNK: Final = 1_000
+"""How many items one statement is about at most."""
+
+WAKE_TRIES: Final = 50
+"""How often it is looked whether an execution has ended."""
+
+WAKE_INTERVAL: Final = 0.1
+"""The time between two of them, in seconds."""
+
+
+def url_of(database: Database) -> str:
+    """Return the URL of a database, with its password, as DBOS takes it."""
+    return database.url.render_as_string(hide_password=False)
+
+
+def migrate(database: Database) -> None:
+    """Create the tables of DBOS, or bring them up to date."""
+    logging.getLogger("dbos").setLevel(logging.WARNING)
+    DBOS.migrate(url_of(database), schema=SCHEMA)
+
+
+def configuration(database: Database, executor: str) -> DBOSConfig:
+    """Return how DBOS runs in a worker.
+
+    Args:
+        database: The queue's.
+        executor: What the worker is called in the database.
+    """
+    return {
+        "name": APPLICATION,
+        "system_database_url": url_of(database),
+        "dbos_system_schema": SCHEMA,
+        "serializer": DBOSPortableJSONSerializer(),
+        "executor_id": executor,
+        "application_version": VERSION,
+        "max_executor_threads": 16,
+        "sys_db_pool_size": 6,
+        "log_level": "WARNING",
+        # Nothing here uses its messages, and a pooler of transactions has none.
+        "use_listen_notify": False,
+    }
+
+
+class Engine:
+    """The engine as its clients see it: it queues, wakes and removes items.
+
+    All calls but `wake` block; they are for the thread of the database.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._client = DBOSClient(
+            system_database_engine=database.engine,
+            dbos_system_schema=SCHEMA,
+            serializer=DBOSPortableJSONSerializer(),
+            application_name=APPLICATION,
+            lazy=True,
+            retry_connection_errors=False,
+        )
+
+    def close(self) -> None:
+        """Close what the client has opened."""
+        self._client.destroy()
+
+    def register(self, lanes: int, interval: float) -> None:
+        """Set how many lanes a worker has, and how often it looks for items."""
+        self._client.register_queue(
+            QUEUE,
+            partition_concurrency=1,
+            worker_concurrency=lanes,
+            polling_interval_sec=interval,
+            application_name=APPLICATION,
+        )
+
+    def enqueue(
+        self, connection: sa.Connection, key: str, account: str, number: int
+    ) -> None:
+        """Put an item at the end of its lane, within a transaction.
+
+        Args:
+            connection: The transaction's.
+            key: The item's.
+            account: Its lane.
+            number: Its place in the lane: times of one transaction are the same.
+        """
+        self._client.enqueue_in_transaction(
+            connection,
+            {
+                "workflow_name": FUNCTION,
+                "queue_name": QUEUE,
+                "workflow_id": key,
+                "queue_partition_key": account,
+                "priority": number,
+                "app_version": VERSION,
+                "application_name": APPLICATION,
+            },
+            account,
+        )
+
+    def status(self, key: str) -> str | None:
+        """Return where an item is, in the words of DBOS; None if it is missing."""
+        found = self._client.list_workflows(
+            workflow_ids=[key], load_input=False, load_output=False
+        )
+        return found[0].status if found else None
+
+    def cancel(self, key: str) -> None:
+        """Take an item out of its lane."""
+        self._client.cancel_workflow(key)
+
+    async def wake(self, key: str, account: str) -> None:
+        """Put an item that has ended for DBOS back to its place in its lane.
+
+        An execution that has just given it up has not ended yet, so this waits.
+        """
+        for _ in range(WAKE_TRIES):
+            if await self._database.call(lambda: self._wake(key, account)):
+                return
+            await asyncio.sleep(WAKE_INTERVAL)
+
+    def _wake(self, key: str, account: str) -> bool:
+        status = self.status(key)
+        if status in ACTIVE:
+            return status != RUNS
+        self._client.rewind_workflow(key, queue_name=QUEUE, queue_partition_key=account)
+        return True
+
+    def requeue(self, executor: str) -> int:
+        """Put what a worker has back to its place in the lanes; return how much."""
+        found = self._client.list_workflows(
+            executor_id=executor,
+            status=RUNS,
+            load_input=False,
+            load_output=False,
+        )
+        keys = [each.workflow_id for each in found]
+        for chunk in chunks(keys):
+            self._client.resume_workflows(chunk, queue_name=QUEUE)
+        return len(keys)
+
+    def remove(self, keys: Sequence[str]) -> None:
+        """Remove items that have ended."""
+        for chunk in chunks(keys):
+            self._client.delete_workflows(chunk)
+
+
+def chunks(keys: Sequence[str]) -> list[list[str]]:
+    """Return *keys* in lists that one statement can take."""
+    return [
+        [*keys[start : start + MAX_CHUNK]] for start in range(0, len(keys), MAX_CHUNK)
+    ]

@@ -1,0 +1,345 @@
+"""One item in a worker: from its turn in the lane to its recorded end."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import logging
+import math
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, NoReturn, TypeAlias
+
+import attrs
+
+from linkedapi_async._utils.log import error_reason, log_extra
+from linkedapi_async._utils.secret import Secret
+from linkedapi_async.errors import (
+    AuthenticationError,
+    LinkedApiError,
+    PollingCrashedError,
+    RequestError,
+    SessionClosedError,
+    SuppressedError,
+    WorkflowError,
+)
+from linkedapi_async.fleet._done import end_of, refusal_of, workflow_from
+from linkedapi_async.fleet._starts import Starts
+from linkedapi_async.session import Account, Session, WorkflowHandle
+from linkedapi_async.session._deferral import (
+    deferring_end_error,
+    deferring_start_error,
+    delay_of,
+    may_write,
+)
+
+
+Tokens: TypeAlias = Callable[[str], Awaitable[str]]
+"""Returns the identification token of an account."""
+
+FIRST_DELAY: Final = 1.0
+"""How long something is waited out that failed for the first time, in seconds."""
+
+MAX_DELAY: Final = 60.0
+"""How long at most, in seconds."""
+
+# Whatever else a start raises may have come after it was sent.
+_NOT_SENT: Final = (
+    RequestError,
+    WorkflowError,
+    SuppressedError,
+    SessionClosedError,
+    PollingCrashedError,
+)
+
+_log = logging.getLogger("linkedapi_async")
+
+
+@attrs.frozen
+class Later:
+    """What is to be tried again."""
+
+    seconds: float
+
+
+@attrs.frozen
+class Item:
+    """One item in one execution."""
+
+    key: str
+    lane: str
+    execution: str
+    workflow: Any
+    """Its action, or a tuple of roots."""
+
+    @property
+    def roots(self) -> tuple[Any, ...]:
+        """The roots, as `Session.start` takes them."""
+        return self.workflow if isinstance(self.workflow, tuple) else (self.workflow,)
+
+
+class ItemRunner:
+    """Runs the items that the engine gives to one worker.
+
+    Args:
+        session: The open session that sends and polls.
+        starts: The protocol of starts.
+        token: Returns the token of an account.
+        limit: How many starts are under way at once: a crash makes as many unknown.
+        deliver: Called with the key of an item that has ended, until it succeeds.
+        crash: Called when the worker cannot go on.
+        sleep: Waits.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        starts: Starts,
+        *,
+        token: Tokens,
+        limit: int,
+        deliver: Callable[[str], Awaitable[None]] | None,
+        crash: Callable[[Exception], None],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._session = session
+        self._starts = starts
+        self._token = token
+        self._limit = limit
+        self._turns = asyncio.Semaphore(limit)
+        self._deliver = deliver
+        self._crash = crash
+        self._sleep = sleep
+        self._running: dict[str, asyncio.Task[str]] = {}
+        self._handles: dict[str, WorkflowHandle[Any]] = {}
+        self._stopping = False
+        self.starting = 0
+        """How many starts are under way."""
+
+    @property
+    def running(self) -> int:
+        """How many items are under way."""
+        return len(self._running)
+
+    async def run(self, key: str, lane: str) -> str:
+        """Run an item; return its state.
+
+        An item that the engine gives out twice runs once.
+        """
+        task = self._running.get(key)
+        if task is None:
+            task = self._running[key] = asyncio.create_task(self._run(key, lane))
+            task.add_done_callback(lambda _: self._running.pop(key, None))
+        return await asyncio.shield(task)
+
+    async def quiesce(self) -> None:
+        """Begin no further start, and wait for the answers to those under way."""
+        self._stopping = True
+        for _ in range(self._limit):
+            await self._turns.acquire()
+
+    async def close(self) -> None:
+        """End what is still under way, without an end for its items."""
+        for task in tuple(self._running.values()):
+            task.cancel()
+        await asyncio.gather(*self._running.values(), return_exceptions=True)
+
+    async def cancel_wanted(self) -> None:
+        """Cancel what runs here and is to be cancelled."""
+        for key in await self._starts.to_cancel():
+            handle = self._handles.get(key)
+            if handle is None:
+                continue
+            try:
+                gone = await handle.cancel()
+            except LinkedApiError as error:
+                gone = False
+                _warn("Could not cancel %s: %s", key, error)
+            if not gone:
+                await self._starts.keep(key)
+
+    async def _run(self, key: str, lane: str) -> str:
+        execution = uuid.uuid4().hex
+        attempt = 0
+        while True:
+            found = await self._starts.find(key)
+            if found.state in {"finished", "cancelled"}:
+                await self._delivered(key)
+                return found.state
+            item = Item(key, lane, execution, workflow_from(found.definition))
+            if found.state == "unknown":
+                if may_write(item.workflow):
+                    return found.state
+                await self._starts.discard(key)  # reading twice is harmless
+            account = await self._account(item)
+            if found.workflow_id is None or found.state != "accepted":
+                step = await self._start(item, account, attempt)
+            else:
+                step = account.attach(found.workflow_id, item.workflow)
+            if isinstance(step, WorkflowHandle):
+                step = await self._wait(item, step)
+            if step is not None:
+                attempt += 1
+                await self._sleep(step.seconds)
+                account.unpause()
+
+    async def _account(self, item: Item) -> Account:
+        """Return the account of an item; wait while its token cannot be had."""
+        attempt = 0
+        while True:
+            try:
+                token = Secret(await self._token(item.lane))
+                return self._session.account(token.reveal(), name=item.lane)
+            except Exception as error:  # noqa: BLE001  # the provider's own
+                delay = backoff(attempt)
+                _log.warning(
+                    "No token for account %s, which waits %g s: %s",
+                    item.lane,
+                    delay,
+                    type(error).__name__,  # its message may have the token
+                    extra=log_extra(account=item.lane, reason=error_reason(error)),
+                )
+            attempt += 1
+            await self._sleep(delay)
+
+    async def _start(
+        self, item: Item, account: Account, attempt: int
+    ) -> WorkflowHandle[Any] | Later | None:
+        """Start an item that is free; return its handle, or when to try again."""
+        async with self._turns:
+            stopping = self._stopping
+            step = None if stopping else await self._intend(item, account, attempt)
+        if stopping:
+            # Not with a turn, because `quiesce` takes all of them.
+            await _park()
+        return step
+
+    async def _intend(
+        self, item: Item, account: Account, attempt: int
+    ) -> WorkflowHandle[Any] | Later | None:
+        self.starting += 1
+        try:
+            found = await self._starts.intend(item.key, item.execution)
+            if found.state != "ours":
+                return None
+            return await self._send(item, account, attempt)
+        finally:
+            self.starting -= 1
+
+    async def _send(
+        self, item: Item, account: Account, attempt: int
+    ) -> WorkflowHandle[Any] | Later | None:
+        try:
+            handle: WorkflowHandle[Any] = await account.start(*item.roots)
+        except _NOT_SENT as error:
+            return await self._not_sent(item, error)
+        except Exception as error:  # noqa: BLE001  # it may have been sent
+            _warn("It is unknown whether %s was accepted: %s", item.key, error)
+            candidates = getattr(error, "candidates", ())
+            await self._starts.unknown(item.key, item.execution, candidates)
+            return None if may_write(item.workflow) else Later(backoff(attempt))
+        workflow_id = str(handle.workflow_id)
+        if await self._starts.accepted(item.key, item.execution, workflow_id):
+            return handle
+        _log.error(
+            "Workflow %s was started for %s, whose start another worker took for "
+            "unknown: adopt it",
+            workflow_id,
+            item.key,
+            extra=log_extra(key=item.key, workflow_id=workflow_id),
+        )
+        return None
+
+    async def _not_sent(self, item: Item, error: LinkedApiError) -> Later | None:
+        passing = deferring_start_error(error)
+        if isinstance(error, SessionClosedError | PollingCrashedError):
+            await self._starts.refused(item.key, item.execution)
+            await self._end_of_session(error)
+        if passing is None:
+            await self._starts.finished(item.key, item.execution, refusal_of(error))
+            return None
+        # The backlog of a paused account is not spent on refusals.
+        await self._starts.refused(item.key, item.execution)
+        return _later(passing, item)
+
+    async def _wait(self, item: Item, handle: WorkflowHandle[Any]) -> Later | None:
+        """Wait for the end of a workflow, and record it."""
+        workflow_id = str(handle.workflow_id)
+        self._handles[item.key] = handle
+        try:
+            end: Any = await handle.completion(math.inf)
+        except AuthenticationError as error:
+            return _later(error, item)
+        except (SessionClosedError, PollingCrashedError) as error:
+            await self._end_of_session(error)
+        except LinkedApiError as error:
+            end = error
+        finally:
+            del self._handles[item.key]
+        passing = deferring_end_error(
+            end, may_write=may_write(item.workflow), never_ran=False
+        )
+        if passing is not None:
+            await self._starts.again(item.key, workflow_id)
+            return _later(passing, item)
+        stored = end_of(end, item.workflow, workflow_id)
+        await self._starts.finished(item.key, item.execution, stored)
+        return None
+
+    async def _end_of_session(self, error: LinkedApiError) -> NoReturn:
+        """Leave an item as it is, because another worker goes on with it."""
+        if isinstance(error, PollingCrashedError):
+            self._crash(error)
+        await _park()
+
+    async def _delivered(self, key: str) -> None:
+        """Let the worker's user have a result, however often that fails."""
+        if self._deliver is None:
+            return
+        attempt = 0
+        while True:
+            try:
+                await self._deliver(key)
+            except Exception:  # noqa: BLE001  # the user's own
+                delay = backoff(attempt)
+                _log.exception(
+                    "on_result failed for %s; the next attempt is in %g s",
+                    key,
+                    delay,
+                    extra=log_extra(key=key),
+                )
+            else:
+                return
+            attempt += 1
+            await self._sleep(delay)
+
+
+def backoff(attempt: int) -> float:
+    """Return how long to wait before the next attempt, in seconds."""
+    return min(MAX_DELAY, FIRST_DELAY * 2.0 ** min(attempt, 16))
+
+
+def _later(error: LinkedApiError, item: Item) -> Later:
+    """Return when an item is tried again that *error* holds back."""
+    seconds, _ = delay_of(error, dt.datetime.now().astimezone())
+    _log.warning(
+        "%s waits %.0f s, and so does account %s: %s",
+        item.key,
+        seconds,
+        item.lane,
+        error,
+        extra=log_extra(account=item.lane, key=item.key, reason=error_reason(error)),
+    )
+    return Later(seconds)
+
+
+def _warn(message: str, key: str, error: Exception) -> None:
+    _log.warning(
+        message, key, error, extra=log_extra(key=key, reason=error_reason(error))
+    )
+
+
+async def _park() -> NoReturn:
+    """Wait until the process ends."""
+    while True:
+        await asyncio.Event().wait()

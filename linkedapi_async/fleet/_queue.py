@@ -1,0 +1,532 @@
+"""The queue as programs see it that submit work and read results."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import functools
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+)
+from typing import Any, Final, Literal, Self, TypeAlias, TypeVar
+
+import attrs
+import sqlalchemy as sa
+from dbos import error as dbos_error
+
+from linkedapi_async._actions.action import Action
+from linkedapi_async._utils.json import decode_json, encode_json
+from linkedapi_async._utils.text import safe_repr
+from linkedapi_async._wire.dump import dump_workflow
+from linkedapi_async._wire.load import load_workflow
+from linkedapi_async.errors import QueueError
+from linkedapi_async.fleet._database import (
+    Database,
+    insert,
+    items,
+    lanes,
+    now,
+    results,
+)
+from linkedapi_async.fleet._done import Done, done_from, workflow_from
+from linkedapi_async.fleet._engine import Engine, migrate
+from linkedapi_async.fleet._starts import Starts
+
+
+T = TypeVar("T")
+
+Plan: TypeAlias = "tuple[str, Any, str]"
+"""An account, a workflow for it, and a key."""
+
+BATCH: Final = 200
+"""How many items one transaction submits, and how many results one query reads."""
+
+MAX_NAME: Final = 500
+"""How long a key or the name of an account may be, in characters."""
+
+FOLLOW_INTERVAL: Final = 1.0
+"""How often a reader that follows looks for new results, in seconds."""
+
+
+@attrs.frozen(kw_only=True)
+class Progress:
+    """How many items of a queue are where."""
+
+    queued: int
+    """Not sent: they wait for their turn, or for their account."""
+    running: int
+    """Sent, or just being sent."""
+    completed: int
+    """Ended with a completion, whatever its actions say."""
+    failed: int
+    """Ended in another way."""
+    cancelled: int
+    """Cancelled."""
+    unknown: int
+    """Starts that wait for a decision."""
+
+
+@attrs.frozen(kw_only=True)
+class UnknownStart:
+    """A start that may have been accepted; `Queue.adopt` or `Queue.discard` decides."""
+
+    key: str
+    """The item's key."""
+    account: str
+    """The account that it is for."""
+    candidates: tuple[str, ...]
+    """The ids of workflows that it may have become, if any are known."""
+    definition: str = attrs.field(repr=False)
+    """The workflow as JSON."""
+
+    @property
+    def workflow(self) -> Any:
+        """The workflow that was submitted: an action, or a tuple of roots."""
+        return workflow_from(self.definition)
+
+
+class Queue:
+    """Workflows for any number of accounts, which workers on any number of hosts run.
+
+    An async context manager. It needs no tokens, and may be open in many processes::
+
+        async with Queue("postgresql://…/work") as queue:
+            await queue.submit("sales-17", workflow, key="hello/ada")
+            async for done in queue.results():
+                print(done.key, done.result())
+
+    The items of an account are its lane: they run one after another, in the order in
+    which they were submitted.
+
+    Args:
+        url: ``postgresql://user@host/database``, or ``sqlite:///path`` for development
+            on one machine. The tables are created when it is entered.
+
+    Raises:
+        ValueError: The URL is of another kind.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._database = Database(url)
+        self._engine: Engine | None = None
+        self._starts = Starts(self._database)
+
+    async def __aenter__(self) -> Self:
+        self._engine = await opened(self._database)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        engine, self._engine = self._opened(), None
+        await self._database.call(engine.close)
+        await self._database.close()
+
+    def _opened(self) -> Engine:
+        if self._engine is None:
+            message = "the queue is not open; use: async with Queue(…) as queue"
+            raise RuntimeError(message)
+        return self._engine
+
+    async def submit(self, account: str, *workflow: Any, key: str) -> bool:
+        """Put a workflow at the end of the lane of an account.
+
+        Args:
+            account: The name of the account, which workers turn to its token.
+            workflow: As for `Session.start`: several are the roots of one array
+                workflow, and a dict or list as in the API's docs works too.
+            key: Your name of it, unique in the queue: it is sent once, however often it
+                is submitted.
+
+        Returns:
+            Whether it is new.
+
+        Raises:
+            WorkflowError: The workflow is wrong.
+            QueueError: The key has another workflow or account, or the database cannot
+                be used.
+            ValueError: The name or the key is not text, or too long.
+        """
+        one = workflow[0] if len(workflow) == 1 else workflow
+        return bool(await self._submit([_item(account, one, key)]))
+
+    async def submit_all(self, plan: Iterable[Plan] | AsyncIterable[Plan]) -> int:
+        """Put many workflows at the ends of the lanes of their accounts.
+
+        The plan is read as it is submitted, so it may be longer than memory. After an
+        error, what came before is submitted, and submitting all again adds the rest.
+
+        Args:
+            plan: Tuples of an account, a workflow and a key, as for `submit`; an array
+                workflow is a tuple of roots.
+
+        Returns:
+            How many are new.
+
+        Raises:
+            LinkedApiError: As for `submit`.
+        """
+        added = 0
+        batch: list[dict[str, str]] = []
+        async for account, workflow, key in _aiter(plan):
+            try:
+                batch.append(_item(account, workflow, key))
+            except ValueError:
+                await self._submit(batch)
+                raise
+            if len(batch) == BATCH:
+                added += await self._submit(batch)
+                batch = []
+        return added + await self._submit(batch)
+
+    async def _submit(self, batch: list[dict[str, str]]) -> int:
+        try:
+            return await self._submit_at_once(batch)
+        except QueueError:
+            if len(batch) == 1:
+                raise
+            # What comes before the wrong one is submitted.
+            return sum([await self._submit_at_once([item]) for item in batch])
+
+    async def _submit_at_once(self, batch: list[dict[str, str]]) -> int:
+        engine = self._opened()
+        return await self._do(lambda found: _submit(found, engine, batch))
+
+    async def progress(self) -> Progress:
+        """Return how many items are where."""
+
+        def step(connection: sa.Connection) -> Progress:
+            count = sa.func.count()
+            grouped = sa.select(items.c.state, count).group_by(items.c.state)
+            by_state = {row[0]: int(row[1]) for row in connection.execute(grouped)}
+            completed = sa.select(count).where(results.c.status == "completed")
+            done: int = connection.execute(completed).scalar_one()
+            return Progress(
+                queued=by_state.get("free", 0),
+                running=by_state.get("intended", 0) + by_state.get("accepted", 0),
+                completed=done,
+                failed=by_state.get("finished", 0) - done,
+                cancelled=by_state.get("cancelled", 0),
+                unknown=by_state.get("unknown", 0),
+            )
+
+        return await self._do(step)
+
+    async def results(
+        self, after: int = 0, *, follow: bool = False
+    ) -> AsyncIterator[Done]:
+        """Yield what has ended, in the order in which that was recorded.
+
+        Whoever stores the `Done.cursor` of the last one with what became of it gets
+        each result at least once.
+
+        Args:
+            after: The cursor of the last one that was seen.
+            follow: Whether to wait for more, without an end.
+
+        Raises:
+            QueueError: The database cannot be used.
+        """
+        while True:
+            found = await self._read(results.c.number > after)
+            for done in found:
+                yield done
+                after = done.cursor
+            if len(found) < BATCH:
+                if not follow:
+                    return
+                await asyncio.sleep(FOLLOW_INTERVAL)
+
+    async def failed(self, after: int = 0) -> list[Done]:
+        """Return what has ended with an error, at most 200.
+
+        That includes completed workflows in which an action failed.
+
+        Args:
+            after: The cursor of the last one that was seen.
+        """
+        return await self._read(results.c.number > after, results.c.error.is_not(None))
+
+    async def _read(self, *conditions: sa.ColumnElement[bool]) -> list[Done]:
+        def step(connection: sa.Connection) -> list[Done]:
+            return [
+                done_from(row) for row in connection.execute(read_done(*conditions))
+            ]
+
+        return await self._do(step)
+
+    async def unknown(self) -> list[UnknownStart]:
+        """Return the starts of which it is unknown whether they were accepted.
+
+        The account's history in the platform shows whether the workflow runs. Their
+        lanes go on meanwhile.
+        """
+        self._opened()
+        return [
+            UnknownStart(
+                key=row.key,
+                account=row.account,
+                candidates=tuple(row.candidates or ()),
+                definition=row.definition,
+            )
+            for row in await self._starts.waiting()
+        ]
+
+    async def adopt(self, key: str, workflow_id: str) -> None:
+        """Decide that an unknown start was accepted: a worker waits for its end.
+
+        Args:
+            key: The item's.
+            workflow_id: The id that the platform shows for it.
+
+        Raises:
+            QueueError: The start is not unknown.
+            ValueError: It is not an id, or another item has it.
+        """
+        self._opened()
+        await self._starts.adopt(key, workflow_id)
+        await self._wake(key)
+
+    async def discard(self, key: str) -> None:
+        """Decide that an unknown start was not accepted: it is sent again.
+
+        `cancel` is for one that is to be left alone.
+
+        Args:
+            key: The item's.
+
+        Raises:
+            QueueError: The start is not unknown.
+        """
+        self._opened()
+        await self._starts.discard(key)
+        await self._wake(key)
+
+    async def retry(self, key: str, *, again: bool = False) -> None:
+        """Run a failed or cancelled item again; its result is removed.
+
+        It comes before what waits in its lane.
+
+        Args:
+            key: The item's.
+            again: Whether also if it may have changed something on LinkedIn, such as a
+                message that was sent before another action failed.
+
+        Raises:
+            QueueError: It has not failed, or may have changed something.
+        """
+        self._opened()
+        await self._starts.retry(key, again=again)
+        await self._wake(key)
+
+    async def _wake(self, key: str) -> None:
+        def account_of(connection: sa.Connection) -> str:
+            found = sa.select(items.c.account).where(items.c.key == key)
+            account: str = connection.execute(found).scalar_one()
+            return account
+
+        account = await self._database.do(account_of)
+        await _guarded(self._opened().wake(key, account))
+
+    async def cancel(self, key: str) -> Literal["cancelled", "requested", "finished"]:
+        """Cancel an item.
+
+        Args:
+            key: The item's.
+
+        Returns:
+            ``cancelled``: it is not sent, or, if its start was unknown, left alone.
+            ``requested``: it runs, and its worker cancels it within seconds, if the API
+            can. ``finished``: it has ended.
+
+        Raises:
+            QueueError: The queue does not have it.
+        """
+        engine = self._opened()
+        found = await self._starts.cancel(key)
+        if found == "cancelled":
+            await _guarded(self._database.call(lambda: engine.cancel(key)))
+            return "cancelled"
+        return "finished" if found == "finished" else "requested"
+
+    async def forget(self, older_than: float | dt.timedelta) -> int:
+        """Remove items that have ended, and their results; their keys are free again.
+
+        Args:
+            older_than: How long ago they must have ended, in seconds or as a timedelta.
+
+        Returns:
+            How many were removed.
+        """
+        engine = self._opened()
+        seconds = (
+            older_than.total_seconds()
+            if isinstance(older_than, dt.timedelta)
+            else older_than
+        )
+        forgotten = 0
+        while keys := await self._do(functools.partial(_old_keys, seconds)):
+            # First there, so that an error leaves them to the next call.
+            await _guarded(self._database.call(functools.partial(engine.remove, keys)))
+            await self._do(functools.partial(_remove, keys))
+            forgotten += len(keys)
+        return forgotten
+
+    async def _do(self, step: Callable[[sa.Connection], T]) -> T:
+        self._opened()
+        return await self._database.do(step)
+
+    @safe_repr
+    def __repr__(self) -> str:
+        state = "closed" if self._engine is None else "open"
+        return f"<Queue {self._database.url.get_backend_name()}, {state}>"
+
+
+async def opened(database: Database) -> Engine:
+    """Create the tables of a queue if they are missing; return its engine.
+
+    Raises:
+        QueueError: The database cannot be reached, or belongs to something else.
+    """
+    try:
+        await database.open()
+        await _guarded(database.call(lambda: migrate(database)))
+    except BaseException:
+        await database.close()
+        raise
+    return Engine(database)
+
+
+async def _guarded(work: Awaitable[T]) -> T:
+    """Return the result of *work*, with errors of the engine as ours."""
+    try:
+        return await work
+    except (dbos_error.DBOSException, sa.exc.SQLAlchemyError) as error:
+        # The messages of SQLAlchemy have statements and values.
+        cause = getattr(error, "orig", None) or error
+        message = f"the database of the queue cannot be used: {cause}"
+        raise QueueError(message) from error
+
+
+async def _aiter(plan: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
+    if isinstance(plan, AsyncIterable):
+        async for each in plan:
+            yield each
+    else:
+        for each in plan:
+            yield each
+
+
+def _item(account: str, workflow: Any, key: str) -> dict[str, str]:
+    """Return an item to be submitted, after all checks."""
+    for name, value in (("account", account), ("key", key)):
+        if not _is_name(value):
+            message = (
+                f"{name} must be a text of 1 to {MAX_NAME} characters, none of them NUL "
+                f"or half of an emoji, got {value!r}"
+            )
+            raise ValueError(message)
+    roots = workflow if isinstance(workflow, tuple) else (workflow,)
+    if not all(isinstance(root, Action) for root in roots):
+        workflow = load_workflow(workflow)
+    definition = encode_json(dump_workflow(workflow)).decode()
+    return {"key": key, "account": account, "definition": definition, "state": "free"}
+
+
+def _is_name(value: Any) -> bool:
+    if not isinstance(value, str) or not value.strip() or len(value) > MAX_NAME:
+        return False
+    # What both databases can store.
+    return not any(mark == "\0" or "\ud800" <= mark <= "\udfff" for mark in value)
+
+
+def _submit(
+    connection: sa.Connection, engine: Engine, batch: list[dict[str, str]]
+) -> int:
+    """Add what is new of *batch* to the queue; return how much."""
+    # Two programs that submit the same items must not wait for each other.
+    ordered = sorted(batch, key=lambda item: item["key"])
+    added = set(
+        connection.scalars(
+            insert(connection, items).on_conflict_do_nothing().returning(items.c.key),
+            ordered,
+        )
+    )
+    _check_same(connection, batch)
+    new: dict[str, dict[str, str]] = {}
+    for item in batch:
+        if item["key"] in added:
+            new.setdefault(item["key"], item)
+    places = _places(connection, [item["account"] for item in new.values()])
+    for item in new.values():
+        place = next(places[item["account"]])
+        engine.enqueue(connection, item["key"], item["account"], place)
+    return len(new)
+
+
+def _check_same(connection: sa.Connection, batch: list[dict[str, str]]) -> None:
+    """Raise an error if a key has another workflow or account than the queue's item."""
+    found = sa.select(items.c.key, items.c.account, items.c.definition).where(
+        items.c.key.in_([item["key"] for item in batch])
+    )
+    known = {row.key: row for row in connection.execute(found)}
+    for item in batch:
+        row = known[item["key"]]
+        if row.account != item["account"]:
+            message = f"the key {row.key!r} is of an item for {row.account!r} already"
+            raise QueueError(message)
+        if row.definition != item["definition"] and (
+            decode_json(row.definition.encode())
+            != decode_json(item["definition"].encode())
+        ):
+            message = (
+                f"the key {row.key!r} is of another workflow already; a key names one "
+                "workflow, and is free again after forget()"
+            )
+            raise QueueError(message)
+
+
+def _places(connection: sa.Connection, accounts: list[str]) -> dict[str, Iterator[int]]:
+    """Return the next places in the lanes of *accounts*, one for each mention."""
+    counts: dict[str, int] = {}
+    for account in sorted(accounts):
+        counts[account] = counts.get(account, 0) + 1
+    if not counts:
+        return {}
+    adding = insert(connection, lanes)
+    last = connection.execute(
+        adding.on_conflict_do_update(
+            index_elements=["account"],
+            set_={"last": lanes.c.last + adding.excluded.last},
+        ).returning(lanes.c.account, lanes.c.last),
+        [{"account": account, "last": count} for account, count in counts.items()],
+    )
+    return {
+        row.account: iter(range(row.last - counts[row.account] + 1, row.last + 1))
+        for row in last
+    }
+
+
+def read_done(*conditions: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    """Return the query for ends, with the definitions of their items."""
+    joined = results.join(items, items.c.key == results.c.key)
+    return (
+        sa.select(results, items.c.definition)
+        .select_from(joined)
+        .where(*conditions)
+        .order_by(results.c.number)
+        .limit(BATCH)
+    )
+
+
+def _old_keys(seconds: float, connection: sa.Connection) -> list[str]:
+    old = results.c.ended_at < now(connection) - seconds
+    return list(connection.scalars(sa.select(results.c.key).where(old).limit(BATCH)))
+
+
+def _remove(keys: list[str], connection: sa.Connection) -> None:
+    for table in (results, items):
+        connection.execute(sa.delete(table).where(table.c.key.in_(keys)))

@@ -1,0 +1,257 @@
+"""A worker: one process that runs lanes of a queue."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import logging
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+import sqlalchemy as sa
+from dbos import DBOS
+from dbos import error as dbos_error
+
+from linkedapi_async._utils.log import log_extra
+from linkedapi_async._utils.text import safe_repr
+from linkedapi_async.fleet._beats import Beats
+from linkedapi_async.fleet._database import Database, results
+from linkedapi_async.fleet._done import Done, done_from
+from linkedapi_async.fleet._engine import FUNCTION, Engine, configuration
+from linkedapi_async.fleet._items import ItemRunner, Tokens
+from linkedapi_async.fleet._queue import opened, read_done
+from linkedapi_async.fleet._starts import Starts
+from linkedapi_async.session import Session
+
+
+DECLARED_DEAD: Final = 75
+"""The exit status of a worker that another one has taken over."""
+
+_log = logging.getLogger("linkedapi_async")
+
+
+class Worker:
+    """Runs the items of a queue, beside any number of other workers.
+
+    A process has one worker at most. ``linkedapi worker worker:worker`` runs this one,
+    in the module ``worker.py``::
+
+        async def token(account: str) -> str:
+            return await vault.read(f"linkedin/{account}")
+
+        worker = Worker(DATABASE_URL, session=Session.from_env, token=token)
+
+    Args:
+        url: The queue's database, as for `Queue`.
+        session: Returns the session that sends and polls, such as `Session.from_env`;
+            it has neither a journal nor a pace.
+        token: Returns the identification token of an account; it is called for each
+            item and its result is not stored. Where it fails, the account waits.
+        lanes: How many accounts this worker serves at once at most; the worker that
+            began last sets it for all.
+        starts: How many starts are under way at once. A crash makes at most as many
+            unknown.
+        ttl: How long after its last sign of life a worker is taken over, in seconds.
+        interval: How often it looks for items, in seconds; as for *lanes*.
+        on_result: Called with each `Done` of this worker, at least once, before the
+            next item of its lane begins. A plain or a coroutine function; it is called
+            again when it fails.
+
+    Raises:
+        ValueError: A number is less than its least value, or the URL is of another kind.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        session: Callable[[], Session],
+        token: Tokens,
+        lanes: int = 5000,
+        starts: int = 8,
+        ttl: float = 15.0,
+        interval: float = 2.0,
+        on_result: Callable[[Done], Awaitable[object] | object] | None = None,
+    ) -> None:
+        for name, number, least in (
+            ("lanes", lanes, 1),
+            ("starts", starts, 1),
+            ("ttl", ttl, 0.1),
+            ("interval", interval, 0.01),
+        ):
+            if not number >= least:
+                message = f"{name} must be at least {least}, got {number!r}"
+                raise ValueError(message)
+        self._database = Database(url, patient=True)
+        self._session = session
+        self._token = token
+        self._lanes = lanes
+        self._limit = starts
+        self._ttl = ttl
+        self._interval = interval
+        self._on_result = on_result
+        self._items: ItemRunner | None = None
+        self._stop = asyncio.Event()
+        self._failure: Exception | None = None
+        self._dead = False
+        self._beat_at: float | None = None
+        self._steady_since = 0.0
+
+    def stop(self) -> None:
+        """Let `run` end: starts under way are waited for, the lanes go to others."""
+        self._stop.set()
+
+    def health(self) -> dict[str, Any]:
+        """Return how the worker is, for probes.
+
+        Returns:
+            ``lanes`` and ``starts`` under way, and ``beat``, the age of the last sign of
+            life in seconds, or None before it. ``ok`` is whether that is less than the
+            *ttl*: the worker runs, and the database answers.
+        """
+        age = None if self._beat_at is None else time.monotonic() - self._beat_at
+        running = self._items is not None and not self._stop.is_set()
+        return {
+            "ok": running and age is not None and age < self._ttl,
+            "lanes": 0 if self._items is None else self._items.running,
+            "starts": 0 if self._items is None else self._items.starting,
+            "beat": age,
+        }
+
+    async def run(self) -> int:
+        """Work until `stop` is called.
+
+        Returns:
+            0; or 75 if the worker stood still for so long that another one has taken
+            over its lanes.
+
+        Raises:
+            QueueError: The database cannot be reached, or belongs to something else.
+            ValueError: The session has a journal or a pace.
+            PollingCrashedError: The session cannot go on.
+        """
+        session = self._session()
+        for name in ("journal", "pace"):
+            if getattr(session, name) is not None:
+                message = f"the session of a worker must have no {name}"
+                raise ValueError(message)
+        engine = await opened(self._database)
+        executor = uuid.uuid4().hex
+        beats = Beats(self._database, executor, self._ttl)
+        try:
+            await self._database.call(
+                lambda: engine.register(self._lanes, self._interval)
+            )
+            async with session:
+                await self._work(session, engine, beats, executor)
+        finally:
+            await self._database.call(engine.close)
+            await self._database.close()
+        if self._failure is not None:
+            raise self._failure
+        return DECLARED_DEAD if self._dead else 0
+
+    async def _work(
+        self, session: Session, engine: Engine, beats: Beats, executor: str
+    ) -> None:
+        runner = self._items = ItemRunner(
+            session,
+            Starts(self._database),
+            token=self._token,
+            limit=self._limit,
+            deliver=None if self._on_result is None else self._deliver,
+            crash=self._crash,
+        )
+        # DBOS takes the loop's own executor and shuts it down.
+        threads = ThreadPoolExecutor(1, thread_name_prefix="linkedapi-worker")
+        loop = asyncio.get_running_loop()
+        await beats.enter()
+        DBOS(config=configuration(self._database, executor))
+        durable(runner)
+        DBOS.launch()
+        beating = asyncio.create_task(self._beat(beats, runner, engine))
+        try:
+            await self._stop.wait()
+            await runner.quiesce()
+        finally:
+            beating.cancel()
+            await asyncio.wait({beating})
+            await loop.run_in_executor(threads, destroy)
+            loop.set_default_executor(threads)
+            # What this worker has goes to others at once, without waiting for the ttl.
+            await self._database.call(lambda: engine.requeue(executor))
+            await beats.leave()
+            await runner.close()
+
+    def _crash(self, error: Exception) -> None:
+        self._failure = error
+        self._stop.set()
+
+    async def _beat(self, beats: Beats, runner: ItemRunner, engine: Engine) -> None:
+        """Show signs of life, take over dead workers, cancel what is to be cancelled."""
+        while True:
+            if not await beats.beat():
+                _log.error("Another worker has taken over the lanes of this one")
+                self._dead = True
+                self._stop.set()
+            now = time.monotonic()
+            if self._beat_at is None or now - self._beat_at > self._ttl:
+                self._steady_since = now
+            self._beat_at = now
+            # After an outage all beats are old, and most workers are alive.
+            if now - self._steady_since >= self._ttl:
+                await self._take_over(beats, engine)
+            await runner.cancel_wanted()
+            await asyncio.sleep(self._ttl / 3)
+
+    async def _take_over(self, beats: Beats, engine: Engine) -> None:
+        for executor in await beats.claim():
+            try:
+                taken = await self._database.call(
+                    functools.partial(engine.requeue, executor)
+                )
+            except (sa.exc.SQLAlchemyError, dbos_error.DBOSException) as error:
+                # It is claimed again after a ttl.
+                _log.warning("Could not take over a dead worker: %s", error)
+            else:
+                _log.warning(
+                    "Took over %d lanes of a dead worker",
+                    taken,
+                    extra=log_extra(executor=executor),
+                )
+
+    async def _deliver(self, key: str) -> None:
+        """Call *on_result* with the result of an item."""
+        assert self._on_result is not None  # noqa: S101  # else this is not called
+        found = await self._database.do(
+            lambda connection: connection.execute(
+                read_done(results.c.key == key)
+            ).first()
+        )
+        if found is not None:  # otherwise it was forgotten
+            called = self._on_result(done_from(found))
+            if inspect.isawaitable(called):
+                await called
+
+    @safe_repr
+    def __repr__(self) -> str:
+        return f"<Worker {self._database.url.get_backend_name()}>"
+
+
+def durable(runner: ItemRunner) -> None:
+    """Register the function that the engine calls for each item."""
+
+    @DBOS.workflow(name=FUNCTION, max_recovery_attempts=None)
+    async def _(account: str) -> str:
+        """Run an item; its id is the key."""
+        return await runner.run(str(DBOS.workflow_id), account)
+
+
+def destroy() -> None:
+    """End DBOS in this process; it does not wait for what runs."""
+    logging.getLogger("dbos").setLevel(logging.CRITICAL)
+    DBOS.destroy(destroy_registry=True)

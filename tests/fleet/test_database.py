@@ -1,0 +1,157 @@
+"""The database of a queue: what it is, outages, and steps that fail."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+from postgres_server import PostgresServer
+
+from linkedapi_async import QueueError
+from linkedapi_async.fleet import _database
+from linkedapi_async.fleet._database import Database, about, lanes
+
+
+pytestmark = pytest.mark.anyio
+
+
+async def prepared(url: str) -> None:
+    """Open a database once."""
+    database = Database(url)
+    try:
+        await database.open()
+    finally:
+        await database.close()
+
+
+def count(connection: sa.Connection) -> int:
+    """Return how many lanes there are."""
+    found: int = connection.execute(
+        sa.select(sa.func.count()).select_from(lanes)
+    ).scalar_one()
+    return found
+
+
+def add(account: str) -> _database.Step[None]:
+    """Return a step that adds a lane."""
+
+    def step(connection: sa.Connection) -> None:
+        connection.execute(sa.insert(lanes).values(account=account, last=1))
+
+    return step
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "mysql://user:secret@host/x", "sqlite://", "sqlite:///:memory:", "secret"],
+)
+def test_only_two_kinds_of_databases(url: str) -> None:
+    """Other URLs are refused, without the password in the message."""
+    with pytest.raises(
+        ValueError, match="must be sqlite:///path or postgresql"
+    ) as seen:
+        Database(url)
+
+    assert "secret" not in str(seen.value)
+
+
+async def test_another_version_is_refused(queue_url: str) -> None:
+    """Tables of another version are not used."""
+    database = Database(queue_url)
+    await database.open()
+    await database.do(lambda found: found.execute(sa.update(about).values(version=7)))
+    await database.close()
+    with pytest.raises(QueueError, match="have version 7, and this program needs"):
+        await prepared(queue_url)
+
+
+async def test_the_file_of_another_application_is_refused(tmp_path: Path) -> None:
+    """A file with other tables is left as it is."""
+    path = tmp_path / "other.sqlite3"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE invoices (id)")
+    connection.close()
+    with pytest.raises(QueueError, match="the file has the tables of another"):
+        await prepared(f"sqlite:///{path}")
+
+
+async def test_the_schema_of_another_application_is_refused(database: str) -> None:
+    """So is a schema."""
+    with psycopg.connect(database) as connection:
+        connection.execute("CREATE SCHEMA linkedapi")
+        connection.execute("CREATE TABLE linkedapi.invoices (id int)")
+    with pytest.raises(QueueError, match="the schema linkedapi has the tables of"):
+        await prepared(database)
+
+
+async def test_no_database(tmp_path: Path) -> None:
+    """What cannot be reached is an error without the password."""
+    url = f"postgresql://me:secret@/x?host={tmp_path}"
+    with pytest.raises(QueueError, match="cannot be used: OperationalError") as seen:
+        await prepared(url)
+
+    assert "secret" not in str(seen.value)
+
+
+async def test_steps_that_wait_share_a_transaction(queue_url: str) -> None:
+    """Many waiters cost few commits, and a wrong step fails alone."""
+    database = Database(queue_url)
+    await database.open()
+    ends = await asyncio.gather(
+        *(database.do(add(f"lane-{number % 9}")) for number in range(10)),
+        return_exceptions=True,
+    )
+    commits = database.commits
+    await asyncio.gather(*(database.do(count) for _ in range(100)))
+    added = await database.do(count)
+    await database.close()
+
+    assert [QueueError] == [type(end) for end in ends if end is not None]
+    assert 9 == added
+    assert 3 >= database.commits - commits
+
+
+async def test_a_cancelled_caller_stops_no_other(tmp_path: Path) -> None:
+    """The step of a cancelled caller is done, and nobody waits for it."""
+    database = Database(f"sqlite:///{tmp_path / 'work.sqlite3'}")
+    await database.open()
+    first = asyncio.create_task(database.do(add("a")))
+    second = asyncio.create_task(database.do(add("b")))
+    await asyncio.sleep(0)
+    first.cancel()
+    await second
+    added = await database.do(count)
+    await database.close()
+
+    assert first.cancelled()
+    assert 2 == added
+
+
+async def test_an_outage_is_waited_out(
+    postgres: PostgresServer, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it is wanted, a step waits until the database is back; else it fails."""
+    monkeypatch.setattr(_database, "DELAYS", (0.01, 0.05))
+    patient, strict = Database(database, patient=True), Database(database)
+    for each in (patient, strict):
+        await each.open()
+    postgres.stop(crash=True)
+    try:
+        waiting = asyncio.create_task(patient.do(add("a")))
+        with pytest.raises(QueueError, match="cannot be used"):
+            await strict.do(count)
+        await asyncio.sleep(0.1)
+        early = waiting.done()
+    finally:
+        postgres.start()
+    await waiting
+    added = await strict.do(count)
+    for each in (patient, strict):
+        await each.close()
+
+    assert not early
+    assert 1 == added

@@ -1,0 +1,570 @@
+"""One item in a worker: what is sent, what waits, and what is recorded."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+import sqlalchemy as sa
+
+from linkedapi_async import (
+    AuthenticationError,
+    PollingCrashedError,
+    ProtocolError,
+    RejectedError,
+    Session,
+    WorkflowCancelledError,
+    WorkflowError,
+    WorkflowFailedError,
+    WorkflowHandle,
+    WorkflowNotFoundError,
+    dump_workflow,
+    st,
+)
+from linkedapi_async._utils.json import encode_json
+from linkedapi_async.fleet import Done
+from linkedapi_async.fleet._database import Database, items, results
+from linkedapi_async.fleet._done import done_from, end_of
+from linkedapi_async.fleet._items import ItemRunner, backoff
+from linkedapi_async.fleet._queue import read_done
+from linkedapi_async.fleet._starts import Starts
+from linkedapi_async.sandbox import Sandbox
+
+
+pytestmark = pytest.mark.anyio
+
+WRITE = st.send_message("https://www.linkedin.com/in/ada", text="Hello!")
+READ = st.open_person_page("https://www.linkedin.com/in/ada", basic_info=True)
+TOKEN = "token-of-lane"
+
+
+@attrs.define
+class Fleet:
+    """A sandbox, and one worker's items without an engine."""
+
+    sandbox: Sandbox
+    session: Session
+    database: Database
+    starts: Starts
+    runner: ItemRunner
+    waits: list[float] = attrs.field(factory=list)
+    """How long the worker has waited, in seconds."""
+    on_wait: Callable[[], Any] = lambda: None
+    """What happens during each wait."""
+    crashes: list[Exception] = attrs.field(factory=list)
+    delivered: list[str] = attrs.field(factory=list)
+    failures: int = 0
+    """How often a delivery is still to fail."""
+    tokens: list[Any] = attrs.field(factory=list)
+    """What the provider gives first: tokens, or errors."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait for no time."""
+        self.waits.append(seconds)
+        self.on_wait()
+        await asyncio.sleep(0)
+
+    async def token(self, account: str) -> str:
+        """Return the token of an account."""
+        given = self.tokens.pop(0) if self.tokens else f"token-of-{account}"
+        if isinstance(given, Exception):
+            raise given
+        return str(given)
+
+    async def deliver(self, key: str) -> None:
+        """Note that a result was delivered."""
+        if self.failures:
+            self.failures -= 1
+            raise RuntimeError(key)
+        self.delivered.append(key)
+
+    async def add(self, key: str, workflow: Any, account: str = "lane") -> None:
+        """Add an item."""
+        definition = encode_json(dump_workflow(workflow)).decode()
+        row = {"key": key, "account": account, "definition": definition}
+        await self.database.do(
+            lambda found: found.execute(sa.insert(items).values(**row, state="free"))
+        )
+
+    async def run(self, key: str, workflow: Any) -> Done | str:
+        """Add an item and run it; return its end, or its state without one."""
+        await self.add(key, workflow)
+        state = await self.runner.run(key, "lane")
+        found = await self.database.do(
+            lambda connection: connection.execute(
+                read_done(results.c.key == key)
+            ).first()
+        )
+        return state if found is None else done_from(found)
+
+    @property
+    def sent(self) -> int:
+        """How many workflows the sandbox has accepted."""
+        return len(self.sandbox.workflows)
+
+
+@pytest.fixture
+async def fleet(tmp_path: Path) -> AsyncIterator[Fleet]:
+    """Return a worker's items on a fast sandbox."""
+    async with running(tmp_path) as found:
+        yield found
+
+
+@contextlib.asynccontextmanager
+async def running(
+    tmp_path: Path, make: Callable[[Sandbox], Session] | None = None
+) -> AsyncIterator[Fleet]:
+    """Run what a worker runs, without an engine."""
+    database = Database(f"sqlite:///{tmp_path / 'work.sqlite3'}", patient=True)
+    await database.open()
+    async with (
+        Sandbox(speed=1000) as sandbox,
+        make(sandbox) if make else sandbox.session() as session,
+    ):
+        starts = Starts(database)
+        found = Fleet(sandbox, session, database, starts, None)  # type: ignore[arg-type]
+        found.runner = ItemRunner(
+            session,
+            starts,
+            token=found.token,
+            limit=2,
+            deliver=found.deliver,
+            crash=found.crashes.append,
+            sleep=found.sleep,
+        )
+        try:
+            yield found
+        finally:
+            await found.runner.close()
+    await database.close()
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait until something holds."""
+    async with asyncio.timeout(60):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def test_an_item_is_sent_and_its_result_stored(fleet: Fleet) -> None:
+    """The stored result is typed, and is delivered once."""
+    done = await fleet.run("ada", READ)
+
+    assert isinstance(done, Done)
+    assert ("ada", "lane", "completed", None, False) == (
+        *(done.key, done.account, done.status),
+        *(done.error, done.wrote),
+    )
+    assert done.result().name
+    assert READ == done.workflow
+    assert [done.workflow_id] == [workflow.id for workflow in fleet.sandbox.workflows]
+    assert ["ada"] == fleet.delivered
+    assert "finished" == await fleet.runner.run("ada", "lane")
+    assert 1 == fleet.sent
+
+
+async def test_an_array_workflow_gives_a_tuple(fleet: Fleet) -> None:
+    """Several roots yield several results."""
+    done = await fleet.run("two", (READ, WRITE))
+
+    assert isinstance(done, Done)
+    person, nothing = done.result()
+    assert person.name
+    assert None is nothing
+    assert done.wrote
+
+
+async def test_the_same_item_twice_in_one_process_is_sent_once(fleet: Fleet) -> None:
+    """An engine that gives an item out again gets the result of the first run."""
+    await fleet.add("ada", WRITE)
+    ends = await asyncio.gather(*(fleet.runner.run("ada", "lane") for _ in range(3)))
+
+    assert ["finished"] * 3 == ends
+    assert 1 == fleet.sent
+
+
+async def test_a_lost_answer_of_a_write_waits_for_a_decision(fleet: Fleet) -> None:
+    """It is not sent again, and a person's answer ends it."""
+    fleet.sandbox.inject_fault("reset_after", on="start")
+    state = await fleet.run("ada", WRITE)
+    again = await fleet.runner.run("ada", "lane")
+    sent = fleet.sent
+    await fleet.starts.adopt("ada", fleet.sandbox.workflows[0].id)
+    ended = await fleet.runner.run("ada", "lane")
+
+    assert ["unknown", "unknown", "finished"] == [state, again, ended]
+    assert 1 == sent == fleet.sent
+
+
+async def test_a_lost_answer_of_a_read_is_no_question(fleet: Fleet) -> None:
+    """What only reads is sent again, until it is accepted."""
+    fleet.sandbox.inject_fault("reset_after", on="start", count=3)
+    done = await fleet.run("ada", READ)
+
+    assert isinstance(done, Done)
+    assert "completed" == done.status
+    assert [1.0] == fleet.waits
+    assert 4 == fleet.sent
+
+
+async def test_an_intent_of_another_execution_is_unknown(fleet: Fleet) -> None:
+    """After a crash between the intent and the answer, nothing is sent."""
+    await fleet.add("ada", WRITE)
+    await fleet.starts.intend("ada", "crashed")
+
+    assert "unknown" == await fleet.runner.run("ada", "lane")
+    assert 0 == fleet.sent
+
+
+async def test_an_accepted_workflow_is_waited_for(fleet: Fleet) -> None:
+    """After a crash behind the answer, the workflow goes on elsewhere."""
+    handle = await fleet.session.account(TOKEN, name="lane").start(WRITE)
+    await fleet.add("ada", WRITE)
+    await fleet.starts.intend("ada", "crashed")
+    await fleet.starts.accepted("ada", "crashed", str(handle.workflow_id))
+
+    assert "finished" == await fleet.runner.run("ada", "lane")
+    assert 1 == fleet.sent
+
+
+async def test_a_start_that_another_worker_took_for_unknown(
+    fleet: Fleet, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A worker that was taken for dead leaves the id of its start as a candidate."""
+    fleet.sandbox.inject_fault("stall", on="start", seconds=0.3, count=1)
+    await fleet.add("ada", WRITE)
+    run = asyncio.create_task(fleet.runner.run("ada", "lane"))
+    await until(lambda: fleet.runner.starting and fleet.sandbox.requests)
+    await fleet.starts.intend("ada", "another")
+    state = await run
+
+    assert "unknown" == state
+    assert [[fleet.sandbox.workflows[0].id]] == [
+        row.candidates for row in await fleet.starts.waiting()
+    ]
+    assert "another worker took for unknown" in caplog.text
+
+
+async def test_a_paused_account_burns_no_backlog(fleet: Fleet) -> None:
+    """A refused start is taken back, and sent when the account works again."""
+    fleet.sandbox.sign_out(TOKEN)
+    fleet.on_wait = lambda: fleet.sandbox.sign_in(TOKEN)
+    done = await fleet.run("ada", WRITE)
+
+    assert isinstance(done, Done)
+    assert "completed" == done.status
+    assert [3600.0] == fleet.waits
+    assert 1 == fleet.sent
+
+
+async def test_a_limit_that_was_reached_is_waited_out(fleet: Fleet) -> None:
+    """An end that has changed nothing and passes leaves the item in its lane."""
+    fleet.sandbox.fail_action("st.sendMessage", "limitExceeded")
+    fleet.on_wait = fleet.sandbox.clear_faults
+    done = await fleet.run("ada", WRITE)
+
+    assert isinstance(done, Done)
+    assert ("completed", None) == (done.status, done.error)
+    assert 1 == len(fleet.waits)
+    assert 2 == fleet.sent
+
+
+@pytest.mark.parametrize("given", [RuntimeError("it was secret"), "", 5])
+async def test_an_account_without_a_token_waits(
+    fleet: Fleet, given: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where the provider fails, the account waits, ever longer; nothing shows tokens."""
+    fleet.tokens = [given, given, given]
+    if given == 5:
+        fleet.tokens = [RuntimeError("it was secret")] * 3
+    done = await fleet.run("ada", WRITE)
+
+    assert isinstance(done, Done)
+    assert [1.0, 2.0, 4.0] == fleet.waits
+    assert "No token for account lane" in caplog.text
+    assert "secret" not in caplog.text
+    assert 60.0 == backoff(40)
+
+
+async def test_a_workflow_that_the_api_refuses_is_over(fleet: Fleet) -> None:
+    """A refusal for good is a result, and the lane goes on."""
+    fleet.sandbox.inject_fault(
+        "status", on="start", status=400, type="invalidWorkflow", message="It is wrong"
+    )
+    done = await fleet.run("ada", WRITE)
+
+    assert isinstance(done, Done)
+    assert ("refused", "invalidWorkflow", None, False) == (
+        *(done.status, done.error),
+        *(done.workflow_id, done.wrote),
+    )
+    with pytest.raises(RejectedError, match="It is wrong") as caught:
+        done.result()
+    assert ("invalidWorkflow", 400) == (caught.value.type, caught.value.http_status)
+
+
+async def test_a_workflow_that_is_wrong_is_over(tmp_path: Path) -> None:
+    """What this generation of the API does not have is not sent."""
+    async with running(tmp_path, lambda box: box.session("account_api")) as fleet:
+        done = await fleet.run("ada", st.retrieve_feed())
+        sent = fleet.sent
+
+    assert isinstance(done, Done)
+    assert ("refused", "UnsupportedError") == (done.status, done.error)
+    with pytest.raises(WorkflowError, match="account_api"):
+        done.result()
+    assert 0 == sent
+
+
+async def test_a_workflow_that_failed_as_a_whole(fleet: Fleet) -> None:
+    """Its reason is kept."""
+    fleet.sandbox.fail_next("languageNotSupported", "Use English")
+    done = await fleet.run("ada", WRITE)
+
+    assert isinstance(done, Done)
+    assert ("failed", "languageNotSupported", True) == (
+        *(done.status, done.error),
+        done.wrote,
+    )
+    with pytest.raises(WorkflowFailedError, match="Use English"):
+        done.completion()
+
+
+async def test_a_workflow_that_is_cancelled_while_it_runs(fleet: Fleet) -> None:
+    """The worker cancels what a person wants cancelled, and lets others run."""
+    await fleet.add("ada", WRITE)
+    await fleet.add("bob", WRITE, account="other")
+    fleet.sandbox.speed = 1.0
+    runs = [
+        asyncio.create_task(fleet.runner.run("ada", "lane")),
+        asyncio.create_task(fleet.runner.run("bob", "other")),
+    ]
+    await until(lambda: fleet.sent == 2)
+    async with asyncio.timeout(60):
+        while await fleet.starts.cancel("ada") != "accepted" or not (
+            await fleet.starts.to_cancel()
+        ):
+            await asyncio.sleep(0.005)
+    await fleet.runner.cancel_wanted()
+    state = await runs[0]
+    found = await fleet.database.do(
+        lambda connection: connection.execute(read_done()).first()
+    )
+
+    assert "cancelled" == state
+    assert not runs[1].done()
+    assert found is not None
+    with pytest.raises(WorkflowCancelledError):
+        done_from(found).result()
+
+
+async def test_what_cannot_be_cancelled_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where the API cannot cancel, the wish is dropped; others' items are left alone."""
+    async with running(tmp_path, lambda box: box.session("account_api")) as fleet:
+        fleet.sandbox.inject_fault("stall", on="status", seconds=0.5, count=1)
+        await fleet.add("ada", WRITE)
+        await fleet.add("elsewhere", WRITE)
+        await fleet.starts.intend("elsewhere", "another worker")
+        await fleet.starts.accepted("elsewhere", "another worker", "wf-1")
+        run = asyncio.create_task(fleet.runner.run("ada", "lane"))
+        async with asyncio.timeout(60):
+            while (await fleet.starts.find("ada")).state != "accepted":
+                await asyncio.sleep(0.005)
+        for key in ("ada", "elsewhere"):
+            await fleet.starts.cancel(key)
+        await until(lambda: fleet.sandbox.requests >= 2)
+        await fleet.runner.cancel_wanted()
+        left = await fleet.starts.to_cancel()
+        state = await run
+
+    assert "finished" == state
+    assert ["elsewhere"] == left
+    assert "Could not cancel ada" in caplog.text
+
+
+def test_a_workflow_that_the_api_has_forgotten() -> None:
+    """An id that the API does not know is an end, and so is one that cannot be read."""
+    ends = [
+        end_of(WorkflowNotFoundError(workflow_id="wf-1"), WRITE, "wf-1"),
+        end_of(ProtocolError("garbage"), READ, "wf-2"),
+    ]
+
+    assert [("lost", True), ("failed", False)] == [
+        (end.status, end.wrote) for end in ends
+    ]
+    for end, expected in zip(
+        ends, (WorkflowNotFoundError, WorkflowFailedError), strict=True
+    ):
+        done = Done(
+            cursor=1,
+            key="ada",
+            account="lane",
+            workflow_id=end.workflow_id,
+            status=end.status,
+            error=end.error,
+            wrote=end.wrote,
+            definition="{}",
+            body=end.body,
+        )
+        with pytest.raises(expected):
+            done.result()
+
+
+async def test_a_token_that_is_refused_is_asked_for_again(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The wait for a workflow ends with its token, and goes on with the next one."""
+    account = fleet.session.account(TOKEN, name="lane")
+    start = account.start
+
+    async def refused(*roots: Any) -> WorkflowHandle[Any]:
+        """Start it, and return a handle that the API refuses to poll."""
+        handle = await start(*roots)
+
+        async def completion(*_: object) -> None:
+            monkeypatch.undo()
+            message = "wrong token"
+            raise AuthenticationError(message)
+
+        monkeypatch.setattr(WorkflowHandle, "completion", completion)
+        return handle
+
+    monkeypatch.setattr(account, "start", refused)
+    done = await fleet.run("ada", WRITE)
+
+    assert isinstance(done, Done)
+    assert "completed" == done.status
+    assert [3600.0] == fleet.waits
+    assert 1 == fleet.sent
+
+
+async def test_a_result_is_delivered_until_that_succeeds(
+    fleet: Fleet, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The lane waits while its user cannot take a result."""
+    fleet.failures = 2
+    done = await fleet.run("ada", WRITE)
+
+    assert isinstance(done, Done)
+    assert [1.0, 2.0] == fleet.waits
+    assert ["ada"] == fleet.delivered
+    assert "on_result failed for ada" in caplog.text
+
+
+async def test_a_worker_that_stops_begins_no_start(fleet: Fleet) -> None:
+    """The start under way is answered, and the next one is left to others."""
+    fleet.sandbox.inject_fault("stall", on="start", seconds=0.2, count=1)
+    await fleet.add("ada", WRITE)
+    await fleet.add("bob", WRITE, account="other")
+    first = asyncio.create_task(fleet.runner.run("ada", "lane"))
+    await until(lambda: fleet.runner.starting)
+    quiet = asyncio.create_task(fleet.runner.quiesce())
+    await asyncio.sleep(0)
+    second = asyncio.create_task(fleet.runner.run("bob", "other"))
+    await quiet
+    found = await fleet.starts.find("ada")
+    await first
+
+    assert "accepted" == found.state
+    assert not second.done()
+    assert "free" == (await fleet.starts.find("bob")).state
+    assert 1 == fleet.sent == fleet.runner.running
+
+
+async def test_a_start_that_had_its_turn_waits_for_nothing(fleet: Fleet) -> None:
+    """Starts that wait for a turn when the worker stops do not keep it from stopping."""
+    fleet.sandbox.inject_fault("stall", on="start", seconds=0.2, count=2)
+    runs = []
+    for number in range(4):
+        await fleet.add(f"item-{number}", WRITE, account=f"lane-{number}")
+        run = fleet.runner.run(f"item-{number}", f"lane-{number}")
+        runs.append(asyncio.create_task(run))
+    await until(lambda: fleet.runner.starting == 2)
+    async with asyncio.timeout(60):
+        await fleet.runner.quiesce()
+
+    assert 2 == fleet.sent
+    assert 2 == len(await states(fleet, "free"))
+
+
+async def states(fleet: Fleet, state: str) -> list[str]:
+    """Return the keys of the items in a state."""
+    found = sa.select(items.c.key).where(items.c.state == state)
+    return await fleet.database.do(lambda connection: [*connection.scalars(found)])
+
+
+async def test_an_item_survives_the_end_of_the_session(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What runs when the session is left is no result; another worker goes on."""
+    refused, refuse = asyncio.Event(), fleet.starts.refused
+
+    async def taken_back(key: str, execution: str) -> None:
+        """Take an intent back, and say so."""
+        await refuse(key, execution)
+        refused.set()
+
+    monkeypatch.setattr(fleet.starts, "refused", taken_back)
+    fleet.sandbox.speed = 1.0
+    await fleet.add("ada", WRITE)
+    await fleet.add("bob", WRITE, account="other")
+    async with fleet.sandbox.session() as session:
+        runner = ItemRunner(
+            session,
+            fleet.starts,
+            token=fleet.token,
+            limit=1,
+            deliver=None,
+            crash=fleet.crashes.append,
+        )
+        run = asyncio.create_task(runner.run("ada", "lane"))
+        await until(lambda: fleet.sent)
+    late = asyncio.create_task(runner.run("bob", "other"))
+    accepted = await states(fleet, "accepted")
+    await refused.wait()
+
+    assert ["ada"] == accepted
+    assert ["bob"] == await states(fleet, "free")
+    assert not run.done()
+    assert not late.done()
+    await runner.close()
+
+
+async def test_a_result_without_a_user(fleet: Fleet) -> None:
+    """Without on_result, results are only stored."""
+    runner = ItemRunner(
+        fleet.session,
+        fleet.starts,
+        token=fleet.token,
+        limit=1,
+        deliver=None,
+        crash=fleet.crashes.append,
+    )
+    await fleet.add("ada", WRITE)
+
+    assert "finished" == await runner.run("ada", "lane")
+
+
+async def test_a_crash_of_the_polling_is_the_workers(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker learns of it, and the item goes to another one."""
+    account = fleet.session.account(TOKEN, name="lane")
+
+    async def crashed(*_: object, **__: object) -> None:
+        raise PollingCrashedError
+
+    monkeypatch.setattr(account, "start", crashed)
+    await fleet.add("ada", WRITE)
+    run = asyncio.create_task(fleet.runner.run("ada", "lane"))
+    await until(lambda: fleet.crashes)
+
+    assert not run.done()
+    assert "free" == (await fleet.starts.find("ada")).state

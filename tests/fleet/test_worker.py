@@ -1,0 +1,266 @@
+"""A worker in this process, with its engine."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from linkedapi_async import Pace, PollingCrashedError, QueueError, Session, st
+from linkedapi_async.fleet import Done, Progress, Queue, Worker
+from linkedapi_async.fleet._beats import Beats
+from linkedapi_async.fleet._database import Database, workers
+from linkedapi_async.fleet._engine import Engine
+from linkedapi_async.sandbox import Sandbox
+
+
+pytestmark = [
+    pytest.mark.anyio,
+    # DBOS leaves the connections of its threads to the garbage collector.
+    pytest.mark.filterwarnings("ignore:unclosed database in:ResourceWarning"),
+]
+
+
+def hello(number: int) -> st.send_message:
+    """Return a message to one of many people."""
+    return st.send_message(f"https://www.linkedin.com/in/p-{number}", text="Hello!")
+
+
+async def token(account: str) -> str:
+    """Return the token of an account."""
+    return f"token-of-{account}"
+
+
+def make(url: str, sandbox: Sandbox, **settings: Any) -> Worker:
+    """Return a worker that looks for items often."""
+    return Worker(
+        url, session=sandbox.session, token=token, **{"interval": 0.05, **settings}
+    )
+
+
+@contextlib.asynccontextmanager
+async def working(worker: Worker) -> AsyncIterator[asyncio.Task[int]]:
+    """Run a worker, and end it."""
+    task = asyncio.create_task(worker.run())
+    try:
+        yield task
+    finally:
+        worker.stop()
+        await asyncio.wait({task})
+
+
+async def until(task: asyncio.Task[int], condition: Callable[[], object]) -> None:
+    """Wait until something holds, or a worker has ended."""
+    async with asyncio.timeout(120):
+        while not condition() and not task.done():
+            await asyncio.sleep(0.01)
+
+
+async def progress(
+    queue: Queue, task: asyncio.Task[int], enough: Callable[[Progress], object]
+) -> Progress:
+    """Wait until a queue is far enough; return how far."""
+    async with asyncio.timeout(120):
+        while not enough(found := await queue.progress()) and not task.done():
+            await asyncio.sleep(0.02)
+    return found
+
+
+async def test_a_worker_runs_lanes_in_order(queue_url: str) -> None:
+    """Each item is sent once, lanes keep their order, and nothing is left."""
+    results: list[Done] = []
+    async with Sandbox(speed=1000) as sandbox, Queue(queue_url) as queue:
+        await queue.submit_all(
+            (f"lane-{n % 3}", hello(n), f"key-{n:02}") for n in range(9)
+        )
+        worker = make(queue_url, sandbox, on_result=results.append)
+        async with working(worker) as task:
+            await until(task, lambda: len(results) == 9)
+            health = worker.health()
+        sent = [workflow.definition["personUrl"] for workflow in sandbox.workflows]
+        found = await queue.progress()
+
+    assert 0 == task.result()
+    assert health["ok"]
+    assert not worker.health()["ok"]
+    assert sorted(sent) == sorted(
+        {f"https://www.linkedin.com/in/p-{n}" for n in range(9)}
+    )
+    for lane in range(3):
+        keys = [done.key for done in results if done.account == f"lane-{lane}"]
+        assert [f"key-{n:02}" for n in range(9) if n % 3 == lane] == keys
+    assert (
+        Progress(queued=0, running=0, completed=9, failed=0, cancelled=0, unknown=0)
+        == found
+    )
+
+
+async def test_a_dead_worker_is_taken_over(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it has runs elsewhere, also if the first attempt fails."""
+    url = f"sqlite:///{tmp_path / 'work.sqlite3'}"
+    requeue, failures = Engine.requeue, [sa.exc.InvalidRequestError("first")]
+
+    def fail_once(self: Engine, executor: str) -> int:
+        """Fail at the first take-over."""
+        if executor == "dead" and failures:
+            raise failures.pop()
+        return requeue(self, executor)
+
+    monkeypatch.setattr(Engine, "requeue", fail_once)
+    delivered = asyncio.Event()
+
+    async def on_result(_: Done) -> None:
+        """Note that a result came."""
+        delivered.set()
+
+    async with Sandbox(speed=1000) as sandbox, Queue(url) as queue:
+        await queue.submit("lane", hello(1), key="a")
+        dead = (
+            "UPDATE workflow_status SET status = 'PENDING', executor_id = 'dead', "
+            "application_version = 'linkedapi-1'"
+        )
+        with queue._database.engine.begin() as connection:
+            connection.exec_driver_sql(dead)
+            connection.execute(
+                sa.insert(workers).values(executor="dead", beat=_now() - 60)
+            )
+        worker = make(url, sandbox, ttl=1.5, on_result=on_result)
+        assert not worker.health()["ok"]
+        async with working(worker) as task:
+            await until(task, delivered.is_set)
+
+    assert "Could not take over a dead worker: first" in caplog.text
+    assert "Took over 1 lanes of a dead worker" in caplog.text
+
+
+def _now() -> float:
+    import time
+
+    return time.time()
+
+
+async def test_a_worker_that_was_taken_over_leaves(tmp_path: Path) -> None:
+    """It ends with 75, and what it still has goes back to the queue."""
+    url = f"sqlite:///{tmp_path / 'work.sqlite3'}"
+    async with Sandbox(speed=1) as sandbox, Queue(url) as queue:
+        await queue.submit("lane", hello(1), key="a")
+        async with working(make(url, sandbox, ttl=0.5)) as task:
+            await until(task, lambda: sandbox.workflows)
+            with queue._database.engine.begin() as connection:
+                connection.execute(sa.update(workers).values(successor="another"))
+            async with asyncio.timeout(120):
+                await asyncio.wait({task})
+        with queue._database.engine.begin() as connection:
+            states = connection.exec_driver_sql("SELECT status FROM workflow_status")
+            left = [*states.scalars()]
+        found = await queue.progress()
+
+    assert 75 == task.result()
+    assert ["ENQUEUED"] == left
+    assert 1 == found.running
+
+
+async def test_a_crash_of_the_polling_ends_the_worker(tmp_path: Path) -> None:
+    """The error is the caller's, and the lanes go to others."""
+    url = f"sqlite:///{tmp_path / 'work.sqlite3'}"
+    async with Sandbox(speed=1000) as sandbox:
+        worker = make(url, sandbox)
+        async with working(worker) as task:
+            await until(task, lambda: worker.health()["ok"])
+            assert worker._items is not None
+            worker._items._crash(PollingCrashedError())
+            await until(task, task.done)
+
+    with pytest.raises(PollingCrashedError):
+        task.result()
+
+
+async def test_a_result_that_was_forgotten_is_not_delivered(tmp_path: Path) -> None:
+    """What is no longer there is no reason to try for ever."""
+    url = f"sqlite:///{tmp_path / 'work.sqlite3'}"
+    async with Sandbox() as sandbox, Queue(url):
+        worker = make(url, sandbox, on_result=pytest.fail)
+        await worker._deliver("gone")
+        await worker._database.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "least"),
+    [("lanes", 0, 1), ("starts", 0, 1), ("ttl", 0.0, 0.1), ("interval", 0.0, 0.01)],
+)
+def test_numbers_that_are_too_small(name: str, number: float, least: float) -> None:
+    """A wrong setting is an error when the worker is made."""
+    settings: dict[str, Any] = {name: number}
+    expected = re.escape(f"{name} must be at least {least}, got {number}")
+    with pytest.raises(ValueError, match=expected):
+        Worker("sqlite:///x", session=Session.from_env, token=token, **settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("journal", "j.sqlite3"), ("pace", Pace())]
+)
+async def test_sessions_that_a_worker_cannot_use(
+    name: str, value: Any, tmp_path: Path
+) -> None:
+    """A journal of one process and a pace of one process hold for no fleet."""
+    url = f"sqlite:///{tmp_path / 'work.sqlite3'}"
+    if name == "journal":
+        value = tmp_path / value
+    async with Sandbox() as sandbox:
+        worker = Worker(
+            url, session=lambda: sandbox.session(**{name: value}), token=token
+        )
+        with pytest.raises(ValueError, match=f"of a worker must have no {name}"):
+            await worker.run()
+
+    assert "<Worker sqlite>" == repr(worker)
+
+
+async def test_a_worker_without_a_database(tmp_path: Path) -> None:
+    """It does not begin, and says why."""
+    async with Sandbox() as sandbox:
+        worker = make(f"sqlite:///{tmp_path / 'no' / 'work.sqlite3'}", sandbox)
+        with pytest.raises(QueueError, match="cannot be used"):
+            await worker.run()
+
+
+async def test_only_one_worker_takes_over(queue_url: str) -> None:
+    """A dead worker has one successor, until that is dead itself; the rest is alive."""
+    database = Database(queue_url)
+    await database.open()
+    first, second = (Beats(database, name, 10.0) for name in ("first", "second"))
+
+    def age(executor: str, **columns: float) -> Any:
+        values = {name: workers.c[name] - seconds for name, seconds in columns.items()}
+        changed = sa.update(workers).where(workers.c.executor == executor)
+        return database.do(lambda found: found.execute(changed.values(values)))
+
+    dead = Beats(database, "dead", 10.0)
+    for each in (first, second, dead):
+        await each.enter()
+    early = await first.claim()
+    await age("dead", beat=11)
+    claims = [await each.claim() for each in (first, second, first)]
+    woken = await dead.beat()
+    await age("dead", succeeded_at=11)
+    later = await second.claim()
+    alive = [await first.beat(), await second.beat()]
+    await second.leave()
+    await age("dead", beat=4000, succeeded_at=11)
+    forgotten = [await first.claim(), await first.claim()]
+    await database.close()
+
+    assert [] == early
+    assert [["dead"], [], []] == claims
+    assert not woken
+    assert ["dead"] == later
+    assert [True, True] == alive
+    assert [[], []] == forgotten
