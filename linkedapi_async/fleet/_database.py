@@ -181,12 +181,11 @@ class Database:
                     await self._commit([each])
                 return
             ends = [_failed(error)] * len(batch)
-        for (_, future), end in zip(batch, ends, strict=True):
-            if future.done():
-                continue  # its caller was cancelled
-            if isinstance(end, Exception):
+        futures = [future for _, future in batch]
+        for future, end in zip(futures, ends, strict=True):
+            if isinstance(end, Exception) and not future.done():
                 future.set_exception(end)
-            else:
+            elif not future.done():  # else its caller was cancelled
                 future.set_result(end)
 
     async def _run_patiently(self, steps: list[Step[Any]]) -> list[Any]:
@@ -343,7 +342,7 @@ def number_results(connection: sa.Connection) -> None:
         )
 
 
-def now(connection: sa.Connection) -> sa.ColumnElement[float]:
+def now(connection: sa.Connection) -> sa.ColumnElement[Any]:
     """Return the time by the clock of the database, in seconds since 1970.
 
     Clocks of hosts may differ; that of SQLite is the host's.

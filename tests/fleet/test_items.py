@@ -426,7 +426,7 @@ async def test_a_token_that_is_refused_is_asked_for_again(
 
     async def refused(*roots: Any) -> WorkflowHandle[Any]:
         """Start it, and return a handle that the API refuses to poll."""
-        handle = await start(*roots)
+        handle: WorkflowHandle[Any] = await start(*roots)
 
         async def completion(*_: object) -> None:
             monkeypatch.undo()

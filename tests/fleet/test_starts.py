@@ -166,11 +166,10 @@ class Machine(RuleBasedStateMachine):
     def finish(self, key: str, execution: str, fails: bool) -> None:
         """The end of the item's own workflow is recorded, once."""
         workflow_id = self.ids.get(key)
-        status = "failed" if fails else "completed"
         if key not in self.ended and (
             workflow_id is not None or self.is_intent(key, execution)
         ):
-            self.ended[key] = status
+            self.ended[key] = "failed" if fails else "completed"
         end = End(status="failed" if fails else "completed", workflow_id=workflow_id)
         self.runner.run(self.starts.finished(key, execution, end))
 
@@ -237,14 +236,13 @@ async def test_what_may_have_written_is_run_again_on_request_only(
     """A failed item runs again; one that may have written needs a word more."""
     starts = Starts(opened)
     await add(opened, "read", "wrote", "fine")
-    for key, status, wrote in (
-        ("read", "failed", False),
-        ("wrote", "failed", True),
-        ("fine", "completed", True),
+    for key, end in (
+        ("read", End(status="failed", workflow_id="id-read")),
+        ("wrote", End(status="failed", workflow_id="id-wrote", wrote=True)),
+        ("fine", End(status="completed", workflow_id="id-fine", wrote=True)),
     ):
         await starts.intend(key, "1")
         await starts.accepted(key, "1", f"id-{key}")
-        end = End(status=status, workflow_id=f"id-{key}", wrote=wrote)
         await starts.finished(key, "1", end)
     await starts.retry("read", again=False)
     with pytest.raises(QueueError, match="may have changed something"):
