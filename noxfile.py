@@ -152,8 +152,8 @@ def node_sdk(session: nox.Session) -> None:
 
 @nox.session
 def integrations(session: nox.Session) -> None:
-    """Try the pages on frameworks, the hook of pre-commit, and the JSON Schemas."""
-    session.install(".[cli,otel]")
+    """Try the pages on frameworks, tables, the hook of pre-commit, the JSON Schemas."""
+    session.install(".[cli,otel,table]")
     for page in sorted(Path("docs").rglob("*.md")):
         needs = re.findall(r"^<!-- needs: (.*) -->$", page.read_text(), re.MULTILINE)
         if needs:
@@ -161,6 +161,8 @@ def integrations(session: nox.Session) -> None:
             folder = tempfile.mkdtemp(dir=session.create_tmp())
             runner = "tests/run_docs_snippets.py"
             session.run("python", runner, "--sandbox", str(page), folder)
+    session.install("pandas>=3", "duckdb>=1.4", "pyarrow>=20")
+    session.run("python", "-W", "error", "tests/integrations/frames.py")
     session.install("pre-commit")
     hook = ["pre-commit", "try-repo", ".", "linkedapi-check", "--files"]
     for name, codes in (("right", [0]), ("wrong", [1])):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import itertools
+import json
 import types
 import typing
 from abc import ABC, abstractmethod
@@ -161,6 +162,13 @@ SCALARS: Final[dict[Any, Kind]] = {
 """The kinds of the attributes of results, as far as they have none inside."""
 
 
+_NULLABLE: Final = (
+    (DataType.int64(), "int64", "Int64"),
+    (DataType.bool(), "bool", "boolean"),
+)
+"""Types of Arrow with their names in pandas, and pandas' own types that may be null."""
+
+
 class List(Kind):
     """Lists of one kind of item."""
 
@@ -303,6 +311,27 @@ def _facts(place: Place, workflow_id: str | None) -> dict[str, Any]:
     }
 
 
+def _for_pandas(fields: Iterable[Field]) -> str:
+    """Return the types that keep pandas from making floats of missing integers.
+
+    https://pandas.pydata.org/docs/development/developer.html
+    """
+    columns = [
+        {
+            "name": field.name,
+            "field_name": field.name,
+            "metadata": None,
+            "pandas_type": name,
+            "numpy_type": dtype,
+        }
+        for field in fields
+        for type_, name, dtype in _NULLABLE
+        if field.type == type_
+    ]
+    whole = {"columns": columns, "index_columns": [], "column_indexes": []}
+    return json.dumps({**whole, "pandas_version": "1.0.0"})
+
+
 class Layout:
     """The columns of the outcomes of one action, and how they are filled."""
 
@@ -314,7 +343,8 @@ class Layout:
         # Of an unknown action, all that came is JSON text.
         left = Field("data" if known is None else "extra", JSON.type)
         self._around = _around(() if known is None else known.targets)
-        self.schema: Schema = Schema([*self._data.fields, left, *self._around.fields])
+        fields = [*self._data.fields, left, *self._around.fields]
+        self.schema: Schema = Schema(fields, metadata={"pandas": _for_pandas(fields)})
 
     def table(self, sources: Iterable[tuple[Siblings, str | None]]) -> Table:
         """Return a table of the outcomes in *sources*.

@@ -417,6 +417,19 @@ def test_types_of_posts() -> None:
     assert all(field.nullable for field in schema)
 
 
+def test_types_for_pandas() -> None:
+    """Integers and flags say which of pandas' types may be null; pandas reads that."""
+    schema = pa.table(table([], st.open_post)).schema
+    named = {c["name"]: c["numpy_type"] for c in schema.pandas_metadata["columns"]}
+
+    assert named == {
+        field.name: "Int64" if pa.types.is_int64(field.type) else "boolean"
+        for field in schema
+        if pa.types.is_int64(field.type) or pa.types.is_boolean(field.type)
+    }
+    assert {"reactions_count", "has_poll", "success"} <= set(named)
+
+
 @pytest.mark.parametrize("cls", RESULTS)
 def test_columns_of_each_class(cls: Any) -> None:
     """Every attribute of a result, and every moment, is a column of the right type."""
