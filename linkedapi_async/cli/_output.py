@@ -1,4 +1,4 @@
-"""Results on standard output: JSON, JSON Lines, CSV, or a table."""
+"""Results on standard output: JSON, JSON Lines, CSV, Parquet, or a table."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from typing import Any, Final, Literal, TypeAlias, TypeVar
 import click
 
 from linkedapi_async._actions.action import Action
+from linkedapi_async._results.completion import Completion
 from linkedapi_async._results.key import ACTIONS
 from linkedapi_async._utils.spelling import nearest
 from linkedapi_async._utils.text import ACTING, printable
 from linkedapi_async.cli._console import Console
 from linkedapi_async.cli._exit_codes import CommandError
-from linkedapi_async.export import write_csv
+from linkedapi_async.export import write_csv, write_parquet
+from linkedapi_async.tables import table
 
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
@@ -26,6 +28,11 @@ CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 Format: TypeAlias = Literal["json", "jsonl", "csv", "table"]
 
 FORMATS: Final = ("json", "jsonl", "csv", "table")
+
+PARQUET: Final = "parquet"
+
+_EXCEL: Final = "csv for Excel"
+"""The format of ``--format csv --bom``."""
 
 _NARROWEST: Final = 12
 """The width of the narrowest column of a table, with its margin."""
@@ -38,20 +45,64 @@ _LONGEST: Final = 200
 
 
 def format_options(command: CommandT) -> CommandT:
-    """Give *command* the options ``--format`` and ``--action``."""
+    """Give *command* the options ``--format``, ``--bom`` and ``--action``."""
+    # The format is checked against the others, which are eager to be read before it.
     command = click.option(
         "--action",
         metavar="TYPE",
+        is_eager=True,
         help="Print rows of this action only, such as st.retrieveCompanyEmployees.",
+    )(command)
+    command = click.option(
+        "--bom",
+        is_flag=True,
+        is_eager=True,
+        help="Begin CSV with a byte order mark, as Excel expects.",
     )(command)
     return click.option(
         "--format",
         "format_",
-        type=click.Choice(FORMATS),
+        type=click.Choice((*FORMATS, PARQUET)),
         default="json",
         show_default=True,
-        help="json is the whole completion; the others have one row for each item.",
+        callback=_checked_format,
+        help="json is the whole completion; the others have one row for each item. "
+        "parquet has typed columns and needs --action.",
     )(command)
+
+
+def _checked_format(ctx: click.Context, _: click.Parameter, format_: str) -> str:
+    """Return the format, with what ``--bom`` says.
+
+    Raises:
+        CommandError: The other options or the installation do not allow it.
+    """
+    bom = ctx.params.pop("bom", False)
+    if bom and format_ != "csv":
+        message = f"--bom needs --format csv, got {format_}"
+        raise CommandError(message)
+    if format_ == PARQUET:
+        _check_parquet(ctx.params.get("action"))
+    return _EXCEL if bom else format_
+
+
+def _check_parquet(action: str | None) -> None:
+    if action is None:
+        message = (
+            "--format parquet needs --action TYPE, because the columns follow from it"
+        )
+        raise CommandError(message)
+    if sys.stdout.isatty():
+        message = (
+            "--format parquet is not for a terminal; write it to a file with > FILE"
+        )
+        raise CommandError(message)
+    try:
+        import arro3.core  # noqa: PLC0415
+        import arro3.io  # noqa: F401, PLC0415
+    except ImportError:
+        message = "--format parquet needs: pip install 'linkedapi-async[table]'"
+        raise CommandError(message) from None
 
 
 def answer_options(command: CommandT) -> CommandT:
@@ -106,14 +157,28 @@ def show_answer(rows: Sequence[dict[str, Any]], format_: str, console: Console) 
         show_rows(rows, format_, console)
 
 
+def show_results(
+    completions: Sequence[Completion],
+    format_: str,
+    action: type[Action[Any, Any, Any]] | None,
+    console: Console,
+) -> None:
+    """Print the rows of *completions*, of one action or of all."""
+    if format_ == PARQUET and action is not None:
+        write_parquet(sys.stdout.buffer, table(completions, action))
+    else:
+        rows = [row for completion in completions for row in completion.rows(action)]
+        show_rows(rows, format_, console)
+
+
 def show_rows(rows: Iterable[dict[str, Any]], format_: str, console: Console) -> None:
     """Print *rows* as JSON Lines, CSV or a table."""
     listed = [*rows]
     if format_ == "jsonl":
         for row in listed:
             click.echo(as_json(row, indent=None))
-    elif format_ == "csv":
-        _show_csv(listed)
+    elif format_ in {"csv", _EXCEL}:
+        _show_csv(listed, bom=format_ == _EXCEL)
     else:
         _show_table(listed, console)
 
@@ -136,10 +201,11 @@ def columns_of(rows: Iterable[dict[str, Any]]) -> list[str]:
     return [*dict.fromkeys(name for row in rows for name in row)]
 
 
-def _show_csv(rows: Sequence[dict[str, Any]]) -> None:
+def _show_csv(rows: Sequence[dict[str, Any]], *, bom: bool) -> None:
     write_csv(
         sys.stdout,
         [{_csv_cell(name): _csv_cell(row[name]) for name in row} for row in rows],
+        bom=bom,
     )
 
 
@@ -163,14 +229,14 @@ def _show_table(rows: Sequence[dict[str, Any]], console: Console) -> None:
     ]
     width = shutil.get_terminal_size().columns
     fitting = filled[: width // _NARROWEST] if terminal else filled
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    shown = Table(box=SIMPLE_HEAD, pad_edge=False)
     for name in fitting:
-        table.add_column(Text(printable(name)), overflow="fold")
+        shown.add_column(Text(printable(name)), overflow="fold")
     for row in rows:
-        table.add_row(*(Text(_table_cell(row.get(name))) for name in fitting))
+        shown.add_row(*(Text(_table_cell(row.get(name))) for name in fitting))
     # Without a terminal a line has no maximum length.
     output = RichConsole(file=sys.stdout, width=width if terminal else _UNBOUNDED)
-    output.print(table)
+    output.print(shown)
     if len(fitting) < len(filled):
         missing = ", ".join(filled[len(fitting) :])
         console.info(

@@ -39,7 +39,7 @@ from linkedapi_async.cli._output import (
     format_options,
     show,
     show_answer,
-    show_rows,
+    show_results,
 )
 from linkedapi_async.cli._pace import pace_of, pace_options
 from linkedapi_async.cli._signals import SignalHandler
@@ -143,8 +143,7 @@ def _show_rows(
     console: Console,
 ) -> None:
     completions = [end.completion for end in ends if end.completion is not None]
-    rows = [row for completion in completions for row in completion.rows(action)]
-    show_rows(rows, format_, console)
+    show_results(completions, format_, action, console)
 
 
 def _exit(context: click.Context, statuses: Iterable[int]) -> None:

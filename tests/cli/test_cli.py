@@ -22,6 +22,7 @@ from typing import Any
 
 import pytest
 from cli_harness import FAST, TOKENS, Shell, Terminal, sandbox_in_a_thread
+from pyarrow import parquet
 
 from linkedapi_async import errors, st
 from linkedapi_async._actions.parameters import parameters_of
@@ -395,6 +396,53 @@ def test_run_prints_rows(online: Shell) -> None:
     assert 2 == done.status
     assert "did you mean st.retrieveCompanyEmployees?" in done.err
     assert "did you mean" not in online("run", "company.json", "--action", "zzzz").err
+
+
+ONLY = ("--action", "st.retrieveCompanyEmployees")
+
+
+def test_run_prints_csv_for_excel(online: Shell) -> None:
+    """With an option CSV begins with a byte order mark; other formats refuse it."""
+    done = online("run", "company.json", "--bom", "--format", "csv", *ONLY)
+    refused = online("run", "company.json", "--format", "jsonl", "--bom")
+
+    assert "\ufeffname,public_url," == done.out[:17]
+    assert 4 == len(done.out.splitlines())
+    assert 2 == refused.status
+    assert "--bom needs --format csv, got jsonl" in refused.err
+
+
+def test_run_prints_parquet(online: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Typed columns go to a file, from a run and from a later wait."""
+    started = online("run", "company.json", "--no-wait").out.strip()
+    tables = []
+    for words in (("run", "company.json"), ("wait", started)):
+        with (online.folder / "rows.parquet").open("w") as file:
+            monkeypatch.setattr("sys.stdout", file)
+            assert 0 == online.status(*words, *ONLY, "--format", "parquet")
+        tables.append(parquet.read_table(online.folder / "rows.parquet"))
+
+    assert tables[0].schema.equals(tables[1].schema)
+    assert [3, 3] == [table.num_rows for table in tables]
+    assert "viewer_state" in tables[0].column_names
+
+
+def test_parquet_that_cannot_be_printed(
+    online: Shell, box: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parquet without an action, without its extra or to a terminal starts nothing."""
+    begun = len(box.workflows)
+    run = ("run", "company.json", "--format", "parquet")
+    without = online(*run)
+    with Terminal(columns=80) as terminal:
+        status = online.at(terminal, *run, *ONLY)
+    monkeypatch.setitem(sys.modules, "arro3.io", None)
+    missing = online(*run, *ONLY)
+
+    assert [2, 2, 2] == [without.status, status, missing.status]
+    assert "--format parquet needs --action TYPE, because" in without.err
+    assert "--format parquet needs: pip install 'linkedapi-async[table]'" in missing.err
+    assert begun == len(box.workflows)
 
 
 def test_run_in_the_older_generation(online: Shell) -> None:
