@@ -30,6 +30,7 @@ from linkedapi_async.errors import (
     AuthenticationError,
     JournalError,
     LinkedApiError,
+    SuppressedError,
     WaitTimeoutError,
     verdict_of,
 )
@@ -335,8 +336,11 @@ class AsCompleted(Generic[ResultT]):
             item.key, item.workflow, account = _split(read)
             self._keyed = item.key is not None
             self._check(item, account)
+            # Also if it is unknown whether the item was started: it may have been.
+            suppressed = self._remember_acts(item)
             found = await self._known(item)
-            self._check_acts(item, known=found is not None)
+            if found is None and suppressed is not None:
+                found = self._unstarted(item, share.runner, suppressed)
         except Exception as error:  # noqa: BLE001  # the handle's result() raises it
             found = self._unstarted(item, share.runner, error)
         share.used -= 1
@@ -345,13 +349,11 @@ class AsCompleted(Generic[ResultT]):
         elif isinstance(found, ManagedHandle):
             self._start(item, share, found)
 
-    def _check_acts(self, item: _Item, *, known: bool) -> None:
-        """Check that no item before does the same to one person; *known* ones may."""
+    def _remember_acts(self, item: _Item) -> SuppressedError | None:
+        """Return the error if an item before does the same to one person."""
         if item.key is None or not self._once:
-            return
-        suppressed = self._acts.add(item.key, item.workflow)
-        if suppressed is not None and not known:
-            raise suppressed
+            return None
+        return self._acts.add(item.key, item.workflow)
 
     def _check(self, item: _Item, account: Any) -> None:
         """Check that the key is new, and bind the item to its account."""
@@ -656,9 +658,9 @@ class AsCompleted(Generic[ResultT]):
             await self._defer(item, share, error, hold)
             return
         item.bound = handle.account
-        await self._defer(item, share, error, hold)
         if self._runtime.contacts is not None:
-            self._runtime.contacts.deferred(handle.workflow_id)
+            await self._runtime.contacts.free(handle.workflow_id)
+        await self._defer(item, share, error, hold)
 
     async def _defer(
         self, item: _Item, share: _Share, error: LinkedApiError, hold: Hold | None

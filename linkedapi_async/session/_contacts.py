@@ -125,11 +125,16 @@ class ContactKeeper:
         """Note that a workflow was started for *key* by an earlier run."""
         self._claims[workflow_id] = self._claim(key)
 
-    def deferred(self, workflow_id: str) -> None:
-        """Begin to release what a workflow has, which failed before it began."""
+    async def free(self, workflow_id: str) -> None:
+        """Release what a workflow has, which failed before it began.
+
+        Call it before that is recorded elsewhere: a start is suppressed by a contact
+        that is left over, also by one of its own key.
+        """
         claim = self._failed.pop(workflow_id, None)
         if claim is not None:
-            self._spawn(self._contacts.store.release(claim))
+            # A caller that is cancelled does not cancel the release.
+            await asyncio.shield(self._spawn(self._contacts.store.release(claim)))
 
     def ended(self, workflow_id: str, end: object) -> asyncio.Task[None] | None:
         """Begin to record how a workflow has ended; return the task that does it.

@@ -1208,6 +1208,37 @@ async def test_what_never_began_is_no_contact(
     assert again.complete
 
 
+class DyingJournal(MemoryJournal):
+    """A journal whose process dies as soon as something is deferred."""
+
+    async def defer(self, *args: Any, **more: Any) -> None:
+        """Record it, and do nothing more."""
+        await super().defer(*args, **more)
+        message = "the process is killed"
+        raise JournalError(message)
+
+
+@virtual_time
+async def test_a_crash_after_a_deferral_leaves_no_contact(
+    platform: Platform, tmp_path: Path
+) -> None:
+    """What is deferred on disk is no contact any more, so the next run starts it."""
+    contacts = Contacts(tmp_path / "contacts.sqlite3")
+    journal = DyingJournal()
+    first, done = await sign_out_amid(platform, journal, contacts=contacts)
+    platform.end = lambda each: completed(node(each.action_type))
+    settings = {"contacts": contacts, "journal": journal}
+    async with platform.server.session(**settings) as session:
+        second, _ = await run(session, invites(4))
+
+    assert () == done.deferred
+    assert {"p1", "p2", "p3"} == {
+        key for key, end in first.items() if isinstance(end, JournalError)
+    }
+    assert {"p1", "p2", "p3"} == set(second)
+    assert not any(isinstance(end, Exception) for end in second.values())
+
+
 # Paces
 
 

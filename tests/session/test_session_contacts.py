@@ -390,8 +390,8 @@ async def test_deferred_workflows(path: Path) -> None:
         await keeper.aclose()
         before = await kept(path)
         await keeper.open()
-        keeper.deferred("wf-1")
-        keeper.deferred("wf-2")
+        await keeper.free("wf-1")
+        await keeper.free("wf-2")
         await keeper.aclose()
 
     assert before

@@ -8,7 +8,14 @@ from typing import Any
 import pytest
 from scripted_server import Scripted, completed, taken
 
-from linkedapi_async import Session, SuppressedError, dump_workflow, st
+from linkedapi_async import (
+    Session,
+    StartUnknownError,
+    SuppressedError,
+    dump_workflow,
+    st,
+)
+from linkedapi_async._utils.json import encode_json
 from linkedapi_async._utils.secret import Secret
 from linkedapi_async.journal import MemoryJournal
 from linkedapi_async.session._recent_acts import RecentActs
@@ -97,6 +104,23 @@ async def test_what_was_sent_before_stays_and_counts(server: Scripted) -> None:
     assert isinstance(second["3"], SuppressedError)
     assert "1" == second["3"].key
     assert {"4": None} == meant
+
+
+async def test_what_may_have_been_sent_counts(server: Scripted) -> None:
+    """After a start without an answer, a later run sends to the same person no more."""
+    journal = MemoryJournal()
+    async with journal:
+        await journal.intend(
+            "1", "account", encode_json(dump_workflow(message())), stream=True
+        )
+    items = [("1", message()), ("2", message(f"{ADA}/?x=1")), ("3", message(BOB))]
+    async with server.session(journal=journal) as session:
+        found = await ends(session, items)
+
+    assert isinstance(found["1"], StartUnknownError)
+    assert isinstance(found["2"], SuppressedError)
+    assert ("1", None) == (found["2"].key, found["3"])
+    assert 1 == server.count("POST")
 
 
 async def test_what_is_no_workflow(server: Scripted) -> None:
