@@ -1077,9 +1077,10 @@ def test_addresses_may_be_of_the_newer_kind() -> None:
 # The example
 
 
-def test_the_example_passes() -> None:
-    """The tests of the example project pass, with warnings as errors."""
-    home = pathlib.Path(__file__).parents[2] / "examples" / "tested_campaign"
+@pytest.mark.parametrize("name", ["tested_campaign", "campaign_over_days"])
+def test_the_example_passes(name: str) -> None:
+    """The tests of an example project pass, with warnings as errors."""
+    home = pathlib.Path(__file__).parents[2] / "examples" / name
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:asyncio"]
     done = subprocess.run(
         [*command, "-p", "no:cacheprovider"],
