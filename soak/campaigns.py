@@ -1,58 +1,152 @@
-"""Invite the people of a list over days, from three accounts, while much goes wrong.
+"""Invite the people of a list over days, while sessions are killed at random steps.
 
-In virtual time, against a sandbox that enforces the limits: the list has people twice, an
-account is signed out for two days, a limit is halved, another program uses a fifth of each
-limit, the text is edited twice, and the session is left and entered again many times.
+In virtual time, in one process. A kill ends the session as a crash does: from one step of
+its tasks to the next one, nothing of it runs any more, so it closes nothing. The kernel's
+part is done for it: its connections break, and its files are closed. A real ``kill -9`` is
+in `campaign_process`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import contextvars
 import datetime as dt
+import logging
 import math
 import random
 import tempfile
 from collections import Counter
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, TypeVar, TypeVarTuple
 
+import aiohttp
 import attrs
+from _campaign import (
+    ACCOUNTS,
+    CATEGORY,
+    DAY,
+    KILLS,
+    MONDAY,
+    PEOPLE,
+    PER_DAY,
+    SIGN_IN,
+    SIGN_OUT,
+    SIGN_OUT_AFTER,
+    account_ids,
+    begin_day,
+    check,
+    new_sandbox,
+    rows,
+    sent_by,
+    started_by,
+    text_of,
+)
 
 from linkedapi_async import (
-    ActionError,
     StartUnknownError,
     SuppressedError,
     WorkflowFailedError,
     st,
 )
 from linkedapi_async._utils.times import set_wall_time, wall_time
-from linkedapi_async.admin import Limit
 from linkedapi_async.contacts import Contacts
 from linkedapi_async.journal import MemoryJournal
 from linkedapi_async.policies import Pace
 from linkedapi_async.sandbox import Sandbox
-from linkedapi_async.testing import run_virtual
+from linkedapi_async.testing import VirtualLoop
 from linkedapi_async.urls import normalize_url
 
 
-PEOPLE: Final = 500
-STOPS: Final = 30
-PER_DAY: Final = 25
-OTHERS: Final = 5
-"""How many invitations another program sends from each account in a day."""
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
-CATEGORY: Final = "stConnectionRequests"
-ACCOUNTS: Final = {name: f"account-token-{name}" for name in ("one", "two", "three")}
-TOKEN: Final = "main-token-4242"
-MONDAY: Final = dt.datetime(2027, 3, 1, 8, tzinfo=dt.UTC)
-DAY: Final = 86_400.0
-TEXTS: Final = ("Helo!", "Hello!", "Good day!")
+SIGNED_OUT = "linkedinAccountSignedOut"
+
+STEPS = 2_500
+"""At most after how many steps of its tasks a session of the whole list is killed."""
 
 
-def url_of(number: int) -> str:
-    """Return the URL of a person."""
-    return f"https://www.linkedin.com/in/person-{number}"
+class Life:
+    """What runs of a session, step by step, until it is killed.
+
+    Args:
+        steps: After how many steps it is killed.
+    """
+
+    def __init__(self, steps: float) -> None:
+        self.killed: asyncio.Event = asyncio.Event()
+        self._left = steps
+        self._held: list[tuple[contextvars.Context, Callable[[], object]]] = []
+        self._is_over = False
+
+    def step(self, callback: Callable[[], object]) -> None:
+        """Run a step; once it is killed, keep the step instead."""
+        if self._left <= 0 and not self._is_over:
+            self._held.append((contextvars.copy_context(), callback))
+            return
+        self._left -= 1
+        callback()
+        if self._left <= 0:
+            self.killed.set()
+
+    def bury(self) -> None:
+        """Run what was kept, once nothing depends on it any more."""
+        self._is_over = True
+        for context, callback in self._held:
+            asyncio.get_running_loop().call_soon(callback, context=context)
+
+
+LIFE: contextvars.ContextVar[Life | None] = contextvars.ContextVar("LIFE", default=None)
+
+
+class Loop(VirtualLoop):
+    """A loop with virtual time, in which sessions can be killed between two steps."""
+
+    def call_soon(
+        self,
+        callback: Callable[[*Ts], object],
+        *args: *Ts,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.Handle:
+        """Call *callback* soon, if what it belongs to lives then."""
+        return super().call_soon(
+            _step(callback, context, *args), *args, context=context
+        )
+
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[[*Ts], object],
+        *args: *Ts,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """Call *callback* at a time, if what it belongs to lives then."""
+        return super().call_at(
+            when, _step(callback, context, *args), *args, context=context
+        )
+
+    def run_in_executor(
+        self, _: Executor | None, func: Callable[[*Ts], T], *args: *Ts
+    ) -> asyncio.Future[T]:
+        """Do a job of the contacts at once: other threads slow virtual time down."""
+        done: asyncio.Future[T] = self.create_future()
+        try:
+            done.set_result(func(*args))
+        except Exception as error:  # noqa: BLE001  # of the job
+            done.set_exception(error)
+        return done
+
+
+def _step(
+    callback: Callable[[*Ts], object], context: contextvars.Context | None, *_: *Ts
+) -> Callable[[*Ts], object]:
+    """Return *callback* as a step of the life that its context belongs to."""
+    life = LIFE.get() if context is None else context.get(LIFE)
+    if life is None:
+        return callback
+    return lambda *args: life.step(lambda: callback(*args))
 
 
 @attrs.define
@@ -61,84 +155,102 @@ class Campaign:
 
     Args:
         people: How many people the list has.
-        stops: How many times the session is left before the end.
+        kills: How many sessions are killed.
+        steps: At most after how many steps of its tasks a session is killed.
         folder: Where the contacts are.
         rng: Decides when.
     """
 
     people: int
-    stops: int
+    kills: int
+    steps: int
     folder: Path
     rng: random.Random
     ends: dict[str, str] = attrs.field(factory=dict)
     """How the items ended, by key."""
-    text: str = TEXTS[0]
+    first_keys: dict[str, str | None] = attrs.field(factory=dict)
+    """Because of which other item an item is suppressed, by key."""
     errors: list[str] = attrs.field(factory=list)
-    # Its thread would be overtaken by virtual time, if it were one in a file.
+    # The thread of one in a file would slow virtual time down.
     journal: MemoryJournal = attrs.field(factory=MemoryJournal)
-
-    def items(self) -> list[tuple[str, str]]:
-        """Return the list: a key and a URL each, with a tenth of the people twice."""
-        rows = [(f"row-{n}", url_of(n)) for n in range(self.people)]
-        twice = self.rng.sample(range(self.people), self.people // 10)
-        for number in twice:
-            other = url_of(number).replace("https://www.", "http://uk.") + "/?trk=x"
-            rows.append((f"again-{number}", other))
-        self.rng.shuffle(rows)
-        return rows
+    graves: list[tuple[Life, asyncio.Task[None]]] = attrs.field(factory=list)
 
     async def run(self) -> dict[str, Any]:
         """Run the campaign to its end, and check what the sandbox has seen."""
         set_wall_time(MONDAY)
-        rows = self.items()
-        async with Sandbox(
-            seed=5,
-            now=MONDAY,
-            tokens=[TOKEN],
-            identification_tokens=ACCOUNTS.values(),
-            limits={(CATEGORY, "daily"): PER_DAY},
-        ) as sandbox:
-            ids = await self._ids(sandbox)
-            happening = asyncio.create_task(self._happen(sandbox, ids))
-            entered = 0
-            while True:
-                entered += 1
-                run = asyncio.create_task(self._send(sandbox, rows, ids))
-                left = self.stops - entered + 1
-                wait = self.rng.uniform(0.02, 0.4) * DAY if left > 0 else None
-                done, _ = await asyncio.wait([run], timeout=wait)
-                if done:
-                    run.result()
-                    break
-                run.cancel()
-                await asyncio.wait([run])
-            ended = wall_time()
-            happening.cancel()
-            await asyncio.wait([happening])
-            assert happening.cancelled(), "not everything has happened"
-            return self._check(await _invited(sandbox), rows, ended, entered)
+        listed = rows(self.rng, self.people)
+        async with new_sandbox() as sandbox:
+            try:
+                return await self._run(sandbox, listed)
+            finally:
+                logging.disable(logging.CRITICAL)
+                await self._bury()
+                logging.disable(logging.NOTSET)
 
-    async def _ids(self, sandbox: Sandbox) -> dict[str, str]:
-        """Return the API's ids of the accounts, by name."""
-        async with sandbox.session() as session, sandbox.admin() as admin:
-            for name, token in ACCOUNTS.items():
-                session.account(token, name=name)
-            await admin.identify(session)
-            return {a.name: str(a.account_id) for a in session.accounts}
+    async def _run(
+        self, sandbox: Sandbox, listed: list[tuple[str, str]]
+    ) -> dict[str, Any]:
+        ids = await account_ids(sandbox)
+        happening = asyncio.create_task(self._happen(sandbox, ids))
+        kills = 0
+        while not await self._live(sandbox, listed, ids, is_killed=kills < self.kills):
+            kills += 1
+            await asyncio.sleep(self.rng.expovariate(1 / 600))
+        happening.cancel()
+        await asyncio.wait([happening])
+        assert happening.cancelled(), "not everything has happened"
+        return {**await self._check(sandbox, listed), "kills": kills}
+
+    async def _live(
+        self,
+        sandbox: Sandbox,
+        listed: list[tuple[str, str]],
+        ids: dict[str, str],
+        *,
+        is_killed: bool,
+    ) -> bool:
+        """Run a session; return whether it came to its end."""
+        life = Life(self.rng.randint(1, self.steps) if is_killed else math.inf)
+        contacts = Contacts(self.folder / "contacts.sqlite3")
+        http = aiohttp.ClientSession()
+        context = contextvars.copy_context()
+        context.run(LIFE.set, life)
+        work = self._send(sandbox, listed, ids, contacts=contacts, http=http)
+        task = asyncio.create_task(work, context=context)
+        killed = asyncio.create_task(life.killed.wait())
+        await asyncio.wait([task, killed], return_when=asyncio.FIRST_COMPLETED)
+        if killed.done():
+            self.graves.append((life, task))
+        killed.cancel()
+        await http.close()
+        await self.journal.aclose()
+        await contacts.store.aclose()
+        if life.killed.is_set():
+            return False
+        task.result()
+        return True
+
+    async def _bury(self) -> None:
+        for life, task in self.graves:
+            life.bury()
+            task.cancel()
+        if self.graves:
+            await asyncio.wait([task for _, task in self.graves])
 
     async def _send(
-        self, sandbox: Sandbox, rows: list[tuple[str, str]], ids: dict[str, str]
+        self,
+        sandbox: Sandbox,
+        listed: list[tuple[str, str]],
+        ids: dict[str, str],
+        **settings: Any,
     ) -> None:
         """Send to everyone on the list who has no invitation."""
-        text = self.text
-        items = ((key, st.send_connection_request(u, note=text)) for key, u in rows)
-        contacts = Contacts(self.folder / "contacts.sqlite3")
+        text = text_of(_day())
+        items = ((key, st.send_connection_request(u, note=text)) for key, u in listed)
         async with (
-            sandbox.admin() as admin,
+            sandbox.admin(http=settings["http"]) as admin,
             sandbox.session(
-                identification_token=ACCOUNTS["one"],
-                journal=self.journal,
-                contacts=contacts,
+                identification_token=ACCOUNTS["one"], journal=self.journal, **settings
             ) as session,
         ):
             accounts = [
@@ -147,7 +259,10 @@ class Campaign:
                     name=None if name == "one" else name,
                     account_id=ids[name],
                     pace=await Pace.from_api(
-                        admin, ids[name], per_day={CATEGORY: PER_DAY}
+                        admin,
+                        ids[name],
+                        per_day={CATEGORY: PER_DAY},
+                        hours="09:00-17:00 UTC",
                     ),
                 )
                 for name, token in ACCOUNTS.items()
@@ -161,8 +276,11 @@ class Campaign:
         error = handle.failure
         if isinstance(error, SuppressedError):
             end = "suppressed"
+            self.first_keys[handle.key] = error.key
         elif isinstance(error, StartUnknownError):
             end = "unknown"
+        elif isinstance(error, WorkflowFailedError) and error.reason == SIGNED_OUT:
+            end = "undecided"  # it may have run before the account was signed out
         elif error is not None:
             end = "failed"
             self.errors.append(f"{handle.key}: {error}")
@@ -173,95 +291,71 @@ class Campaign:
         self.ends[handle.key] = end
 
     async def _happen(self, sandbox: Sandbox, ids: dict[str, str]) -> None:
-        """Let other things happen, day by day."""
-        async with sandbox.admin() as admin:
-            for day in range(60):
-                for name, token in ACCOUNTS.items():
-                    if (day, name) not in {(2, "two"), (3, "two")}:  # signed out
-                        await self._send_others(sandbox, token, f"other-{name}-{day}")
-                await asyncio.sleep(0.1 * DAY)
-                if day == 1:
-                    sandbox.sign_out(ACCOUNTS["two"])
-                elif day == 3:
-                    sandbox.sign_in(ACCOUNTS["two"])
-                elif day == 4:
-                    half = Limit(
-                        category=CATEGORY,
-                        period="daily",
-                        max_value=PER_DAY // 2,
-                        is_enabled=True,
-                    )
-                    await admin.limits.set(ids["three"], [half])
-                if day in {0, 2}:
-                    self.text = TEXTS[day // 2 + 1]
-                await asyncio.sleep(0.9 * DAY)
+        """Let other things happen, day by day; a day begins at eight."""
+        for day in range(60):
+            begun = wall_time()
+            await begin_day(sandbox, day, ids)
+            if day == SIGN_OUT:
+                goal = started_by(sandbox, "two") + SIGN_OUT_AFTER
+                while True:
+                    await asyncio.sleep(5)
+                    if started_by(sandbox, "two") >= goal:
+                        break
+                sandbox.sign_out(ACCOUNTS["two"])
+            elif day == SIGN_IN:
+                sandbox.sign_in(ACCOUNTS["two"])
+            await asyncio.sleep(begun + DAY - wall_time())
 
-    async def _send_others(self, sandbox: Sandbox, token: str, name: str) -> None:
-        """Send what another program sends on one day from an account."""
-        async with sandbox.session(identification_token=token) as session:
-            for number in range(OTHERS):
-                person = f"https://www.linkedin.com/in/{name}-{number}"
-                await session.start(st.send_connection_request(person))
-
-    def _check(
-        self,
-        sent: Counter[str],
-        rows: list[tuple[str, str]],
-        ended: float,
-        entered: int,
+    async def _check(
+        self, sandbox: Sandbox, listed: list[tuple[str, str]]
     ) -> dict[str, Any]:
         """Check that each person got one invitation, and in time."""
-        people = {url_of(number) for number in range(self.people)}
-        unknown = {key for key, end in self.ends.items() if end == "unknown"}
-        waiting = {normalize_url(url) for key, url in rows if key in unknown}
-        twice = {url: times for url, times in sent.items() if times > 1}
-        last = dt.datetime.fromtimestamp(ended, dt.UTC).date() - MONDAY.date()
-        best = best_day(self.people)
-        assert not twice, f"invited twice: {twice}"
-        assert people == (sent.keys() & people) | waiting, "not all were invited"
+        urls = dict(listed)
+        async with self.journal:
+            unknown = {row.key for row in await self.journal.rows("unknown")}
+            failed = {r.key for r in await self.journal.failed() if r.wrote}
+        waiting = {normalize_url(urls[key]) for key in unknown | failed}
+        ends = Counter(self.ends.values())
+        for end, listed_keys in (("unknown", unknown), ("undecided", failed)):
+            keys = {key for key, found in self.ends.items() if found == end}
+            assert keys == listed_keys, f"{end}, not listed: {keys ^ listed_keys}"
         assert not self.errors, self.errors
-        assert last.days <= best + 1, f"day {last.days}, at best day {best}"
+        assert self.ends.keys() == urls.keys(), urls.keys() - self.ends.keys()
+        twice = len(listed) - self.people
+        assert ends["suppressed"] == twice, f"{ends['suppressed']} of {twice}"
+        wrong = {
+            key: other
+            for key, other in self.first_keys.items()
+            if normalize_url(urls.get(str(other), "")) != normalize_url(urls[key])
+        }
+        assert not wrong, f"suppressed because of another person: {wrong}"
+        sent = await sent_by(sandbox)
+        again = {url: n for url, n in sent.started.items() if n > 1}
+        figures = check(sent, self.people, waiting)
         return {
-            "people": f"{self.people}, {len(rows) - self.people} of them twice",
-            "invited once": len(sent.keys() & people),
-            "waiting for a decision": len(waiting),
-            "suppressed": Counter(self.ends.values())["suppressed"],
-            "sessions": entered,
-            "last day": f"{last.days}, at best {best}",
+            "people": f"{self.people}, {twice} of them twice",
+            "suppressed, with the first key": ends["suppressed"],
+            **figures,
+            "started again after a refusal": len(again),
         }
 
 
-async def _invited(sandbox: Sandbox) -> Counter[str]:
-    """Return how often each person was invited, by the other program too."""
-    found: Counter[str] = Counter()
-    async with sandbox.session() as session:
-        accounts = {a.name: a for a in map(session.account, ACCOUNTS.values())}
-        for workflow in sandbox.workflows:
-            with contextlib.suppress(ActionError, WorkflowFailedError):
-                await accounts[workflow.account].attach(workflow.id)
-                found[normalize_url(workflow.definition["personUrl"])] += 1
-    return found
+def _day() -> int:
+    moment = dt.datetime.fromtimestamp(wall_time(), dt.UTC)
+    return (moment - MONDAY).days
 
 
-def best_day(people: int) -> int:
-    """Return on which day a campaign without a loss ends, from 0 on.
-
-    The other program is the first one on the first day alone. On the third one an
-    account is signed out, and from the sixth one on the limit of another is halved.
-    """
-    left, day = people, 0
-    while True:
-        room = {0: 3 * (PER_DAY - OTHERS), 2: 2 * PER_DAY}.get(day, 3 * PER_DAY)
-        left -= room - (PER_DAY - PER_DAY // 2 if day > 4 else 0)
-        if left <= 0:
-            return day
-        day += 1
+def run_with_kills(main: Coroutine[Any, Any, T]) -> T:
+    """Run *main* in a loop in which sessions can be killed."""
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        return runner.run(main)
 
 
 def run(share: float) -> dict[str, Any]:
-    """Run the campaign with a share of the people and of the stops."""
+    """Run the campaign with a share of the people and of the kills."""
     people = max(60, math.ceil(PEOPLE * share))
-    stops = max(3, math.ceil(STOPS * share))
+    kills = max(3, math.ceil(KILLS * share))
     with tempfile.TemporaryDirectory() as folder:
-        campaign = Campaign(people, stops, Path(folder), random.Random(15))
-        return run_virtual(campaign.run())
+        steps = math.ceil(STEPS * max(0.2, share))
+        campaign = Campaign(people, kills, steps, Path(folder), random.Random(15))
+        return run_with_kills(campaign.run())

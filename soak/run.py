@@ -30,7 +30,9 @@ def load(name: str) -> ModuleType:
 
 def main() -> int:
     """Run what the command line names, by default everything."""
-    known = sorted({path.stem for path in FOLDER.glob("*.py")} - {Path(__file__).stem})
+    known = sorted(
+        {path.stem for path in FOLDER.glob("[!_]*.py")} - {Path(__file__).stem}
+    )
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="name", help=", ".join(known))
     parser.add_argument("--share", type=float, default=1.0, help="of the full figures")
