@@ -30,11 +30,12 @@ CATALOGUES = [st, nv, params, results]
 NOT_LOADED = [
     *("cattrs", "uvloop", "hypothesis", "pytest", "linkedapi", "pydantic"),
     *("aiohttp.web", "argparse", "click", "csv", "difflib", "opentelemetry"),
-    *("arro3", "rich", "sqlite3"),
+    *("arro3", "mcp", "rich", "sqlite3"),
     *(
         f"linkedapi_async.{module}"
         for module in (
-            *("admin", "cli", "draw", "drift", "events", "explain", "export", "fleet"),
+            *("admin", "agents", "cli", "draw", "drift", "events", "explain", "export"),
+            "fleet",
             *("journal", "operations", "otel", "sandbox", "schema"),
             *("tables", "testing"),
             "webhooks",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args, get_type_hints
 import click
 
 from linkedapi_async import admin, errors, events, nv, operations, params, results, st
+from linkedapi_async._actions.reference import reference
 from linkedapi_async._actions.scopes import Anywhere, Nowhere, Root
 from linkedapi_async._http.failure_rules import FAILURE_RULES
 from linkedapi_async._results.key import ACTIONS
@@ -22,7 +23,6 @@ from linkedapi_async._results.outcome import Result
 from linkedapi_async.cli._app import app
 from linkedapi_async.cli._exit_codes import EXIT_CODES
 from linkedapi_async.cli._operation_commands import SHARED, OperationCommand
-from linkedapi_async.cli._reference import reference
 from linkedapi_async.testing import plugin
 
 

@@ -46,6 +46,7 @@ _SECTIONS: Final = {
     },
     "Tools": {
         "drift": ("_drift", "List what the API has beyond this version."),
+        "mcp": ("_agents", "Serve agents over the Model Context Protocol."),
         "sandbox": ("_serve", "Run a local server that behaves like the API."),
         "webhook": ("_serve", "Receive webhooks."),
     },

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from linkedapi_async._actions.reference import format_action, search_actions
 from linkedapi_async._results.key import ACTIONS
 from linkedapi_async._types import BOTH, Generation
 from linkedapi_async._utils.spelling import nearest
@@ -19,7 +20,6 @@ from linkedapi_async.cli._console import Console, braces_option, quiet_option
 from linkedapi_async.cli._exit_codes import CommandError, status_of
 from linkedapi_async.cli._messages import message_of
 from linkedapi_async.cli._output import show, show_list
-from linkedapi_async.cli._reference import format_action, search_actions
 from linkedapi_async.cli._workflow_input import (
     find_problems,
     read_definition,

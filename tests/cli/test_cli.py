@@ -25,10 +25,11 @@ from cli_harness import FAST, TOKENS, Shell, Terminal, sandbox_in_a_thread
 from pyarrow import parquet
 
 from linkedapi_async import errors, st
+from linkedapi_async._actions import reference
 from linkedapi_async._actions.parameters import parameters_of
 from linkedapi_async._results.key import ACTIONS
 from linkedapi_async._wire.read import read_completion
-from linkedapi_async.cli import _reference, _token_files
+from linkedapi_async.cli import _token_files
 from linkedapi_async.cli._app import COMMANDS, app
 from linkedapi_async.cli._console import Console
 from linkedapi_async.cli._credentials import variables
@@ -332,32 +333,32 @@ def test_actions(shell: Shell) -> None:
 def test_reference_is_complete() -> None:
     """Every action's reference has all of its parameters, each described or nested."""
     for cls in ACTIONS.values():
-        one = _reference.reference(cls)
+        one = reference.reference(cls)
         names = [parameter["name"] for parameter in one["parameters"]]
 
         assert [row.json_name for row in parameters_of(cls)] == names
         assert all(parameter["about"] for parameter in one["parameters"])
         assert one["summary"].endswith(".")
-        assert all(name in "\n".join(_reference.format_action(one)) for name in names)
-    people = _reference.reference(st.search_people)
+        assert all(name in "\n".join(reference.format_action(one)) for name in names)
+    people = reference.reference(st.search_people)
     (inner,) = (p for p in people["parameters"] if p["name"] == "filter")
     assert "connectionDegrees" in [field["name"] for field in inner["fields"]]
-    search = "\n".join(_reference.format_action(people))
+    search = "\n".join(reference.format_action(people))
     assert "maximum 10 in account_api / 1000 in linked_api" in search
     assert "list of string" in search
-    mentions = "\n".join(_reference.format_action(_reference.reference(st.create_post)))
+    mentions = "\n".join(reference.format_action(reference.reference(st.create_post)))
     assert "list of Mention" in mentions
-    posts = "\n".join(_reference.format_action(_reference.reference(st.search_posts)))
+    posts = "\n".join(reference.format_action(reference.reference(st.search_posts)))
     assert "list of string or MemberRef" in posts
 
 
 def test_reference_without_docstrings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without docstrings, as under -OO, the facts are there."""
     monkeypatch.setattr(st.retrieve_ssi, "__doc__", None)
-    one = _reference.reference(st.retrieve_ssi)
+    one = reference.reference(st.retrieve_ssi)
 
     assert ("", None) == (one["summary"], one["url"])
-    assert "yields: SocialSellingIndex" in "\n".join(_reference.format_action(one))
+    assert "yields: SocialSellingIndex" in "\n".join(reference.format_action(one))
 
 
 # Running

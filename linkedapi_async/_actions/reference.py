@@ -5,9 +5,8 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
-from linkedapi_async import nv, st
 from linkedapi_async._actions.documentation import documentation_of
 from linkedapi_async._actions.parameters import Parameter, ParameterInfo, parameters_of
 from linkedapi_async._actions.scopes import Root
@@ -21,10 +20,6 @@ from linkedapi_async._actions.validators import (
     Validator,
 )
 from linkedapi_async._results.key import ACTIONS
-
-
-CATALOGUE: Final = (st, nv)
-"""The modules that declare the actions."""
 
 
 def reference(cls: Any) -> dict[str, Any]:

@@ -1,0 +1,19 @@
+"""A server for agents, over the Model Context Protocol: four tools for every workflow.
+
+`Desk` runs the workflows and sends each write once; `make_server` is the server of a desk,
+and `http_app` the web application of a server. The command ``linkedapi mcp`` runs them::
+
+    async with Desk(Session.from_env) as desk, stdio_server() as (read, write):
+        server = make_server(desk)
+        await server.run(read, write, server.create_initialization_options())
+
+It needs the package ``mcp``: the extra ``mcp``.
+"""
+
+from linkedapi_async.agents._checks import Check
+from linkedapi_async.agents._desk import Answer, Desk
+from linkedapi_async.agents._http import http_app, serve_http
+from linkedapi_async.agents._server import make_server
+
+
+__all__ = ["Answer", "Check", "Desk", "http_app", "make_server", "serve_http"]

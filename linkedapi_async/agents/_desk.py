@@ -1,0 +1,476 @@
+"""What runs the workflows of agents: each write once, whoever calls how often."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import shlex
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, Final, Literal, Self, TypeAlias, TypeVar, cast
+
+import attrs
+
+from linkedapi_async._http.requests import validate_workflow_id
+from linkedapi_async._types import Generation
+from linkedapi_async._utils.json import decode_json, encode_json
+from linkedapi_async._utils.times import format_time, from_timestamp
+from linkedapi_async.agents._checks import Check, check_definition
+from linkedapi_async.contacts import Contacts
+from linkedapi_async.errors import (
+    JournalError,
+    JournalLockedError,
+    LinkedApiError,
+    StartUnknownError,
+    WorkflowCancelledError,
+    WorkflowFailedError,
+)
+from linkedapi_async.journal import Journal, Row
+from linkedapi_async.policies import Pace
+from linkedapi_async.session import Account, Session, WorkflowHandle
+
+
+T = TypeVar("T")
+
+AnswerStatus: TypeAlias = Literal[
+    "completed", "failed", "cancelled", "running", "pending", "not_sent", "unknown"
+]
+"""How far a workflow has come; ``unknown`` if it may have been sent."""
+
+Report: TypeAlias = Callable[[float, float | None, str], Awaitable[None]]
+"""Gets the seconds that have passed, those in all if they are known, and a text."""
+
+LOCK_WAIT: Final = 10.0
+"""How long a write waits for a journal that another process has open, in seconds."""
+
+_LOCK_INTERVAL: Final = 0.2
+"""The time between two attempts to open it, in seconds."""
+
+AGAIN: Final = "pass a new key to send it again"
+"""What an agent does that means it."""
+
+OTHER: Final = (
+    "nothing was sent: the key, which by default says what is done to whom, is that of "
+    "another workflow, which"
+)
+"""Why a write with another text is not sent."""
+
+
+@attrs.frozen(kw_only=True)
+class Answer:
+    """What an agent learns about a workflow."""
+
+    status: AnswerStatus
+    """How far it has come."""
+    workflow_id: str | None = None
+    """The API's id, once it is accepted."""
+    note: str | None = None
+    """What happened and what to do, in words."""
+    result: Any = None
+    """The completion as the API sent it."""
+
+    @property
+    def is_error(self) -> bool:
+        """Whether nothing came of it, or that is unknown."""
+        return self.status in {"failed", "cancelled", "not_sent", "unknown"}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the answer as JSON values, without what is not known."""
+        facts = {
+            "status": self.status,
+            "id": self.workflow_id,
+            "note": self.note,
+            "result": self.result,
+        }
+        return {name: value for name, value in facts.items() if value is not None}
+
+
+@attrs.define(eq=False)
+class _Job:
+    """A workflow that is started and waited for, for all who call it."""
+
+    definition: bytes = b""
+    """What it sends, as JSON."""
+    handle: WorkflowHandle[Any] | None = None
+    note: str | None = None
+    """What is said of it besides."""
+    task: asyncio.Task[Answer] | None = None
+
+
+class Desk:
+    """Runs workflows for agents, on one account.
+
+    An async context manager. Workflows that only read go on a session of their own. Those
+    that write go on a session with the journal, which is open only while a write is under
+    way: so several processes share the file, one at a time.
+
+    A write has a key, by default what it does to whom, whatever its texts. It is sent once
+    for each key, also when agents repeat the call, at the same time or after a crash.
+
+    Args:
+        connect: Makes a session that is not entered, from some of its settings: `Session`
+            or `Session.from_env` with what else it needs.
+        account_of: Returns the account of an entered session.
+        allow_writes: Whether workflows that write are sent.
+        journal: The file in which writes are recorded; needed for them.
+        pace: How much the account does, and when. With a journal, reads go through it
+            too, because they count.
+        contacts: Whom was written to, so that each person is written to once.
+        wait: How long a call waits for a result, in seconds.
+        interval: The time between two reports of a wait, in seconds.
+        describe: Puts errors into words.
+
+    Raises:
+        ValueError: Writes are allowed without a journal.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[..., Session],
+        *,
+        account_of: Callable[[Session], Account] = lambda one: one.default_account,
+        allow_writes: bool = False,
+        journal: str | os.PathLike[str] | None = None,
+        pace: Pace | None = None,
+        contacts: Contacts | None = None,
+        wait: float = 45.0,
+        interval: float = 2.0,
+        describe: Callable[[Exception], str] = str,
+    ) -> None:
+        if allow_writes and journal is None:
+            message = "writes need a journal, so that each is sent once; pass journal="
+            raise ValueError(message)
+        self._connect = connect
+        self._account_of = account_of
+        self.allow_writes: bool = allow_writes
+        self._journal = journal
+        self._settings = {"pace": pace, "contacts": contacts}
+        self._pace = pace
+        self.wait: float = wait
+        self.interval: float = interval
+        self.describe: Callable[[Exception], str] = describe
+        self._stack = AsyncExitStack()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._jobs: dict[tuple[str, str], _Job] = {}
+        self._opening = asyncio.Lock()
+        self._recorded: Session | None = None
+        self._users = 0
+
+    async def __aenter__(self) -> Self:
+        pace = None if self._journal else self._pace
+        self._session = await self._stack.enter_async_context(self._connect(pace=pace))
+        try:
+            self.account: Account = self._account_of(self._session)
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        if self._journal is not None:
+            self._spawn(self._recover())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        # Leaving a session lets the starts under way end.
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._stack.aclose()
+
+    @property
+    def generation(self) -> Generation:
+        """The generation of the API."""
+        return self._session.generation
+
+    def check(self, definition: Any) -> Check:
+        """Return the check of a definition; nothing is sent."""
+        return check_definition(definition, self.generation, self.describe)
+
+    async def earlier(
+        self, check: Check, key: str | None = None, report: Report | None = None
+    ) -> Answer | None:
+        """Return the answer to a call that needs no consent, or None.
+
+        That is one of a write that was sent before, or cannot be sent.
+
+        Args:
+            check: A check without problems, of a workflow that writes.
+            key: As for `run`.
+            report: Gets the progress.
+        """
+        full = self._full_key(check, key)
+        if ("write", full) not in self._jobs:
+            found = await asyncio.shield(self._spawn(self._looked_up(full)))
+            if found is None or isinstance(found, Answer):
+                return found
+            if refused := self._refused(found, check):
+                return refused
+        return await self.run(check, key, report)
+
+    async def run(
+        self, check: Check, key: str | None = None, report: Report | None = None
+    ) -> Answer:
+        """Run a workflow, or join the run of the same one.
+
+        Cancelling this call cancels its wait and not the workflow.
+
+        Args:
+            check: A check without problems; its writes are allowed.
+            key: What identifies its writes; by default what it does to whom.
+            report: Gets the progress.
+
+        Returns:
+            The result, or how far it is when the wait is over.
+        """
+        definition = encode_json(check.definition)
+        full = self._full_key(check, key) if check.writes else None
+        # Workflows that only read are joined while they run, and run again later.
+        name = ("read", definition.decode()) if full is None else ("write", full)
+        job = self._jobs.get(name)
+        if job is None:
+            job = self._begin(
+                name, lambda made: self._carry(made, check, full), definition
+            )
+        elif job.definition != definition:
+            return Answer(status="not_sent", note=f"{OTHER} is under way; {AGAIN}")
+        return await self._join(job, report)
+
+    async def result(self, workflow_id: str, report: Report | None = None) -> Answer:
+        """Wait for the result of a workflow that was started by any process.
+
+        Args:
+            workflow_id: The API's id of it.
+            report: Gets the progress.
+        """
+        try:
+            validate_workflow_id(workflow_id)
+        except ValueError as error:
+            return Answer(status="unknown", note=self.describe(error))
+        for job in self._jobs.values():
+            if job.handle is not None and job.handle.workflow_id == workflow_id:
+                return await self._join(job, report)
+        job = self._begin(
+            ("id", workflow_id), lambda made: self._follow(made, workflow_id)
+        )
+        return await self._join(job, report)
+
+    # Keys and jobs
+
+    def _full_key(self, check: Check, key: str | None) -> str:
+        return f"{self.account.name}/{key or check.key}"
+
+    def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Run *work* in a task of its own, which outlives the call."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _begin(
+        self,
+        name: tuple[str, str],
+        work: Callable[[_Job], Coroutine[Any, Any, Answer]],
+        definition: bytes = b"",
+    ) -> _Job:
+        job = self._jobs[name] = _Job(definition)
+        job.task = self._spawn(work(job))
+        job.task.add_done_callback(lambda _: self._jobs.pop(name))
+        return job
+
+    async def _join(self, job: _Job, report: Report | None) -> Answer:
+        """Wait for a job, and report how it goes."""
+        task = cast("asyncio.Task[Answer]", job.task)
+        loop = asyncio.get_running_loop()
+        begin = loop.time()
+        while not task.done():
+            passed = loop.time() - begin
+            if passed >= self.wait:
+                return _unfinished(job)
+            if report is not None:
+                eta = None if job.handle is None else job.handle.eta()
+                total = None if eta is None else passed + eta.median
+                await report(passed, total, _progress(job))
+            await asyncio.wait({task}, timeout=min(self.interval, self.wait - passed))
+        return task.result()
+
+    async def _carry(self, job: _Job, check: Check, key: str | None) -> Answer:
+        """Start a workflow, and wait for its end."""
+        try:
+            if self._journal is None or not (check.writes or self._pace):
+                return await self._start(job, self.account, check, None)
+            async with self._journaled() as session:
+                account = self._account_of(session)
+                if key is not None:
+                    journal = cast("Journal", session.journal)
+                    row = await journal.row(key)
+                    if row is not None and _is_free(row):
+                        # Looked up again, because the consent may have taken hours.
+                        await journal.retry(key)
+                    elif row is not None:
+                        job.note = _sent_before(row)
+                        if answer := self._refused(row, check):
+                            return answer
+                return await self._start(job, account, check, key)
+        except StartUnknownError as error:
+            advice = None if key is None else self._advice(key)
+            note = "; ".join(filter(None, [self.describe(error), advice]))
+            return Answer(status="unknown", note=note)
+        except LinkedApiError as error:
+            return self._error_answer(job, error)
+
+    async def _start(
+        self, job: _Job, account: Account, check: Check, key: str | None
+    ) -> Answer:
+        roots: Any = check.roots
+        # Without a check, because it took place, and its warnings were shown.
+        job.handle = await account.start(roots, check=False, key=key)
+        return await self._wait_for(job, job.handle)
+
+    async def _follow(self, job: _Job, workflow_id: str) -> Answer:
+        try:
+            # An unknown id is an error at once, where a wait for it takes a minute.
+            await self.account.status(workflow_id)
+            job.handle = self.account.attach(workflow_id)
+            return await self._wait_for(job, job.handle)
+        except LinkedApiError as error:
+            return self._error_answer(job, error, workflow_id)
+
+    async def _wait_for(self, job: _Job, handle: WorkflowHandle[Any]) -> Answer:
+        completion = await handle.completion(math.inf)
+        failures = [self.describe(error) for error in completion.errors]
+        note = "; ".join([*([job.note] if job.note else []), *failures])
+        return Answer(
+            status="completed",
+            workflow_id=handle.workflow_id,
+            note=note or None,
+            result=completion.raw,
+        )
+
+    def _error_answer(
+        self, job: _Job, error: LinkedApiError, workflow_id: str | None = None
+    ) -> Answer:
+        handle = job.handle
+        known = handle.workflow_id if handle is not None else error.workflow_id
+        status: AnswerStatus
+        if isinstance(error, WorkflowFailedError):
+            status = "failed"
+        elif isinstance(error, WorkflowCancelledError):
+            status = "cancelled"
+        elif known or workflow_id:
+            status = "unknown"
+        else:
+            status = "not_sent"
+        text = self.describe(error)
+        note = f"{job.note}; {text}" if job.note else text
+        return Answer(status=status, workflow_id=known or workflow_id, note=note)
+
+    # The journal
+
+    @asynccontextmanager
+    async def _journaled(self) -> AsyncIterator[Session]:
+        """Enter the session with the journal, which its users share."""
+        async with self._opening:
+            if self._recorded is None:
+                self._recorded = await self._open()
+            self._users += 1
+        try:
+            yield self._recorded
+        finally:
+            async with self._opening:
+                self._users -= 1
+                if not self._users:
+                    session, self._recorded = self._recorded, None
+                    await session.__aexit__(None, None, None)
+
+    async def _open(self) -> Session:
+        loop = asyncio.get_running_loop()
+        begin = loop.time()
+        while True:
+            session = self._connect(journal=self._journal, **self._settings)
+            try:
+                return await session.__aenter__()
+            except JournalLockedError as error:
+                # Another server writes, or one that was killed has not ended yet.
+                if loop.time() - begin >= LOCK_WAIT:
+                    message = (
+                        "another program has the journal of writes open, such as "
+                        "another server for agents that writes; try it again later"
+                    )
+                    raise JournalError(message) from error
+            await asyncio.sleep(_LOCK_INTERVAL)
+
+    async def _recover(self) -> None:
+        """Wait for what earlier processes have started, so that its end is recorded."""
+        try:
+            async with self._journaled() as session:
+                self._account_of(session)
+                await session.recover()
+                await session.drain()
+        except LinkedApiError:
+            # The process that has the journal open waits for it, or the next write does.
+            return
+
+    async def _looked_up(self, key: str) -> Row | Answer | None:
+        """Return what the journal has of a key, unless it may be used."""
+        try:
+            async with self._journaled() as session:
+                row = await cast("Journal", session.journal).row(key)
+        except LinkedApiError as error:
+            return self._error_answer(_Job(), error)
+        return None if row is None or _is_free(row) else row
+
+    def _refused(self, row: Row, check: Check) -> Answer | None:
+        """Return the answer to a repeat that has no result of its own."""
+        if row.state == "unknown":
+            note = (
+                f"it was sent on {_date(row)} and not answered; {self._advice(row.key)}"
+            )
+            return Answer(status="unknown", note=note)
+        if row.definition and decode_json(row.definition) != check.definition:
+            note = f"{OTHER} was {_sent_before(row)}"
+            return Answer(status="not_sent", workflow_id=row.workflow_id, note=note)
+        return None
+
+    def _advice(self, key: str) -> str:
+        """Return what to do about a write that may have been sent."""
+        file, name = (shlex.quote(str(text)) for text in (self._journal, key))
+        return (
+            "the history of the account shows whether it runs; decide with: linkedapi "
+            f"recover {file} --retry {name}, or --mark-started {name} ID"
+        )
+
+
+def _is_free(row: Row) -> bool:
+    """Return whether a key may be used again: its workflow changed nothing."""
+    return row.failed and row.wrote is False
+
+
+def _date(row: Row) -> str:
+    return format_time(from_timestamp(row.created))
+
+
+def _sent_before(row: Row) -> str:
+    return f"sent on {_date(row)} as {row.workflow_id}; {AGAIN}"
+
+
+def _progress(job: _Job) -> str:
+    if job.handle is None:
+        return "it waits for its start"
+    eta = job.handle.eta()
+    left = "" if eta is None else f", about {math.ceil(eta.median)} s left"
+    reason = job.handle.pending_reason
+    why = "" if reason is None else f" ({reason})"
+    return f"{job.handle.workflow_id} is {job.handle.status}{why}{left}"
+
+
+def _unfinished(job: _Job) -> Answer:
+    if job.handle is None:
+        note = (
+            "it waits for its turn, and is sent once; call run_workflow with the same "
+            "definition and key to wait on"
+        )
+        return Answer(status="pending", note=note)
+    status = cast("AnswerStatus", job.handle.status)
+    note = f"{_progress(job)}; get_result with this id waits on"
+    if job.note:
+        note = f"{job.note}; {note}"
+    return Answer(status=status, workflow_id=job.handle.workflow_id, note=note)
