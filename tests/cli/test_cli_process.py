@@ -102,7 +102,7 @@ def examples() -> list[str]:
     return found
 
 
-SERVERS = ("linkedapi sandbox", "linkedapi webhook listen")
+SERVERS = ("linkedapi sandbox", "linkedapi webhook listen", "linkedapi mcp --http")
 
 
 async def in_a_shell(example: str, folder: Path, env: dict[str, str]) -> Done:
@@ -133,6 +133,7 @@ def test_examples_run(
         env = {
             **variables(box),
             "HOME": str(tmp_path),
+            "XDG_STATE_HOME": str(tmp_path / "state"),
             "XDG_CONFIG_HOME": str(tmp_path / ".config"),
             "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring",
         }

@@ -47,7 +47,7 @@ RUN = [
 ]
 HOSTS = {
     *("github.com", "ipython.readthedocs.io", "jsonlines.org", "linkedapi.io"),
-    *("mermaid.js.org", "pre-commit.com"),
+    *("mermaid.js.org", "modelcontextprotocol.io", "pre-commit.com"),
 }
 """The hosts that links may have."""
 NOT_IN_REFERENCE = {"linkedapi_async.cli", "linkedapi_async.sandbox.__main__"}
