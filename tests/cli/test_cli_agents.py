@@ -245,7 +245,7 @@ def test_tokens_of_the_api(shell: Shell) -> None:
     account = shell("mcp")
 
     assert (2, 2) == (token.status, account.status)
-    assert "set one of LINKED_API_TOKEN" in token.err
+    assert "no tokens; set LINKED_API_TOKEN" in token.err
     assert "no account; set IDENTIFICATION_TOKEN" in account.err
 
 

@@ -350,6 +350,7 @@ EVERY = {
     "wait": ("wait ID", "st.openCompanyPage"),
 }
 SERVING = {
+    "mcp": "mcp --http 127.0.0.1:0",
     "sandbox": "sandbox --port 0",
     "webhook": "webhook listen --port 0 --allow-unsigned",
 }
@@ -389,9 +390,10 @@ async def test_every_command_is_a_process(tmp_path: Path) -> None:
 async def test_servers_at_a_terminal(tmp_path: Path) -> None:
     """What serves says where, and ends with Ctrl-C."""
     loop = asyncio.get_running_loop()
+    env = {**TOKENS, "LINKED_API_MCP_TOKEN": "a-secret-of-the-clients"}
     for name, line in SERVING.items():
         with Terminal(columns=120) as terminal:
-            made = terminal.start(*line.split(), folder=tmp_path, env=TOKENS)
+            made = terminal.start(*line.split(), folder=tmp_path, env=env)
             await loop.run_in_executor(None, terminal.expect, "http://127.0.0.1:")
             terminal.press("\x03")
 
