@@ -42,7 +42,22 @@ _SECTIONS: Final = {
         "recover": ("_workflows", "Finish what earlier runs left open."),
     },
     "Account": {
+        "whoami": (
+            "_account_data",
+            "Print who the account is, which checks both tokens.",
+        ),
+        "inbox": (
+            "_account_data",
+            "Print the messages of the inbox, or follow them.",
+        ),
+        "network": (
+            "_account_data",
+            "Print changes of the connections, or follow them.",
+        ),
+        "usage": ("_account_data", "Print the actions that the account has executed."),
         "accounts": ("_accounts", "Keep the tokens of accounts for later commands."),
+        "admin": ("_admin", "Administer the subscription and accounts."),
+        "feedback": ("_account_data", "Send feedback on the API to its makers."),
     },
     "Tools": {
         "drift": ("_drift", "List what the API has beyond this version."),
@@ -52,7 +67,7 @@ _SECTIONS: Final = {
     },
 }
 _LAST: Final = "Tools"
-"""The section after those of the operations, with the commands of the group itself."""
+"""The section with the commands of the group itself."""
 
 COMMANDS: Final = {
     name: found for section in _SECTIONS.values() for name, found in section.items()
@@ -99,18 +114,19 @@ class App(click.Group):
 
     def _sections(self) -> dict[str, dict[str, str]]:
         """Return the summaries of the commands by section and name."""
-        sections: dict[str, dict[str, str]] = {
-            section: {name: about for name, (_, about) in rows.items()}
+        first, *others = (
+            (section, {name: about for name, (_, about) in rows.items()})
             for section, rows in _SECTIONS.items()
-        }
-        last = sections.pop(_LAST)
+        )
+        sections = dict([first])
         for operation in _operations().values():
             rows = sections.setdefault(operation.section, {})
             rows[operation.command] = operation.summary
+        sections |= dict(others)
         own = {
             name: each.get_short_help_str(70) for name, each in self.commands.items()
         }
-        return {**sections, _LAST: last | own}
+        return {**sections, _LAST: sections[_LAST] | own}
 
     def format_commands(
         self,

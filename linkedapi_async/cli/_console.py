@@ -89,12 +89,13 @@ def at_terminal() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def ask(question: str, *, yes: bool) -> bool:
-    """Ask before anything is written to LinkedIn; return whether the answer was yes.
+def ask(question: str, *, yes: bool, effect: str = "this writes to LinkedIn") -> bool:
+    """Ask before anything is changed; return whether the answer was yes.
 
     Args:
         question: The question, without a question mark.
         yes: Whether the user answered in advance.
+        effect: What will be done.
 
     Raises:
         CommandError: There is no terminal to ask at.
@@ -102,9 +103,7 @@ def ask(question: str, *, yes: bool) -> bool:
     if yes:
         return True
     if not at_terminal():
-        message = (
-            "this writes to LinkedIn and there is no terminal to ask at; add --yes"
-        )
+        message = f"{effect} and there is no terminal to ask at; add --yes"
         raise CommandError(message, DECLINED)
     answer = click.confirm(printable(question, lines=True), err=True)
     if not answer:

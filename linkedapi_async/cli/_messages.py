@@ -21,6 +21,7 @@ from linkedapi_async.errors import (
 _PYTHON: Final = (
     (re.compile(r"[;:] wait again with [^;\[]*?(?= \[|$)"), ""),
     (re.compile(r",? or send it .* check=False"), ""),
+    (re.compile(r"(?<=ISO 8601 text)(, a date)? or a datetime\b"), ""),
     (re.compile(r"\bTrue or False\b"), "true or false"),
     (re.compile(r"\ba params\.\w+"), "a JSON object"),
     (re.compile(r"\ballow_insecure_http=True"), "--allow-insecure-http"),

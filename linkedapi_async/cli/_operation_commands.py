@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import re
 import shlex
@@ -12,37 +11,29 @@ from typing import Any, Final
 
 import attrs
 import click
-from click.shell_completion import CompletionItem
 
 from linkedapi_async._actions.action import Roots
 from linkedapi_async._actions.composite import ChildField, child_fields
 from linkedapi_async._actions.documentation import documentation_of
 from linkedapi_async._actions.parameters import (
-    Parameter,
     ParameterInfo,
     parameters_of,
     validator_for,
 )
 from linkedapi_async._actions.validators import (
-    Boolean,
     Enum,
-    Integer,
-    ListOf,
-    Moment,
-    Object,
     String,
-    StringOrObject,
-    Validator,
 )
-from linkedapi_async._utils.json import decode_json
-from linkedapi_async._utils.spelling import nearest
-from linkedapi_async._utils.text import short_repr
 from linkedapi_async._wire.dump import dump_workflow
 from linkedapi_async.cli._exit_codes import CommandError
-from linkedapi_async.cli._messages import message_of
 from linkedapi_async.cli._operations import Operation
+from linkedapi_async.cli._parameters import (
+    Input,
+    as_command_errors,
+    as_help,
+    option_name,
+)
 from linkedapi_async.cli._workflows import send, sending_options
-from linkedapi_async.errors import ParameterError, WorkflowError
 
 
 EXAMPLES: Final = {
@@ -69,40 +60,6 @@ _SHOWN: Final = ("term", "limit")
 _DEFAULT: Final = "default"
 """The number of a part's items when the option has no number."""
 
-_LONGEST: Final = 40
-"""The longest list of words that is shown in place of a value."""
-
-_CODE: Final = re.compile(r"``(.*?)``")
-_PYTHON: Final = re.compile(r" Takes [^`]*``[^`]*``\.")
-_WHETHER: Final = re.compile(r"^Whether to (\w)")
-_DATETIME: Final = re.compile(r"(a date, )?a datetime with a time zone, or ")
-_REFERENCE: Final = re.compile(r"\*(\w+)\*")
-
-
-def _option(name: str) -> str:
-    return "--" + name.replace("_", "-")
-
-
-def _letters(name: str) -> str:
-    """Return *name* without what spellings change: JSON's, Python's or an option's."""
-    return re.sub("[-_]", "", name).lower()
-
-
-class _Text(click.ParamType):  # type: ignore[type-arg]  # not in click 8.1
-    """Any text; shells complete the known words."""
-
-    name = "text"
-
-    def __init__(self, words: Sequence[str] = ()) -> None:
-        self._words = words
-
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
-        """Return the known words that begin so."""
-        del ctx, param
-        return [CompletionItem(w) for w in self._words if w.startswith(incomplete)]
-
 
 class _Count(click.ParamType):  # type: ignore[type-arg]  # not in click 8.1
     """How many items of a part; without a number the API's default."""
@@ -119,212 +76,6 @@ class _Count(click.ParamType):  # type: ignore[type-arg]  # not in click 8.1
             message = f"{value!r} is not a number; give arguments before this option."
             self.fail(message, param, ctx)
         return int(value)
-
-
-def _item(validator: Validator) -> Validator:
-    return validator.item if isinstance(validator, ListOf) else validator
-
-
-def _metavar(name: str, validator: Validator) -> str:
-    item = _item(validator)
-    if isinstance(validator, Object):
-        return "NAME=VALUE"
-    if isinstance(item, Object):
-        return "JSON"
-    words = "|".join(item.known) if isinstance(item, Enum) else ""
-    if words:
-        return f"[{words}]" if len(words) <= _LONGEST else "WORD"
-    if isinstance(item, Integer):
-        return "NUMBER"
-    if isinstance(item, Moment):
-        return "TIME"
-    return "URL" if name.endswith("_url") else "TEXT"
-
-
-@attrs.frozen(kw_only=True)
-class Input:
-    """A parameter of an operation, as an argument or an option of its command."""
-
-    name: str
-    """Unique in the command."""
-    validator: Validator
-    about: str = ""
-    required: bool = False
-    positional: bool = False
-
-    @property
-    def shown(self) -> str:
-        """How the user knows it."""
-        return self.name.upper() if self.positional else _option(self.name)
-
-    def parameter(self) -> click.Parameter:
-        """Return the argument or the option."""
-        item = _item(self.validator)
-        words: tuple[str, ...] = ()
-        if isinstance(item, Enum):
-            words = item.known
-        elif isinstance(self.validator, Object):
-            words = tuple(f"{each}=" for each in _field_names(self.validator))
-        if self.positional:
-            return click.Argument(
-                [self.name], required=self.required, type=_Text(words)
-            )
-        shown = self.shown
-        if isinstance(self.validator, Boolean):
-            both = f"{shown}/--no-{shown.removeprefix('--')}"
-            return click.Option([both, self.name], default=None, help=self.help())
-        return click.Option(
-            [shown, self.name],
-            type=click.INT if isinstance(self.validator, Integer) else _Text(words),
-            multiple=isinstance(self.validator, ListOf | Object),
-            required=self.required,
-            metavar=_metavar(self.name, self.validator),
-            help=self.help(),
-        )
-
-    def help(self) -> str:
-        """Return the description of the parameter and of what it accepts."""
-        texts = [self.about]
-        item = _item(self.validator)
-        words = _metavar(self.name, self.validator)
-        if isinstance(item, Object):
-            names = ", ".join(_field_names(item))
-            texts.append(
-                f"A JSON object of {names}."
-                if item is not self.validator
-                else f"Names: {names}. Repeat it for several, or pass a JSON object."
-            )
-        elif isinstance(item, Enum) and (self.positional or words == "WORD"):
-            texts.append(f"One of: {', '.join(item.known)}.")
-        if isinstance(self.validator, ListOf):
-            texts.append("Repeat it for several.")
-        return " ".join(filter(None, texts))
-
-    def read(self, given: Any) -> Any:
-        """Return the value of the parameter; None if it was not given.
-
-        Raises:
-            CommandError: The text is not such a value.
-        """
-        if given is None or given == ():
-            return None
-        if isinstance(self.validator, Object):
-            return _value(self.validator, self._object(given), self.shown)
-        if isinstance(self.validator, ListOf):
-            item = self.validator.item
-            found = [_from_text(item, text) for text in given]
-            return _value(self.validator, found, self.shown)
-        return given
-
-    def _object(self, texts: Sequence[str]) -> dict[str, Any]:
-        """Return the JSON object of NAME=VALUE texts; a name of a list may repeat."""
-        found: dict[str, Any] = {}
-        for text in texts:
-            if text.startswith("{"):
-                found |= _json_object(text, self.shown)
-                continue
-            name, sign, value = text.partition("=")
-            if not sign:
-                message = f"{self.shown} must be NAME=VALUE or a JSON object, got "
-                raise CommandError(message + short_repr(text))
-            row = _field(self.validator, name, self.shown)
-            item = _item(row.validator)
-            read = _from_text(item, value)
-            if item is row.validator:
-                found[row.name] = read
-            else:
-                found.setdefault(row.name, []).append(read)
-        return found
-
-
-def _rows(validator: Any) -> tuple[Parameter, ...]:
-    nested = validator.nested if isinstance(validator, StringOrObject) else validator
-    return parameters_of(nested.cls)
-
-
-def _field_names(validator: Object) -> list[str]:
-    return [row.name.replace("_", "-") for row in _rows(validator)]
-
-
-def _field(validator: Any, name: str, shown: str) -> Parameter:
-    """Return the field called *name* in any spelling."""
-    known = {_letters(row.name): row for row in _rows(validator)}
-    if _letters(name) in known:
-        return known[_letters(name)]
-    alike = nearest(_letters(name), known)
-    names = [row.name.replace("_", "-") for row in known.values()]
-    hint = (
-        f"did you mean {known[alike].name.replace('_', '-')}?"
-        if alike
-        else f"known: {', '.join(names)}"
-    )
-    message = f"{shown} has no {short_repr(name)}; {hint}"
-    raise CommandError(message)
-
-
-def _json_object(text: str, shown: str) -> dict[str, Any]:
-    try:
-        found = decode_json(text.encode())
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        message = f"{shown} must be a JSON object, got {short_repr(text)}"
-        raise CommandError(message)
-    return found
-
-
-def _from_text(validator: Validator, text: str) -> Any:
-    """Return the JSON value of a text; a text that is none stays one."""
-    may_be_json = not isinstance(validator, StringOrObject) or text.startswith("{")
-    if isinstance(validator, String | Enum | Moment) or not may_be_json:
-        return text
-    try:
-        return decode_json(text.encode())
-    except ValueError:
-        return text
-
-
-def _value(validator: Validator, given: Any, shown: str) -> Any:
-    """Return a JSON value as the builders of actions take it.
-
-    Raises:
-        CommandError: A name in an object is not known, or a value does not fit.
-    """
-    if isinstance(validator, ListOf) and isinstance(given, list):
-        return [
-            _value(validator.item, each, f"{shown}[{index}]")
-            for index, each in enumerate(given)
-        ]
-    if isinstance(validator, Object | StringOrObject) and isinstance(given, dict):
-        values = {}
-        for name, value in given.items():
-            row = _field(validator, name, shown)
-            values[row.name] = _value(row.validator, value, f"{shown}: {name}")
-        names = {
-            row.name: f"{shown}: {row.name.replace('_', '-')}"
-            for row in _rows(validator)
-        }
-        nested = (
-            validator.nested if isinstance(validator, StringOrObject) else validator
-        )
-        with _as_command_errors(names):
-            return nested.cls(**values)
-    return given
-
-
-@contextlib.contextmanager
-def _as_command_errors(names: Mapping[str, str]) -> Iterator[None]:
-    """Raise errors of the body with parameters under the *names* that users know."""
-    try:
-        yield
-    except ParameterError as error:
-        subject = re.sub(r"\w+", lambda w: names.get(w[0], w[0]), error.parameter)
-        # Only names that are no words of English, because the reason is a sentence.
-        reason = re.sub(r"\b[a-z]+_\w+", lambda w: names.get(w[0], w[0]), error.reason)
-        text = f"{subject} {reason.removesuffix(' at the root')}"
-        raise CommandError(message_of(ValueError(text))) from error
-    except WorkflowError as error:
-        raise CommandError(message_of(error)) from error
 
 
 @attrs.frozen(kw_only=True)
@@ -348,7 +99,7 @@ class Part:
             Input(
                 name=f"{self.name}_{row.name}",
                 validator=row.validator,
-                about=_as_help(descriptions.get(row.name, ""), {}),
+                about=as_help(descriptions.get(row.name, ""), {}),
             )
             for row in parameters_of(self.action)
             if row.name != "limit"
@@ -356,7 +107,7 @@ class Part:
 
     def parameters(self) -> Iterator[click.Parameter]:
         """Yield the options."""
-        names = [_option(self.name), self.name]
+        names = [option_name(self.name), self.name]
         if self.counted:
             yield click.Option(
                 names,
@@ -383,8 +134,8 @@ class Part:
             return None
         if type(wanted) is int:
             values["limit"] = wanted
-        names = {name: _option(f"{self.name}_{name}") for name in values}
-        with _as_command_errors(names | {"limit": _option(self.name)}):
+        names = {name: option_name(f"{self.name}_{name}") for name in values}
+        with as_command_errors(names | {"limit": option_name(self.name)}):
             return self.action(**values)
 
 
@@ -409,9 +160,9 @@ class Interface:
             fields = {field.parameter: field for field in child_fields(flat)}
             rows = _of_function(make, hints, fields)
         shown = {row.name: row.shown for row in rows} | {
-            name: _option(name) for name in fields
+            name: option_name(name) for name in fields
         }
-        about = {name: _as_help(text, shown) for name, text in described.items()}
+        about = {name: as_help(text, shown) for name, text in described.items()}
         label = Input(
             name="label",
             validator=String(),
@@ -447,7 +198,7 @@ class Interface:
         values = {each.name: each.read(given[each.name]) for each in self.inputs}
         values |= {part.name: part.read(given) for part in self.parts}
         values = {name: value for name, value in values.items() if value is not None}
-        with _as_command_errors({each.name: each.shown for each in self.inputs}):
+        with as_command_errors({each.name: each.shown for each in self.inputs}):
             workflow: Roots = self.operation.make(**values)
             dump_workflow(workflow)  # raises if the workflow may not start
         return workflow
@@ -460,8 +211,12 @@ class Interface:
             # Another parameter is needed with those, which the signature does not say.
             wanted.append(others.pop(0))
         wanted += [each for each in others if each.name in _SHOWN]
-        flag = next((_option(part.name) for part in self.parts if not part.counted), "")
-        count = next((_option(part.name) for part in self.parts if part.counted), "")
+        flag = next(
+            (option_name(part.name) for part in self.parts if not part.counted), ""
+        )
+        count = next(
+            (option_name(part.name) for part in self.parts if part.counted), ""
+        )
         words = ["linkedapi", self.operation.command]
         for each in sorted(wanted, key=lambda each: not each.positional):
             words += [*([] if each.positional else [each.shown]), _example(each)]
@@ -509,13 +264,6 @@ def _of_function(
         for name, parameter in inspect.signature(make).parameters.items()
         if name not in fields and name != "label"
     ]
-
-
-def _as_help(text: str, shown: Mapping[str, str]) -> str:
-    """Return a description of a docstring in the words of a command line."""
-    text = _CODE.sub(r"\1", _DATETIME.sub("", _PYTHON.sub("", text)))
-    text = _REFERENCE.sub(lambda name: shown.get(name[1], name[1]), text)
-    return _WHETHER.sub(lambda found: found[1].upper(), text)
 
 
 def _example(each: Input) -> str:

@@ -149,12 +149,12 @@ def show(value: Any) -> None:
     click.echo(as_json(value))
 
 
-def show_answer(rows: Sequence[dict[str, Any]], format_: str, console: Console) -> None:
-    """Print rows of JSON values, as JSON or with a line for each."""
+def show_answer(answer: Any, format_: str, console: Console) -> None:
+    """Print a JSON object or a list of them, as JSON or with a line for each."""
     if format_ == "json":
-        show(rows)
+        show(answer)
     else:
-        show_rows(rows, format_, console)
+        show_rows(answer if isinstance(answer, list) else [answer], format_, console)
 
 
 def show_results(

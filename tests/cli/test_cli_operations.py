@@ -25,7 +25,6 @@ from linkedapi_async.cli._app import COMMANDS, app
 from linkedapi_async.cli._operation_commands import OperationCommand, _Count
 from linkedapi_async.cli._operations import NOT_COMMANDS, SECTIONS, all_operations
 from linkedapi_async.cli._workflow_input import writing_actions
-from linkedapi_async.errors import WorkflowError
 from linkedapi_async.journal import SqliteJournal
 from linkedapi_async.sandbox import Sandbox
 from linkedapi_async.testing._parameter_values import (
@@ -345,23 +344,6 @@ def test_wrong_values(shell: Shell, box: Sandbox, line: str, message: str) -> No
     assert message in done.err
     assert "Traceback" not in done.err
     assert before == box.requests
-
-
-def test_another_rule_of_workflows_is_a_usage_error_too(
-    shell: Shell, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whatever else a builder refuses is one line as well."""
-
-    def refuse(*_: object) -> None:
-        raise WorkflowError("no children here", path="root")
-
-    monkeypatch.setattr("linkedapi_async.cli._operation_commands.dump_workflow", refuse)
-    monkeypatch.setattr(
-        "linkedapi_async.cli._operation_commands.Interface.examples", lambda _: []
-    )
-    done = shell("ssi")
-
-    assert (2, "error: root: no children here\n") == (done.status, done.err)
 
 
 def test_unknown_words_are_sent_with_a_warning(shell: Shell) -> None:
