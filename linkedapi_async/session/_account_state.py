@@ -74,6 +74,7 @@ class AccountState:
     ) -> None:
         self.runtime = runtime
         self.name = name
+        self._account_id: str | None = None
         self.account_id = account_id
         self.pacer = pacer
         self.paused: AccountPausedError | None = None
@@ -86,12 +87,33 @@ class AccountState:
         """Whether a start has been sent and not answered."""
         self.wakers: set[Callable[[], None]] = set()
         """Called when the account is paused, or works again."""
-        self.unknown_starts = 0
-        """How many starts ended without a known outcome."""
         self._accepted = 0
         self._halt: tuple[int, int] | None = None
         self._token = identification_token
         self._headers = runtime.requests.headers(identification_token)
+
+    @property
+    def account_id(self) -> str | None:
+        """The API's id of it, by which webhook events are matched."""
+        return self._account_id
+
+    @account_id.setter
+    def account_id(self, account_id: str | None) -> None:
+        """Set the id, and find the account by it."""
+        known = self.runtime.names_by_id
+        if self._account_id is not None:
+            names = known[self._account_id]
+            del names[self.name]
+            if not names:
+                del known[self._account_id]
+        self._account_id = account_id
+        if account_id is not None:
+            known.setdefault(account_id, {})[self.name] = None
+
+    @property
+    def token(self) -> Secret[str]:
+        """The account's token."""
+        return self._token
 
     def has_token(self, identification_token: str) -> bool:
         """Return whether the account has this token."""
@@ -185,6 +207,7 @@ class AccountState:
             self, workflow, pending=pending, key=key, recorder=recorder
         )
         self.handles[workflow_id] = handle
+        self.runtime.account_of[workflow_id] = self.name
         self.runtime.workflow_ids.add(workflow_id)
         if self.runtime.poller.crash is None:
             # Otherwise the handle keeps the id, and every wait says what happened.
@@ -243,6 +266,7 @@ class AccountState:
     def on_end(self, pending: PendingWorkflow) -> None:
         """Forget a handle whose workflow has ended; the caller may keep it."""
         handle = self.handles.pop(pending.id, None)
+        self.runtime.account_of.pop(pending.id, None)
         for step in (self._record_end, self._count_end, self._note_end):
             try:
                 step(pending, handle)
@@ -414,8 +438,8 @@ class AccountState:
             return False
         journal = self.runtime.journal
         if journal is None:
-            return not self.unknown_starts
+            return not self.runtime.unknown_starts[self.name]
         if await journal.key_of(candidates[0]) is not None:
             return False  # another start has become this workflow
         rows = await journal.unknown(account=self.name)
-        return not (self.unknown_starts or rows)
+        return not (self.runtime.unknown_starts[self.name] or rows)

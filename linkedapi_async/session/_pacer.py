@@ -227,7 +227,7 @@ class Pacer:
             SessionClosedError: The session is left meanwhile.
         """
         ledger = await self._load()
-        self._runtime.check_open()
+        self._runtime.check_starting()
         observer = self._runtime.observer
         kind: Kind = (tuple(uses.items()), not wait)
         kind = self._kinds.setdefault(kind, kind)
@@ -489,6 +489,12 @@ class Pacer:
             self._pump()
         else:
             self._runtime.spawn(self._reload())
+
+    def retire(self) -> None:
+        """Let the session forget it; nothing waits for it any more."""
+        self._runtime.on_closing.remove(self._close)
+        if self._timer is not None:
+            self._timer.cancel()
 
     def _close(self) -> None:
         """End all waits, because the session is left."""

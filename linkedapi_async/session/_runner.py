@@ -65,6 +65,8 @@ class Runner(AccountState):
         super().__init__(runtime, identification_token, name, account_id, pacer)
         self.runners = runners
         runners[name] = self
+        self._starts = 0
+        self._retired = False
 
     async def start(
         self,
@@ -92,9 +94,34 @@ class Runner(AccountState):
         Raises:
             PaceError: Its turn comes too late; nothing was sent.
         """
-        self.runtime.check_open()
+        self.runtime.check_starting()
         self.runtime.poller.check_running()
         self.check_working()
+        self._check_known()
+        self._starts += 1
+        try:
+            return await self._start(
+                workflow,
+                check=check,
+                key=key,
+                max_wait=max_wait,
+                wait_for_pace=wait_for_pace,
+                stream=stream,
+            )
+        finally:
+            self._starts -= 1
+
+    async def _start(
+        self,
+        workflow: Secret[tuple[Any, ...]],
+        *,
+        check: bool,
+        key: str | None,
+        max_wait: float | None,
+        wait_for_pace: bool,
+        stream: bool,
+    ) -> ManagedHandle:
+        """Do as `start`, which counts that it is under way."""
         began = self.runtime.now()
         if max_wait is None:
             max_wait = self.runtime.polling.deadline
@@ -132,6 +159,8 @@ class Runner(AccountState):
             # A task of the session, because the caller may be cancelled at any time, and
             # the id of a workflow that runs must not be lost.
             task = self.runtime.spawn(start.run())
+            self.runtime.starting.add(task)
+            task.add_done_callback(self.runtime.starting.discard)
             try:
                 return await start.done
             except TurnMissedError:
@@ -142,6 +171,32 @@ class Runner(AccountState):
                     # A task that has not begun ends without running.
                     start.withdraw()
                 raise
+
+    def retire(self) -> None:
+        """Forget all that the session keeps for the account.
+
+        Raises:
+            RuntimeError: It is in use.
+        """
+        if self.handles or self._starts or self.turn.locked() or self.wakers:
+            message = (
+                f"account {self.name!r} cannot be forgotten, because it has unfinished "
+                "workflows, a start under way or a stream; await account.drain() before"
+            )
+            raise RuntimeError(message)
+        self._retired = True
+        self.account_id = None
+        self.runtime.poller.release(self)
+        if self.pacer is not None:
+            self.pacer.retire()
+
+    def _check_known(self) -> None:
+        if self._retired:
+            message = (
+                f"account {self.name!r} was forgotten; name it again with "
+                "session.account(…)"
+            )
+            raise RuntimeError(message)
 
     async def next_start_at(self, workflow: Any) -> dt.datetime | None:
         """Return when a workflow may be started by the account's pace, in UTC.
@@ -250,6 +305,7 @@ class Runner(AccountState):
             key: The key that it was started with, if that is known.
         """
         self.runtime.check_open()
+        self._check_known()
         workflow_id = validate_workflow_id(workflow_id)
         known = self.handles.get(workflow_id)
         if known is None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
@@ -129,6 +130,14 @@ class Runtime:
         self.observer: Observer = Observer()
         self.counters: Counters = Counters()
         self.start_events: list[StartEvents] = []
+        self.account_of: dict[str, str] = {}
+        """The names of the accounts of unfinished workflows, by id."""
+        self.names_by_id: dict[str, dict[str, None]] = {}
+        """The names of accounts by the API's ids of them."""
+        self.unknown_starts: Counter[str] = Counter()
+        """How many starts of an account ended without a known outcome, by name."""
+        self.starting: set[asyncio.Task[None]] = set()
+        """The tasks of starts under way."""
         self.workflow_ids: RecentKeys = RecentKeys()
         """The ids that the session knows, those of ended workflows included."""
         self.on_closing: list[Callable[[], None]] = []
@@ -152,6 +161,7 @@ class Runtime:
         self._starts = itertools.count(1)
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
+        self._quiet = False
         self._waits_end = False
         self._waiting: set[anyio.CancelScope] = set()
 
@@ -241,9 +251,7 @@ class Runtime:
             stack.push_async_callback(self.poller.aclose, _closed_error)
             # Starts under way get their answer. None is retried, and none waits for the
             # end of a pause of the host, which may be an hour away.
-            self._end_waits()
-            for end_waits in self.on_closing:
-                end_waits()
+            self._end_starts()
             await self._end_tasks(deadline)
             self._waits_end = False  # for the requests that cancel workflows
             stack.callback(self._end_waits)
@@ -324,6 +332,30 @@ class Runtime:
         if self._closed:
             raise SessionClosedError
         self.connection.check_open()
+
+    def check_starting(self) -> None:
+        """Check that the session starts workflows.
+
+        Raises:
+            SessionClosedError: It was left, or starts nothing more.
+        """
+        self.check_open()
+        if self._quiet:
+            raise SessionClosedError
+
+    async def quiesce(self) -> None:
+        """Start nothing more, and wait for the starts under way."""
+        self._quiet = True
+        self._end_starts()
+        while self.starting:
+            await asyncio.wait(self.starting)
+        self._waits_end = self._closed  # requests about workflows go on
+
+    def _end_starts(self) -> None:
+        """End the waits of starts for the host and for their pace."""
+        self._end_waits()
+        for end_waits in tuple(self.on_closing):
+            end_waits()
 
     @contextlib.contextmanager
     def reported_errors(self) -> Iterator[None]:

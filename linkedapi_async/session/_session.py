@@ -429,6 +429,35 @@ class Session(WorkflowMethods):
         account = self._accounts[token] = Account(runner)
         return account
 
+    def forget_account(self, account: Account) -> None:
+        """Forget an account, so that thousands may come and go in one session.
+
+        Its token is forgotten too. `account` names it again, at any time.
+
+        Args:
+            account: One that `account` gave; of no use any more afterwards.
+
+        Raises:
+            ValueError: It is the default account, or not of this session.
+            RuntimeError: It has unfinished workflows, starts under way or a stream, or
+                its pace is counted in memory.
+        """
+        runner = self._runner_of(account)
+        if runner.token == self._identity:
+            message = "the default account belongs to the session and stays"
+            raise ValueError(message)
+        runtime = self._runtime
+        is_counted = runtime.journal is not None or runtime.shared is not None
+        if runner.pacer is not None and not is_counted:
+            message = (
+                f"the pace of account {account.name!r} is counted in memory, so it cannot "
+                "be forgotten; Session(journal=…) keeps it"
+            )
+            raise RuntimeError(message)
+        runner.retire()
+        del self._runners[account.name]
+        del self._accounts[runner.token]
+
     def _pacer(self, name: str, pace: Pace | None) -> Pacer | None:
         if pace is None:
             return None
@@ -473,7 +502,7 @@ class Session(WorkflowMethods):
             self._account(self._identity)
 
     def _all_runners(self) -> Iterable[Runner]:
-        # Events and rows may be of the default account before it was first used.
+        # Rows may be of the default account before it was first used.
         self._add_default_account()
         return self._runners.values()
 
@@ -511,7 +540,8 @@ class Session(WorkflowMethods):
         from linkedapi_async.session._webhooks import WebhookSubscription  # noqa: PLC0415
 
         self._runtime.check_open()
-        subscription = WebhookSubscription(self._runtime, self._all_runners, receiver)
+        self._add_default_account()  # events may be of it before it was first used
+        subscription = WebhookSubscription(self._runtime, self._runners, receiver)
         self._subscriptions.append(subscription)
         return subscription
 
@@ -605,6 +635,22 @@ class Session(WorkflowMethods):
             The handles that have not ended when the time is up.
         """
         return await drain(self._unfinished, timeout)
+
+    async def quiesce(self) -> tuple[WorkflowHandle[Any], ...]:
+        """Start nothing more, and wait until the starts under way have their answers.
+
+        For a process that is to end, while another one takes its workflows over: leave
+        the session afterwards, and attach the handles' ids there. Starts that wait for
+        their account, their pace or the host end with `SessionClosedError`, and so does
+        every further one; nothing of them was sent. Unfinished workflows are polled on,
+        and may be cancelled.
+
+        Returns:
+            All unfinished handles of all accounts.
+        """
+        self._runtime.check_open()
+        await self._runtime.quiesce()
+        return self._unfinished()
 
     @property
     def stats(self) -> Stats:

@@ -186,7 +186,7 @@ class Start:
         )
         async with account.turn, runtime.start_limit:
             # The turn may have taken hours.
-            runtime.check_open()
+            runtime.check_starting()
             runtime.poller.check_running()
             account.check_working()
             request = runtime.requests.start(self._definition)
@@ -194,7 +194,7 @@ class Start:
             if self._slot is not None and not await self._slot.renew():
                 raise TurnMissedError
             # The pause may have taken an hour, and the database of the pace minutes.
-            runtime.check_open()
+            runtime.check_starting()
             runtime.poller.check_running()
             self.begun = account.starting = True
             sent_at = runtime.now()
@@ -272,7 +272,7 @@ class Start:
             replayed = bool(error.candidates)
             error.candidates = error.candidates or account.candidates_since(since)
             if replayed or not await account.is_certain(error.candidates):
-                account.unknown_starts += 1
+                account.runtime.unknown_starts[account.name] += 1
                 raise
             (workflow_id,) = error.candidates
             _log.warning(

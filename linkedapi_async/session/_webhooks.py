@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Self
 
@@ -71,7 +71,7 @@ class WebhookSubscription:
     def __init__(
         self,
         runtime: Runtime,
-        runners: Callable[[], Iterable[Runner]],
+        runners: Mapping[str, Runner],
         receiver: WebhookReceiver,
     ) -> None:
         self._runtime = runtime
@@ -80,9 +80,8 @@ class WebhookSubscription:
         self._unmatched: dict[str, UnmatchedEvents] = {}
         # So that a late event of a workflow that has ended explains nothing else.
         self._known: dict[str, None] = {}
-        for runner in runners():
-            for workflow_id in runner.handles:
-                self._remember(workflow_id)
+        for workflow_id in runtime.account_of:
+            self._remember(workflow_id)
         self._deciding: set[str] = set()
         self._closed = False
         runtime.start_events.append(self)
@@ -166,11 +165,12 @@ class WebhookSubscription:
             poller.event_started(pending)
 
     def _runner_of(self, account_id: str | None) -> Runner | None:
-        known = (r for r in self._runners() if r.account_id == account_id)
-        return None if account_id is None else next(known, None)
+        names = self._runtime.names_by_id.get(account_id or "")
+        return None if names is None else self._runners[next(iter(names))]
 
     def _runner_with(self, workflow_id: str) -> Runner | None:
-        return next((r for r in self._runners() if workflow_id in r.handles), None)
+        name = self._runtime.account_of.get(workflow_id)
+        return None if name is None else self._runners[name]
 
     # Workflows that the session does not know, or not yet
 
@@ -235,7 +235,7 @@ class WebhookSubscription:
     def reconsider(self, account: str) -> None:
         """Look whether early events explain unknown starts of an account."""
         journal = self._runtime.journal
-        runner = next(r for r in self._runners() if r.name == account)
+        runner = self._runners[account]
         if journal is None or account in self._deciding or runner.starting:
             return  # the start under way may be what the event is of
         self._deciding.add(account)
