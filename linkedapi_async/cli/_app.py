@@ -64,6 +64,8 @@ _SECTIONS: Final = {
         "mcp": ("_agents", "Serve agents over the Model Context Protocol."),
         "sandbox": ("_serve", "Run a local server that behaves like the API."),
         "webhook": ("_serve", "Receive webhooks."),
+        "worker": ("_fleet", "Run lanes of a queue."),
+        "queue": ("_fleet", "Show and change a queue of workers."),
     },
 }
 _LAST: Final = "Tools"

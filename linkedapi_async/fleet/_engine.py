@@ -37,6 +37,8 @@ ACTIVE: Final = ("ENQUEUED", RUNS, "DELAYED")
 MAX_CHUNK: Final = 1_000
 """How many items one statement is about at most."""
 
+_NO_CONSOLE: Final = logging.NullHandler()
+
 WAKE_TRIES: Final = 50
 """How often it is looked whether an execution has ended."""
 
@@ -51,7 +53,11 @@ def url_of(database: Database) -> str:
 
 def migrate(database: Database) -> None:
     """Create the tables of DBOS, or bring them up to date."""
-    logging.getLogger("dbos").setLevel(logging.WARNING)
+    log = logging.getLogger("dbos")
+    log.setLevel(logging.WARNING)
+    # With a handler of its own, DBOS would keep standard error for ever, and what it
+    # logs would not reach the program's handlers.
+    log.addHandler(_NO_CONSOLE)
     DBOS.migrate(url_of(database), schema=SCHEMA)
 
 

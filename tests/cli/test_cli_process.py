@@ -103,7 +103,10 @@ def examples() -> list[str]:
     return found
 
 
-SERVERS = ("linkedapi sandbox", "linkedapi webhook listen", "linkedapi mcp --http")
+SERVERS = (
+    *("linkedapi sandbox", "linkedapi webhook listen", "linkedapi mcp --http"),
+    "linkedapi worker",
+)
 
 
 async def in_a_shell(example: str, folder: Path, env: dict[str, str]) -> Done:
@@ -129,6 +132,8 @@ def status_of_example(command: str) -> int:
         return 15
     if "--retry" in command:  # there is nothing to decide on in this journal
         return 13
+    if re.match(r"linkedapi queue (adopt|discard|cancel|retry) ", command):
+        return 13  # nor is there anything in this queue
     if "get-connection-session" in command:  # there is no such session
         return 6
     words = command.split()[:4]
@@ -154,6 +159,7 @@ def test_examples_run(
             "XDG_STATE_HOME": str(tmp_path / "state"),
             "XDG_CONFIG_HOME": str(tmp_path / ".config"),
             "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring",
+            "LINKED_API_QUEUE": "sqlite:///work.sqlite3",
         }
         shell.set(**env)
         # The ids and the journal of the examples.

@@ -20,11 +20,7 @@ from linkedapi_async.fleet._engine import Engine
 from linkedapi_async.sandbox import Sandbox
 
 
-pytestmark = [
-    pytest.mark.anyio,
-    # DBOS leaves the connections of its threads to the garbage collector.
-    pytest.mark.filterwarnings("ignore:unclosed database in:ResourceWarning"),
-]
+pytestmark = pytest.mark.anyio
 
 
 def hello(number: int) -> st.send_message:
