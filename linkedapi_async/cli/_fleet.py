@@ -236,7 +236,7 @@ def adopt(*, url: str, key: str, workflow_id: str) -> None:
 
     \b
     Examples:
-      linkedapi queue adopt hello/ada 7f3c…
+      linkedapi queue adopt hello/ada wf-1f0c2a9e
     """
     _use(url, lambda found: found.adopt(key, workflow_id))
 

@@ -218,7 +218,9 @@ class Worker:
                 # It is claimed again after a ttl.
                 _log.warning("Could not take over a dead worker: %s", error)
             else:
-                _log.warning(
+                # One that is dead for long is looked after, too: it may have woken up.
+                _log.log(
+                    logging.WARNING if taken else logging.DEBUG,
                     "Took over %d lanes of a dead worker",
                     taken,
                     extra=log_extra(executor=executor),

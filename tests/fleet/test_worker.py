@@ -110,6 +110,7 @@ async def test_a_dead_worker_is_taken_over(
             raise failures.pop()
         return requeue(self, executor)
 
+    caplog.set_level("DEBUG", "linkedapi_async")
     monkeypatch.setattr(Engine, "requeue", fail_once)
     delivered = asyncio.Event()
 

@@ -1,0 +1,245 @@
+"""Kill the workers of a fleet, stop them, and restart their PostgreSQL, under load.
+
+After all of it, every message was accepted once by the sandbox or waits for a decision,
+every lane kept its order, and every result can be read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from postgres_server import PostgresServer, running_postgres
+
+from linkedapi_async import QueueError, st
+from linkedapi_async.fleet import Progress, Queue
+from linkedapi_async.sandbox import Sandbox
+
+
+ITEMS: Final = 3_000
+LANES: Final = 60
+WORKERS: Final = 4
+KILLS: Final = 14
+TERMS: Final = 6
+STARTS: Final = 8
+TTL: Final = 6.0
+LOST: Final = 0.005
+"""The share of starts whose answers are lost."""
+DURATION: Final = 0.5
+"""How long a message takes in the sandbox, in seconds."""
+SEED: Final = 11
+
+WORKER: Final = f"""
+import os
+from linkedapi_async import Session
+from linkedapi_async.fleet import Worker
+
+async def token(account):
+    return f"token-of-{{account}}"
+
+worker = Worker(
+    os.environ["LINKED_API_QUEUE"],
+    session=Session.from_env,
+    token=token,
+    starts={STARTS},
+    ttl={TTL},
+    interval=0.2,
+)
+"""
+
+Figures = dict[str, Any]
+
+
+class Fleet:
+    """Worker processes on one queue."""
+
+    def __init__(self, folder: Path, url: str, sandbox: Sandbox) -> None:
+        self._folder = folder
+        self._environment = {
+            **os.environ,
+            "LINKED_API_QUEUE": url,
+            "LINKED_API_TOKEN": "main-token",
+            "ACCOUNT_API_TOKEN": "",
+            "IDENTIFICATION_TOKEN": "",
+            "LINKED_API_BASE_URL": sandbox.url,
+            "LINKED_API_POLL_INTERVAL": "0.1",
+        }
+        (folder / "fleet_worker.py").write_text(WORKER, encoding="utf-8")
+        self.log = folder / "log"
+        self.workers: list[asyncio.subprocess.Process] = []
+
+    async def add(self) -> None:
+        """Start one more worker."""
+        with self.log.open("ab") as log:
+            made = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "linkedapi_async", "worker"),
+                "fleet_worker:worker",
+                cwd=self._folder,
+                env=self._environment,
+                stdout=log,
+                stderr=log,
+            )
+        self.workers.append(made)
+
+    async def replace(self, number: int, sent: signal.Signals) -> float:
+        """Send a worker a signal, start another, and return how long the first took."""
+        began = time.monotonic()
+        leaving = self.workers.pop(number)
+        leaving.send_signal(sent)
+        await self.add()
+        await leaving.wait()
+        return time.monotonic() - began
+
+    async def keep_alive(self) -> None:
+        """Start workers again that have left, as a service manager does."""
+        for worker in tuple(self.workers):
+            if worker.returncode is not None:
+                self.workers.remove(worker)
+                await self.add()
+
+    async def close(self) -> None:
+        """End all workers."""
+        for worker in self.workers:
+            if worker.returncode is None:
+                worker.terminate()
+        for worker in self.workers:
+            await worker.wait()
+
+
+def url_of(number: int) -> str:
+    """Return the URL of a person."""
+    return f"https://www.linkedin.com/in/person-{number}"
+
+
+async def until(
+    fleet: Fleet, queue: Queue, enough: Callable[[Progress], bool]
+) -> Progress:
+    """Wait until a queue is far enough; outages are waited out."""
+    deadline = time.monotonic() + 1_200
+    while time.monotonic() < deadline:
+        await fleet.keep_alive()
+        try:
+            found = await queue.progress()
+        except QueueError:
+            await asyncio.sleep(0.2)
+            continue
+        if enough(found):
+            return found
+        await asyncio.sleep(0.2)
+    message = "it took too long"
+    raise AssertionError(message)
+
+
+async def soak(server: PostgresServer, url: str, folder: Path, share: float) -> Figures:
+    """Run it all on one database; return the figures."""
+    rng = random.Random(SEED)
+    items = max(LANES, int(ITEMS * share))
+    kills, terms = max(2, int(KILLS * share)), max(1, int(TERMS * share))
+    async with (
+        Sandbox(duration=DURATION, seed=SEED) as sandbox,
+        Queue(url) as queue,
+    ):
+        lost = sandbox.inject_fault(
+            "reset_after", on="start", probability=LOST, count=None
+        )
+        fleet = Fleet(folder, url, sandbox)
+        for _ in range(WORKERS):
+            await fleet.add()
+        began = time.monotonic()
+        await queue.submit_all(
+            (
+                f"lane-{number % LANES}",
+                st.send_message(url_of(number), text="Hello!"),
+                f"key-{number}",
+            )
+            for number in range(items)
+        )
+        submitted = time.monotonic() - began
+
+        def gone(part: float) -> Callable[[Progress], bool]:
+            return lambda found: found.completed + found.unknown >= part * items
+
+        for kill in range(kills):
+            await until(fleet, queue, gone(0.6 * (kill + 1) / (kills + 1)))
+            if kill in {kills // 3, 2 * kills // 3}:
+                server.stop(crash=kill == kills // 3)
+                await asyncio.sleep(0.5)
+                server.start()
+            await fleet.replace(rng.randrange(WORKERS), signal.SIGKILL)
+        lost.withdraw()
+        await until(fleet, queue, gone(0.62))
+        # So that what the last kill has made unknown is not counted for the signals.
+        await asyncio.sleep(TTL * 3)
+        before = (await queue.progress()).unknown
+        seconds = []
+        for _ in range(terms):
+            await fleet.keep_alive()
+            # The first is the oldest one, which works; new ones are added at the end.
+            seconds.append(await fleet.replace(0, signal.SIGTERM))
+        after_terms = (await queue.progress()).unknown - before
+        await fleet.keep_alive()
+        frozen = fleet.workers.pop(0)
+        await fleet.add()
+        frozen.send_signal(signal.SIGSTOP)
+        await asyncio.sleep(TTL * 2 + TTL / 3)
+        frozen.send_signal(signal.SIGCONT)
+        status = await frozen.wait()
+        done = await until(
+            fleet, queue, lambda found: found.queued + found.running == 0
+        )
+        elapsed = time.monotonic() - began
+        await fleet.close()
+        unknown = {start.key for start in await queue.unknown()}
+        results = [each async for each in queue.results()]
+        accepted = sandbox.accepted_by_definition
+        order: dict[str, list[int]] = {}
+        for workflow in sandbox.workflows:
+            number = int(workflow.definition["personUrl"].rpartition("-")[2])
+            order.setdefault(workflow.account, []).append(number)
+    known = {result.key for result in results if result.status == "completed"}
+    sent = {json.loads(key)["personUrl"]: len(ids) for key, ids in accepted.items()}
+    figures: Figures = {
+        "items": items,
+        "kills": kills,
+        "sent twice": sum(count > 1 for count in sent.values()),
+        "missing": items - len(known | unknown),
+        "results twice": len(results) - len({result.key for result in results}),
+        "lanes out of order": sum(lane != sorted(lane) for lane in order.values()),
+        "unknown": done.unknown,
+        "unknown at most": kills * STARTS + len(lost.hits),
+        "unknown after SIGTERM": after_terms,
+        "longest SIGTERM, seconds": f"{max(seconds):.1f}",
+        "status of a frozen worker": status,
+        "submitted per second": f"{items / submitted:.0f}",
+        "items per second": f"{items / elapsed:.1f}",
+    }
+    for name in ("sent twice", "missing", "results twice", "lanes out of order"):
+        assert figures[name] == 0, figures
+    assert done.unknown <= figures["unknown at most"], figures
+    assert after_terms == 0, figures
+    assert status == 75, figures
+    for text in ("token-of-", "main-token"):
+        assert text not in fleet.log.read_text("utf-8"), f"{text} is in the log"
+    return figures
+
+
+def run(share: float) -> Figures:
+    """Run the soak times *share*."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running_postgres() as server,
+        server.database() as url,
+    ):
+        return asyncio.run(soak(server, url, Path(folder), share))
