@@ -23,6 +23,8 @@ from linkedapi_async.cli._output import (
     FORMATS,
     answer_options,
     as_json,
+    fields_option,
+    selected,
     show_answer,
 )
 from linkedapi_async.cli._parameters import Words, as_command_errors
@@ -100,6 +102,7 @@ _STREAM: Final = (
         type=click.Choice(FORMATS),
         help="The format of the output; by default json, and jsonl with --follow.",
     ),
+    fields_option,
     credential_options,
 )
 
@@ -160,7 +163,7 @@ class Feed:
             async for item in stream:
                 seen += 1
                 if lines:
-                    click.echo(as_json(item.raw, indent=None))
+                    click.echo(as_json(selected(item.raw), indent=None))
                     self._acknowledge(stream)
                 else:
                     rows.append(item.raw)

@@ -27,6 +27,8 @@ from linkedapi_async.cli._stored_accounts import (
     load_accounts,
 )
 from linkedapi_async.cli._token_files import assignments, private
+from linkedapi_async.cli._verbose import show_event
+from linkedapi_async.events import SessionEvent
 from linkedapi_async.policies import Polling
 from linkedapi_async.session import Session
 from linkedapi_async.session._account import Account
@@ -115,6 +117,8 @@ class Credentials:
     trust_env: bool
     allow_insecure_http: bool
     console: Console
+    verbose: bool = False
+    """Whether the events of sessions are shown."""
     arguments: tuple[str, ...] = ()
     """The options that give another command the same tokens."""
 
@@ -166,7 +170,7 @@ class Credentials:
             "allow_insecure_http": self.allow_insecure_http,
         }
         try:
-            return Session(
+            session = Session(
                 **{
                     **environment_settings(self.variables).reveal(),
                     **settings,
@@ -174,6 +178,9 @@ class Credentials:
             )
         except (TypeError, ValueError) as error:
             raise CommandError(message_of(error)) from error
+        if self.verbose:
+            session.on(SessionEvent, show_event)
+        return session
 
     def all(self, session: Session) -> dict[str, Account]:
         """Return the accounts of an entered session by name: all, or that of --account.
@@ -271,6 +278,12 @@ _OPTIONS: Final = (
         help="Send tokens unencrypted to an http:// URL of another machine, such as "
         "that of a sandbox.",
     ),
+    click.option(
+        "-v",
+        "--verbose",
+        is_flag=True,
+        help="Show what the session does, such as starts, polls and retries.",
+    ),
     click.option("-q", "--quiet", is_flag=True, help="Show errors and warnings only."),
 )
 
@@ -284,6 +297,7 @@ def credentials(
     proxy: str | None,
     trust_env: bool,
     allow_insecure_http: bool,
+    verbose: bool,
     quiet: bool,
 ) -> Credentials:
     """Return the credentials that the options of `credential_options` name."""
@@ -313,6 +327,7 @@ def credentials(
         trust_env=trust_env,
         allow_insecure_http=allow_insecure_http,
         console=Console(quiet),
+        verbose=verbose,
         arguments=(
             *(word for name, value in given.items() if value for word in (name, value)),
             *(["--trust-env"] if trust_env else []),

@@ -44,8 +44,62 @@ _LONGEST: Final = 200
 """The longest text of a cell in a table."""
 
 
+_FIELDS: Final = "linkedapi_async.fields"
+"""Where the context of a command has the chosen fields."""
+
+
+def _keep_fields(
+    context: click.Context, parameter: click.Parameter, given: str | None
+) -> None:
+    if given is None:
+        return
+    names = [name.strip() for name in given.split(",")]
+    if not all(names):
+        message = f"expected names with commas between them, got {given!r}."
+        raise click.BadParameter(message, context, parameter)
+    context.meta[_FIELDS] = names
+
+
+def fields_option(command: CommandT) -> CommandT:
+    """Give *command* the option ``--fields``, which `show_rows` obeys."""
+    return click.option(
+        "--fields",
+        metavar="NAME,…",
+        expose_value=False,
+        is_eager=True,
+        callback=_keep_fields,
+        help="Print rows with these columns of csv only, in this order.",
+    )(command)
+
+
+def chosen_fields() -> list[str] | None:
+    """Return the fields that the user has chosen; None means all."""
+    context = click.get_current_context(silent=True)
+    found: list[str] | None = None if context is None else context.meta.get(_FIELDS)
+    return found
+
+
+def selected(row: dict[str, Any]) -> dict[str, Any]:
+    """Return the chosen fields of a row."""
+    fields = chosen_fields()
+    return row if fields is None else {name: row.get(name) for name in fields}
+
+
+def _selected_rows(
+    rows: Sequence[dict[str, Any]], console: Console
+) -> list[dict[str, Any]]:
+    known = columns_of(rows)
+    for name in chosen_fields() or ():
+        if rows and name not in known:
+            console.error(
+                f"warning: no row has the field {name!r}; known: {', '.join(known)}"
+            )
+    return [*map(selected, rows)]
+
+
 def format_options(command: CommandT) -> CommandT:
-    """Give *command* the options ``--format``, ``--bom`` and ``--action``."""
+    """Give *command* the options ``--format``, ``--fields``, ``--bom``, ``--action``."""
+    command = fields_option(command)
     # The format is checked against the others, which are eager to be read before it.
     command = click.option(
         "--action",
@@ -81,6 +135,9 @@ def _checked_format(ctx: click.Context, _: click.Parameter, format_: str) -> str
     if bom and format_ != "csv":
         message = f"--bom needs --format csv, got {format_}"
         raise CommandError(message)
+    if format_ == PARQUET and _FIELDS in ctx.meta:
+        message = "--format parquet has all fields; leave --fields out"
+        raise CommandError(message)
     if format_ == PARQUET:
         _check_parquet(ctx.params.get("action"))
     return _EXCEL if bom else format_
@@ -106,7 +163,8 @@ def _check_parquet(action: str | None) -> None:
 
 
 def answer_options(command: CommandT) -> CommandT:
-    """Give *command* the option ``--format`` of `show_answer`."""
+    """Give *command* the options ``--format`` and ``--fields`` of `show_answer`."""
+    command = fields_option(command)
     return click.option(
         "--format",
         "format_",
@@ -151,7 +209,7 @@ def show(value: Any) -> None:
 
 def show_answer(answer: Any, format_: str, console: Console) -> None:
     """Print a JSON object or a list of them, as JSON or with a line for each."""
-    if format_ == "json":
+    if format_ == "json" and chosen_fields() is None:
         show(answer)
     else:
         show_rows(answer if isinstance(answer, list) else [answer], format_, console)
@@ -172,9 +230,11 @@ def show_results(
 
 
 def show_rows(rows: Iterable[dict[str, Any]], format_: str, console: Console) -> None:
-    """Print *rows* as JSON Lines, CSV or a table."""
-    listed = [*rows]
-    if format_ == "jsonl":
+    """Print *rows*, with the chosen fields, as JSON, JSON Lines, CSV or a table."""
+    listed = _selected_rows([*rows], console)
+    if format_ == "json":
+        show(listed)
+    elif format_ == "jsonl":
         for row in listed:
             click.echo(as_json(row, indent=None))
     elif format_ in {"csv", _EXCEL}:

@@ -36,6 +36,7 @@ from linkedapi_async.cli._messages import message_of
 from linkedapi_async.cli._output import (
     action_of,
     answer_options,
+    chosen_fields,
     format_options,
     show,
     show_answer,
@@ -128,7 +129,7 @@ def _show_ends(
     action: ActionClass | None,
     console: Console,
 ) -> None:
-    if format_ == "json":
+    if format_ == "json" and chosen_fields() is None:
         show([end.facts for end in ends])
     else:
         _show_rows(ends, format_, action, console)
@@ -211,6 +212,7 @@ def run(
       linkedapi run company.json
       linkedapi run company.json --format csv > employees.csv
       linkedapi run flows:company --format table --action st.retrieveCompanyEmployees
+      linkedapi run company.json --fields name,headline --verbose
       linkedapi run message.json --dry-run
       linkedapi run message.json --yes
       linkedapi run company.json --no-wait
@@ -277,7 +279,7 @@ def send(
 
     def display(end: WorkflowEnd) -> None:
         """Print the end of the workflow."""
-        if format_ != "json":
+        if format_ != "json" or chosen_fields() is not None:
             _show_rows([end], format_, only, creds.console)
         elif end.completion is not None:
             show(end.completion.raw)

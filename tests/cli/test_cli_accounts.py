@@ -300,7 +300,9 @@ def test_commands_to_continue_name_the_account(shell: Shell) -> None:
     """A command line that is printed uses the same account, also after another choice."""
     shell("accounts", "add", "sales", typed=SALES)
     options: dict[str, Any] = dict.fromkeys(["env_file", "accounts", "poll", "proxy"])
-    options |= dict.fromkeys(["trust_env", "allow_insecure_http", "quiet"], False)
+    options |= dict.fromkeys(
+        ["trust_env", "allow_insecure_http", "verbose", "quiet"], False
+    )
     with click.Context(app):
         creds = credentials(account=None, **options)
 

@@ -28,6 +28,7 @@ from linkedapi_async._utils.secret import Secret
 from linkedapi_async.admin import Admin
 from linkedapi_async.cli._credentials import credentials
 from linkedapi_async.cli._exit_codes import CommandError
+from linkedapi_async.cli._stored_accounts import load_accounts
 from linkedapi_async.journal import MemoryJournal
 from linkedapi_async.sandbox import Sandbox
 from linkedapi_async.webhooks import WebhookReceiver, sign, verify
@@ -492,10 +493,46 @@ async def test_errors_of_the_command_line_show_no_token(
                 proxy=None,
                 trust_env=False,
                 allow_insecure_http=False,
+                verbose=False,
                 quiet=True,
             ).session()
 
     error = await raised_by(use)
+
+    assert CommandError is type(error)
+    check(error)
+
+
+STORED = {
+    "not JSON": f'{{"one": "{MAIN}", "two": {OTHER}',
+    "no object": f'["{MAIN}"]',
+    "odd account": json.dumps(
+        {
+            "version": 1,
+            "inUse": None,
+            "accounts": {
+                "one": {
+                    "mainToken": "LINKED_API_TOKEN",
+                    "place": "file",
+                    "tokens": {"LINKED_API_TOKEN": MAIN, "OTHER": OTHER},
+                }
+            },
+        }
+    ),
+}
+
+
+@pytest.mark.parametrize("content", STORED.values(), ids=STORED)
+async def test_errors_of_stored_accounts_show_no_token(
+    content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A damaged file of stored accounts is named, and leads to no token."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    path = tmp_path / "linkedapi" / "accounts.json"
+    path.parent.mkdir()
+    path.write_text(content, encoding="utf-8")
+    path.chmod(0o600)
+    error = await raised_by(load_accounts)
 
     assert CommandError is type(error)
     check(error)
