@@ -376,10 +376,10 @@ class AsCompleted(Generic[ResultT]):
 
         True if nothing is left to do for the item in this run.
         """
-        journal = self._runtime.journal
-        if item.key is None or journal is None:
+        if item.key is None:
             return None
-        row = await journal.row(item.key)
+        runner = next(iter(self._shares.values())).runner
+        row = await runner.row_of(item.key)
         if row is None:
             return None
         if row.state == "delivered":

@@ -353,6 +353,11 @@ class Pacer:
         self._sent(slot)
         self._pump()
 
+    def settle(self, key: str, now: float) -> None:
+        """Count the most that an unknown start may have done, because it is repeated."""
+        if self._ledger is not None:
+            self._ledger.settle(key, now, None)
+
     def ended(self, workflow_id: str, end: object, roots: Roots | None) -> None:
         """Book what a workflow did, now that the wait for it has ended."""
         key = self._keys.pop(workflow_id, None)

@@ -25,6 +25,7 @@ from linkedapi_async._wire.dump import dump_workflow
 from linkedapi_async._wire.load import load_workflow
 from linkedapi_async.errors import JournalError, LinkedApiError, StartUnknownError
 from linkedapi_async.session._account_state import AccountState
+from linkedapi_async.session._deferral import may_write
 from linkedapi_async.session._handle import ManagedHandle
 from linkedapi_async.session._journaling import (
     JournalRecorder,
@@ -231,14 +232,31 @@ class Runner(AccountState):
         Raises:
             JournalError: The key is being started, or belongs to another account.
         """
-        journal = self.runtime.journal
-        row = None if journal is None else await journal.row(key)
+        row = await self.row_of(key)
         if row is not None and row.state != "deferred":
             one = workflow.reveal()
             return self.resume(row, Secret(one[0] if len(one) == 1 else one))
         if row is not None and row.bound and row.account != self.name:
             raise _foreign(row)
         return await self.start(workflow, check=check, key=key, stream=False)
+
+    async def row_of(self, key: str) -> Row | None:
+        """Return what the journal has of a key, unless it may simply be started.
+
+        An unknown start that only reads is forgotten, because it may run twice without
+        harm. What it may have used of the account's pace counts.
+        """
+        journal = self.runtime.journal
+        row = None if journal is None else await journal.row(key)
+        if row is None or row.state != "unknown" or may_write(workflow_of(row)):
+            return row
+        journal = cast("Journal", journal)
+        now = wall_time()
+        if self.pacer is not None:
+            self.pacer.settle(key, now)
+        await journal.book_end(key, now, None)
+        await journal.discard(key)
+        return None
 
     def definition_of(
         self, workflow: Secret[tuple[Any, ...]], *, check: bool

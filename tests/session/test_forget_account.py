@@ -51,7 +51,6 @@ async def test_nothing_of_an_account_stays(server: Scripted) -> None:
             await account.run(SEND)
             runners.append(weakref.ref(account._runner()))
             session.forget_account(account)
-        del account
         await asyncio.sleep(1)
         gc.collect()
 
