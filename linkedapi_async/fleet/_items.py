@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
 import logging
 import math
 import uuid
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, NoReturn, TypeAlias
 
@@ -112,6 +114,8 @@ class ItemRunner:
         self._sleep = sleep
         self._running: dict[str, asyncio.Task[str]] = {}
         self._handles: dict[str, WorkflowHandle[Any]] = {}
+        self._lanes: Counter[str] = Counter()
+        self._accounts: dict[str, Account] = {}
         self._stopping = False
         self.starting = 0
         """How many starts are under way."""
@@ -129,8 +133,22 @@ class ItemRunner:
         task = self._running.get(key)
         if task is None:
             task = self._running[key] = asyncio.create_task(self._run(key, lane))
-            task.add_done_callback(lambda _: self._running.pop(key, None))
+            self._lanes[lane] += 1
+            task.add_done_callback(lambda _: self._leave(key, lane))
         return await asyncio.shield(task)
+
+    def _leave(self, key: str, lane: str) -> None:
+        """Forget an item that is over, and its account, of which thousands may come."""
+        del self._running[key]
+        self._lanes[lane] -= 1
+        if self._lanes[lane]:
+            return
+        del self._lanes[lane]
+        account = self._accounts.pop(lane, None)
+        if account is not None:
+            # It stays if something else uses it.
+            with contextlib.suppress(ValueError, RuntimeError):
+                self._session.forget_account(account)
 
     async def quiesce(self) -> None:
         """Begin no further start, and wait for the answers to those under way."""
@@ -189,7 +207,10 @@ class ItemRunner:
         while True:
             try:
                 token = Secret(await self._token(item.lane))
-                return self._session.account(token.reveal(), name=item.lane)
+                known = self._accounts.get(item.lane)
+                if known is not None and not known.has_token(token.reveal()):
+                    self._session.forget_account(known)
+                account = self._session.account(token.reveal(), name=item.lane)
             except Exception as error:  # noqa: BLE001  # the provider's own
                 delay = backoff(attempt)
                 _log.warning(
@@ -199,6 +220,9 @@ class ItemRunner:
                     type(error).__name__,  # its message may have the token
                     extra=log_extra(account=item.lane, reason=error_reason(error)),
                 )
+            else:
+                self._accounts[item.lane] = account
+                return account
             attempt += 1
             await self._sleep(delay)
 

@@ -41,6 +41,7 @@ worker = Worker(
     session=Session.from_env,
     token=token,
     interval=0.05,
+    ttl=60,
     on_result=on_result,
 )
 other = "no worker"

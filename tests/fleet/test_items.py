@@ -15,24 +15,22 @@ import sqlalchemy as sa
 from linkedapi_async import (
     AuthenticationError,
     PollingCrashedError,
-    ProtocolError,
     RejectedError,
     Session,
     WorkflowCancelledError,
     WorkflowError,
     WorkflowFailedError,
     WorkflowHandle,
-    WorkflowNotFoundError,
     dump_workflow,
     st,
 )
 from linkedapi_async._utils.json import encode_json
 from linkedapi_async.fleet import Done
 from linkedapi_async.fleet._database import Database, items, results
-from linkedapi_async.fleet._done import done_from, end_of
+from linkedapi_async.fleet._done import done_from
 from linkedapi_async.fleet._items import ItemRunner, backoff
 from linkedapi_async.fleet._queue import read_done
-from linkedapi_async.fleet._starts import Starts
+from linkedapi_async.fleet._starts import Found, Starts
 from linkedapi_async.sandbox import Sandbox
 
 
@@ -233,15 +231,19 @@ async def test_an_accepted_workflow_is_waited_for(fleet: Fleet) -> None:
 
 
 async def test_a_start_that_another_worker_took_for_unknown(
-    fleet: Fleet, caplog: pytest.LogCaptureFixture
+    fleet: Fleet, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker that was taken for dead leaves the id of its start as a candidate."""
-    fleet.sandbox.inject_fault("stall", on="start", seconds=0.3, count=1)
+    accepted = fleet.starts.accepted
+
+    async def late(key: str, execution: str, workflow_id: str) -> bool:
+        """Record an id after another worker has looked at the item."""
+        await fleet.starts.intend(key, "another")
+        return await accepted(key, execution, workflow_id)
+
+    monkeypatch.setattr(fleet.starts, "accepted", late)
     await fleet.add("ada", WRITE)
-    run = asyncio.create_task(fleet.runner.run("ada", "lane"))
-    await until(lambda: fleet.runner.starting and fleet.sandbox.requests)
-    await fleet.starts.intend("ada", "another")
-    state = await run
+    state = await fleet.runner.run("ada", "lane")
 
     assert "unknown" == state
     assert [[fleet.sandbox.workflows[0].id]] == [
@@ -289,6 +291,38 @@ async def test_an_account_without_a_token_waits(
     assert "No token for account lane" in caplog.text
     assert "secret" not in caplog.text
     assert 60.0 == backoff(40)
+
+
+async def test_a_token_that_changes(fleet: Fleet) -> None:
+    """Each item uses the token of its time, and no account stays."""
+    fleet.tokens = ["first-token", "second-token"]
+    for key in ("ada", "bob"):
+        await fleet.run(key, WRITE)
+
+    assert 2 == len({workflow.account for workflow in fleet.sandbox.workflows})
+    assert [fleet.session.default_account] == [*fleet.session.accounts]
+
+
+async def test_a_token_that_changes_while_an_item_waits(fleet: Fleet) -> None:
+    """An item that is tried again uses the token of that time."""
+    fleet.tokens = [TOKEN, "second-token"]
+    fleet.sandbox.sign_out(TOKEN)
+    done = await fleet.run("ada", WRITE)
+
+    assert isinstance(done, Done)
+    assert "completed" == done.status
+    assert [3600.0] == fleet.waits
+
+
+async def test_an_account_that_something_else_uses_stays(fleet: Fleet) -> None:
+    """Another item of the lane may still run when one is over."""
+    await fleet.add("ada", WRITE)
+    await fleet.add("bob", WRITE)
+    ends = await asyncio.gather(
+        *(fleet.runner.run(key, "lane") for key in ("ada", "bob"))
+    )
+
+    assert ["finished", "finished"] == ends
 
 
 async def test_a_workflow_that_the_api_refuses_is_over(fleet: Fleet) -> None:
@@ -368,7 +402,7 @@ async def test_what_cannot_be_cancelled_goes_on(
 ) -> None:
     """Where the API cannot cancel, the wish is dropped; others' items are left alone."""
     async with running(tmp_path, lambda box: box.session("account_api")) as fleet:
-        fleet.sandbox.inject_fault("stall", on="status", seconds=0.5, count=1)
+        fleet.sandbox.speed = 1.0
         await fleet.add("ada", WRITE)
         await fleet.add("elsewhere", WRITE)
         await fleet.starts.intend("elsewhere", "another worker")
@@ -379,42 +413,14 @@ async def test_what_cannot_be_cancelled_goes_on(
                 await asyncio.sleep(0.005)
         for key in ("ada", "elsewhere"):
             await fleet.starts.cancel(key)
-        await until(lambda: fleet.sandbox.requests >= 2)
-        await fleet.runner.cancel_wanted()
-        left = await fleet.starts.to_cancel()
-        state = await run
+        async with asyncio.timeout(60):
+            while len(left := await fleet.starts.to_cancel()) == 2:
+                await fleet.runner.cancel_wanted()
+        running_on = not run.done()
 
-    assert "finished" == state
+    assert running_on
     assert ["elsewhere"] == left
     assert "Could not cancel ada" in caplog.text
-
-
-def test_a_workflow_that_the_api_has_forgotten() -> None:
-    """An id that the API does not know is an end, and so is one that cannot be read."""
-    ends = [
-        end_of(WorkflowNotFoundError(workflow_id="wf-1"), WRITE, "wf-1"),
-        end_of(ProtocolError("garbage"), READ, "wf-2"),
-    ]
-
-    assert [("lost", True), ("failed", False)] == [
-        (end.status, end.wrote) for end in ends
-    ]
-    for end, expected in zip(
-        ends, (WorkflowNotFoundError, WorkflowFailedError), strict=True
-    ):
-        done = Done(
-            cursor=1,
-            key="ada",
-            account="lane",
-            workflow_id=end.workflow_id,
-            status=end.status,
-            error=end.error,
-            wrote=end.wrote,
-            definition="{}",
-            body=end.body,
-        )
-        with pytest.raises(expected):
-            done.result()
 
 
 async def test_a_token_that_is_refused_is_asked_for_again(
@@ -458,40 +464,43 @@ async def test_a_result_is_delivered_until_that_succeeds(
     assert "on_result failed for ada" in caplog.text
 
 
-async def test_a_worker_that_stops_begins_no_start(fleet: Fleet) -> None:
-    """The start under way is answered, and the next one is left to others."""
-    fleet.sandbox.inject_fault("stall", on="start", seconds=0.2, count=1)
-    await fleet.add("ada", WRITE)
-    await fleet.add("bob", WRITE, account="other")
-    first = asyncio.create_task(fleet.runner.run("ada", "lane"))
-    await until(lambda: fleet.runner.starting)
-    quiet = asyncio.create_task(fleet.runner.quiesce())
-    await asyncio.sleep(0)
-    second = asyncio.create_task(fleet.runner.run("bob", "other"))
-    await quiet
-    found = await fleet.starts.find("ada")
-    await first
+def gated(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Let each start wait behind its intent until an event is set; return the event."""
+    gate, intend = asyncio.Event(), fleet.starts.intend
 
-    assert "accepted" == found.state
-    assert not second.done()
-    assert "free" == (await fleet.starts.find("bob")).state
-    assert 1 == fleet.sent == fleet.runner.running
+    async def wait(key: str, execution: str) -> Found:
+        """Record an intent, and wait."""
+        found = await intend(key, execution)
+        await gate.wait()
+        return found
+
+    monkeypatch.setattr(fleet.starts, "intend", wait)
+    return gate
 
 
-async def test_a_start_that_had_its_turn_waits_for_nothing(fleet: Fleet) -> None:
-    """Starts that wait for a turn when the worker stops do not keep it from stopping."""
-    fleet.sandbox.inject_fault("stall", on="start", seconds=0.2, count=2)
+async def test_a_worker_that_stops_begins_no_start(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Starts under way are answered; those that wait for a turn are left to others."""
+    fleet.sandbox.speed = 1.0
+    gate = gated(fleet, monkeypatch)
     runs = []
     for number in range(4):
         await fleet.add(f"item-{number}", WRITE, account=f"lane-{number}")
         run = fleet.runner.run(f"item-{number}", f"lane-{number}")
         runs.append(asyncio.create_task(run))
     await until(lambda: fleet.runner.starting == 2)
+    quiet = asyncio.create_task(fleet.runner.quiesce())
+    await asyncio.sleep(0.01)
+    early = quiet.done()
+    gate.set()
     async with asyncio.timeout(60):
-        await fleet.runner.quiesce()
+        await quiet
 
-    assert 2 == fleet.sent
+    assert not early
+    assert 2 == fleet.sent == len(await states(fleet, "accepted"))
     assert 2 == len(await states(fleet, "free"))
+    assert 4 == fleet.runner.running
 
 
 async def states(fleet: Fleet, state: str) -> list[str]:
@@ -525,12 +534,13 @@ async def test_an_item_survives_the_end_of_the_session(
             crash=fleet.crashes.append,
         )
         run = asyncio.create_task(runner.run("ada", "lane"))
-        await until(lambda: fleet.sent)
+        async with asyncio.timeout(60):
+            while not await states(fleet, "accepted"):
+                await asyncio.sleep(0.005)
     late = asyncio.create_task(runner.run("bob", "other"))
-    accepted = await states(fleet, "accepted")
     await refused.wait()
 
-    assert ["ada"] == accepted
+    assert ["ada"] == await states(fleet, "accepted")
     assert ["bob"] == await states(fleet, "free")
     assert not run.done()
     assert not late.done()

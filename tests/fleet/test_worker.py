@@ -75,7 +75,7 @@ async def test_a_worker_runs_lanes_in_order(queue_url: str) -> None:
         await queue.submit_all(
             (f"lane-{n % 3}", hello(n), f"key-{n:02}") for n in range(9)
         )
-        worker = make(queue_url, sandbox, on_result=results.append)
+        worker = make(queue_url, sandbox, ttl=60, on_result=results.append)
         async with working(worker) as task:
             await until(task, lambda: len(results) == 9)
             health = worker.health()
@@ -129,7 +129,7 @@ async def test_a_dead_worker_is_taken_over(
             connection.execute(
                 sa.insert(workers).values(executor="dead", beat=_now() - 60)
             )
-        worker = make(url, sandbox, ttl=1.5, on_result=on_result)
+        worker = make(url, sandbox, ttl=3, on_result=on_result)
         assert not worker.health()["ok"]
         async with working(worker) as task:
             await until(task, delivered.is_set)
