@@ -27,6 +27,11 @@ _DEFINITION: Final[Json] = {
     "anyOf": [{"type": "object"}, {"type": "array", "items": {"type": "object"}}],
 }
 
+_EXAMPLE: Final = (
+    'For example {"actionType":"st.openPersonPage","personUrl":"https://…","basicInfo":'
+    'true,"then":[{"actionType":"st.retrievePersonPosts","limit":5}]}'
+)
+
 _TEXT: Final[Json] = {"type": "string"}
 
 _TEXTS: Final[Json] = {"type": "array", "items": _TEXT}
@@ -34,7 +39,10 @@ _TEXTS: Final[Json] = {"type": "array", "items": _TEXT}
 _ANSWER: Final[Json] = {
     "type": "object",
     "properties": {
-        "status": {"enum": [*get_args(AnswerStatus)]},
+        "status": {
+            "enum": [*get_args(AnswerStatus)],
+            "description": "unknown: it may have been sent",
+        },
         "id": _TEXT,
         "note": _TEXT,
         "result": {"description": "The completion: data or error of each action"},
@@ -62,7 +70,8 @@ def tools(*, allow_writes: bool) -> list[types.Tool]:
     return [
         types.Tool(
             name="find_actions",
-            description="Find LinkedIn actions: their parameters, and what nests in what. "
+            description="Find LinkedIn actions, before you write a workflow: their parameters, "
+            "and what nests in what. "
             "One match gives all details.",
             input_schema=_object(
                 "query",
@@ -98,7 +107,10 @@ def tools(*, allow_writes: bool) -> list[types.Tool]:
             f"If it takes longer, it goes on: pass its id to get_result. {writes}",
             input_schema=_object(
                 "definition",
-                definition=_DEFINITION,
+                definition={
+                    **_DEFINITION,
+                    "description": f"{_DEFINITION['description']}. {_EXAMPLE}",
+                },
                 key={
                     **_TEXT,
                     "description": "Names one write; default: what it does to whom",
