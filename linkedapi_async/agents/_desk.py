@@ -1,4 +1,4 @@
-"""What runs the workflows of agents: each write once, whoever calls how often."""
+"""The desk, which runs the workflows of agents and sends each write once."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ JOBS: Final[Mapping[str, Job]] = {
         title="Research a person",
         about="A person's page, experience and posts.",
         arguments={"url": "The person's LinkedIn URL"},
-        task="Summarise the person {url} for somebody who meets them for the first time.",
+        task="Summarise the person {url} for a first meeting.",
         definition={
             "actionType": "st.openPersonPage",
             "personUrl": "{url}",

@@ -185,8 +185,8 @@ def _address(text: str) -> tuple[str, int]:
     if not is_loopback(host):
         message = (
             f"--http must be a loopback address such as 127.0.0.1, got {host!r}, "
-            "because whoever reaches the server acts as you; put a proxy with TLS "
-            "before it to reach it from elsewhere"
+            "because every client acts as you; put a proxy with TLS and a login before "
+            "it to reach it from elsewhere"
         )
         raise CommandError(message)
     return host, int(port)

@@ -121,7 +121,7 @@ async def test_what_is_under_way_is_picked_up(tmp_path: Path) -> None:
 
 
 async def test_an_answer_is_lost(tmp_path: Path) -> None:
-    """A write that may have been sent is not sent again until somebody decides."""
+    """A write that may have been sent is not sent again before a decision."""
     async with Sandbox(speed=1000) as box, desk_of(box, tmp_path / "j") as desk:
         box.inject_fault("reset_after", on="start")
         first = await run(desk, WRITE)

@@ -41,6 +41,12 @@ both_eras = pytest.mark.parametrize("era", ERAS)
 
 
 @pytest.fixture
+def anyio_backend() -> str:
+    """Run without the debug mode, which makes servers and clients twice as slow."""
+    return "asyncio"
+
+
+@pytest.fixture
 async def box() -> AsyncIterator[Sandbox]:
     """Run a sandbox."""
     async with Sandbox(speed=1000) as made:

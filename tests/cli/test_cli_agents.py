@@ -201,7 +201,7 @@ def test_http_on_ipv6(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
         ("127.0.0.1:x", "--http must be as in 127.0.0.1:8765, got '127.0.0.1:x'"),
         ("127.0.0.1:65536", "--http must be as in 127.0.0.1:8765"),
         ("0.0.0.0:8765", "--http must be a loopback address such as 127.0.0.1"),
-        ("example.org:80", "because whoever reaches the server acts as you"),
+        ("example.org:80", "because every client acts as you"),
     ],
 )
 def test_wrong_addresses(shell: Shell, address: str, message: str) -> None:
