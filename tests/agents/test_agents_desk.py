@@ -152,6 +152,32 @@ async def test_what_changed_nothing_runs_again(tmp_path: Path) -> None:
     assert "limitExceeded" in str(second.note)
 
 
+async def test_what_may_have_changed_something_does_not_run_again(
+    tmp_path: Path,
+) -> None:
+    """A workflow of two writes, of which one failed, is not sent again."""
+    two = {
+        "actionType": "st.openPersonPage",
+        "personUrl": PERSON,
+        "then": [
+            {"actionType": "st.sendMessage", "text": "Hello!"},
+            {"actionType": "st.sendConnectionRequest"},
+        ],
+    }
+    failing = {"st.sendConnectionRequest": "limitExceeded"}
+    async with (
+        Sandbox(speed=1000, fail=failing) as box,
+        desk_of(box, tmp_path / "j") as desk,
+    ):
+        first = await run(desk, two)
+        second = await run(desk, two)
+        taken = len(box.workflows)
+
+    assert 1 == taken
+    assert "limitExceeded" in str(first.note)
+    assert str(second.note).startswith("sent on ")
+
+
 async def test_nothing_is_sent(tmp_path: Path) -> None:
     """A start that the API refuses was not sent, and may be called again."""
     async with Sandbox(speed=1000) as box, desk_of(box, tmp_path / "j") as desk:
