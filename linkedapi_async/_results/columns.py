@@ -25,9 +25,9 @@ from linkedapi_async._utils.json import encode_deep_json, encode_json
 from linkedapi_async._utils.text import encodable
 
 
-# arro3 and not nanoarrow: it imports in 3 ms and not in 59, makes lists and structs, has
-# one wheel for all Pythons, and a sibling that writes Parquet. Building takes half again
-# as long, a tenth of what the rows take, and 11 MB are more than 3.
+# arro3 and not nanoarrow: it imports in 4 ms and not in 40, builds text as fast and
+# numbers ten times as fast, makes lists and structs, has one wheel for all Pythons, and
+# a sibling that writes Parquet. It is 11 MB large, nanoarrow 3, pyarrow 170.
 try:
     from arro3.core import (
         Array,
