@@ -22,7 +22,7 @@ from strategies import odd_values, workflows
 from linkedapi_async import Completion, custom, operations, results, st
 from linkedapi_async._results import columns
 from linkedapi_async._results.key import ACTIONS
-from linkedapi_async._results.outcome import Result, Timestamp, json_names_of
+from linkedapi_async._results.outcome import Result, Timestamp, json_names_of, result
 from linkedapi_async._results.places import class_of
 from linkedapi_async._utils.spelling import json_name
 from linkedapi_async._wire.read import read_completion, structure
@@ -324,6 +324,46 @@ def test_lists_of_objects() -> None:
     assert kind.rest
     assert {"type": 5, "messages": [None, {"new": 1}]} == kind.rest(made)
     assert None is kind.rest(structure({"messages": [{}]}, results.Conversation))
+
+
+def test_a_list_that_lost_an_item() -> None:
+    """A list with an item of an unexpected type is in *extra* as a whole."""
+
+    @result
+    class Totals(Result):
+        """Numbers."""
+
+        numbers: list[int] | None = None
+
+    raw = {"numbers": [2**70, "x", 5]}
+    made = structure(raw, Totals)
+    kind = columns.attributes_of(Totals)
+
+    assert [{"numbers": [None, 5]}] == pa.array(kind.array([made])).to_pylist()
+    assert kind.rest
+    assert raw == kind.rest(made)
+
+
+def test_an_unknown_action_that_failed() -> None:
+    """What came with a failure of an unknown action is one row, also a list."""
+    raw = node("st.somethingNew", [1, {"a": 2}]) | {"success": False}
+    (row,) = read(read_completion(raw).table(custom("st.somethingNew")))
+
+    assert ('[1,{"a":2}]', False) == (row["data"], row["success"])
+
+
+def test_the_actions_above() -> None:
+    """The actions above a row are in order, the outermost first."""
+    raw: Any = node("st.retrievePersonSkills", [{"name": "Cooking"}])
+    for number in range(3):
+        raw = node("st.openPersonPage", {"name": f"Ann {number}", "then": [raw]})
+    raw = node("st.searchPeople", [{"name": "Ann"}, {"name": "A", "then": raw}])
+    (row,) = read(read_completion(raw).table(st.retrieve_person_skills))
+
+    assert [
+        ("st.searchPeople", "A"),
+        *[("st.openPersonPage", f"Ann {number}") for number in (2, 1, 0)],
+    ] == [(step["action_type"], step["name"]) for step in row["from"]]
 
 
 def test_operations() -> None:
