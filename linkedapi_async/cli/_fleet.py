@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-CommandT = TypeVar("CommandT", bound=Callable[..., Any])
-
 
 @click.command(short_help="Run lanes of a queue.")
 @click.argument("target", metavar="MODULE:ATTRIBUTE")
@@ -140,10 +138,10 @@ def queue() -> None:
     """
 
 
-def _command(name: str, short_help: str) -> Callable[[CommandT], Any]:
+def _command(name: str, short_help: str) -> Callable[[Callable[..., Any]], Any]:
     """Return what makes a function a command of the queue, with its options."""
 
-    def decorate(function: CommandT) -> Any:
+    def decorate(function: Callable[..., Any]) -> Any:
         with_url = click.option(
             "--url",
             required=True,
@@ -204,6 +202,7 @@ def results(*, url: str, after: int, failed: bool, follow: bool) -> None:
         click.echo(as_json(row, indent=None))
 
     async def read(found: Queue) -> None:
+        """Print the results of an open queue."""
         if failed:
             for done in await found.failed(after):
                 line(done)

@@ -32,6 +32,7 @@ class Beats:
         """Begin to be known as alive."""
 
         def step(connection: sa.Connection) -> None:
+            """Add the own row."""
             new = {"executor": self._executor, "beat": now(connection)}
             connection.execute(sa.insert(workers).values(new))
 
@@ -41,6 +42,7 @@ class Beats:
         """Be alive; return whether no other worker has taken over meanwhile."""
 
         def step(connection: sa.Connection) -> bool:
+            """Renew the own row, unless it has a successor."""
             own = (workers.c.executor == self._executor) & workers.c.successor.is_(None)
             changed = connection.execute(
                 sa.update(workers).where(own).values(beat=now(connection))
@@ -63,6 +65,7 @@ class Beats:
         """
 
         def step(connection: sa.Connection) -> list[str]:
+            """Become the successor of what is dead, and remove what is long dead."""
             time, c = now(connection), workers.c
             connection.execute(sa.delete(workers).where(c.beat < time - REMEMBERED))
             claimed = connection.execute(

@@ -13,7 +13,9 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import event
+from sqlalchemy import exc as sa_exc
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.schema import CreateSchema
 
 from linkedapi_async._utils.log import error_reason, log_extra
 from linkedapi_async.errors import QueueError
@@ -139,7 +141,7 @@ class Database:
         """
         try:
             await self.call(lambda: _prepare(self.engine, is_sqlite=self.is_sqlite))
-        except sa.exc.SQLAlchemyError as error:
+        except sa_exc.SQLAlchemyError as error:
             raise _failed(error) from error
 
     async def close(self) -> None:
@@ -217,16 +219,16 @@ class Database:
 
 def is_outage(error: Exception) -> bool:
     """Return whether an error may pass without anyone changing anything."""
-    return isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError) or (
-        isinstance(error, sa.exc.DBAPIError) and error.connection_invalidated
+    return isinstance(error, sa_exc.OperationalError | sa_exc.InterfaceError) or (
+        isinstance(error, sa_exc.DBAPIError) and error.connection_invalidated
     )
 
 
 def _failed(error: Exception) -> Exception:
-    if not isinstance(error, sa.exc.SQLAlchemyError):
+    if not isinstance(error, sa_exc.SQLAlchemyError):
         return error
     # The message of SQLAlchemy has the statement and its values.
-    cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
+    cause = error.orig if isinstance(error, sa_exc.DBAPIError) else error
     message = (
         f"the database of the queue cannot be used: {type(cause).__name__}: {cause}"
     )
@@ -241,7 +243,7 @@ def checked_url(url: str) -> sa.URL:
     """
     try:
         parts = sa.make_url(url)
-    except sa.exc.ArgumentError:
+    except sa_exc.ArgumentError:
         parts = sa.URL.create("missing")  # without the URL, which has a password
     backend = parts.get_backend_name()
     if backend in {"postgresql", "postgres"}:
@@ -302,7 +304,7 @@ def _prepare(engine: sa.Engine, *, is_sqlite: bool) -> None:
             connection.execute(
                 sa.select(sa.func.pg_advisory_xact_lock(_SERIAL_RESULTS))
             )
-            connection.execute(sa.schema.CreateSchema(SCHEMA, if_not_exists=True))
+            connection.execute(CreateSchema(SCHEMA, if_not_exists=True))
         found = set(
             sa.inspect(connection).get_table_names(None if is_sqlite else SCHEMA)
         )

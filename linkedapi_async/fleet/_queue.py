@@ -18,6 +18,7 @@ from typing import Any, Final, Literal, Self, TypeAlias, TypeVar
 import attrs
 import sqlalchemy as sa
 from dbos import error as dbos_error
+from sqlalchemy import exc as sa_exc
 
 from linkedapi_async._actions.action import Action
 from linkedapi_async._utils.json import decode_json, encode_json
@@ -199,6 +200,7 @@ class Queue:
         """Return how many items are where."""
 
         def step(connection: sa.Connection) -> Progress:
+            """Count the items by state."""
             count = sa.func.count()
             grouped = sa.select(items.c.state, count).group_by(items.c.state)
             by_state = {row[0]: int(row[1]) for row in connection.execute(grouped)}
@@ -404,7 +406,7 @@ async def _guarded(work: Awaitable[T]) -> T:
     """Return the result of *work*, with errors of the engine as ours."""
     try:
         return await work
-    except (dbos_error.DBOSException, sa.exc.SQLAlchemyError) as error:
+    except (dbos_error.DBOSException, sa_exc.SQLAlchemyError) as error:
         # The messages of SQLAlchemy have statements and values.
         cause = getattr(error, "orig", None) or error
         message = f"the database of the queue cannot be used: {cause}"

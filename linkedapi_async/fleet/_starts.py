@@ -76,6 +76,7 @@ class Starts:
         """Return what is known of a start, without an intent."""
 
         def step(connection: sa.Connection) -> Found:
+            """Read the row."""
             row = _row(connection, key, lock=False)
             if row is None:  # it was forgotten
                 return Found("finished")
@@ -90,6 +91,7 @@ class Starts:
         """
 
         def step(connection: sa.Connection) -> Found:
+            """Take the row if it is free."""
             new = {"execution": execution, "state": "intended"}
             row = _row(connection, key)
             if row is None:
@@ -117,6 +119,7 @@ class Starts:
         """
 
         def step(connection: sa.Connection) -> bool:
+            """Store the id, if the intent is still the own one."""
             row = _row(connection, key)
             if row is None or row.execution != execution:
                 return False
@@ -133,6 +136,7 @@ class Starts:
         """Take an intent back, because nothing was started."""
 
         def step(connection: sa.Connection) -> None:
+            """Free the row, if the intent is the own one."""
             if _is_intent(_row(connection, key), execution):
                 _change(connection, key, state="free")
 
@@ -144,6 +148,7 @@ class Starts:
         """Record that a workflow may have been sent."""
 
         def step(connection: sa.Connection) -> None:
+            """Change the row, if the intent is the own one."""
             if _is_intent(_row(connection, key), execution):
                 _change(connection, key, state="unknown", candidates=[*candidates])
 
@@ -153,6 +158,7 @@ class Starts:
         """Free the key of a workflow that has changed nothing, so that it runs again."""
 
         def step(connection: sa.Connection) -> None:
+            """Free the row, if it has this workflow."""
             row = _row(connection, key)
             if _is_accepted(row, workflow_id):
                 _change(connection, key, state="free")
@@ -169,6 +175,7 @@ class Starts:
         """
 
         def step(connection: sa.Connection) -> None:
+            """Store the end, if it is of this row."""
             row = _row(connection, key)
             if _is_intent(row, execution) or _is_accepted(row, end.workflow_id):
                 _end(connection, row, end)
@@ -179,6 +186,7 @@ class Starts:
         """Return the rows of the starts that wait for a decision."""
 
         def step(connection: sa.Connection) -> list[Any]:
+            """Read the rows."""
             found = sa.select(items).where(items.c.state == "unknown")
             return list(connection.execute(found.order_by(items.c.key)))
 
@@ -194,6 +202,7 @@ class Starts:
         validate_workflow_id(workflow_id)
 
         def step(connection: sa.Connection) -> None:
+            """Give the row its id, unless another one has it."""
             owner = connection.execute(
                 sa.select(items.c.key).where(
                     items.c.workflow_id == workflow_id, items.c.key != key
@@ -218,6 +227,7 @@ class Starts:
         """
 
         def step(connection: sa.Connection) -> None:
+            """Free the row."""
             row = _row(connection, key)
             if row is None or row.state not in {"unknown", "free"}:
                 raise _not_possible(row, key, "discarded")
@@ -237,6 +247,7 @@ class Starts:
         """
 
         def step(connection: sa.Connection) -> Standing:
+            """End the row, or ask its worker to."""
             row = _row(connection, key)
             if row is None:
                 raise _not_possible(row, key, "cancelled")
@@ -256,6 +267,7 @@ class Starts:
         """Return the keys of what runs and is to be cancelled."""
 
         def step(connection: sa.Connection) -> list[str]:
+            """Read the keys."""
             return list(
                 connection.scalars(
                     sa.select(items.c.key).where(
@@ -278,6 +290,7 @@ class Starts:
         """
 
         def step(connection: sa.Connection) -> None:
+            """Free the row, and remove its result."""
             row = _row(connection, key)
             if row is not None and row.state == "free":
                 return  # the caller wakes it

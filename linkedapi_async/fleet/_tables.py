@@ -16,6 +16,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeAlias, TypeVar
 
 import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy import exc as sa_exc
+from sqlalchemy.schema import CreateSchema
 
 from linkedapi_async._utils.text import safe_repr
 from linkedapi_async.errors import JournalError
@@ -171,7 +174,7 @@ class Tables:
         loop = asyncio.get_running_loop()
         try:
             return await loop.run_in_executor(self._thread, work)
-        except (sa.exc.SQLAlchemyError, OSError, UnicodeError) as error:
+        except (sa_exc.SQLAlchemyError, OSError, UnicodeError) as error:
             # The message of SQLAlchemy has the statement and its values.
             cause = getattr(error, "orig", None) or error
             reason = str(cause).partition("\n")[0]
@@ -183,15 +186,15 @@ class Tables:
         while True:
             try:
                 return self._transact(step, lock)
-            except sa.exc.DBAPIError as error:
+            except sa_exc.DBAPIError as error:
                 if not (self._is_outage(error) and time.monotonic() < deadline):
                     raise
                 if self._closing.wait(_PAUSE):
                     raise
 
-    def _is_outage(self, error: sa.exc.DBAPIError) -> bool:
+    def _is_outage(self, error: sa_exc.DBAPIError) -> bool:
         """Return whether the server may work again by itself."""
-        passing = sa.exc.OperationalError | sa.exc.InterfaceError
+        passing = sa_exc.OperationalError | sa_exc.InterfaceError
         return not self._is_sqlite and (
             isinstance(error, passing) or error.connection_invalidated
         )
@@ -217,7 +220,7 @@ class Tables:
             schema = None if self._is_sqlite else SCHEMA
             found = sa.inspect(connection)
             if schema is not None and not found.has_schema(schema):
-                connection.execute(sa.schema.CreateSchema(schema))
+                connection.execute(CreateSchema(schema))
             names = found.get_table_names(schema)
             if not names:
                 _metadata.create_all(connection, checkfirst=False)
@@ -251,7 +254,7 @@ class Tables:
 def _checked(url: str) -> sa.URL:
     try:
         parts = sa.make_url(url)
-    except sa.exc.ArgumentError:
+    except sa_exc.ArgumentError:
         parts = sa.URL.create("none")  # the message would have the password
     backend = parts.get_backend_name()
     if backend in {"postgresql", "postgres"}:
@@ -282,7 +285,7 @@ def _engine(url: sa.URL) -> sa.Engine:
         )
     engine = sa.create_engine(url, pool_size=1, max_overflow=0, connect_args=options)
 
-    @sa.event.listens_for(engine, "begin")
+    @event.listens_for(engine, "begin")
     def _(connection: sa.Connection) -> None:
         for statement in opening:
             connection.exec_driver_sql(statement)

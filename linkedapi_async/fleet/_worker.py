@@ -12,9 +12,9 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
-import sqlalchemy as sa
 from dbos import DBOS
 from dbos import error as dbos_error
+from sqlalchemy import exc as sa_exc
 
 from linkedapi_async._utils.log import log_extra
 from linkedapi_async._utils.text import safe_repr
@@ -214,7 +214,7 @@ class Worker:
                 taken = await self._database.call(
                     functools.partial(engine.requeue, executor)
                 )
-            except (sa.exc.SQLAlchemyError, dbos_error.DBOSException) as error:
+            except (sa_exc.SQLAlchemyError, dbos_error.DBOSException) as error:
                 # It is claimed again after a ttl.
                 _log.warning("Could not take over a dead worker: %s", error)
             else:

@@ -200,6 +200,7 @@ def test_results_are_lines_of_json(shell: Shell) -> None:
     """With their completions."""
 
     async def end() -> None:
+        """End the first item."""
         from linkedapi_async.fleet._starts import End
 
         async with Queue(URL) as queue:

@@ -74,6 +74,7 @@ async def test_a_step_that_fails_changes_nothing(url: str) -> None:
     """What it has done before is taken back, and its error is raised as it is."""
 
     def step(execute: Execute) -> None:
+        """Add a row, and fail."""
         add(1)(execute)
         raise KeyError("mine")
 

@@ -435,6 +435,7 @@ async def test_a_token_that_is_refused_is_asked_for_again(
         handle: WorkflowHandle[Any] = await start(*roots)
 
         async def completion(*_: object) -> None:
+            """Fail, once."""
             monkeypatch.undo()
             message = "wrong token"
             raise AuthenticationError(message)
@@ -569,6 +570,7 @@ async def test_a_crash_of_the_polling_is_the_workers(
     account = fleet.session.account(TOKEN, name="lane")
 
     async def crashed(*_: object, **__: object) -> None:
+        """Start nothing."""
         raise PollingCrashedError
 
     monkeypatch.setattr(account, "start", crashed)

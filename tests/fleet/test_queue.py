@@ -140,6 +140,7 @@ async def test_a_plan_may_be_asynchronous_and_wrong_in_the_middle(queue: Queue) 
     """What comes before a wrong workflow is submitted."""
 
     async def plan() -> AsyncIterator[tuple[str, Any, str]]:
+        """Yield three items, and a wrong one."""
         for number in range(3):
             yield "lane", hello(number), f"key-{number}"
         yield "lane", {"actionType": "st.sendMessage", "text": 5}, "wrong"
@@ -148,6 +149,7 @@ async def test_a_plan_may_be_asynchronous_and_wrong_in_the_middle(queue: Queue) 
         await queue.submit_all(plan())
 
     async def rest() -> AsyncIterator[tuple[str, Any, str]]:
+        """Yield four items."""
         for number in range(4):
             yield "lane", hello(number), f"key-{number}"
 
@@ -163,6 +165,7 @@ async def test_a_long_plan_is_submitted_in_batches(
     counts = []
 
     def plan() -> Iterator[tuple[str, Any, str]]:
+        """Yield ten items, and note when."""
         for number in range(10):
             counts.append(number)
             yield "lane", READ, f"key-{number}"

@@ -236,6 +236,7 @@ async def test_only_one_worker_takes_over(queue_url: str) -> None:
     first, second = (Beats(database, name, 10.0) for name in ("first", "second"))
 
     def age(executor: str, **columns: float) -> Any:
+        """Let times of a worker be longer ago, in seconds."""
         values = {name: workers.c[name] - seconds for name, seconds in columns.items()}
         changed = sa.update(workers).where(workers.c.executor == executor)
         return database.do(lambda found: found.execute(changed.values(values)))
