@@ -423,7 +423,12 @@ def test_generation_decides_which_token_is_typed(
         words = ("accounts", "add", "hr", "--generation", "account_api")
 
         assert 0 == shell.at(terminal, *words)
-    assert ["ACCOUNT_API_TOKEN: ", "IDENTIFICATION_TOKEN: "] == asked
+    assert 2 == len(asked)
+    tokens = json.loads(kept(shell).read_text())["accounts"]["hr"]["tokens"]
+    assert {
+        "ACCOUNT_API_TOKEN": "secret-1",
+        "IDENTIFICATION_TOKEN": "secret-2",
+    } == tokens
     assert "account_api" == names(shell)["hr"]["generation"]
 
 
