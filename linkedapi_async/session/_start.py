@@ -319,7 +319,11 @@ class Start:
         """Send the start between the two records that make a crash harmless."""
         await recorder.record_intent(self._account.name, request.body or b"")
         if booked is not None:
-            await booked
+            try:
+                await booked
+            except JournalError:
+                await recorder.refused()  # nothing was sent
+                raise
         try:
             return await self._post(request)
         except RequestError:

@@ -8,6 +8,7 @@ import json
 import logging
 import math
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,6 +38,7 @@ from linkedapi_async import (
     Session,
     SessionClosedError,
     StartUnknownError,
+    SuppressedError,
     UnknownValueWarning,
     custom,
     st,
@@ -44,6 +46,7 @@ from linkedapi_async import (
 from linkedapi_async._pacing import Booking
 from linkedapi_async._utils.secret import Secret
 from linkedapi_async._utils.times import from_timestamp, set_wall_time, wall_time
+from linkedapi_async.contacts import Contacts
 from linkedapi_async.events import StartHeldBack, WorkflowStarting
 from linkedapi_async.journal import MemoryJournal
 from linkedapi_async.sandbox import Sandbox
@@ -672,6 +675,66 @@ async def test_an_accepted_start_keeps_its_booking(server: Scripted) -> None:
             await session.start(SEND)
         with pytest.raises(PaceError):
             await session.run(SEND, timeout=60)
+
+
+@pytest.mark.parametrize("journal_fails", [False, True], ids=["free", "unknown"])
+async def test_a_start_that_cannot_be_booked_is_not_sent(
+    server: Scripted, *, journal_fails: bool
+) -> None:
+    """The error says why, and the key is free; if that fails too, it is unknown."""
+    key = "row 1"
+    is_full = True
+
+    class Full(MemoryJournal):
+        """A journal whose disk is full at first."""
+
+        def submit_booking(self, booking: Booking) -> Any:
+            """Fail while the disk is full."""
+            done = super().submit_booking(booking)
+            if is_full:
+                done = asyncio.get_running_loop().create_future()
+                done.set_exception(JournalError("the disk is full"))
+            return done
+
+        async def refused(self, key: str) -> None:
+            """Fail while the disk is full, if it says so."""
+            if is_full and journal_fails:
+                raise JournalError("the disk is full")
+            await super().refused(key)
+
+    journal = Full()
+    async with server.session(pace=TWO_A_DAY, journal=journal) as session:
+        with pytest.raises(JournalError, match="the disk is full"):
+            await session.start(SEND, key=key)
+    sent = server.count("POST")
+    is_full = False
+    async with server.session(pace=TWO_A_DAY, journal=journal) as session:
+        unknown = [row.key for row in (await session.recover()).unknown]
+        if not journal_fails:
+            await session.start(SEND, key=key)
+
+    assert 0 == sent
+    assert ([key] if journal_fails else []) == unknown
+    assert server.count("POST") == (not journal_fails)
+
+
+async def test_a_contact_is_reserved_after_the_wait(
+    server: Scripted, tmp_path: Path
+) -> None:
+    """Of two programs that wait for the same opening, one writes to the person."""
+    set_wall_time(MONDAY + 5 * DAY)
+    pace = Pace(hours="Mon-Fri 09:00-17:00 UTC")
+    path = tmp_path / "contacts.sqlite3"
+    async with (
+        server.session(pace=pace, polling=PATIENT, contacts=Contacts(path)) as one,
+        server.session(pace=pace, polling=PATIENT, contacts=Contacts(path)) as two,
+    ):
+        first, second = await asyncio.gather(
+            one.start(SEND), two.start(SEND), return_exceptions=True
+        )
+
+    assert 1 == isinstance(first, SuppressedError) + isinstance(second, SuppressedError)
+    assert 1 == server.count("POST")
 
 
 async def test_attached_workflows_are_not_booked(server: Scripted) -> None:
