@@ -18,7 +18,9 @@ from linkedapi_async._utils.log import error_reason, log_extra
 from linkedapi_async._utils.secret import Secret
 from linkedapi_async.errors import (
     AuthenticationError,
+    JournalError,
     LinkedApiError,
+    PaceError,
     PollingCrashedError,
     RequestError,
     SessionClosedError,
@@ -47,6 +49,8 @@ MAX_DELAY: Final = 60.0
 
 # Whatever else a start raises may have come after it was sent.
 _NOT_SENT: Final = (
+    JournalError,
+    PaceError,
     RequestError,
     WorkflowError,
     SuppressedError,
@@ -193,7 +197,7 @@ class ItemRunner:
             if found.workflow_id is None or found.state != "accepted":
                 step = await self._start(item, account, attempt)
             else:
-                step = account.attach(found.workflow_id, item.workflow)
+                step = account.attach(found.workflow_id, item.workflow, key=key)
             if isinstance(step, WorkflowHandle):
                 step = await self._wait(item, step)
             if step is not None:
@@ -254,9 +258,9 @@ class ItemRunner:
         self, item: Item, account: Account, attempt: int
     ) -> WorkflowHandle[Any] | Later | None:
         try:
-            handle: WorkflowHandle[Any] = await account.start(*item.roots)
+            handle: WorkflowHandle[Any] = await account.start(*item.roots, key=item.key)
         except _NOT_SENT as error:
-            return await self._not_sent(item, error)
+            return await self._not_sent(item, error, attempt)
         except Exception as error:  # noqa: BLE001  # it may have been sent
             _warn("It is unknown whether %s was accepted: %s", item.key, error)
             candidates = getattr(error, "candidates", ())
@@ -274,11 +278,18 @@ class ItemRunner:
         )
         return None
 
-    async def _not_sent(self, item: Item, error: LinkedApiError) -> Later | None:
+    async def _not_sent(
+        self, item: Item, error: LinkedApiError, attempt: int
+    ) -> Later | None:
         passing = deferring_start_error(error)
         if isinstance(error, SessionClosedError | PollingCrashedError):
             await self._starts.refused(item.key, item.execution)
             await self._end_of_session(error)
+        if isinstance(error, JournalError):
+            # The database of the pace and the contacts, which are asked before.
+            await self._starts.refused(item.key, item.execution)
+            _warn("%s waits for the tables of its campaign: %s", item.key, error)
+            return Later(backoff(attempt))
         if passing is None:
             await self._starts.finished(item.key, item.execution, refusal_of(error))
             return None
@@ -346,7 +357,9 @@ def backoff(attempt: int) -> float:
 def _later(error: LinkedApiError, item: Item) -> Later:
     """Return when an item is tried again that *error* holds back."""
     seconds, _ = delay_of(error, dt.datetime.now().astimezone())
-    _log.warning(
+    _log.log(
+        # A pace is no trouble.
+        logging.INFO if isinstance(error, PaceError) else logging.WARNING,
         "%s waits %.0f s, and so does account %s: %s",
         item.key,
         seconds,

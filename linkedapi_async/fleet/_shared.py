@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+import sqlalchemy as sa
+
 from linkedapi_async._pacing import Booking, History, Uses
 from linkedapi_async._polling.durations import MAX_KINDS, DurationRecord
 from linkedapi_async.fleet._tables import Execute, Tables
@@ -135,10 +137,26 @@ _SHRINK: Final = """
 """
 
 
-def shared_state(tables: Tables) -> SharedState:
-    """Return what the sessions of all workers share, for ``Session(shared=…)``."""
+def shared_state(tables: Tables, *, waits: bool = True) -> SharedState:
+    """Return what the sessions of all workers share, for ``Session(shared=…)``.
+
+    Args:
+        tables: Where it is kept; they are open as long as the session is.
+        waits: As for `SharedState`.
+    """
     return SharedState(
         identity="fleet",
         bookings=TableBookings(tables),
         durations=TableDurations(tables),
+        waits=waits,
     )
+
+
+def campaign_tables(url: sa.URL) -> Tables:
+    """Return the tables that belong to the queue in a database.
+
+    A file of SQLite has one owner, so they are in a file beside it.
+    """
+    if url.get_backend_name() == "sqlite":
+        url = url.set(database=f"{url.database}.campaigns")
+    return Tables(url.render_as_string(hide_password=False))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import inspect
 import logging
@@ -18,13 +19,18 @@ from sqlalchemy import exc as sa_exc
 
 from linkedapi_async._utils.log import log_extra
 from linkedapi_async._utils.text import safe_repr
+from linkedapi_async.contacts import Contacts, ContactStore
 from linkedapi_async.fleet._beats import Beats
+from linkedapi_async.fleet._contacts import SharedContactStore
 from linkedapi_async.fleet._database import Database, results
 from linkedapi_async.fleet._done import Done, done_from
 from linkedapi_async.fleet._engine import FUNCTION, Engine, configuration
 from linkedapi_async.fleet._items import ItemRunner, Tokens
 from linkedapi_async.fleet._queue import opened, read_done
+from linkedapi_async.fleet._shared import campaign_tables, shared_state
 from linkedapi_async.fleet._starts import Starts
+from linkedapi_async.fleet._tables import Tables
+from linkedapi_async.policies import Pace
 from linkedapi_async.session import Session
 
 
@@ -48,7 +54,8 @@ class Worker:
     Args:
         url: The queue's database, as for `Queue`.
         session: Returns the session that sends and polls, such as `Session.from_env`;
-            it has neither a journal nor a pace.
+            it has neither a journal nor a pace. With a *pace* or *contacts* it gets
+            them, and ``shared``, as keyword arguments.
         token: Returns the identification token of an account; it is called for each
             item and its result is not stored. Where it fails, the account waits.
         lanes: How many accounts this worker serves at once at most; the worker that
@@ -57,6 +64,10 @@ class Worker:
             unknown.
         ttl: How long after its last sign of life a worker is taken over, in seconds.
         interval: How often it looks for items, in seconds; as for *lanes*.
+        pace: How much each account does, and when, counted over all workers. What it
+            does not allow yet waits in its lane.
+        contacts: Makes the contacts that all workers share from their store: `Contacts`,
+            or ``functools.partial(Contacts, once_in=…)``.
         on_result: Called with each `Done` of this worker, at least once, before the
             next item of its lane begins. A plain or a coroutine function; it is called
             again when it fails.
@@ -69,12 +80,14 @@ class Worker:
         self,
         url: str,
         *,
-        session: Callable[[], Session],
+        session: Callable[..., Session],
         token: Tokens,
         lanes: int = 5000,
         starts: int = 8,
         ttl: float = 15.0,
         interval: float = 2.0,
+        pace: Pace | None = None,
+        contacts: Callable[[ContactStore], Contacts] | None = None,
         on_result: Callable[[Done], Awaitable[object] | object] | None = None,
     ) -> None:
         for name, number, least in (
@@ -93,6 +106,8 @@ class Worker:
         self._limit = starts
         self._ttl = ttl
         self._interval = interval
+        self._pace = pace
+        self._contacts = contacts
         self._on_result = on_result
         self._items: ItemRunner | None = None
         self._stop = asyncio.Event()
@@ -131,13 +146,15 @@ class Worker:
 
         Raises:
             QueueError: The database cannot be reached, or belongs to something else.
-            ValueError: The session has a journal or a pace.
+            JournalError: What is kept for the pace and the contacts cannot be used.
+            ValueError: The session has a journal, or a pace of its own.
             PollingCrashedError: The session cannot go on.
         """
-        session = self._session()
-        for name in ("journal", "pace"):
-            if getattr(session, name) is not None:
-                message = f"the session of a worker must have no {name}"
+        tables = campaign_tables(self._database.url)
+        session = self._session(**self._settings(tables))
+        for name, allowed in (("journal", None), ("pace", self._pace)):
+            if getattr(session, name) is not allowed:
+                message = f"the session of a worker must have no {name} of its own"
                 raise ValueError(message)
         engine = await opened(self._database)
         executor = uuid.uuid4().hex
@@ -146,7 +163,11 @@ class Worker:
             await self._database.call(
                 lambda: engine.register(self._lanes, self._interval)
             )
-            async with session:
+            async with contextlib.AsyncExitStack() as stack:
+                if self._is_campaign:
+                    await tables.open()
+                    stack.push_async_callback(tables.aclose)
+                await stack.enter_async_context(session)
                 await self._work(session, engine, beats, executor)
         finally:
             await self._database.call(engine.close)
@@ -154,6 +175,21 @@ class Worker:
         if self._failure is not None:
             raise self._failure
         return DECLARED_DEAD if self._dead else 0
+
+    @property
+    def _is_campaign(self) -> bool:
+        return self._pace is not None or self._contacts is not None
+
+    def _settings(self, tables: Tables) -> dict[str, Any]:
+        """Return what the session gets of the worker."""
+        settings: dict[str, Any] = {}
+        if self._is_campaign:
+            settings["shared"] = shared_state(tables, waits=False)
+        if self._pace is not None:
+            settings["pace"] = self._pace
+        if self._contacts is not None:
+            settings["contacts"] = self._contacts(SharedContactStore(tables))
+        return settings
 
     async def _work(
         self, session: Session, engine: Engine, beats: Beats, executor: str

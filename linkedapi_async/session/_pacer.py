@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import logging
 import math
+import random
 from collections import Counter, OrderedDict
 from collections.abc import Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -389,7 +390,11 @@ class Pacer:
 
     def _renew_ledger(self, history: History) -> Ledger:
         """Replace the ledger; what waits to be recorded counts in the new one too."""
-        ledger = Ledger(self.pace, history, wall_time(), self._runtime.rng)
+        rng = self._runtime.rng
+        if self._shared is not None:
+            # The same jitter in each look at the same bookings, in every process.
+            rng = random.Random(self._account)  # noqa: S311  # no secret
+        ledger = Ledger(self.pace, history, wall_time(), rng)
         for slot in self._slots:
             ledger.book(slot.booking)
         for key in self._keys.values():

@@ -125,7 +125,9 @@ class Runner(AccountState):
         """Do as `start`, which counts that it is under way."""
         began = self.runtime.now()
         if max_wait is None:
-            max_wait = self.runtime.polling.deadline
+            shared = self.runtime.shared
+            waits = shared is None or shared.waits
+            max_wait = self.runtime.polling.deadline if waits else 0.0
         pacer, uses = self.pacer, None
         try:
             prepared = Secret(self._prepare(*workflow.reveal(), check=check))
@@ -145,7 +147,7 @@ class Runner(AccountState):
                     prepared,
                     key=key,
                     name=self._booking_key(key, recorder),
-                    max_wait=max_wait - (self.runtime.now() - began),
+                    max_wait=max(0.0, max_wait - (self.runtime.now() - began)),
                     wait=wait_for_pace,
                 )
                 prepared = _with_definition(prepared)

@@ -26,3 +26,5 @@ class SharedState:
     """What the paces of the accounts count."""
     durations: DurationRecords = attrs.field(repr=False)
     """How long workflows take."""
+    waits: bool = True
+    """Whether a start waits for the pace; otherwise it is a `PaceError` at once."""

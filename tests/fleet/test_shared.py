@@ -370,3 +370,24 @@ async def test_sessions_of_other_processes_need_no_journal(
         server.session(shared=shared_state(tables()), journal="journal")
 
     assert [] == caplog.messages
+
+
+async def test_a_start_may_not_wait(
+    tables: Callable[[], Tables], server: Scripted
+) -> None:
+    """Where sessions do not wait, what the pace does not allow yet is an error."""
+    shared = shared_state(tables(), waits=False)
+    pace = Pace(min_interval=600, jitter=0.5)
+    async with server.session(pace=pace, shared=shared) as session:
+        await session.start(SEND)
+        untils = set()
+        for _ in range(3):
+            with pytest.raises(PaceError) as caught:
+                await session.start(SEND)
+            untils.add(caught.value.until)
+        (until,) = untils
+        assert until is not None
+        await asyncio.sleep((until - from_timestamp(wall_time())).total_seconds())
+        await session.start(SEND)
+
+    assert 2 == server.count("POST")
