@@ -430,9 +430,9 @@ async def test_a_token_that_is_refused_is_asked_for_again(
     account = fleet.session.account(TOKEN, name="lane")
     start = account.start
 
-    async def refused(*roots: Any) -> WorkflowHandle[Any]:
+    async def refused(*roots: Any, key: str) -> WorkflowHandle[Any]:
         """Start it, and return a handle that the API refuses to poll."""
-        handle: WorkflowHandle[Any] = await start(*roots)
+        handle: WorkflowHandle[Any] = await start(*roots, key=key)
 
         async def completion(*_: object) -> None:
             """Fail, once."""
