@@ -380,12 +380,12 @@ async def test_a_start_may_not_wait(
     pace = Pace(min_interval=600, jitter=0.5)
     async with server.session(pace=pace, shared=shared) as session:
         await session.start(SEND)
-        untils = set()
+        moments = set()
         for _ in range(3):
             with pytest.raises(PaceError) as caught:
                 await session.start(SEND)
-            untils.add(caught.value.until)
-        (until,) = untils
+            moments.add(caught.value.until)
+        (until,) = moments
         assert until is not None
         await asyncio.sleep((until - from_timestamp(wall_time())).total_seconds())
         await session.start(SEND)
