@@ -294,7 +294,8 @@ class AsCompleted(Generic[ResultT]):
         # Now and then one is looked up, so that other tasks get their turn.
         if self._skipped % _TURN == 0:
             return True
-        if self._once:
+        is_read = isinstance(item[1], Action) and not may_write(item[1])
+        if self._once and not is_read:
             # What it did counts for the items behind it.
             self._acts.add(item[0], Secret(item[1]))
         return False

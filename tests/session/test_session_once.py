@@ -92,10 +92,13 @@ async def test_what_was_sent_before_stays_and_counts(server: Scripted) -> None:
     """An item of an earlier run is delivered, and suppresses a new one."""
     journal = MemoryJournal()
     old = [("1", message()), ("2", message())]
+    wrong = [("1", (5,)), ("2", message()), ("3", message())]
     async with server.session(journal=journal) as session:
         first = await ends(session, old, once=False)
     async with server.session(journal=journal) as session:
         second = await ends(session, [*old, ("3", message())])
+    async with server.session(journal=journal) as session:
+        third = await ends(session, wrong)
     async with server.session(journal=journal) as session:
         meant = await ends(session, [*old, ("4", message())], once=False)
 
@@ -103,6 +106,7 @@ async def test_what_was_sent_before_stays_and_counts(server: Scripted) -> None:
     assert ["3"] == [*second]
     assert isinstance(second["3"], SuppressedError)
     assert "1" == second["3"].key
+    assert ["2"] == [error.key for error in third.values()]
     assert {"4": None} == meant
 
 
