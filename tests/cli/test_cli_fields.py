@@ -57,12 +57,12 @@ def test_fields_are_chosen_in_each_format(shell: Shell) -> None:
 
 def test_unknown_fields_lose_nothing(shell: Shell) -> None:
     """A field that no row has is empty, with a warning that names the known ones."""
-    done = shell(*EMPLOYEES, *ROWS, "--fields", "name,nmae")
-    none = shell("inbox", "--fields", "nmae")
+    done = shell(*EMPLOYEES, *ROWS, "--fields", "name,namen")
+    none = shell("inbox", "--fields", "namen")
 
     assert 0 == done.status
-    assert [None, None] == [row["nmae"] for row in json.loads(done.out)]
-    assert "warning: no row has the field 'nmae'; known: " in done.err
+    assert [None, None] == [row["namen"] for row in json.loads(done.out)]
+    assert "warning: no row has the field 'namen'; known: " in done.err
     assert (0, "[]\n", "") == (none.status, none.out, none.err)
 
 
