@@ -29,6 +29,7 @@ from cli_harness import (
 
 from linkedapi_async.cli._admin import EXAMPLES, all_calls
 from linkedapi_async.cli._app import app
+from linkedapi_async.cli._operations import all_operations
 from linkedapi_async.sandbox import Sandbox
 from linkedapi_async.webhooks import sign
 
@@ -358,7 +359,9 @@ async def test_terminal(tmp_path: Path) -> None:
 
 # The output of each command; ID and JOURNAL are those of an earlier run.
 EVERY = {
+    "accounts": ("accounts list", "[]"),
     "actions": ("actions employees", "st.retrieveCompanyEmployees"),
+    "admin": ("admin accounts get-all", "identificationToken"),
     "batch": ("batch visit.json --from people.csv --out OUT --yes", "done"),
     "cancel": ("cancel ID", "ID"),
     "check": ("check company.json", "no problems"),
@@ -367,11 +370,18 @@ EVERY = {
     "draw": ("draw company.json", "st.retrieveCompanyEmployees"),
     "exit-codes": ("exit-codes", "130"),
     "explain": ("explain company.json", "actions"),
+    "feedback": ("feedback praise good", "feedback-"),
+    "inbox": ("inbox", "[]"),
+    "network": ("network", "[]"),
+    "person": ("person https://www.linkedin.com/in/ada", "st.openPersonPage"),
+    "queue": ("queue status --url sqlite:///queue.sqlite3", "queued"),
     "recover": ("recover JOURNAL", "st.openCompanyPage"),
     "run": ("run company.json", "st.openCompanyPage"),
     "schema": ("schema", "$defs"),
     "status": ("status ID", "completed"),
+    "usage": ("usage", "["),
     "wait": ("wait ID", "st.openCompanyPage"),
+    "whoami": ("whoami", "https://www.linkedin.com/in/"),
 }
 SERVING = {
     "mcp": "mcp --http 127.0.0.1:0",
@@ -381,10 +391,13 @@ SERVING = {
 
 
 async def test_every_command_is_a_process(tmp_path: Path) -> None:
-    """Each command works as a process, with a terminal and without."""
-    assert {*EVERY, *SERVING} == {
-        *app.list_commands(app.make_context("x", [], resilient_parsing=True))
-    }
+    """Each command works as a process, with a terminal and without.
+
+    One operation is tried for all, which are made by the same code. A worker needs a
+    module of the user's: the tests of the fleet have one.
+    """
+    known = app.list_commands(app.make_context("x", [], resilient_parsing=True))
+    assert {*EVERY, *SERVING, "worker", *all_operations()} == {*known}
     files(tmp_path)
     with sandbox_in_a_thread(speed=2000) as box:
         env = {**variables(box), "TERM": "xterm"}

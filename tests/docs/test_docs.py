@@ -46,7 +46,14 @@ RUN = [
     and not packages_for((DOCS / page).read_text(encoding="utf-8"))
 ]
 HOSTS = {
-    *("github.com", "ipython.readthedocs.io", "jsonlines.org", "linkedapi.io"),
+    *(
+        "arrow.apache.org",
+        "parquet.apache.org",
+        "github.com",
+        "ipython.readthedocs.io",
+        "jsonlines.org",
+        "linkedapi.io",
+    ),
     *("mermaid.js.org", "modelcontextprotocol.io", "pre-commit.com"),
 }
 """The hosts that links may have."""
