@@ -129,6 +129,7 @@ class Database:
         self.engine: sa.Engine = _engine(self.url)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="linkedapi-queue")
         self._waiting: list[tuple[Step[Any], asyncio.Future[Any]]] = []
+        self._one_by_one = 0
         self._task: asyncio.Task[None] | None = None
         self.commits = 0
         """How many transactions were committed."""
@@ -169,26 +170,25 @@ class Database:
 
     async def _commit_waiting(self) -> None:
         while self._waiting:
-            batch = self._waiting[:MAX_BATCH]
-            del self._waiting[:MAX_BATCH]
+            size = 1 if self._one_by_one else MAX_BATCH
+            self._one_by_one = max(0, self._one_by_one - 1)
+            batch = self._waiting[:size]
+            del self._waiting[:size]
             await self._commit(batch)
 
     async def _commit(self, batch: list[tuple[Step[Any], asyncio.Future[Any]]]) -> None:
+        ends: list[Any] = []
         try:
             ends = await self._run_patiently([step for step, _ in batch])
         except Exception as error:  # noqa: BLE001  # whatever it is, it is delivered
-            if len(batch) > 1 and not is_outage(error):
-                # One step is wrong, and the others are not.
-                for each in batch:
-                    await self._commit([each])
-                return
-            ends = [_failed(error)] * len(batch)
-        futures = [future for _, future in batch]
-        for future, end in zip(futures, ends, strict=True):
-            if isinstance(end, Exception) and not future.done():
-                future.set_exception(end)
-            elif not future.done():  # else its caller was cancelled
-                future.set_result(end)
+            if len(batch) == 1 or is_outage(error):
+                ends = [_failed(error)] * len(batch)
+        if ends:
+            _settle(batch, ends)
+        else:
+            # One step is wrong, and the others are not: it is not known which.
+            self._waiting[:0] = batch
+            self._one_by_one = len(batch)
 
     async def _run_patiently(self, steps: list[Step[Any]]) -> list[Any]:
         """Run *steps* in a transaction, again after an outage if that is wanted."""
@@ -215,6 +215,17 @@ class Database:
             ends = [step(connection) for step in steps]
         self.commits += 1
         return ends
+
+
+def _settle(
+    batch: list[tuple[Step[Any], asyncio.Future[Any]]], ends: list[Any]
+) -> None:
+    """Give the callers of steps what came of them."""
+    for (_, future), end in zip(batch, ends, strict=True):
+        if isinstance(end, Exception) and not future.done():
+            future.set_exception(end)
+        elif not future.done():  # else its caller was cancelled
+            future.set_result(end)
 
 
 def is_outage(error: Exception) -> bool:

@@ -14,20 +14,23 @@ import sqlalchemy as sa
 
 from linkedapi_async import (
     AuthenticationError,
+    LinkedApiError,
     PollingCrashedError,
+    ProtocolError,
     RejectedError,
     Session,
     WorkflowCancelledError,
     WorkflowError,
     WorkflowFailedError,
     WorkflowHandle,
+    WorkflowNotFoundError,
     dump_workflow,
     st,
 )
 from linkedapi_async._utils.json import encode_json
 from linkedapi_async.fleet import Done
 from linkedapi_async.fleet._database import Database, items, results
-from linkedapi_async.fleet._done import done_from
+from linkedapi_async.fleet._done import done_from, end_of
 from linkedapi_async.fleet._items import ItemRunner, backoff
 from linkedapi_async.fleet._queue import read_done
 from linkedapi_async.fleet._starts import Found, Starts
@@ -421,6 +424,41 @@ async def test_what_cannot_be_cancelled_goes_on(
     assert running_on
     assert ["elsewhere"] == left
     assert "Could not cancel ada" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "wrote", "raised"),
+    [
+        (
+            WorkflowNotFoundError(workflow_id="wf-1"),
+            "lost",
+            True,
+            WorkflowNotFoundError,
+        ),
+        (WorkflowCancelledError(), "cancelled", True, WorkflowCancelledError),
+        (ProtocolError("garbage"), "failed", True, WorkflowFailedError),
+    ],
+)
+def test_ends_without_a_completion(
+    error: LinkedApiError, status: str, wrote: bool, raised: type[Exception]
+) -> None:
+    """An id that the API does not know is an end, and so is what cannot be read."""
+    end = end_of(error, WRITE, "wf-1")
+    done = Done(
+        cursor=1,
+        key="ada",
+        account="lane",
+        workflow_id=end.workflow_id,
+        status=end.status,
+        error=end.error,
+        wrote=end.wrote,
+        definition="{}",
+        body=end.body,
+    )
+
+    assert (status, wrote, "wf-1") == (done.status, done.wrote, done.workflow_id)
+    with pytest.raises(raised):
+        done.result()
 
 
 async def test_a_token_that_is_refused_is_asked_for_again(
