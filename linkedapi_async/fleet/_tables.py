@@ -273,21 +273,21 @@ def _engine(url: sa.URL) -> sa.Engine:
         with contextlib.suppress(FileExistsError):
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         options: dict[str, Any] = {"timeout": PATIENCE, "isolation_level": None}
-        opening: tuple[str, ...] = ("BEGIN IMMEDIATE",)
+        opening = "BEGIN IMMEDIATE"
     else:
         # Behind a pooler of transactions, statements cannot be prepared.
         options = {"prepare_threshold": None, "connect_timeout": 10}
+        # In one message. A process that is stopped now would let all others wait for
+        # its locks, hence the first timeout.
         opening = (
-            f"SET LOCAL search_path = {SCHEMA}",
-            # A process that is stopped now would let all others wait for its locks.
-            "SET LOCAL idle_in_transaction_session_timeout = '15s'",
-            "SET LOCAL lock_timeout = '30s'",
+            f"SET LOCAL search_path = {SCHEMA}; "
+            "SET LOCAL idle_in_transaction_session_timeout = '15s'; "
+            "SET LOCAL lock_timeout = '30s'"
         )
     engine = sa.create_engine(url, pool_size=1, max_overflow=0, connect_args=options)
 
     @event.listens_for(engine, "begin")
     def _(connection: sa.Connection) -> None:
-        for statement in opening:
-            connection.exec_driver_sql(statement)
+        connection.exec_driver_sql(opening)
 
     return engine
