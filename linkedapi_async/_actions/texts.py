@@ -40,7 +40,7 @@ _SHEET_ERROR: Final = re.compile(
 )
 
 # The parameters with a message for people.
-_MESSAGES: Final = ("text", "note", "subject")
+MESSAGES: Final = ("text", "note", "subject")
 
 # The same inside a text, without the ones that people write themselves.
 _MISSING: Final = re.compile(
@@ -108,7 +108,7 @@ def find_doubts(definition: Any) -> Iterator[WorkflowError]:
     """
     yield from find_left_overs(definition, "replace it before you send it")
     for path, node in nodes(definition):
-        for name in _MESSAGES:
+        for name in MESSAGES:
             text = node.get(name)
             if isinstance(text, str) and (found := _filling(text)) is not None:
                 yield WorkflowError(f"{name} {found}; check what fills it", path=path)

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import shlex
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import attrs
 import click
 
 from linkedapi_async import Estimate, Session
 from linkedapi_async._actions.action import Action
+from linkedapi_async._actions.acts import acts_of
+from linkedapi_async._actions.texts import MESSAGES, nodes
 from linkedapi_async._utils.times import format_time
 from linkedapi_async._wire.dump import dump_workflow
 from linkedapi_async.cli._batch_results import ResultsFile, read_results
@@ -359,6 +363,30 @@ def _cost(checked: Batch, creds: Credentials, pace: Pace | None) -> str:
     return "\n".join([str(cost), *lines])
 
 
+def _first_rows(checked: Batch) -> Iterator[str]:
+    """Yield what the first rows write, to whom, and with which words."""
+    for _, item in itertools.islice(checked.numbered_items(), SHOWN_ROWS):
+        definition = checked.definition(item.row)
+        by_path = dict(nodes(definition))
+        for act in acts_of(definition):
+            recipient = act.target or ("each found" if act.listed else "")
+            to = f" to {recipient}" if recipient else ""
+            yield f"line {item.row.line}: {act.action_type}{to}"
+            for name in MESSAGES:
+                if text := by_path[act.path].get(name):
+                    short = textwrap.shorten(text, SHOWN_TEXT, placeholder=" …")
+                    yield f"  {name}: {short}"
+    if checked.total > SHOWN_ROWS:
+        yield f"… and {checked.total - SHOWN_ROWS} more rows"
+
+
+SHOWN_ROWS: Final = 3
+"""How many rows the question before writing shows."""
+
+SHOWN_TEXT: Final = 200
+"""How many characters of a text it shows."""
+
+
 def _confirm(
     checked: Batch, creds: Credentials, pace: Pace | None, *, yes: bool
 ) -> bool:
@@ -367,7 +395,8 @@ def _confirm(
     if not writes:
         return True
     if not yes:
-        creds.console.block(_cost(checked, creds, pace))
+        shown = "\n".join([*_first_rows(checked), _cost(checked, creds, pace)])
+        creds.console.block(shown)
     lines = "\n  ".join(writes)
     question = f"This writes to LinkedIn for {checked.total} rows:\n  {lines}\nSend"
     return ask(question, yes=yes)

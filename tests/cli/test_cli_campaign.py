@@ -200,6 +200,37 @@ def test_skipped_rows_are_listed(shell: Shell) -> None:
     assert "the same target as line 2: st.sendMessage to https" in report[4]
 
 
+def test_the_question_shows_the_first_rows(shell: Shell) -> None:
+    """Before it asks, it shows to whom the first rows write, and with which words."""
+    react = {"actionType": "st.reactToPost", "type": "like"}
+    opened = {"actionType": "st.openPost", "then": react}
+    each = {"actionType": "st.doForPosts", "then": opened}
+    posts = {"actionType": "st.retrievePersonPosts", "then": each}
+    page = {
+        "actionType": "st.openPersonPage",
+        "personUrl": "{{url}}",
+        "then": [posts, {"actionType": "st.sendConnectionRequest", "note": "{{name}}"}],
+    }
+    shell.write("page.json", json.dumps(page))
+    shell.write("people.csv", people("Ada", "Bob " * 70, "Eve\x1b", "Dan", "Fay"))
+    messages = shell(*BATCH[:-1])
+    reactions = shell("batch", "page.json", *BATCH[2:-1])
+    url = shell.read("people.csv").splitlines()[1].partition(",")[0]
+
+    assert messages.status == reactions.status == 14
+    assert [
+        f"line 2: st.sendMessage to {url}",
+        "  text: Hello Ada!",
+    ] == messages.err.splitlines()[:2]
+    assert "Bob " * 60 not in messages.err
+    assert "Bob Bob …\n" in messages.err
+    assert "Eve\\x1b" in messages.err
+    assert "line 5" not in messages.err
+    assert "… and 2 more rows\n" in messages.err
+    assert "line 2: st.reactToPost to each found\n" in reactions.err
+    assert f"line 2: st.sendConnectionRequest to {url}\n  note: Ada\n" in reactions.err
+
+
 def test_report_without_skipped_rows(shell: Shell) -> None:
     """A report of a good list is empty, and nothing is said about it."""
     done = shell(*BATCH, "--skip-invalid", "report.csv")
