@@ -7,6 +7,7 @@ from typing import Any
 
 from linkedapi_async._results.key import Key
 from linkedapi_async._results.outcome import Siblings
+from linkedapi_async._utils.text import safe_repr
 
 
 class Table:
@@ -40,6 +41,7 @@ class Table:
         stream: object = self._arrow.__arrow_c_stream__(requested_schema)
         return stream
 
+    @safe_repr
     def __repr__(self) -> str:
         return f"<Table of {len(self)} rows: {', '.join(self.columns)}>"
 

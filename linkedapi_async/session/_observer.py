@@ -18,7 +18,8 @@ Records carry these attributes, where they apply (``extra`` in terms of `logging
 ``linkedapi_key``, ``linkedapi_start`` (the number of a start), ``linkedapi_status``,
 ``linkedapi_reason`` (the API's error type, or the name of the error's class),
 ``linkedapi_polls``, ``linkedapi_detection_delay`` (seconds), ``linkedapi_seconds``,
-``linkedapi_attempt`` and ``linkedapi_failures``.
+``linkedapi_attempt``, ``linkedapi_failures`` and ``linkedapi_executor`` (a worker of a
+queue).
 """
 
 from __future__ import annotations

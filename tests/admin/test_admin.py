@@ -388,7 +388,7 @@ def test_every_endpoint_has_its_method() -> None:
     }
 
     assert expected == offered - {"accounts.wait_connected"}
-    assert {"changelog", "identify", "from_env"} == public(made)
+    assert {"aclose", "changelog", "from_env", "identify", "open"} == public(made)
     assert {f"admin.{call}" for call in CALLS} == ENDPOINTS.keys() - {"changelog"}
 
 

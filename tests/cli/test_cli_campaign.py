@@ -227,6 +227,8 @@ def test_the_question_shows_the_first_rows(shell: Shell) -> None:
     assert "Eve\\x1b" in messages.err
     assert "line 5" not in messages.err
     assert "… and 2 more rows\n" in messages.err
+    shell.write("people.csv", people("Ada", "Bob"))
+    assert "more rows" not in shell(*BATCH[:-1]).err
     assert "line 2: st.reactToPost to each found\n" in reactions.err
     assert f"line 2: st.sendConnectionRequest to {url}\n  note: Ada\n" in reactions.err
 

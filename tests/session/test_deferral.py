@@ -173,10 +173,12 @@ async def platform() -> AsyncIterator[Platform]:
         yield Platform(server)
 
 
-def open_session(platform: Platform, journal: Journal | None = None) -> Session:
+def open_session(
+    platform: Platform, journal: Journal | None = None, **settings: Any
+) -> Session:
     """Return a session that does not retry for long."""
     retries = Retries(attempts=2, initial_delay=0.001, max_delay=0.002)
-    return platform.server.session(journal=journal, retries=retries)
+    return platform.server.session(journal=journal, retries=retries, **settings)
 
 
 async def run(
@@ -948,13 +950,15 @@ async def test_a_token_that_is_refused_while_it_waits(platform: Platform) -> Non
     """The workflow goes on, so its row stays, and the next run waits for it again."""
     platform.end = lambda _: refused("invalidLinkedApiToken", status=401)
     journal = MemoryJournal()
-    async with open_session(platform, journal) as session:
+    # A refused token is tried again for a minute.
+    polling = Polling.fixed(1)
+    async with open_session(platform, journal, polling=polling) as session:
         ends, done = await run(session, invites(2), limit=1)
         row = await journal.row("p0")
     platform.end = lambda each: completed(node(each.action_type))
     async with open_session(platform, journal) as session:
         second, again = await run(session, invites(2), limit=1)
-    async with open_session(platform) as session:
+    async with open_session(platform, polling=polling) as session:
         platform.end = lambda _: refused("invalidLinkedApiToken", status=401)
         third, _ = await run(session, [invite("late")])
 
