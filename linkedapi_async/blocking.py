@@ -21,6 +21,7 @@ wait like a cancellation: the workflow goes on, and its id is kept.
 
 from __future__ import annotations
 
+import atexit
 import functools
 import inspect
 import os
@@ -75,6 +76,13 @@ class _LoopThread:
         self._pid = os.getpid()
         self._manager: AbstractContextManager[BlockingPortal] | None = None
         self._portal: BlockingPortal | None = None
+        self.has_ended: bool = False
+        """Whether it was open before."""
+
+    @property
+    def is_inherited(self) -> bool:
+        """Whether it was made in a process that has forked this one."""
+        return self._pid != os.getpid()
 
     def open(self) -> None:
         """Start the thread."""
@@ -85,6 +93,7 @@ class _LoopThread:
         """End the thread."""
         manager, self._manager, self._portal = self._manager, None, None
         if manager is not None:
+            self.has_ended = True
             manager.__exit__(None, None, None)
 
     def call(self, work: Callable[[], Any]) -> Any:
@@ -92,7 +101,7 @@ class _LoopThread:
 
         Without a loop, before and after, *work* runs in the caller's thread.
         """
-        if self._pid != os.getpid():
+        if self.is_inherited:
             message = (
                 "the session was opened in another process, and its thread does not "
                 "survive a fork: open one in this process"
@@ -275,17 +284,29 @@ class _Opened(_Face):
         return made
 
     def open(self) -> Self:
-        """Open it; the same as entering it, for notebooks and consoles."""
+        """Open it; the same as entering it, for notebooks and consoles.
+
+        What is still open when the program ends is closed then.
+        """
         self._thread.open()
         try:
             self._thread.call(self._target.__aenter__)
         except BaseException:
             self._thread.close()
             raise
+        # Otherwise the end of the program would wait for the thread for ever.
+        atexit.register(self._close_at_exit)
         return self
 
+    def _close_at_exit(self) -> None:
+        if not self._thread.is_inherited:
+            self.close()
+
     def close(self) -> None:
-        """Close it; the same as leaving it."""
+        """Close it; the same as leaving it. To close it again does nothing."""
+        if self._thread.has_ended:
+            return
+        atexit.unregister(self._close_at_exit)
         try:
             self._thread.call(lambda: self._target.__aexit__(None, None, None))
         finally:

@@ -227,7 +227,7 @@ def _json_object(text: str, shown: str) -> dict[str, Any]:
 
 
 def _from_text(validator: Validator, text: str) -> Any:
-    """Return the JSON value of a text; a text that is none stays one."""
+    """Return the JSON value of a text; other text stays text."""
     json = isinstance(validator, Boolean | Integer | Object)
     if not json and not (
         isinstance(validator, StringOrObject) and text.startswith("{")

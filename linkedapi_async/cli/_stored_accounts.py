@@ -64,7 +64,7 @@ class StoredAccounts:
         """Return an account.
 
         Raises:
-            CommandError: There is none of that name.
+            CommandError: No account has that name.
         """
         if name in self.accounts:
             return self.accounts[name]

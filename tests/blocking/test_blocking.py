@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +22,14 @@ from blocking_stub import FACES, stub
 from cli_harness import sandbox_in_a_thread
 
 import linkedapi_async
-from linkedapi_async import ActionError, WaitTimeoutError, admin, blocking, events, st
+from linkedapi_async import (
+    ActionError,
+    WaitTimeoutError,
+    admin,
+    blocking,
+    events,
+    st,
+)
 from linkedapi_async.policies import Polling
 from linkedapi_async.sandbox import Sandbox
 
@@ -280,6 +288,49 @@ def test_what_belongs_to_a_loop_is_refused(box: Sandbox) -> None:
         assert "listen" not in dir(session)
         assert "aclose" not in dir(session)
         assert "run" in dir(session)
+
+
+def test_the_end_of_the_program_closes_it(box: Sandbox, tmp_path: Path) -> None:
+    """A session that was left open keeps no program from ending, and loses nothing."""
+    program = """
+        import os, sys
+        from linkedapi_async import journal, st
+        from linkedapi_async.blocking import Admin, Session
+
+        url, name = sys.argv[1:]
+        settings = {"base_url": url, "linked_api_token": "main-token-77"}
+        admin = Admin(**settings).open()
+        session = Session(
+            journal=name, identification_token="account-88", **settings
+        ).open()
+        handle = session.start(st.retrieve_ssi(), key="a")
+        closed = Session(identification_token="account-88", **settings).open()
+        closed.close()
+        print(handle.workflow_id is not None, flush=True)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program), box.url, tmp_path / "j"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+    assert (0, "True\n", "") == (done.returncode, done.stdout, done.stderr)
+    with session_of(box, journal=tmp_path / "j") as session:
+        assert ["a"] == [handle.key for handle in session.recover().handles]
+
+
+def test_a_fork_closes_nothing(box: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end of a forked process does not close what is its parent's."""
+    with session_of(box) as session:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "getpid", lambda: 1)
+            session._close_at_exit()
+        assert session.run(PAGE).name
+        session._close_at_exit()
+        with pytest.raises(RuntimeError, match="the session is not open"):
+            session.run(PAGE)
 
 
 def test_a_fork_is_noticed(box: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
