@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import atexit
 import os
 import signal
 import subprocess
@@ -323,12 +324,15 @@ def test_the_end_of_the_program_closes_it(box: Sandbox, tmp_path: Path) -> None:
 
 def test_a_fork_closes_nothing(box: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """The end of a forked process does not close what is its parent's."""
+    at_exit: list[Callable[[], object]] = []
+    monkeypatch.setattr(atexit, "register", at_exit.append)
     with session_of(box) as session:
+        (close,) = at_exit
         with monkeypatch.context() as patch:
             patch.setattr(os, "getpid", lambda: 1)
-            session._close_at_exit()
+            close()
         assert session.run(PAGE).name
-        session._close_at_exit()
+        close()
         with pytest.raises(RuntimeError, match="the session is not open"):
             session.run(PAGE)
 
