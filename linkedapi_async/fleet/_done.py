@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
 import warnings
 from typing import Any
@@ -18,6 +19,7 @@ from linkedapi_async.errors import (
     LinkedApiError,
     RejectedError,
     RequestError,
+    SuppressedError,
     UnknownValueWarning,
     WorkflowCancelledError,
     WorkflowError,
@@ -42,6 +44,9 @@ def refusal_of(error: LinkedApiError) -> End:
     facts: dict[str, Any] = {"message": error.message, "request": None}
     if isinstance(error, RequestError):
         facts["request"] = {"type": error.type, "http_status": error.http_status}
+    if isinstance(error, SuppressedError):
+        since = None if error.since is None else error.since.isoformat()
+        facts["suppressed"] = {"target": error.target, "since": since, "key": error.key}
     return End(
         status="refused",
         body=encode_json(facts).decode(),
@@ -122,6 +127,7 @@ class Done:
             WorkflowCancelledError: It was cancelled.
             WorkflowNotFoundError: The API does not know its id.
             RejectedError: The API refused it.
+            SuppressedError: Its target was contacted before; nothing was sent.
             WorkflowError: The workflow is wrong; nothing was sent.
         """
         facts: Any = None if self.body is None else decode_json(self.body.encode())
@@ -135,6 +141,10 @@ class Done:
             raise WorkflowCancelledError(workflow_id=self.workflow_id)
         if facts["request"] is not None:
             raise RejectedError(facts["message"], **facts["request"])
+        if "suppressed" in facts:
+            found = facts["suppressed"]
+            since = found["since"] and dt.datetime.fromisoformat(found["since"])
+            raise SuppressedError(facts["message"], **{**found, "since": since})
         raise WorkflowError(facts["message"])
 
     def result(self) -> Any:

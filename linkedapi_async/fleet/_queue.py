@@ -36,6 +36,7 @@ from linkedapi_async.fleet._database import (
 )
 from linkedapi_async.fleet._done import Done, done_from, workflow_from
 from linkedapi_async.fleet._engine import Engine, migrate
+from linkedapi_async.fleet._shared import forget_bookings
 from linkedapi_async.fleet._starts import Starts
 
 
@@ -357,6 +358,8 @@ class Queue:
     async def forget(self, older_than: float | dt.timedelta) -> int:
         """Remove items that have ended, and their results; their keys are free again.
 
+        So is what a pace of the workers has counted, once no month counts it any more.
+
         Args:
             older_than: How long ago they must have ended, in seconds or as a timedelta.
 
@@ -375,6 +378,7 @@ class Queue:
             await _guarded(self._database.call(functools.partial(engine.remove, keys)))
             await self._do(functools.partial(_remove, keys))
             forgotten += len(keys)
+        await _guarded(forget_bookings(self._database, seconds))
         return forgotten
 
     async def _do(self, step: Callable[[sa.Connection], T]) -> T:

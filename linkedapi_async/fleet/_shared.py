@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
 
 from linkedapi_async._pacing import Booking, History, Uses
 from linkedapi_async._polling.durations import MAX_KINDS, DurationRecord
-from linkedapi_async.fleet._tables import Execute, Tables
+from linkedapi_async.errors import JournalError, QueueError
+from linkedapi_async.fleet._database import Database
+from linkedapi_async.fleet._tables import SCHEMA, Execute, Tables
 from linkedapi_async.journal._bookings import BookingRows
 from linkedapi_async.session.shared import SharedState
 
@@ -160,3 +163,31 @@ def campaign_tables(url: sa.URL) -> Tables:
     if url.get_backend_name() == "sqlite":
         url = url.set(database=f"{url.database}.campaigns")
     return Tables(url.render_as_string(hide_password=False))
+
+
+async def forget_bookings(database: Database, older_than: float) -> None:
+    """Remove what no pace counts any more, if the workers of a queue have a pace.
+
+    Args:
+        database: The queue's.
+        older_than: As for `TableBookings.forget`.
+
+    Raises:
+        QueueError: What is kept for the pace cannot be used.
+    """
+    tables = campaign_tables(database.url)
+    try:
+        if await database.call(lambda: _has_campaigns(database)):
+            await tables.open()
+            try:
+                await TableBookings(tables).forget(older_than)
+            finally:
+                await tables.aclose()
+    except JournalError as error:
+        raise QueueError(error.message) from error
+
+
+def _has_campaigns(database: Database) -> bool:
+    if database.is_sqlite:
+        return Path(f"{database.url.database}.campaigns").exists()
+    return sa.inspect(database.engine).has_table("bookings", schema=SCHEMA)

@@ -6,17 +6,18 @@ import asyncio
 import contextlib
 import functools
 import logging
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from linkedapi_async import JournalError, Pace, st
+from linkedapi_async import JournalError, Pace, QueueError, SuppressedError, st
 from linkedapi_async._pacing import Booking, History
 from linkedapi_async.contacts import Contacts
 from linkedapi_async.fleet import Done, Queue, Worker
-from linkedapi_async.fleet._shared import TableBookings
+from linkedapi_async.fleet._shared import KEPT, TableBookings, campaign_tables
 from linkedapi_async.sandbox import Sandbox
 
 
@@ -107,6 +108,37 @@ async def test_contacts_hold_over_all_workers(queue_url: str) -> None:
     assert 1 == len(sandbox.workflows)
     assert "completed" == results[0].status
     assert ["SuppressedError"] * 2 == [done.error for done in others]
+    raised: list[SuppressedError] = []
+    for done in others:
+        with pytest.raises(SuppressedError) as caught:
+            done.result()
+        raised.append(caught.value)
+    assert ["https://www.linkedin.com/in/ada", "https://www.linkedin.com/in/eve"] == [
+        error.target for error in raised
+    ]
+    assert [True, False] == [error.since is not None for error in raised]
+
+
+async def test_forgetting_includes_what_the_pace_has_counted(queue_url: str) -> None:
+    """What no month counts goes with the items; without a pace there is nothing."""
+    old = time.time() - KEPT - 1000
+    async with Queue(queue_url) as queue:
+        await queue.forget(0)
+        tables = campaign_tables(queue._database.url)
+        await tables.open()
+        bookings = TableBookings(tables)
+        for key, at in (("first", old - 10), ("old", old), ("new", old + 5000)):
+            await bookings.claim(Booking(key, "a", at, {}), 0, lambda _: True)
+            await bookings.book_end(key, at + 1, None)
+        await queue.forget(0)
+        found = await bookings.bookings("a", 0)
+        await tables.do(lambda execute: execute("DROP TABLE bookings", {}))
+        await tables.aclose()
+        if queue._database.is_sqlite:
+            with pytest.raises(QueueError, match="no such table: bookings"):
+                await queue.forget(0)
+
+    assert ["first", "new"] == [each.key for each in found.bookings]
 
 
 async def test_an_item_waits_for_the_tables_of_its_campaign(
