@@ -207,7 +207,6 @@ class AccountState:
             self, workflow, pending=pending, key=key, recorder=recorder
         )
         self.handles[workflow_id] = handle
-        self.runtime.account_of[workflow_id] = self.name
         self.runtime.workflow_ids.add(workflow_id)
         if self.runtime.poller.crash is None:
             # Otherwise the handle keeps the id, and every wait says what happened.
@@ -215,7 +214,7 @@ class AccountState:
             self.runtime.poller.watch(pending, ordered=ordered, fresh=fresh)
         for events in self.runtime.start_events:
             with self.runtime.reported_errors():
-                events.match(workflow_id)
+                events.match(workflow_id, self.name)
         return handle
 
     def reconsider(self) -> None:
@@ -266,7 +265,9 @@ class AccountState:
     def on_end(self, pending: PendingWorkflow) -> None:
         """Forget a handle whose workflow has ended; the caller may keep it."""
         handle = self.handles.pop(pending.id, None)
-        self.runtime.account_of.pop(pending.id, None)
+        for events in self.runtime.start_events:
+            with self.runtime.reported_errors():
+                events.ended(pending.id)
         for step in (self._record_end, self._count_end, self._note_end):
             try:
                 step(pending, handle)

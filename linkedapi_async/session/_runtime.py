@@ -81,8 +81,12 @@ class AccountOwner(Protocol):
 class StartEvents(Protocol):
     """What webhook events say of workflows that the session does not know."""
 
-    def match(self, workflow_id: str) -> None:
-        """Use what came before the session knew the workflow."""
+    def match(self, workflow_id: str, account: str) -> None:
+        """Use what came before the session knew the workflow of *account*."""
+        ...
+
+    def ended(self, workflow_id: str) -> None:
+        """Forget which account the workflow ran on."""
         ...
 
     def reconsider(self, account: str) -> None:
@@ -130,8 +134,6 @@ class Runtime:
         self.observer: Observer = Observer()
         self.counters: Counters = Counters()
         self.start_events: list[StartEvents] = []
-        self.account_of: dict[str, str] = {}
-        """The names of the accounts of unfinished workflows, by id."""
         self.names_by_id: dict[str, dict[str, None]] = {}
         """The names of accounts by the API's ids of them."""
         self.unknown_starts: Counter[str] = Counter()

@@ -80,7 +80,14 @@ class WebhookSubscription:
         self._unmatched: dict[str, UnmatchedEvents] = {}
         # So that a late event of a workflow that has ended explains nothing else.
         self._known: dict[str, None] = {}
-        for workflow_id in runtime.account_of:
+        # The names of the accounts of unfinished workflows. A session that listens to
+        # nothing has no such index, because 100,000 waits would pay for it.
+        self._account_of = {
+            workflow_id: runner.name
+            for runner in runners.values()
+            for workflow_id in runner.handles
+        }
+        for workflow_id in self._account_of:
             self._remember(workflow_id)
         self._deciding: set[str] = set()
         self._closed = False
@@ -169,7 +176,7 @@ class WebhookSubscription:
         return None if names is None else self._runners[next(iter(names))]
 
     def _runner_with(self, workflow_id: str) -> Runner | None:
-        name = self._runtime.account_of.get(workflow_id)
+        name = self._account_of.get(workflow_id)
         return None if name is None else self._runners[name]
 
     # Workflows that the session does not know, or not yet
@@ -201,8 +208,9 @@ class WebhookSubscription:
                 break
             del self._unmatched[first.workflow_id]
 
-    def match(self, workflow_id: str) -> None:
-        """Use what came before the session knew the workflow."""
+    def match(self, workflow_id: str, account: str) -> None:
+        """Use what came before the session knew the workflow of *account*."""
+        self._account_of[workflow_id] = account
         self._remember(workflow_id)
         early = self._unmatched.pop(workflow_id, None)
         runner = self._runner_with(workflow_id)
@@ -210,6 +218,10 @@ class WebhookSubscription:
             runner.account_id = runner.account_id or early.account_id
             # The journal records its start before its end.
             self._loop.call_soon(self._apply, early.last)
+
+    def ended(self, workflow_id: str) -> None:
+        """Forget which account the workflow ran on."""
+        self._account_of.pop(workflow_id, None)
 
     def _remember(self, workflow_id: str) -> None:
         self._known[workflow_id] = None

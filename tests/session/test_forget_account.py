@@ -43,6 +43,7 @@ async def test_nothing_of_an_account_stays(server: Scripted) -> None:
     pace = Pace(per_day={"stMessages": 5})
     runners: list[weakref.ref[Any]] = []
     async with server.session(journal=MemoryJournal(), pace=pace) as session:
+        subscription = session.listen(WebhookReceiver("secret"))
         own, runtime = session.accounts, session._runtime
         waiters = len(runtime.on_closing)
         for number in range(20):
@@ -55,7 +56,7 @@ async def test_nothing_of_an_account_stays(server: Scripted) -> None:
         gc.collect()
 
         assert own == session.accounts
-        assert ({}, {}) == (runtime.names_by_id, runtime.account_of)
+        assert ({}, {}) == (runtime.names_by_id, subscription._account_of)
         assert waiters == len(runtime.on_closing)
         # The poller may still have the last one.
         assert 1 >= sum(runner() is not None for runner in runners)

@@ -260,7 +260,11 @@ async def test_the_id_of_another_start(server: Scripted, *, kept: bool) -> None:
 class BrokenEvents:
     """What webhook events say, by a subscription that always fails."""
 
-    def match(self, workflow_id: str) -> None:
+    def match(self, workflow_id: str, account: str) -> None:
+        """Fail."""
+        raise NeverListedError(workflow_id, account)
+
+    def ended(self, workflow_id: str) -> None:
         """Fail."""
         raise NeverListedError(workflow_id)
 
@@ -281,10 +285,10 @@ async def test_a_broken_subscription_loses_no_start(server: Scripted) -> None:
     async with server.session() as session:
         session._runtime.start_events.append(BrokenEvents())
         handle = await session.start(SEND)
-        session._runtime.start_events.clear()
         assert SENT == (await handle.completion()).raw
+        session._runtime.start_events.clear()
 
-    assert [NeverListedError] * 2 == [type(each["exception"]) for each in reports]
+    assert [NeverListedError] * 3 == [type(each["exception"]) for each in reports]
 
 
 async def test_a_workflow_of_the_journal_is_no_candidate(server: Scripted) -> None:
