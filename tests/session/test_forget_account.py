@@ -43,7 +43,6 @@ async def test_nothing_of_an_account_stays(server: Scripted) -> None:
     pace = Pace(per_day={"stMessages": 5})
     runners: list[weakref.ref[Any]] = []
     async with server.session(journal=MemoryJournal(), pace=pace) as session:
-        subscription = session.listen(WebhookReceiver("secret"))
         own, runtime = session.accounts, session._runtime
         waiters = len(runtime.on_closing)
         for number in range(20):
@@ -56,10 +55,26 @@ async def test_nothing_of_an_account_stays(server: Scripted) -> None:
         gc.collect()
 
         assert own == session.accounts
-        assert ({}, {}) == (runtime.names_by_id, subscription._account_of)
+        assert {} == runtime.names_by_id
         assert waiters == len(runtime.on_closing)
         # The poller may still have the last one.
         assert 1 >= sum(runner() is not None for runner in runners)
+
+
+async def test_an_index_for_events_has_what_is_unfinished(server: Scripted) -> None:
+    """It has what began before the session listened too, and forgets what has ended."""
+    async with server.session() as session:
+        server.script("GET", running())
+        earlier = await session.start(SEND)
+        subscription = session.listen(WebhookReceiver("secret"))
+        server.script("POST", taken("wf-2"))
+        later = await session.start(SEND)
+        name = session.default_account.name
+        assert {earlier.workflow_id: name, "wf-2": name} == subscription._account_of
+
+        server.script("GET", completed(SENT))
+        await asyncio.gather(earlier.completion(), later.completion())
+        assert {} == subscription._account_of
 
 
 async def test_a_forgotten_account_may_come_again(server: Scripted) -> None:
