@@ -125,13 +125,16 @@ class Worker:
 
         Returns:
             ``lanes`` and ``starts`` under way, and ``beat``, the age of the last sign of
-            life in seconds, or None before it. ``ok`` is whether that is less than the
-            *ttl*: the worker runs, and the database answers.
+            life in seconds, or None before it. ``database`` is whether that is less
+            than the *ttl*, because it is written there, and ``ok`` whether the worker
+            runs as well.
         """
         age = None if self._beat_at is None else time.monotonic() - self._beat_at
+        database = age is not None and age < self._ttl
         running = self._items is not None and not self._stop.is_set()
         return {
-            "ok": running and age is not None and age < self._ttl,
+            "ok": running and database,
+            "database": database,
             "lanes": 0 if self._items is None else self._items.running,
             "starts": 0 if self._items is None else self._items.starting,
             "beat": age,

@@ -96,7 +96,7 @@ def test_a_worker_runs_until_it_is_stopped(shell: Shell) -> None:
     assert 0 == done.status, done.err
     assert [
         "a completed",
-        "200 ['beat', 'lanes', 'ok', 'starts']",
+        "200 ['beat', 'database', 'lanes', 'ok', 'starts']",
         "503",
     ] == done.out.splitlines()
     assert f"probes at http://127.0.0.1:{port}/\n" in done.err

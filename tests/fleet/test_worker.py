@@ -84,6 +84,7 @@ async def test_a_worker_runs_lanes_in_order(queue_url: str) -> None:
 
     assert 0 == task.result()
     assert health["ok"]
+    assert health["database"]
     assert not worker.health()["ok"]
     assert sorted(sent) == sorted(
         {f"https://www.linkedin.com/in/p-{n}" for n in range(9)}
