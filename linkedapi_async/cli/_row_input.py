@@ -26,7 +26,7 @@ from linkedapi_async.cli._exit_codes import CommandError
 
 STDIN: Final = "-"
 
-_DELIMITERS: Final = (",", ";", "\t")
+_DELIMITERS: Final = (",", ";", "\t", "|")
 
 # Excel writes this line before the header.
 _SEP_LINE: Final = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
@@ -42,6 +42,16 @@ _BOMS: Final = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+
+_SAMPLE: Final = 4096
+"""How many bytes at the beginning say whether the text is UTF-16."""
+
+# Bytes that are characters of UTF-8, and as Windows-1252 a riddle such as Ã«.
+_UTF8_SEQUENCE: Final = re.compile(
+    rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"
+)
+
+_NUL: Final = "a NUL character, which no text has"
 
 # All white space, and what has no width. The joiners are kept inside a cell.
 _MARGINS: Final = (
@@ -133,41 +143,60 @@ class RowFile:
 
     def _detect_encoding(self) -> str:
         self._file.seek(0)
-        start = self._file.read(4096)
+        start = self._file.read(_SAMPLE)
         if start.startswith(b"PK\x03\x04"):
             message = f"{self.name} is an Excel workbook; save it as CSV"
             raise CommandError(message)
         for bom, encoding in _BOMS:
             if start.startswith(bom):
                 return encoding
-        if b"\0" in start:
-            # Every second byte of Latin text is zero; the first byte names the order.
-            return "utf-16-be" if start.startswith(b"\0") else "utf-16-le"
-        return "utf-8" if self._undecodable("utf-8") is None else "cp1252"
+        # Every second byte of Latin text is zero, and URLs are Latin text.
+        for first, encoding in enumerate(("utf-16-be", "utf-16-le")):
+            if start[first::2].count(0) * 8 > len(start):
+                return encoding
+        problem = self._problem("utf-8")
+        if problem is None or problem[1] is _NUL:
+            return "utf-8"
+        self._check_windows(problem[0])
+        return "cp1252"
 
-    def _undecodable(self, encoding: str) -> int | None:
-        """Return the line of the first bytes that *encoding* does not have."""
+    def _check_windows(self, line: int) -> None:
+        """Check that a file which is not UTF-8 at *line* has no UTF-8 elsewhere."""
+        self._file.seek(0)
+        for number, content in enumerate(self._file, 1):
+            if _UTF8_SEQUENCE.search(content):
+                message = (
+                    f"{self.name}:{number}: UTF-8, and line {line} is not; save it as "
+                    "UTF-8, or pass --encoding, such as cp1252 for Windows"
+                )
+                raise CommandError(message)
+
+    def _problem(self, encoding: str) -> tuple[int, str] | None:
+        """Return the first line that cannot be read by *encoding*, and why."""
         self._file.seek(0)
         decoder = codecs.getincrementaldecoder(encoding)()
         line = 1
         while True:
             chunk = self._file.read(1 << 16)
             try:
-                decoder.decode(chunk, final=not chunk)
+                text = decoder.decode(chunk, final=not chunk)
             except UnicodeDecodeError as error:
-                return line + error.object[: error.start].count(b"\n")
+                line += error.object[: error.start].count(b"\n")
+                return line, f"not {encoding}"
+            if "\0" in text:
+                return line + text[: text.index("\0")].count("\n"), _NUL
             if not chunk:
                 return None
-            line += chunk.count(b"\n")
+            line += text.count("\n")
 
     def _check_encoding(self) -> None:
         try:
-            line = self._undecodable(self.encoding)
+            problem = self._problem(self.encoding)
         except LookupError:
             message = f"--encoding: unknown encoding {self.encoding!r}"
             raise CommandError(message) from None
-        if line is not None:
-            message = f"{self.name}:{line}: not {self.encoding}; save it as UTF-8"
+        if problem is not None:
+            message = f"{self.name}:{problem[0]}: {problem[1]}; save it as UTF-8"
             raise CommandError(message)
 
     # JSON Lines
@@ -186,7 +215,9 @@ class RowFile:
             try:
                 values = decode_json(line.encode())
             except ValueError as error:
-                yield InputRow(number, {}, f"not JSON: {error}")
+                # Without Python's position, which counts the lines of one row.
+                reason = getattr(error, "msg", error)
+                yield InputRow(number, {}, f"not JSON: {reason}")
                 continue
             if isinstance(values, dict):
                 yield _without_margins(number, values)

@@ -40,7 +40,7 @@ ADA = "https://www.linkedin.com/in/ada"
 USED = ("url", "name")
 
 
-@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 @pytest.mark.parametrize(
     "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "cp1252"]
 )
@@ -109,6 +109,16 @@ def test_joiners_inside_a_cell_are_kept(tmp_path: Path) -> None:
         ("p.csv", 'a\n"1" 2\n', "p.csv:2: "),
         ("p.csv", b"\xff\xfea\0\n\0\xd8\xd8", "p.csv:2: not utf-16; save it as UTF-8"),
         ("p.csv", b"a\n1\n\x81\n", "p.csv:3: not cp1252"),
+        ("p.csv", "a\n1\nA\0da\n", "p.csv:3: a NUL character"),
+        ("p.csv", "column-\0\n1\n", "p.csv:1: a NUL character"),
+        ("p.csv", "a\0\n1\n".encode("utf-16"), "p.csv:1: a NUL character"),
+        pytest.param("p.csv", "a\n1\n" * 60_000 + "\0", "p.csv:120001: ", id="late"),
+        pytest.param(
+            "p.csv",
+            "a\nZoë\n1\n".encode() + "Jörg".encode("cp1252"),
+            "p.csv:2: UTF-8, and line 4 is not; save it as UTF-8, or pass --encoding",
+            id="two encodings",
+        ),
         pytest.param(
             "p.csv", "x" * 200_000, "p.csv:1: field larger than field", id="long cell"
         ),
@@ -124,6 +134,27 @@ def test_files_that_are_no_rows(
         rows_of(tmp_path / name, text, columns=["a"])
 
     assert words in caught.value.message
+
+
+def test_two_encodings_are_read_as_one_that_is_named(tmp_path: Path) -> None:
+    """What looks like UTF-8 may be Windows-1252, if the user says so."""
+    text = "a\nStraß»\n".encode("cp1252") + b"J\xf6rg\n"
+
+    assert [(2, {"a": "Straß»"}), (3, {"a": "Jörg"})] == rows_of(
+        tmp_path / "p.csv", text, encoding="cp1252"
+    )
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_the_order_of_bytes_follows_from_all_characters(
+    tmp_path: Path, encoding: str
+) -> None:
+    """A file of UTF-16 without a mark may begin with any character."""
+    text = f"姓名,url\n小明,{ADA}\n"
+
+    assert [(2, {"姓名": "小明", "url": ADA})] == rows_of(
+        tmp_path / "p.csv", text.encode(encoding)
+    )
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
