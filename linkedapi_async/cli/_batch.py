@@ -10,9 +10,8 @@ import shlex
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import attrs
 import click
 
 from linkedapi_async import Estimate, Session
@@ -21,17 +20,19 @@ from linkedapi_async._actions.acts import acts_of
 from linkedapi_async._actions.texts import MESSAGES, nodes
 from linkedapi_async._utils.times import format_time
 from linkedapi_async._wire.dump import dump_workflow
-from linkedapi_async.cli._batch_results import ResultsFile, read_results
+from linkedapi_async.cli._batch_results import BatchFiles, ResultsFile, read_results
 from linkedapi_async.cli._batch_rows import Batch, check_rows
 from linkedapi_async.cli._batch_runner import BatchRunner
-from linkedapi_async.cli._console import ask, braces_option, print_error
+from linkedapi_async.cli._console import Console, ask, braces_option, print_error
 from linkedapi_async.cli._contacts import contacts_of, contacts_options
 from linkedapi_async.cli._credentials import (
     Credentials,
     credential_options,
     credentials,
+    variables,
 )
 from linkedapi_async.cli._exit_codes import CommandError
+from linkedapi_async.cli._fleet import fleet_module
 from linkedapi_async.cli._messages import message_of
 from linkedapi_async.cli._output import as_json
 from linkedapi_async.cli._pace import pace_of, pace_options, plan
@@ -46,21 +47,8 @@ from linkedapi_async.policies import Pace
 from linkedapi_async.session import Deferred
 
 
-@attrs.frozen(kw_only=True)
-class BatchFiles:
-    """The files of a batch, and the command that runs it again."""
-
-    results: Path
-    journal: Path
-    limit: int
-    wait: bool
-    retry_failed: bool
-    again: bool
-    command: str
-
-    def retry_command(self) -> str:
-        """Return the command that starts failed rows again."""
-        return f"{self.command}{'' if self.retry_failed else ' --retry-failed'}"
+if TYPE_CHECKING:
+    from linkedapi_async.cli._batch_queue import Lanes
 
 
 @click.command(short_help="Run one workflow per row of a file.")
@@ -82,6 +70,16 @@ class BatchFiles:
     "--journal",
     metavar="FILE",
     help="Record the starts here; by default the name of --out plus .journal.",
+)
+@click.option(
+    "--queue",
+    metavar="URL",
+    help="Submit the rows to this queue, whose workers send them; needs no token.",
+)
+@click.option(
+    "--account-column",
+    metavar="COLUMN",
+    help="With --queue: the column with the account of a row, instead of --account.",
 )
 @click.option(
     "--key",
@@ -145,6 +143,8 @@ def batch(
     source: str,
     out: str,
     journal: str | None,
+    queue: str | None,
+    account_column: str | None,
     key: str | None,
     delimiter: str | None,
     encoding: str | None,
@@ -197,6 +197,10 @@ def batch(
     8 if a start is unknown, otherwise 9 if a row failed, otherwise 75 if rows are
     deferred (run it again later), and 0 only if all rows are done.
 
+    With --queue, the rows are submitted for --account, or for the accounts that
+    --account-column has, and workers run them. The results that there are go to --out;
+    with --wait, those of all rows. The queue has each key once, whoever submits it.
+
     --per-day, --hours and --min-interval keep a pace, for each account on its own. The
     journal keeps the counts, so run the same command again for the rows that are left.
 
@@ -209,12 +213,21 @@ def batch(
       linkedapi batch visit.json --from people.csv --out visits.jsonl --key url
       linkedapi batch hello.json --from people.csv --out results.jsonl --yes
       linkedapi batch hello.json --from people.csv --out r.jsonl --per-day stMessages 25 --yes
+      linkedapi batch hello.json --from people.csv --out r.jsonl --queue postgresql://db/work --account sales-17
     """
-    creds = credentials(**options)
+    lanes = None
+    if queue is not None:
+        creds, lanes = _by_queue(context, queue, account_column, options)
+    elif account_column is not None:
+        message = "--account-column needs --queue URL"
+        raise CommandError(message)
+    else:
+        creds = credentials(**options)
     pace = pace_of(per_day, hours, min_interval)
     files = BatchFiles(
         results=Path(out),
         journal=Path(journal or f"{out}.journal"),
+        queue=queue,
         limit=limit,
         wait=wait,
         retry_failed=retry_failed,
@@ -233,6 +246,7 @@ def batch(
             "--skip-invalid": skip_invalid,
             "--contacts": contacts,
             "--never": never,
+            "--queue": None if lanes is None else lanes.file,
         }
     )
     known = contacts_of(contacts, once_in, never)
@@ -243,7 +257,8 @@ def batch(
             allow_braces=allow_braces,
             allow_any_target=allow_any_target,
         )
-        used = [*filled.columns, *([key] if key is not None else [])]
+        also = (key, account_column)
+        used = [*filled.columns, *(each for each in also if each is not None)]
         rows = read_rows(
             source,
             columns=used,
@@ -251,6 +266,8 @@ def batch(
             encoding=encoding,
         )
     with rows:
+        if lanes is not None:
+            lanes.check_columns(rows)
         if rows.encoding == "cp1252" and encoding is None:
             creds.console.info(
                 f"{source} is not UTF-8 and was read as Windows-1252; --encoding names "
@@ -261,15 +278,27 @@ def batch(
             _skipped_rows(skip_invalid, rows, creds) as report,
         ):
             checked = check_rows(
-                filled, rows, key=key, generation=creds.generation, report=report
+                filled,
+                rows,
+                key=key,
+                generation=creds.generation,
+                report=report,
+                also=(lambda _: []) if lanes is None else lanes.check,
             )
+        cost = _cost(checked, _accounts(creds, lanes), pace)
         if dry_run:
-            _show(checked, creds, pace)
+            _show(checked, lanes)
+            creds.console.block(cost)
+            where = creds.base_url if lanes is None else "the queue"
+            creds.console.info(f"a run would send {checked.total} workflows to {where}")
             return
-        if not _confirm(checked, creds, pace, yes=yes):
+        if not _confirm(checked, creds, cost, yes=yes):
             return
-        settings = {"pace": pace, "contacts": known}
-        status = asyncio.run(_run(checked, creds, files, settings))
+        if lanes is not None:
+            status = _run_by_queue(checked, lanes, files, creds.console)
+        else:
+            settings = {"pace": pace, "contacts": known}
+            status = asyncio.run(_run(checked, creds, files, settings))
     if status:
         context.exit(status)
 
@@ -338,21 +367,51 @@ def _definition(template: str) -> Any:
     return found
 
 
-def _show(checked: Batch, creds: Credentials, pace: Pace | None) -> None:
+def _by_queue(
+    context: click.Context, url: str, column: str | None, options: dict[str, Any]
+) -> tuple[Credentials, Lanes]:
+    """Return what a batch without tokens uses, and whose rows it has."""
+    fleet_module()  # says which extra is missing
+    from linkedapi_async.cli._batch_queue import lanes_of  # noqa: PLC0415
+
+    lanes = lanes_of(context, url, account=options["account"], column=column)
+    creds = Credentials(
+        variables=variables(None),
+        accounts={},
+        account=None,
+        poll=None,
+        proxy=None,
+        trust_env=False,
+        allow_insecure_http=False,
+        console=Console(options["quiet"]),
+    )
+    return creds, lanes
+
+
+def _run_by_queue(
+    checked: Batch, lanes: Lanes, files: BatchFiles, console: Console
+) -> int:
+    from linkedapi_async.cli._batch_queue import run_by_queue  # noqa: PLC0415
+
+    return asyncio.run(run_by_queue(checked, lanes, files, console))
+
+
+def _accounts(creds: Credentials, lanes: Lanes | None) -> int:
+    """Return how many accounts share the rows."""
+    return max(1, len(creds.accounts if lanes is None else lanes.names))
+
+
+def _show(checked: Batch, lanes: Lanes | None) -> None:
     """Print the workflows, one line of JSON for each row."""
     for _, item in checked.numbered_items():
+        account = {} if lanes is None else {"account": lanes.of(item.row)}
         definition = dump_workflow(checked.workflow(item))
-        line = {"key": item.key, "line": item.row.line, "workflow": definition}
-        click.echo(as_json(line, indent=None))
-    creds.console.block(_cost(checked, creds, pace))
-    creds.console.info(
-        f"a run would send {checked.total} workflows to {creds.base_url}"
-    )
+        line = {"key": item.key, "line": item.row.line, **account}
+        click.echo(as_json({**line, "workflow": definition}, indent=None))
 
 
-def _cost(checked: Batch, creds: Credentials, pace: Pace | None) -> str:
+def _cost(checked: Batch, accounts: int, pace: Pace | None) -> str:
     """Return what a batch will use, and how long that takes at its pace."""
-    accounts = max(1, len(creds.accounts))
     cost = explain_batch(
         checked.workflows(),
         generation=checked.generation or "linked_api",
@@ -387,15 +446,13 @@ SHOWN_TEXT: Final = 200
 """How many characters of a text it shows."""
 
 
-def _confirm(
-    checked: Batch, creds: Credentials, pace: Pace | None, *, yes: bool
-) -> bool:
+def _confirm(checked: Batch, creds: Credentials, cost: str, *, yes: bool) -> bool:
     """Return whether the batch may be sent."""
     writes = writing_actions(next(checked.workflows()))
     if not writes:
         return True
     if not yes:
-        shown = "\n".join([*_first_rows(checked), _cost(checked, creds, pace)])
+        shown = "\n".join([*_first_rows(checked), cost])
         creds.console.block(shown)
     lines = "\n  ".join(writes)
     question = f"This writes to LinkedIn for {checked.total} rows:\n  {lines}\nSend"

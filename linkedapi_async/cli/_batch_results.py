@@ -25,6 +25,28 @@ SUPPRESSED: Final = "suppressed"
 """The status of a row that was not started, because its target was contacted."""
 
 
+REFUSED: Final = "refused"
+"""The status of a row that the API refused, or that is wrong."""
+
+
+@attrs.frozen(kw_only=True)
+class BatchFiles:
+    """The files of a batch, and the command that runs it again."""
+
+    results: Path
+    journal: Path
+    queue: str | None
+    limit: int
+    wait: bool
+    retry_failed: bool
+    again: bool
+    command: str
+
+    def retry_command(self) -> str:
+        """Return the command that starts failed rows again."""
+        return f"{self.command}{'' if self.retry_failed else ' --retry-failed'}"
+
+
 @attrs.frozen
 class Failure:
     """A row whose last attempt failed."""
@@ -43,6 +65,12 @@ class PastResults:
     """The number of attempts, where it is more than one."""
     suppressed: set[int] = attrs.field(factory=set)
     """Rows that were not started, because their target was contacted."""
+    cursors: dict[int, int] = attrs.field(factory=dict)
+    """The cursor of the last result that came from a queue."""
+
+    def has_ended(self, digest: int) -> bool:
+        """Return whether a row has a line."""
+        return self.knows(digest) or digest in self.suppressed
 
     def knows(self, digest: int) -> bool:
         """Return whether a row has a result."""
@@ -51,6 +79,8 @@ class PastResults:
     def add(self, line: Any) -> None:
         """Add one line; of several attempts the last one counts."""
         digest = key_digest(line["key"])
+        if "cursor" in line:
+            self.cursors[digest] = int(line["cursor"])
         if line["status"] == SUPPRESSED:
             self.suppressed.add(digest)
             return
@@ -75,7 +105,7 @@ def succeeded(line: Any) -> bool:
 def _wrote(line: Any) -> bool | None:
     """Return whether a failed workflow wrote to LinkedIn, if its completion says so."""
     if line["status"] != _COMPLETED:
-        return None
+        return False if line["status"] == REFUSED else None
     return any(
         outcome.success and _may_write(outcome.action_type)
         for outcome in read_completion(line["completion"]).walk()
@@ -118,8 +148,10 @@ class ResultsFile:
         item: Item,
         account: str,
         workflow_id: str | None,
-        status: EndStatus | Literal["suppressed"] | None,
+        status: EndStatus | Literal["suppressed", "refused"] | None,
         detail: Any,
+        *,
+        cursor: int | None = None,
     ) -> str | None:
         """Write one line.
 
@@ -129,6 +161,7 @@ class ResultsFile:
             workflow_id: The id of its workflow.
             status: How the workflow ended.
             detail: The completion, or the reason of the failure, as JSON values.
+            cursor: That of the result, if it came from a queue.
 
         Returns:
             Why the row failed; None if it succeeded.
@@ -144,6 +177,8 @@ class ResultsFile:
             "status": status,
             "input": item.row.values,
         }
+        if cursor is not None:
+            line["cursor"] = cursor
         if item.attempt > 1:
             line["attempt"] = item.attempt
         errors: list[str] = []

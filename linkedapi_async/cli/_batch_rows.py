@@ -156,6 +156,7 @@ def check_rows(
     key: str | None,
     generation: Generation | None,
     report: Callable[[InputRow, str], None] | None = None,
+    also: Callable[[Item], list[str]] = lambda _: [],
 ) -> Batch:
     """Return the batch of *rows*, every row rendered and checked.
 
@@ -167,6 +168,7 @@ def check_rows(
         generation: The generation of the API to check against.
         report: Called with each row that cannot be sent and its problem; None refuses
             the whole input instead.
+        also: Returns further problems of a row that can be sent otherwise.
 
     Raises:
         CommandError: There are problems; each has its line, column and path.
@@ -182,6 +184,8 @@ def check_rows(
     digests = array("Q")
     for row in rows:
         checked = _check(batch, row)
+        if isinstance(checked, Item):
+            checked = also(checked) or checked
         batch.valid.append(isinstance(checked, Item))
         if isinstance(checked, Item):
             digests.extend(_short(mark) for mark, *_ in set(_marks(batch, checked)))

@@ -62,7 +62,7 @@ def worker(*, target: str, health: int | None, host: str, quiet: bool) -> None:
 
 def _worker_of(target: str) -> Worker:
     """Return the worker that MODULE:ATTRIBUTE names."""
-    kind = _fleet().Worker
+    kind = fleet_module().Worker
     name, _, attribute = target.partition(":")
     if not name or not attribute:
         message = f"expected MODULE:ATTRIBUTE such as worker:worker, got {target!r}"
@@ -116,8 +116,12 @@ async def _work(
         await runner.cleanup()
 
 
-def _fleet() -> Any:
-    """Return the module of queues and workers, which needs an extra."""
+def fleet_module() -> Any:
+    """Return the module of queues and workers, which needs an extra.
+
+    Raises:
+        CommandError: The extra is not installed.
+    """
     try:
         return importlib.import_module("linkedapi_async.fleet")
     except ImportError as error:
@@ -156,7 +160,7 @@ def _command(name: str, short_help: str) -> Callable[[Callable[..., Any]], Any]:
 
 def _use(url: str, work: Callable[[Queue], Awaitable[T]]) -> T:
     """Return what *work* returns for the queue at a URL."""
-    fleet = _fleet()
+    fleet = fleet_module()
 
     async def use() -> T:
         async with fleet.Queue(url) as found:

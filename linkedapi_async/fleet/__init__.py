@@ -26,10 +26,10 @@ except ImportError:
     ) from None
 
 from linkedapi_async.fleet._done import Done
-from linkedapi_async.fleet._queue import Progress, Queue, UnknownStart
+from linkedapi_async.fleet._queue import Progress, Queue, QueuedItem, UnknownStart
 from linkedapi_async.fleet._worker import Worker
 
 
 del _dbos
 
-__all__ = ["Done", "Progress", "Queue", "UnknownStart", "Worker"]
+__all__ = ["Done", "Progress", "Queue", "QueuedItem", "UnknownStart", "Worker"]

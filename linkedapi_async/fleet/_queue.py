@@ -35,15 +35,27 @@ from linkedapi_async.fleet._database import (
     results,
 )
 from linkedapi_async.fleet._done import Done, done_from, workflow_from
-from linkedapi_async.fleet._engine import Engine, migrate
+from linkedapi_async.fleet._engine import Engine, chunks, migrate
 from linkedapi_async.fleet._shared import forget_bookings
-from linkedapi_async.fleet._starts import Starts
+from linkedapi_async.fleet._starts import Standing, Starts
 
 
 T = TypeVar("T")
 
 Plan: TypeAlias = "tuple[str, Any, str]"
 """An account, a workflow for it, and a key."""
+
+ItemState: TypeAlias = Literal["queued", "running", "unknown", "ended"]
+
+_STATES: Final[dict[Standing, ItemState]] = {
+    "free": "queued",
+    "intended": "running",
+    "accepted": "running",
+    "unknown": "unknown",
+    "finished": "ended",
+    "cancelled": "ended",
+}
+"""Where an item is, by the state of its start."""
 
 BATCH: Final = 200
 """How many items one transaction submits, and how many results one query reads."""
@@ -90,6 +102,26 @@ class UnknownStart:
     def workflow(self) -> Any:
         """The workflow that was submitted: an action, or a tuple of roots."""
         return workflow_from(self.definition)
+
+
+@attrs.frozen(kw_only=True)
+class QueuedItem:
+    """An item of a queue, as `Queue.find` gives it."""
+
+    key: str
+    """The item's key."""
+    account: str
+    """The account that it is for."""
+    state: ItemState
+    """Where it is.
+
+    ``queued``: it was not sent. ``running``: it was sent, or is just being sent.
+    ``unknown``: its start waits for a decision. ``ended``: it has a result.
+    """
+    done: Done | None
+    """How it ended; None before."""
+    definition: str = attrs.field(repr=False)
+    """The workflow as JSON."""
 
 
 class Queue:
@@ -185,6 +217,8 @@ class Queue:
         return added + await self._submit(batch)
 
     async def _submit(self, batch: list[dict[str, str]]) -> int:
+        if not batch:
+            return 0
         try:
             return await self._submit_at_once(batch)
         except QueueError:
@@ -217,6 +251,25 @@ class Queue:
             )
 
         return await self._do(step)
+
+    async def find(self, keys: Iterable[str]) -> dict[str, QueuedItem]:
+        """Return the items that the queue has of these keys, by key.
+
+        Args:
+            keys: Any number of keys.
+
+        Raises:
+            QueueError: The database cannot be used.
+        """
+        found: dict[str, QueuedItem] = {}
+        for chunk in chunks([*keys]):
+            found |= await self._do(functools.partial(_find, chunk))
+        return found
+
+    async def cursor(self) -> int:
+        """Return the cursor of the last result: `results` after it are new ones."""
+        last = sa.select(sa.func.coalesce(sa.func.max(results.c.number), 0))
+        return await self._do(lambda found: int(found.execute(last).scalar_one()))
 
     async def results(
         self, after: int = 0, *, follow: bool = False
@@ -429,7 +482,7 @@ async def _aiter(plan: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
 def _item(account: str, workflow: Any, key: str) -> dict[str, str]:
     """Return an item to be submitted, after all checks."""
     for name, value in (("account", account), ("key", key)):
-        if not _is_name(value):
+        if not is_name(value):
             message = (
                 f"{name} must be a text of 1 to {MAX_NAME} characters, none of them NUL "
                 f"or half of an emoji, got {value!r}"
@@ -442,7 +495,8 @@ def _item(account: str, workflow: Any, key: str) -> dict[str, str]:
     return {"key": key, "account": account, "definition": definition, "state": "free"}
 
 
-def _is_name(value: Any) -> bool:
+def is_name(value: Any) -> bool:
+    """Return whether *value* can be a key, or the name of an account."""
     if not isinstance(value, str) or not value.strip() or len(value) > MAX_NAME:
         return False
     # What both databases can store.
@@ -526,6 +580,23 @@ def read_done(*conditions: sa.ColumnElement[bool]) -> sa.Select[Any]:
         .order_by(results.c.number)
         .limit(BATCH)
     )
+
+
+def _find(keys: list[str], connection: sa.Connection) -> dict[str, QueuedItem]:
+    joined = items.outerjoin(results, results.c.key == items.c.key)
+    item = [column.label(f"item_{column.name}") for column in items.c]
+    query = sa.select(*item, *results.c, items.c.definition).select_from(joined)
+    rows = connection.execute(query.where(items.c.key.in_(keys)))
+    return {
+        row.item_key: QueuedItem(
+            key=row.item_key,
+            account=row.item_account,
+            state=_STATES[row.item_state],
+            done=None if row.number is None else done_from(row),
+            definition=row.definition,
+        )
+        for row in rows
+    }
 
 
 def _old_keys(seconds: float, connection: sa.Connection) -> list[str]:

@@ -248,6 +248,34 @@ async def test_progress_counts_everything_once(queue: Queue) -> None:
     assert ["b", "f"] == [done.key for done in await queue.failed()]
 
 
+async def test_items_are_found_by_their_keys(queue_url: str) -> None:
+    """Each is where it is, with its end; results after the cursor are new ones."""
+    async with Queue(queue_url) as queue:
+        before = await queue.cursor()
+        for key in "abcd":
+            await queue.submit("lane", hello(1), key=key)
+        await run(queue, "b", completed())
+        await run(queue, "c", None)
+        await Starts(queue._database).intend("d", "1")
+        found = await queue.find(["d", "a", "b", "c", "e"])
+        cursor = await queue.cursor()
+        after = [done.key async for done in queue.results(before)]
+
+    assert {"a": "queued", "b": "ended", "c": "unknown", "d": "running"} == {
+        key: item.state for key, item in found.items()
+    }
+    assert ["a", "lane"] == [found["a"].key, found["a"].account]
+    assert '"st.sendMessage"' in found["a"].definition
+    assert found["a"].done is None
+    assert found["b"].done is not None
+    assert ("b", "completed", cursor) == (
+        found["b"].done.key,
+        found["b"].done.status,
+        found["b"].done.cursor,
+    )
+    assert (0, ["b"]) == (before, after)
+
+
 async def test_a_decision_brings_an_unknown_start_back(queue: Queue) -> None:
     """Both decisions put it back to its place, before what waits."""
     for key in ("a", "b", "c"):
