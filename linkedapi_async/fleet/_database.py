@@ -26,6 +26,11 @@ T = TypeVar("T")
 Step: TypeAlias = Callable[[sa.Connection], T]
 """A change or a question; it may run again if its commit was lost."""
 
+Bulk: TypeAlias = Callable[[sa.Connection, list[Any]], list[Any]]
+"""The same for many arguments at once; it returns one result for each, in their order."""
+
+_Call: TypeAlias = "tuple[Bulk, Any, asyncio.Future[Any]]"
+
 _log = logging.getLogger("linkedapi_async")
 
 SCHEMA: Final = "linkedapi"
@@ -128,7 +133,7 @@ class Database:
         self.is_sqlite: bool = self.url.get_backend_name() == "sqlite"
         self.engine: sa.Engine = _engine(self.url)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="linkedapi-queue")
-        self._waiting: list[tuple[Step[Any], asyncio.Future[Any]]] = []
+        self._waiting: list[_Call] = []
         self._one_by_one = 0
         self._task: asyncio.Task[None] | None = None
         self.commits = 0
@@ -162,8 +167,20 @@ class Database:
         Raises:
             QueueError: The database cannot be used.
         """
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._waiting.append((step, future))
+        found: T = await self.do_bulk(_each, step)
+        return found
+
+    async def do_bulk(self, bulk: Bulk, argument: Any) -> Any:
+        """Return what *bulk* returns for an argument, once it is committed.
+
+        It is called once for all arguments that wait, because a round trip to the
+        database costs more than what is done there.
+
+        Raises:
+            QueueError: The database cannot be used.
+        """
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._waiting.append((bulk, argument, future))
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._commit_waiting())
         return await future
@@ -176,10 +193,10 @@ class Database:
             del self._waiting[:size]
             await self._commit(batch)
 
-    async def _commit(self, batch: list[tuple[Step[Any], asyncio.Future[Any]]]) -> None:
+    async def _commit(self, batch: list[_Call]) -> None:
         ends: list[Any] = []
         try:
-            ends = await self._run_patiently([step for step, _ in batch])
+            ends = await self._run_patiently(batch)
         except Exception as error:  # noqa: BLE001  # whatever it is, it is delivered
             if len(batch) == 1 or is_outage(error):
                 ends = [_failed(error)] * len(batch)
@@ -190,12 +207,12 @@ class Database:
             self._waiting[:0] = batch
             self._one_by_one = len(batch)
 
-    async def _run_patiently(self, steps: list[Step[Any]]) -> list[Any]:
-        """Run *steps* in a transaction, again after an outage if that is wanted."""
+    async def _run_patiently(self, batch: list[_Call]) -> list[Any]:
+        """Run *batch* in a transaction, again after an outage if that is wanted."""
         attempt = 0
         while True:
             try:
-                return await self.call(functools.partial(self._run, steps))
+                return await self.call(functools.partial(self._run, batch))
             except Exception as error:
                 if not (self._patient and is_outage(error)):
                     raise
@@ -210,18 +227,26 @@ class Database:
             attempt += 1
             await asyncio.sleep(delay)
 
-    def _run(self, steps: list[Step[Any]]) -> list[Any]:
+    def _run(self, batch: list[_Call]) -> list[Any]:
+        by_bulk: dict[Bulk, list[int]] = {}
+        for number, (bulk, _, _) in enumerate(batch):
+            by_bulk.setdefault(bulk, []).append(number)
+        ends: dict[int, Any] = {}
         with self.engine.begin() as connection:
-            ends = [step(connection) for step in steps]
+            for bulk, numbers in by_bulk.items():
+                found = bulk(connection, [batch[number][1] for number in numbers])
+                ends.update(zip(numbers, found, strict=True))
         self.commits += 1
-        return ends
+        return [ends[number] for number in range(len(batch))]
 
 
-def _settle(
-    batch: list[tuple[Step[Any], asyncio.Future[Any]]], ends: list[Any]
-) -> None:
+def _each(connection: sa.Connection, steps: list[Step[Any]]) -> list[Any]:
+    return [step(connection) for step in steps]
+
+
+def _settle(batch: list[_Call], ends: list[Any]) -> None:
     """Give the callers of steps what came of them."""
-    for (_, future), end in zip(batch, ends, strict=True):
+    for (_, _, future), end in zip(batch, ends, strict=True):
         if isinstance(end, Exception) and not future.done():
             future.set_exception(end)
         elif not future.done():  # else its caller was cancelled
@@ -286,9 +311,10 @@ def _engine(url: sa.URL) -> sa.Engine:
             connection.execute("PRAGMA journal_mode=WAL")
 
     else:
-        # A process that is stopped now would let all others wait for its locks.
+        # In one message: each round trip costs as much as what it asks for. A process
+        # that is stopped now would let all others wait for its locks.
         opening = (
-            "SET LOCAL idle_in_transaction_session_timeout = '15s'; "
+            "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '15s'; "
             "SET LOCAL lock_timeout = '30s'"
         )
         engine = sa.create_engine(
@@ -297,7 +323,11 @@ def _engine(url: sa.URL) -> sa.Engine:
             max_overflow=0,
             pool_pre_ping=True,
             # Behind a pooler of transactions, statements cannot be prepared.
-            connect_args={"prepare_threshold": None, "connect_timeout": 10},
+            connect_args={
+                "autocommit": True,  # so that it does not begin transactions itself
+                "prepare_threshold": None,
+                "connect_timeout": 10,
+            },
         )
 
     @event.listens_for(engine, "begin")

@@ -28,7 +28,7 @@ from linkedapi_async.errors import (
     WorkflowError,
 )
 from linkedapi_async.fleet._done import end_of, refusal_of, workflow_from
-from linkedapi_async.fleet._starts import Starts
+from linkedapi_async.fleet._starts import ENDED, Found, Starts
 from linkedapi_async.session import Account, Session, WorkflowHandle
 from linkedapi_async.session._deferral import (
     deferring_end_error,
@@ -82,6 +82,12 @@ class Item:
     def roots(self) -> tuple[Any, ...]:
         """The roots, as `Session.start` takes them."""
         return self.workflow if isinstance(self.workflow, tuple) else (self.workflow,)
+
+
+_Outcome: TypeAlias = Later | Found | None
+"""When an item is tried again, or how it stands; None: that is to be read."""
+
+_Step: TypeAlias = WorkflowHandle[Any] | _Outcome
 
 
 class ItemRunner:
@@ -183,9 +189,9 @@ class ItemRunner:
     async def _run(self, key: str, lane: str) -> str:
         execution = uuid.uuid4().hex
         attempt = 0
+        found = await self._starts.find(key)
         while True:
-            found = await self._starts.find(key)
-            if found.state in {"finished", "cancelled"}:
+            if found.state in ENDED:
                 await self._delivered(key)
                 return found.state
             item = Item(key, lane, execution, workflow_from(found.definition))
@@ -200,10 +206,13 @@ class ItemRunner:
                 step = account.attach(found.workflow_id, item.workflow, key=key)
             if isinstance(step, WorkflowHandle):
                 step = await self._wait(item, step)
-            if step is not None:
+            if isinstance(step, Later):
                 attempt += 1
                 await self._sleep(step.seconds)
                 account.unpause()
+            if not isinstance(step, Found) or step.state not in ENDED:
+                step = await self._starts.find(key)
+            found = step
 
     async def _account(self, item: Item) -> Account:
         """Return the account of an item; wait while its token cannot be had."""
@@ -230,9 +239,7 @@ class ItemRunner:
             attempt += 1
             await self._sleep(delay)
 
-    async def _start(
-        self, item: Item, account: Account, attempt: int
-    ) -> WorkflowHandle[Any] | Later | None:
+    async def _start(self, item: Item, account: Account, attempt: int) -> _Step:
         """Start an item that is free; return its handle, or when to try again."""
         async with self._turns:
             stopping = self._stopping
@@ -242,9 +249,7 @@ class ItemRunner:
             await _park()
         return step
 
-    async def _intend(
-        self, item: Item, account: Account, attempt: int
-    ) -> WorkflowHandle[Any] | Later | None:
+    async def _intend(self, item: Item, account: Account, attempt: int) -> _Step:
         self.starting += 1
         try:
             found = await self._starts.intend(item.key, item.execution)
@@ -254,9 +259,7 @@ class ItemRunner:
         finally:
             self.starting -= 1
 
-    async def _send(
-        self, item: Item, account: Account, attempt: int
-    ) -> WorkflowHandle[Any] | Later | None:
+    async def _send(self, item: Item, account: Account, attempt: int) -> _Step:
         try:
             handle: WorkflowHandle[Any] = await account.start(*item.roots, key=item.key)
         except _NOT_SENT as error:
@@ -280,7 +283,7 @@ class ItemRunner:
 
     async def _not_sent(
         self, item: Item, error: LinkedApiError, attempt: int
-    ) -> Later | None:
+    ) -> _Outcome:
         passing = deferring_start_error(error)
         if isinstance(error, SessionClosedError | PollingCrashedError):
             await self._starts.refused(item.key, item.execution)
@@ -291,13 +294,13 @@ class ItemRunner:
             _warn("%s waits for the tables of its campaign: %s", item.key, error)
             return Later(backoff(attempt))
         if passing is None:
-            await self._starts.finished(item.key, item.execution, refusal_of(error))
-            return None
+            refusal = refusal_of(error)
+            return await self._starts.finished(item.key, item.execution, refusal)
         # The backlog of a paused account is not spent on refusals.
         await self._starts.refused(item.key, item.execution)
         return _later(passing, item)
 
-    async def _wait(self, item: Item, handle: WorkflowHandle[Any]) -> Later | None:
+    async def _wait(self, item: Item, handle: WorkflowHandle[Any]) -> _Outcome:
         """Wait for the end of a workflow, and record it."""
         workflow_id = str(handle.workflow_id)
         self._handles[item.key] = handle
@@ -318,8 +321,7 @@ class ItemRunner:
             await self._starts.again(item.key, workflow_id)
             return _later(passing, item)
         stored = end_of(end, item.workflow, workflow_id)
-        await self._starts.finished(item.key, item.execution, stored)
-        return None
+        return await self._starts.finished(item.key, item.execution, stored)
 
     async def _end_of_session(self, error: LinkedApiError) -> NoReturn:
         """Leave an item as it is, because another worker goes on with it."""

@@ -235,12 +235,19 @@ class Queue:
         """Return how many items are where."""
 
         def step(connection: sa.Connection) -> Progress:
-            """Count the items by state."""
+            """Count the items by state, and those that completed."""
             count = sa.func.count()
-            grouped = sa.select(items.c.state, count).group_by(items.c.state)
-            by_state = {row[0]: int(row[1]) for row in connection.execute(grouped)}
-            completed = sa.select(count).where(results.c.status == "completed")
-            done: int = connection.execute(completed).scalar_one()
+            completed = sa.select(sa.literal("completed"), count).where(
+                results.c.status == "completed"
+            )
+            # One statement, because others commit between two.
+            both = (
+                sa.select(items.c.state, count)
+                .group_by(items.c.state)
+                .union_all(completed)
+            )
+            by_state = {row[0]: int(row[1]) for row in connection.execute(both)}
+            done = by_state["completed"]
             return Progress(
                 queued=by_state.get("free", 0),
                 running=by_state.get("intended", 0) + by_state.get("accepted", 0),

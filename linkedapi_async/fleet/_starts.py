@@ -17,7 +17,9 @@ call of the durable function, never a process: the same process may get an item 
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple, TypeAlias
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, cast
 
 import attrs
 import sqlalchemy as sa
@@ -36,6 +38,8 @@ from linkedapi_async.fleet._database import (
 Standing: TypeAlias = Literal[
     "ours", "free", "intended", "accepted", "unknown", "finished", "cancelled"
 ]
+
+ENDED: Final = frozenset({"finished", "cancelled"})
 
 EndStatus: TypeAlias = Literal["completed", "failed", "cancelled", "lost", "refused"]
 """How an item ended. ``lost``: the API does not know its id; ``refused``: not started."""
@@ -66,6 +70,84 @@ class End:
     """Whether it may have changed something on LinkedIn."""
 
 
+_CHANGING: Final = ("state", "execution", "workflow_id", "candidates", "cancel")
+"""The columns of an item that change."""
+
+
+class _Rows:
+    """The rows of items in one transaction: read, changed and written all at once.
+
+    Args:
+        connection: The transaction's.
+        keys: The items'; their rows are locked.
+    """
+
+    def __init__(self, connection: sa.Connection, keys: set[str]) -> None:
+        self.connection = connection
+        # In one order, so that two workers do not wait for each other.
+        found = sa.select(
+            *(items.c[name] for name in ("key", "account", *_CHANGING))
+        ).where(items.c.key.in_(sorted(keys)))
+        locked = found.order_by(items.c.key).with_for_update()
+        self._before = [row._asdict() for row in connection.execute(locked)]
+        self._rows = [SimpleNamespace(**row) for row in self._before]
+        self._ends: list[dict[str, Any]] = []
+        self.by_key = {row.key: row for row in self._rows}
+
+    def end(self, row: Any, end: End) -> None:
+        """Store a result, and close the start."""
+        error = end.error or (end.status if end.status != "completed" else None)
+        self._ends.append(
+            {
+                "key": row.key,
+                "account": row.account,
+                "workflow_id": end.workflow_id,
+                "status": end.status,
+                "body": end.body,
+                "error": error,
+                "wrote": end.wrote,
+            }
+        )
+        row.state = "cancelled" if end.status == "cancelled" else "finished"
+        row.cancel = False
+
+    def write(self) -> None:
+        """Write what was changed."""
+        changed = [
+            {"of": row.key, **{name: vars(row)[name] for name in _CHANGING}}
+            for row, before in zip(self._rows, self._before, strict=True)
+            if vars(row) != before
+        ]
+        if changed:
+            change = sa.update(items).where(items.c.key == sa.bindparam("of"))
+            self.connection.execute(change, changed)
+        if self._ends:
+            number_results(self.connection)
+            ended = sa.insert(results).values(ended_at=now(self.connection))
+            self.connection.execute(ended, self._ends)
+
+
+_Step: TypeAlias = Callable[[Any, _Rows], Any]
+"""Changes the row of an item, which is None if the queue does not have it."""
+
+
+def _change(connection: sa.Connection, calls: list[tuple[str, _Step]]) -> list[Any]:
+    """Run steps on the rows of their keys."""
+    rows = _Rows(connection, {key for key, _ in calls})
+    found = [step(rows.by_key.get(key), rows) for key, step in calls]
+    rows.write()
+    return found
+
+
+def _find(connection: sa.Connection, keys: list[str]) -> list[Found]:
+    c = items.c
+    found = sa.select(c.key, c.state, c.workflow_id, c.definition).where(
+        c.key.in_(keys)
+    )
+    rows = {key: Found(*rest) for key, *rest in connection.execute(found)}
+    return [rows.get(key, Found("finished")) for key in keys]  # else it was forgotten
+
+
 class Starts:
     """The starts in one database; all workers share them."""
 
@@ -74,15 +156,12 @@ class Starts:
 
     async def find(self, key: str) -> Found:
         """Return what is known of a start, without an intent."""
+        found: Found = await self._database.do_bulk(_find, key)
+        return found
 
-        def step(connection: sa.Connection) -> Found:
-            """Read the row."""
-            row = _row(connection, key, lock=False)
-            if row is None:  # it was forgotten
-                return Found("finished")
-            return Found(row.state, row.workflow_id, row.definition)
-
-        return await self._database.do(step)
+    async def _step(self, key: str, step: _Step) -> Any:
+        """Return what *step* returns for the row of an item."""
+        return await self._database.do_bulk(_change, (key, step))
 
     async def intend(self, key: str, execution: str) -> Found:
         """Record that an execution is about to send a workflow.
@@ -90,26 +169,26 @@ class Starts:
         The intent of another execution without an id becomes unknown.
         """
 
-        def step(connection: sa.Connection) -> Found:
+        def step(row: Any, rows: _Rows) -> Found:
             """Take the row if it is free."""
-            new = {"execution": execution, "state": "intended"}
-            row = _row(connection, key)
             if row is None:
                 return Found("finished")
             if row.state == "free" and row.cancel:
-                _end(connection, row, End(status="cancelled"))
+                rows.end(row, End(status="cancelled"))
                 return Found("cancelled")
             if row.state == "free":
-                _change(connection, key, **new, workflow_id=None, candidates=None)
+                row.state, row.execution = "intended", execution
+                row.workflow_id = row.candidates = None
                 return Found("ours")
             if row.state == "intended":
                 if row.execution == execution:
                     return Found("ours")
-                _change(connection, key, state="unknown")
+                row.state = "unknown"
                 return Found("unknown")
             return Found(row.state, row.workflow_id)
 
-        return await self._database.do(step)
+        found: Found = await self._step(key, step)
+        return found
 
     async def accepted(self, key: str, execution: str, workflow_id: str) -> bool:
         """Record the id that the API gave; return whether this execution goes on.
@@ -118,55 +197,53 @@ class Starts:
         then the id is a candidate for the person who decides.
         """
 
-        def step(connection: sa.Connection) -> bool:
+        def step(row: Any, _: _Rows) -> bool:
             """Store the id, if the intent is still the own one."""
-            row = _row(connection, key)
             if row is None or row.execution != execution:
                 return False
             if row.state == "intended":
-                _change(connection, key, state="accepted", workflow_id=workflow_id)
-                return True
-            if row.state == "unknown":
-                _change(connection, key, candidates=[workflow_id])
-            return bool(row.state == "accepted" and row.workflow_id == workflow_id)
+                row.state, row.workflow_id = "accepted", workflow_id
+            elif row.state == "unknown":
+                row.candidates = [workflow_id]
+            return _is_accepted(row, workflow_id)
 
-        return await self._database.do(step)
+        goes_on: bool = await self._step(key, step)
+        return goes_on
 
     async def refused(self, key: str, execution: str) -> None:
         """Take an intent back, because nothing was started."""
 
-        def step(connection: sa.Connection) -> None:
+        def step(row: Any, _: _Rows) -> None:
             """Free the row, if the intent is the own one."""
-            if _is_intent(_row(connection, key), execution):
-                _change(connection, key, state="free")
+            if _is_intent(row, execution):
+                row.state = "free"
 
-        await self._database.do(step)
+        await self._step(key, step)
 
     async def unknown(
         self, key: str, execution: str, candidates: tuple[str, ...] = ()
     ) -> None:
         """Record that a workflow may have been sent."""
 
-        def step(connection: sa.Connection) -> None:
+        def step(row: Any, _: _Rows) -> None:
             """Change the row, if the intent is the own one."""
-            if _is_intent(_row(connection, key), execution):
-                _change(connection, key, state="unknown", candidates=[*candidates])
+            if _is_intent(row, execution):
+                row.state, row.candidates = "unknown", [*candidates]
 
-        await self._database.do(step)
+        await self._step(key, step)
 
     async def again(self, key: str, workflow_id: str) -> None:
         """Free the key of a workflow that has changed nothing, so that it runs again."""
 
-        def step(connection: sa.Connection) -> None:
+        def step(row: Any, _: _Rows) -> None:
             """Free the row, if it has this workflow."""
-            row = _row(connection, key)
             if _is_accepted(row, workflow_id):
-                _change(connection, key, state="free")
+                row.state = "free"
 
-        await self._database.do(step)
+        await self._step(key, step)
 
-    async def finished(self, key: str, execution: str, end: End) -> None:
-        """Record how an item ended, once.
+    async def finished(self, key: str, execution: str, end: End) -> Found:
+        """Record how an item ended, once; return what is known then.
 
         Args:
             key: The item's.
@@ -174,13 +251,16 @@ class Starts:
             end: How it ended; with its workflow's id, if it had one.
         """
 
-        def step(connection: sa.Connection) -> None:
+        def step(row: Any, rows: _Rows) -> Found:
             """Store the end, if it is of this row."""
-            row = _row(connection, key)
+            if row is None:
+                return Found("finished")
             if _is_intent(row, execution) or _is_accepted(row, end.workflow_id):
-                _end(connection, row, end)
+                rows.end(row, end)
+            return Found(row.state, row.workflow_id)
 
-        await self._database.do(step)
+        found: Found = await self._step(key, step)
+        return found
 
     async def waiting(self) -> list[Any]:
         """Return the rows of the starts that wait for a decision."""
@@ -201,9 +281,9 @@ class Starts:
         """
         validate_workflow_id(workflow_id)
 
-        def step(connection: sa.Connection) -> None:
+        def step(row: Any, rows: _Rows) -> None:
             """Give the row its id, unless another one has it."""
-            owner = connection.execute(
+            owner = rows.connection.execute(
                 sa.select(items.c.key).where(
                     items.c.workflow_id == workflow_id, items.c.key != key
                 )
@@ -211,13 +291,12 @@ class Starts:
             if owner is not None:
                 message = f"{workflow_id} is the workflow of {owner!r} already"
                 raise ValueError(message)
-            row = _row(connection, key)
             if row is not None and row.state == "unknown":
-                _change(connection, key, state="accepted", workflow_id=workflow_id)
+                row.state, row.workflow_id = "accepted", workflow_id
             elif not _is_accepted(row, workflow_id):
                 raise _not_possible(row, key, "adopted")
 
-        await self._database.do(step)
+        await self._step(key, step)
 
     async def discard(self, key: str) -> None:
         """Decide that an unknown start was not accepted; twice is harmless.
@@ -226,14 +305,13 @@ class Starts:
             QueueError: The start is not unknown.
         """
 
-        def step(connection: sa.Connection) -> None:
+        def step(row: Any, _: _Rows) -> None:
             """Free the row."""
-            row = _row(connection, key)
             if row is None or row.state not in {"unknown", "free"}:
                 raise _not_possible(row, key, "discarded")
-            _change(connection, key, state="free")
+            row.state = "free"
 
-        await self._database.do(step)
+        await self._step(key, step)
 
     async def cancel(self, key: str) -> Standing:
         """Decide that an item is not to run.
@@ -246,22 +324,21 @@ class Starts:
             QueueError: The queue does not have it.
         """
 
-        def step(connection: sa.Connection) -> Standing:
+        def step(row: Any, rows: _Rows) -> Standing:
             """End the row, or ask its worker to."""
-            row = _row(connection, key)
             if row is None:
                 raise _not_possible(row, key, "cancelled")
-            if row.state in {"finished", "cancelled"}:
-                standing: Standing = row.state
-                return standing
+            if row.state in ENDED:
+                return cast("Standing", row.state)
             if row.state in {"intended", "accepted"}:
-                _change(connection, key, cancel=True)
+                row.cancel = True
                 return "accepted"
             wrote = row.state == "unknown"
-            _end(connection, row, End(status="cancelled", wrote=wrote))
+            rows.end(row, End(status="cancelled", wrote=wrote))
             return "cancelled"
 
-        return await self._database.do(step)
+        standing: Standing = await self._step(key, step)
+        return standing
 
     async def to_cancel(self) -> list[str]:
         """Return the keys of what runs and is to be cancelled."""
@@ -280,7 +357,13 @@ class Starts:
 
     async def keep(self, key: str) -> None:
         """Record that an item cannot be cancelled any more."""
-        await self._database.do(lambda found: _change(found, key, cancel=False))
+
+        def step(row: Any, _: _Rows) -> None:
+            """Change the row, unless it was forgotten."""
+            if row is not None:
+                row.cancel = False
+
+        await self._step(key, step)
 
     async def retry(self, key: str, *, again: bool) -> None:
         """Free the key of a failed item, and remove its result; twice is harmless.
@@ -289,12 +372,11 @@ class Starts:
             QueueError: It has not failed, or may have changed something.
         """
 
-        def step(connection: sa.Connection) -> None:
+        def step(row: Any, rows: _Rows) -> None:
             """Free the row, and remove its result."""
-            row = _row(connection, key)
             if row is not None and row.state == "free":
                 return  # the caller wakes it
-            end = connection.execute(
+            end = rows.connection.execute(
                 sa.select(results).where(results.c.key == key)
             ).first()
             if row is None or end is None or end.error is None:
@@ -305,15 +387,10 @@ class Starts:
                     "pass again=True to run it again"
                 )
                 raise QueueError(message)
-            connection.execute(sa.delete(results).where(results.c.key == key))
-            _change(connection, key, state="free")
+            rows.connection.execute(sa.delete(results).where(results.c.key == key))
+            row.state = "free"
 
-        await self._database.do(step)
-
-
-def _row(connection: sa.Connection, key: str, *, lock: bool = True) -> Any:
-    found = sa.select(items).where(items.c.key == key)
-    return connection.execute(found.with_for_update() if lock else found).first()
+        await self._step(key, step)
 
 
 def _is_intent(row: Any, execution: str) -> bool:
@@ -322,30 +399,6 @@ def _is_intent(row: Any, execution: str) -> bool:
 
 def _is_accepted(row: Any, workflow_id: str | None) -> bool:
     return row is not None and (row.state, row.workflow_id) == ("accepted", workflow_id)
-
-
-def _change(connection: sa.Connection, key: str, **columns: object) -> None:
-    connection.execute(sa.update(items).where(items.c.key == key).values(columns))
-
-
-def _end(connection: sa.Connection, row: Any, end: End) -> None:
-    """Store a result, and close the start."""
-    number_results(connection)
-    error = end.error or (end.status if end.status != "completed" else None)
-    connection.execute(
-        sa.insert(results).values(
-            key=row.key,
-            account=row.account,
-            workflow_id=end.workflow_id,
-            status=end.status,
-            body=end.body,
-            error=error,
-            wrote=end.wrote,
-            ended_at=now(connection),
-        )
-    )
-    state = "cancelled" if end.status == "cancelled" else "finished"
-    _change(connection, row.key, state=state, cancel=False)
 
 
 def _not_possible(row: Any, key: str, word: str) -> QueueError:

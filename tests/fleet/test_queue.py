@@ -276,6 +276,29 @@ async def test_items_are_found_by_their_keys(queue_url: str) -> None:
     assert (0, ["b"]) == (before, after)
 
 
+async def test_progress_reads_one_snapshot(queue: Queue) -> None:
+    """Between two statements, workers could commit, and a sum would be wrong."""
+    statements: list[str] = []
+
+    @sa.event.listens_for(queue._database.engine, "before_cursor_execute")
+    def _(*arguments: Any) -> None:
+        statements.append(arguments[2])
+
+    await queue.progress()
+
+    assert 1 == sum("SELECT" in each for each in statements[-2:]), statements
+
+
+async def test_nothing_can_be_submitted(queue_url: str) -> None:
+    """An empty plan, and one that ends with a full batch, send no empty statement."""
+    async with Queue(queue_url) as queue:
+        added = await queue.submit_all([])
+        full = ((f"{n}", hello(n), f"key-{n}") for n in range(_queue.BATCH))
+        assert _queue.BATCH == await queue.submit_all(full)
+
+    assert 0 == added
+
+
 async def test_a_decision_brings_an_unknown_start_back(queue: Queue) -> None:
     """Both decisions put it back to its place, before what waits."""
     for key in ("a", "b", "c"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -300,8 +301,34 @@ async def test_a_forgotten_item_is_over(opened: Database) -> None:
     """An execution of an item that was removed does nothing."""
     starts = Starts(opened)
 
+    await starts.keep("gone")
+
     assert "finished" == (await starts.find("gone")).state
     assert "finished" == (await starts.intend("gone", "1")).state
+    assert "finished" == (await starts.finished("gone", "1", End(status="lost"))).state
+
+
+async def test_starts_that_wait_at_once_share_statements(opened: Database) -> None:
+    """A round trip for each item would hold up all others."""
+    starts = Starts(opened)
+    keys = [f"key-{number}" for number in range(50)]
+    await add(opened, *keys)
+    statements: list[str] = []
+
+    @sa.event.listens_for(opened.engine, "before_cursor_execute")
+    def _(*arguments: Any) -> None:
+        statements.append(arguments[2])
+
+    first = await asyncio.gather(*(starts.intend(key, key) for key in keys))
+    twice = await asyncio.gather(*(starts.intend(key, "other") for key in keys))
+    ends = await asyncio.gather(
+        *(starts.finished(key, key, End(status="refused")) for key in keys)
+    )
+
+    assert {Found("ours")} == set(first)
+    assert {Found("unknown")} == set(twice)
+    assert {Found("unknown")} == set(ends)
+    assert 20 > len(statements), statements
 
 
 async def test_a_person_decides_on_unknown_starts_only(opened: Database) -> None:
