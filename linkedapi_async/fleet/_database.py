@@ -68,7 +68,8 @@ items = sa.Table(
     sa.Column("definition", sa.Text, nullable=False),
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("execution", sa.Text),
-    sa.Column("workflow_id", sa.Text, index=True),
+    # Two starts do not become one workflow, even if a proxy replays an answer.
+    sa.Column("workflow_id", sa.Text, unique=True),
     sa.Column("candidates", sa.JSON(none_as_null=True)),
     sa.Column("cancel", sa.Boolean, nullable=False, server_default=sa.false()),
 )
@@ -178,6 +179,7 @@ class Database:
 
         Raises:
             QueueError: The database cannot be used.
+            sqlalchemy.exc.IntegrityError: It is against a rule of the tables.
         """
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting.append((bulk, argument, future))
@@ -261,7 +263,9 @@ def is_outage(error: Exception) -> bool:
 
 
 def _failed(error: Exception) -> Exception:
-    if not isinstance(error, sa_exc.SQLAlchemyError):
+    if not isinstance(error, sa_exc.SQLAlchemyError) or isinstance(
+        error, sa_exc.IntegrityError
+    ):
         return error
     # The message of SQLAlchemy has the statement and its values.
     cause = error.orig if isinstance(error, sa_exc.DBAPIError) else error

@@ -273,8 +273,8 @@ class ItemRunner:
         if await self._starts.accepted(item.key, item.execution, workflow_id):
             return handle
         _log.error(
-            "Workflow %s was started for %s, whose start another worker took for "
-            "unknown: adopt it",
+            "Workflow %s was started for %s, whose start is unknown now: adopt or "
+            "discard it",
             workflow_id,
             item.key,
             extra=log_extra(key=item.key, workflow_id=workflow_id),

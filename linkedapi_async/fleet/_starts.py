@@ -23,6 +23,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias, cast
 
 import attrs
 import sqlalchemy as sa
+from sqlalchemy import exc as sa_exc
 
 from linkedapi_async._http.requests import validate_workflow_id
 from linkedapi_async.errors import QueueError
@@ -193,8 +194,9 @@ class Starts:
     async def accepted(self, key: str, execution: str, workflow_id: str) -> bool:
         """Record the id that the API gave; return whether this execution goes on.
 
-        It does not if another one has found its intent and took the start for unknown:
-        then the id is a candidate for the person who decides.
+        It does not if another one has found its intent and took the start for unknown,
+        or if the id is that of another item: then the start is unknown, and the id a
+        candidate for the person who decides.
         """
 
         def step(row: Any, _: _Rows) -> bool:
@@ -207,7 +209,11 @@ class Starts:
                 row.candidates = [workflow_id]
             return _is_accepted(row, workflow_id)
 
-        goes_on: bool = await self._step(key, step)
+        try:
+            goes_on: bool = await self._step(key, step)
+        except sa_exc.IntegrityError:
+            await self.unknown(key, execution, (workflow_id,))
+            return False
         return goes_on
 
     async def refused(self, key: str, execution: str) -> None:
@@ -281,22 +287,18 @@ class Starts:
         """
         validate_workflow_id(workflow_id)
 
-        def step(row: Any, rows: _Rows) -> None:
-            """Give the row its id, unless another one has it."""
-            owner = rows.connection.execute(
-                sa.select(items.c.key).where(
-                    items.c.workflow_id == workflow_id, items.c.key != key
-                )
-            ).scalar()
-            if owner is not None:
-                message = f"{workflow_id} is the workflow of {owner!r} already"
-                raise ValueError(message)
+        def step(row: Any, _: _Rows) -> None:
+            """Give the row its id."""
             if row is not None and row.state == "unknown":
                 row.state, row.workflow_id = "accepted", workflow_id
             elif not _is_accepted(row, workflow_id):
                 raise _not_possible(row, key, "adopted")
 
-        await self._step(key, step)
+        try:
+            await self._step(key, step)
+        except sa_exc.IntegrityError:
+            message = f"{workflow_id} is the workflow of another item already"
+            raise ValueError(message) from None
 
     async def discard(self, key: str) -> None:
         """Decide that an unknown start was not accepted; twice is harmless.

@@ -252,7 +252,7 @@ async def test_a_start_that_another_worker_took_for_unknown(
     assert [[fleet.sandbox.workflows[0].id]] == [
         row.candidates for row in await fleet.starts.waiting()
     ]
-    assert "another worker took for unknown" in caplog.text
+    assert "whose start is unknown now: adopt or discard it" in caplog.text
 
 
 async def test_a_paused_account_burns_no_backlog(fleet: Fleet) -> None:

@@ -266,10 +266,39 @@ async def test_an_id_belongs_to_one_item(opened: Database) -> None:
     await starts.accepted("a", "1", "id-1")
     await starts.intend("b", "1")
     await starts.unknown("b", "1", ("id-2",))
-    with pytest.raises(ValueError, match="id-1 is the workflow of 'a' already"):
+    with pytest.raises(ValueError, match="id-1 is the workflow of another item"):
         await starts.adopt("b", "id-1")
 
     assert [["id-2"]] == [row.candidates for row in await starts.waiting()]
+
+
+async def test_two_starts_do_not_become_one_workflow(opened: Database) -> None:
+    """If a proxy replays an answer, its second start waits for a decision."""
+    starts = Starts(opened)
+    await add(opened, "a", "b")
+    for key in "ab":
+        await starts.intend(key, "1")
+    goes_on = [await starts.accepted(key, "1", "id-1") for key in "ab"]
+
+    assert [True, False] == goes_on
+    assert [("b", ["id-1"])] == [
+        (row.key, row.candidates) for row in await starts.waiting()
+    ]
+
+
+async def test_two_items_do_not_adopt_one_workflow_at_once(opened: Database) -> None:
+    """The first one has it, also if both decisions are in one transaction."""
+    starts = Starts(opened)
+    await add(opened, "a", "b")
+    for key in "ab":
+        await starts.intend(key, "1")
+        await starts.unknown(key, "1")
+    adoptions = [starts.adopt(key, "id-1") for key in "ab"]
+    first, second = await asyncio.gather(*adoptions, return_exceptions=True)
+
+    assert first is None
+    assert "id-1 is the workflow of another item already" == str(second)
+    assert ["b"] == [row.key for row in await starts.waiting()]
 
 
 async def test_the_late_answer_of_a_start_is_a_candidate(opened: Database) -> None:
