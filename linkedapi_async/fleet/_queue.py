@@ -35,7 +35,7 @@ from linkedapi_async.fleet._database import (
     results,
 )
 from linkedapi_async.fleet._done import Done, done_from, workflow_from
-from linkedapi_async.fleet._engine import Engine, chunks, migrate
+from linkedapi_async.fleet._engine import Engine, Place, chunks, migrate
 from linkedapi_async.fleet._shared import forget_bookings
 from linkedapi_async.fleet._starts import Standing, Starts
 
@@ -527,10 +527,15 @@ def _submit(
     for item in batch:
         if item["key"] in added:
             new.setdefault(item["key"], item)
-    places = _places(connection, [item["account"] for item in new.values()])
-    for item in new.values():
-        place = next(places[item["account"]])
-        engine.enqueue(connection, item["key"], item["account"], place)
+    if new:
+        places = _places(connection, [item["account"] for item in new.values()])
+        engine.enqueue(
+            connection,
+            [
+                Place(item["key"], item["account"], next(places[item["account"]]))
+                for item in new.values()
+            ],
+        )
     return len(new)
 
 
@@ -561,8 +566,6 @@ def _places(connection: sa.Connection, accounts: list[str]) -> dict[str, Iterato
     counts: dict[str, int] = {}
     for account in sorted(accounts):
         counts[account] = counts.get(account, 0) + 1
-    if not counts:
-        return {}
     adding = insert(connection, lanes)
     last = connection.execute(
         adding.on_conflict_do_update(
