@@ -5,6 +5,7 @@ https://linkedapi.io/docs/webhooks
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, Literal, TypeAlias
@@ -231,6 +232,12 @@ def _typed(raw: dict[str, Any]) -> Event:
 def _text(values: Mapping[str, Any], name: str) -> str | None:
     value = values.get(name)
     return value if isinstance(value, str) else None
+
+
+def digest_of(event: Event) -> bytes:
+    """Return the digest of an event's id, so that all ids take the same space."""
+    text = event.id.encode(errors="surrogatepass")
+    return hashlib.blake2b(text, digest_size=16).digest()
 
 
 def plain_bytes(body: object) -> bytes:

@@ -3,43 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import inspect
 import logging
-import math
 import threading
 import time
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Self
 
 from linkedapi_async._utils.secret import Secret
 from linkedapi_async._utils.text import safe_repr
 from linkedapi_async.errors import WebhookError
-from linkedapi_async.webhooks._events import Body, Event, plain_bytes, read_event
-from linkedapi_async.webhooks._signature import (
-    TOLERANCE,
-    AnyHeaders,
-    check_signature,
-    check_tolerance,
-    read_signature,
-    signing_keys,
+from linkedapi_async.webhooks._checker import (
+    BODY_TIMEOUT,
+    MAX_BODY_BYTES,
+    MAX_OPEN,
+    DeliveryChecker,
 )
+from linkedapi_async.webhooks._events import Body, Event, digest_of
+from linkedapi_async.webhooks._signature import TOLERANCE, AnyHeaders
 
 
 if TYPE_CHECKING:
     from aiohttp import web
 
-
-MAX_BODY_BYTES: Final = 1024 * 1024
-"""The largest body that is accepted by default, in bytes."""
-
-MAX_OPEN: Final = 100
-"""How many requests `WebhookReceiver.handle` reads at once by default."""
-
-WARNING_INTERVAL: Final = 60.0
-"""The time between two warnings about refused deliveries, in seconds."""
 
 _log = logging.getLogger("linkedapi_async.webhooks")
 
@@ -77,7 +65,7 @@ class WebhookReceiver:
         secrets: str | Iterable[str] = (),
         tolerance: float = TOLERANCE,
         max_body_bytes: int = MAX_BODY_BYTES,
-        body_timeout: float = 10.0,
+        body_timeout: float = BODY_TIMEOUT,
         max_open: int = MAX_OPEN,
         remembered: int = 10_000,
         allow_unsigned: bool = False,
@@ -86,15 +74,8 @@ class WebhookReceiver:
         more = (secrets,) if isinstance(secrets, str) else tuple(secrets)
         given = Secret(more if secret is None else (secret, *more))
         del secret, secrets, more  # so that no frame shows them
-        check_tolerance(tolerance)
-        for name, number in (
-            ("max_body_bytes", max_body_bytes),
-            ("body_timeout", body_timeout),
-            ("max_open", max_open),
-            ("remembered", remembered),
-        ):
-            if not number > 0:
-                raise ValueError(f"{name} must be more than 0, got {number!r}")
+        if not remembered > 0:
+            raise ValueError(f"remembered must be more than 0, got {remembered!r}")
         if allow_unsigned and given.reveal():
             raise ValueError("allow_unsigned: with a secret, signatures are checked")
         if not allow_unsigned and not given.reveal():
@@ -102,12 +83,14 @@ class WebhookReceiver:
                 "no secret: pass secret=, or allow_unsigned=True if the webhook has no "
                 "signing and strangers cannot reach it"
             )
-        self._keys = signing_keys(given) if given.reveal() else ()
-        self._tolerance = tolerance
-        self._max_body_bytes = max_body_bytes
-        self._max_open = max_open
-        self._open = 0
-        self._body_timeout = body_timeout
+        self._checker = DeliveryChecker(
+            given,
+            tolerance=tolerance,
+            max_body_bytes=max_body_bytes,
+            body_timeout=body_timeout,
+            max_open=max_open,
+            clock=clock,
+        )
         self._remembered = remembered
         self._clock = clock
         self._lock = threading.RLock()
@@ -115,15 +98,17 @@ class WebhookReceiver:
         self._callbacks: dict[object, Callable[[Event], object]] = {}
         # Weak, because an abandoned stream must not block the others.
         self._streams: weakref.WeakSet[EventStream] = weakref.WeakSet()
-        self._warned_at = -math.inf
         self.received: int = 0
         """How many events were accepted, each counted once."""
         self.duplicates: int = 0
         """How many deliveries had an event that was known already."""
-        self.refused: int = 0
-        """How many deliveries were refused."""
         self.last_event_at: float | None = None
         """When the last delivery was accepted, duplicates included, in Unix time."""
+
+    @property
+    def refused(self) -> int:
+        """How many deliveries were refused."""
+        return self._checker.refused
 
     @safe_repr
     def __repr__(self) -> str:
@@ -143,7 +128,7 @@ class WebhookReceiver:
         """
         given = Secret((secret, *more))
         del secret, more  # so that no frame shows them
-        self._keys = signing_keys(given)
+        self._checker.set_secrets(given)
 
     def receive(self, headers: AnyHeaders, body: Body) -> Event | None:
         """Accept a delivery; return its event, or None if it is a duplicate.
@@ -160,22 +145,17 @@ class WebhookReceiver:
                 without its message. `SignatureError` is one.
             TypeError: *body* is not bytes, or *headers* are not headers.
         """
-        content = plain_bytes(body)
         try:
-            self._check_size(len(content))
-            if self._keys:
-                signature = read_signature(headers, self._clock(), self._tolerance)
-                check_signature(signature, content, self._keys)
-            event = read_event(content)
+            event = self._checker.check(headers, body)
             with self._lock:
                 return event if self._accept(event) else None
         except WebhookError as error:
-            self._refuse(error)
+            self._checker.refuse(error)
             raise
 
     def _accept(self, event: Event) -> bool:
         """Report an event unless it is known; return whether it is new."""
-        key = _key(event.id)
+        key = digest_of(event)
         known = key in self._seen
         # Before any callback, so that a refused event has no effect at all.
         if not known and any(stream.full for stream in self._streams):
@@ -193,11 +173,6 @@ class WebhookReceiver:
         self.received += 1
         return True
 
-    def _check_size(self, size: int) -> None:
-        if size > self._max_body_bytes:
-            message = f"the body must be at most {self._max_body_bytes} bytes"
-            raise WebhookError(message, status=413)
-
     def _report(self, event: Event) -> None:
         for callback in tuple(self._callbacks.values()):
             try:
@@ -207,14 +182,6 @@ class WebhookReceiver:
                 _log.exception("a callback failed at %r (%r)", event.type, event.id)
         for stream in self._streams:
             stream.put(event)
-
-    def _refuse(self, error: WebhookError) -> None:
-        self.refused += 1
-        now = self._clock()
-        # Otherwise anyone who reaches the receiver could fill the log.
-        if now - self._warned_at >= WARNING_INTERVAL:
-            self._warned_at = now
-            _log.warning("refused a delivery: %s (%d in all)", error, self.refused)
 
     def subscribe(self, callback: Callable[[Event], object]) -> Callable[[], None]:
         """Call *callback* with each new event, in the order of delivery.
@@ -267,62 +234,12 @@ class WebhookReceiver:
         has a status and no text. *max_body_bytes* counts instead of the application's
         limit for bodies.
         """
-        # Receivers in other frameworks do without aiohttp's server.
-        from aiohttp import web  # noqa: PLC0415
 
-        try:
-            body = await self._read_request(request)
-        except WebhookError as error:
-            self._refuse(error)
-            refusal = web.Response(status=error.status)
-            # What is left of the body must not be read as the next request.
-            refusal.force_close()
-            return refusal
-        try:
-            self.receive(request.headers, body)
-        except WebhookError as error:
-            return web.Response(status=error.status)
-        return web.Response(status=204)
+        async def accept(headers: AnyHeaders, body: bytes) -> None:
+            """Report the event."""
+            self.receive(headers, body)
 
-    async def _read_request(self, request: web.Request) -> bytes:
-        if self._open >= self._max_open:
-            message = f"{self._max_open} requests are open already"
-            raise WebhookError(message, status=503)
-        self._check_size(request.content_length or 0)
-        if self._keys:
-            read_signature(request.headers, self._clock(), self._tolerance)
-        if not request.can_read_body:
-            # A middleware may have read it; then the request has kept it.
-            return await request.read()
-        self._open += 1
-        try:
-            async with asyncio.timeout(self._body_timeout):
-                return await self._read_body(request)
-        except TimeoutError:
-            raise WebhookError("the body came too slowly", status=408) from None
-        finally:
-            self._open -= 1
-
-    async def _read_body(self, request: web.Request) -> bytes:
-        from aiohttp import http_exceptions, web  # noqa: PLC0415
-
-        body = bytearray()
-        try:
-            async for chunk in request.content.iter_any():
-                body += chunk
-                self._check_size(len(body))
-        except (http_exceptions.HttpProcessingError, web.RequestPayloadError):
-            # Otherwise aiohttp would read on, and log the same error with a traceback.
-            request.content.feed_eof()
-            message = "the body does not have its content encoding, or is truncated"
-            raise WebhookError(message) from None
-        return bytes(body)
-
-
-def _key(event_id: str) -> bytes:
-    """Return the digest of an id, so that all ids take the same memory."""
-    text = event_id.encode(errors="surrogatepass")
-    return hashlib.blake2b(text, digest_size=16).digest()
+        return await self._checker.answer(request, accept)
 
 
 class EventStream:
