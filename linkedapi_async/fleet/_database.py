@@ -90,6 +90,26 @@ results = sa.Table(
     sqlite_autoincrement=True,
 )
 
+events = sa.Table(
+    "events",
+    metadata,
+    sa.Column(
+        "number",
+        sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+        primary_key=True,
+        autoincrement=True,
+    ),
+    sa.Column("id", sa.Text, nullable=False, unique=True),
+    sa.Column("workflow_id", sa.Text, index=True),
+    sa.Column("body", sa.LargeBinary),
+    sa.Column("received_at", sa.Float, nullable=False, index=True),
+    sqlite_autoincrement=True,
+)
+"""The webhook events that came, each once: the digests of their ids.
+
+Workers read those with a body: of a workflow, or, without its id, of an account.
+"""
+
 workers = sa.Table(
     "workers",
     metadata,
@@ -383,10 +403,17 @@ def number_results(connection: sa.Connection) -> None:
 
     Otherwise one that is committed late would have a number that readers have passed.
     """
-    if connection.dialect.name != "sqlite":
-        connection.execute(
-            sa.select(sa.func.pg_advisory_xact_lock(_SERIAL_RESULTS + 1))
-        )
+    _serialize(connection, _SERIAL_RESULTS + 1)
+
+
+def number_events(connection: sa.Connection) -> None:
+    """Let the numbers of events be in the order of their commits, too."""
+    _serialize(connection, _SERIAL_RESULTS + 2)
+
+
+def _serialize(connection: sa.Connection, lock: int) -> None:
+    if connection.dialect.name != "sqlite":  # there the whole file is locked
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(lock)))
 
 
 def now(connection: sa.Connection) -> sa.ColumnElement[Any]:

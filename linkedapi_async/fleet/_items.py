@@ -28,6 +28,7 @@ from linkedapi_async.errors import (
     WorkflowError,
 )
 from linkedapi_async.fleet._done import end_of, refusal_of, workflow_from
+from linkedapi_async.fleet._events import EventReader
 from linkedapi_async.fleet._starts import ENDED, Found, Starts
 from linkedapi_async.session import Account, Session, WorkflowHandle
 from linkedapi_async.session._deferral import (
@@ -96,6 +97,7 @@ class ItemRunner:
     Args:
         session: The open session that sends and polls.
         starts: The protocol of starts.
+        events: Gives the session the webhook events of what is under way.
         token: Returns the token of an account.
         limit: How many starts are under way at once: a crash makes as many unknown.
         deliver: Called with the key of an item that has ended, until it succeeds.
@@ -108,6 +110,7 @@ class ItemRunner:
         session: Session,
         starts: Starts,
         *,
+        events: EventReader,
         token: Tokens,
         limit: int,
         deliver: Callable[[str], Awaitable[None]] | None,
@@ -116,6 +119,7 @@ class ItemRunner:
     ) -> None:
         self._session = session
         self._starts = starts
+        self._events = events
         self._token = token
         self._limit = limit
         self._turns = asyncio.Semaphore(limit)
@@ -305,6 +309,7 @@ class ItemRunner:
         workflow_id = str(handle.workflow_id)
         self._handles[item.key] = handle
         try:
+            await self._events.watch(workflow_id)
             end: Any = await handle.completion(math.inf)
         except AuthenticationError as error:
             return _later(error, item)
@@ -313,6 +318,7 @@ class ItemRunner:
         except LinkedApiError as error:
             end = error
         finally:
+            self._events.leave(workflow_id)
             del self._handles[item.key]
         passing = deferring_end_error(
             end, may_write=may_write(item.workflow), never_ran=False

@@ -13,7 +13,7 @@ from collections.abc import (
     Iterable,
     Iterator,
 )
-from typing import Any, Final, Literal, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias, TypeVar
 
 import attrs
 import sqlalchemy as sa
@@ -22,6 +22,7 @@ from sqlalchemy import exc as sa_exc
 
 from linkedapi_async._actions.action import Action
 from linkedapi_async._utils.json import decode_json, encode_json
+from linkedapi_async._utils.secret import Secret
 from linkedapi_async._utils.text import safe_repr
 from linkedapi_async._wire.dump import dump_workflow
 from linkedapi_async._wire.load import load_workflow
@@ -36,8 +37,17 @@ from linkedapi_async.fleet._database import (
 )
 from linkedapi_async.fleet._done import Done, done_from, workflow_from
 from linkedapi_async.fleet._engine import Engine, Place, chunks, migrate
+from linkedapi_async.fleet._events import EventHandler, EventStore, remove_events
 from linkedapi_async.fleet._shared import forget_bookings
 from linkedapi_async.fleet._starts import Standing, Starts
+from linkedapi_async.webhooks import Event
+from linkedapi_async.webhooks._checker import DeliveryChecker
+from linkedapi_async.webhooks._events import Body
+from linkedapi_async.webhooks._signature import AnyHeaders
+
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 
 T = TypeVar("T")
@@ -149,6 +159,7 @@ class Queue:
         self._database = Database(url)
         self._engine: Engine | None = None
         self._starts = Starts(self._database)
+        self._events = EventStore(Database(url))
 
     async def __aenter__(self) -> Self:
         self._engine = await opened(self._database)
@@ -157,6 +168,7 @@ class Queue:
     async def __aexit__(self, *_: object) -> None:
         engine, self._engine = self._opened(), None
         await self._database.call(engine.close)
+        await self._events.close()
         await self._database.close()
 
     def _opened(self) -> Engine:
@@ -415,10 +427,74 @@ class Queue:
             return "cancelled"
         return "finished" if found == "finished" else "requested"
 
+    def webhook(
+        self, secret: str, *more: str
+    ) -> Callable[[web.Request], Awaitable[web.Response]]:
+        """Return a handler for aiohttp applications that receives webhook events.
+
+        ::
+
+            app.router.add_post("/hook", queue.webhook(SECRET))
+
+        It belongs to a web application on any host, which has the queue open while it
+        serves. Workers read the events from the database, and rarely poll the workflows
+        that these are of.
+
+        The handler checks what `WebhookReceiver` checks by default, and answers 204 once
+        an event is stored, also if it was before; 503 if that is not possible, so that
+        it is delivered again.
+
+        https://linkedapi.io/docs/webhooks
+
+        Args:
+            secret: The secret of the webhook.
+            more: The old one, while it is rotated.
+
+        Raises:
+            ValueError: A secret cannot be right.
+        """
+        given = Secret((secret, *more))
+        del secret, more  # so that no frame shows them
+        return EventHandler(self._events, given).handle
+
+    async def receive_event(
+        self, headers: AnyHeaders, body: Body, *, secrets: str | Iterable[str]
+    ) -> Event | None:
+        """Check a delivery and store its event; for any web framework.
+
+        ::
+
+            try:
+                await queue.receive_event(headers, body, secrets=SECRET)
+            except WebhookError as error:
+                return error.status  # without its message
+            return 204
+
+        Args:
+            headers: The headers of the request.
+            body: Its body, byte for byte as received, at most 1 MiB.
+            secrets: The secret of the webhook; while it is rotated, the old one too.
+
+        Returns:
+            The event, or None if it was stored before. Of one that is neither of a
+            workflow nor of an account, only the id is stored.
+
+        Raises:
+            WebhookError: The delivery is refused, or could not be stored; answer with the
+                error's ``status``.
+            ValueError: There is no secret, or one that cannot be right.
+            TypeError: *body* is not bytes, or *headers* are not headers.
+        """
+        self._opened()
+        given = Secret((secrets,) if isinstance(secrets, str) else tuple(secrets))
+        del secrets  # so that no frame shows them
+        return await self._events.receive(DeliveryChecker(given), headers, body)
+
     async def forget(self, older_than: float | dt.timedelta) -> int:
         """Remove items that have ended, and their results; their keys are free again.
 
-        So is what a pace of the workers has counted, once no month counts it any more.
+        So are webhook events of that age, and what a pace of the workers has counted,
+        once no month counts it any more.
 
         Args:
             older_than: How long ago they must have ended, in seconds or as a timedelta.
@@ -439,6 +515,7 @@ class Queue:
             await self._do(functools.partial(_remove, keys))
             forgotten += len(keys)
         await _guarded(forget_bookings(self._database, seconds))
+        await self._do(lambda found: remove_events(found, seconds))
         return forgotten
 
     async def _do(self, step: Callable[[sa.Connection], T]) -> T:

@@ -25,6 +25,7 @@ from linkedapi_async.fleet._contacts import SharedContactStore
 from linkedapi_async.fleet._database import Database, results
 from linkedapi_async.fleet._done import Done, done_from
 from linkedapi_async.fleet._engine import FUNCTION, Engine, configuration
+from linkedapi_async.fleet._events import EventReader
 from linkedapi_async.fleet._items import ItemRunner, Tokens
 from linkedapi_async.fleet._queue import opened, read_done
 from linkedapi_async.fleet._shared import campaign_tables, shared_state
@@ -63,7 +64,8 @@ class Worker:
         starts: How many starts are under way at once. A crash makes at most as many
             unknown.
         ttl: How long after its last sign of life a worker is taken over, in seconds.
-        interval: How often it looks for items, in seconds; as for *lanes*.
+        interval: How often it looks for items, in seconds, as for *lanes*; and for
+            webhook events.
         pace: How much each account does, and when, counted over all workers. What it
             does not allow yet waits in its lane.
         contacts: Makes the contacts that all workers share from their store: `Contacts`,
@@ -197,9 +199,12 @@ class Worker:
     async def _work(
         self, session: Session, engine: Engine, beats: Beats, executor: str
     ) -> None:
+        events = EventReader(self._database)
+        await events.open(session)
         runner = self._items = ItemRunner(
             session,
             Starts(self._database),
+            events=events,
             token=self._token,
             limit=self._limit,
             deliver=None if self._on_result is None else self._deliver,
@@ -212,13 +217,17 @@ class Worker:
         DBOS(config=configuration(self._database, executor))
         durable(runner)
         DBOS.launch()
-        beating = asyncio.create_task(self._beat(beats, runner, engine))
+        tasks = {
+            asyncio.create_task(self._beat(beats, runner, engine)),
+            asyncio.create_task(events.run(self._interval)),
+        }
         try:
             await self._stop.wait()
             await runner.quiesce()
         finally:
-            beating.cancel()
-            await asyncio.wait({beating})
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
             await loop.run_in_executor(threads, destroy)
             loop.set_default_executor(threads)
             # What this worker has goes to others at once, without waiting for the ttl.

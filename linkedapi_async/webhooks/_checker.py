@@ -46,7 +46,7 @@ class DeliveryChecker:
     """Refuses deliveries that are too large, too slow, too many, or not signed.
 
     Args:
-        secrets: The secrets of the webhook; none at all checks no signature.
+        secrets: The secrets of the webhook; None checks no signature.
         tolerance: How far the time of a signature may be from the clock's, in seconds.
         max_body_bytes: The largest body that is accepted, in bytes.
         body_timeout: How long `answer` reads a body, in seconds.
@@ -59,7 +59,7 @@ class DeliveryChecker:
 
     def __init__(
         self,
-        secrets: Secret[Any],
+        secrets: Secret[Any] | None,
         *,
         tolerance: float = TOLERANCE,
         max_body_bytes: int = MAX_BODY_BYTES,
@@ -75,7 +75,7 @@ class DeliveryChecker:
         ):
             if not number > 0:
                 raise ValueError(f"{name} must be more than 0, got {number!r}")
-        self._keys = signing_keys(secrets) if secrets.reveal() else ()
+        self._keys = signing_keys(secrets) if secrets is not None else ()
         self._tolerance = tolerance
         self._max_body_bytes = max_body_bytes
         self._body_timeout = body_timeout

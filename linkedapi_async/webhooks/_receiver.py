@@ -84,7 +84,7 @@ class WebhookReceiver:
                 "signing and strangers cannot reach it"
             )
         self._checker = DeliveryChecker(
-            given,
+            None if allow_unsigned else given,
             tolerance=tolerance,
             max_body_bytes=max_body_bytes,
             body_timeout=body_timeout,

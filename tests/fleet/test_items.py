@@ -31,6 +31,7 @@ from linkedapi_async._utils.json import encode_json
 from linkedapi_async.fleet import Done
 from linkedapi_async.fleet._database import Database, items, results
 from linkedapi_async.fleet._done import done_from, end_of
+from linkedapi_async.fleet._events import EventReader
 from linkedapi_async.fleet._items import ItemRunner, backoff
 from linkedapi_async.fleet._queue import read_done
 from linkedapi_async.fleet._starts import Found, Starts
@@ -132,6 +133,7 @@ async def running(
         found.runner = ItemRunner(
             session,
             starts,
+            events=EventReader(database),
             token=found.token,
             limit=2,
             deliver=found.deliver,
@@ -567,6 +569,7 @@ async def test_an_item_survives_the_end_of_the_session(
         runner = ItemRunner(
             session,
             fleet.starts,
+            events=EventReader(fleet.database),
             token=fleet.token,
             limit=1,
             deliver=None,
@@ -591,6 +594,7 @@ async def test_a_result_without_a_user(fleet: Fleet) -> None:
     runner = ItemRunner(
         fleet.session,
         fleet.starts,
+        events=EventReader(fleet.database),
         token=fleet.token,
         limit=1,
         deliver=None,

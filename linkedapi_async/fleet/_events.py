@@ -1,0 +1,243 @@
+"""Webhook events on their way from any host to the workers.
+
+Whichever process receives an event stores it. Each worker looks for new ones, and gives
+its session those of its own workflows, as `Session.listen` does: there an event that is
+lost or late costs a poll, and changes nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+import sqlalchemy as sa
+
+from linkedapi_async._http.requests import validate_workflow_id
+from linkedapi_async._utils.log import error_reason, log_extra
+from linkedapi_async._utils.secret import Secret
+from linkedapi_async.errors import QueueError, WebhookError
+from linkedapi_async.fleet._database import (
+    Database,
+    events,
+    insert,
+    now,
+    number_events,
+)
+from linkedapi_async.session import Session
+from linkedapi_async.webhooks import AccountEvent, Event, WebhookReceiver, WorkflowEvent
+from linkedapi_async.webhooks._checker import DeliveryChecker
+from linkedapi_async.webhooks._events import Body, digest_of
+from linkedapi_async.webhooks._signature import AnyHeaders
+
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+
+KEPT: Final = 86_400.0
+"""How long an event is kept, in seconds: longer than the API tries to deliver it."""
+
+CLEANED_AFTER: Final = 1_000
+"""After how many deliveries a process removes old events."""
+
+BATCH: Final = 500
+"""How many events one query reads."""
+
+MAX_ENDED: Final = 10_000
+"""Of how many workflows that have ended a worker still reads late events."""
+
+_log = logging.getLogger("linkedapi_async")
+
+
+class EventStore:
+    """Stores the events that one process receives.
+
+    Args:
+        database: A connection of its own, so that no event waits for other steps, nor
+            holds its lock beside theirs.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._deliveries = 0
+
+    async def close(self) -> None:
+        """Finish what was called, then close the connections."""
+        await self._database.close()
+
+    async def receive(
+        self, checker: DeliveryChecker, headers: AnyHeaders, body: Body
+    ) -> Event | None:
+        """Check a delivery and store its event; return that, or None if it is known.
+
+        Raises:
+            WebhookError: It is refused, or could not be stored.
+            TypeError: *body* is not bytes, or *headers* are not headers.
+        """
+        event = checker.check(headers, body)
+        return event if await self._add(event, bytes(body)) else None
+
+    async def _add(self, event: Event, body: bytes) -> bool:
+        """Store an event; return whether it is new."""
+        row = {"id": digest_of(event).hex(), **_content(event, body)}
+        self._deliveries += 1
+        cleans = self._deliveries % CLEANED_AFTER == 1
+
+        def step(connection: sa.Connection) -> bool:
+            """Add the row unless it is there."""
+            number_events(connection)
+            if cleans:
+                remove_events(connection, KEPT)
+            adding = insert(connection, events).on_conflict_do_nothing()
+            new = {**row, "received_at": now(connection)}
+            added = connection.execute(adding.values(new).returning(events.c.number))
+            return added.first() is not None
+
+        try:
+            return await self._database.do(step)
+        except QueueError as error:
+            # The sender delivers it again.
+            raise WebhookError(str(error), status=503) from error
+
+
+def _content(event: Event, body: bytes) -> dict[str, Any]:
+    """Return what workers need of an event: nothing but its id, of most kinds."""
+    if isinstance(event, AccountEvent):
+        return {"workflow_id": None, "body": body}
+    if isinstance(event, WorkflowEvent):
+        with contextlib.suppress(ValueError):  # the id of no workflow
+            return {
+                "workflow_id": validate_workflow_id(event.workflow_id),
+                "body": body,
+            }
+    return {"workflow_id": None, "body": None}
+
+
+def remove_events(connection: sa.Connection, older_than: float) -> None:
+    """Remove events that were received more than so many seconds ago."""
+    old = events.c.received_at < now(connection) - older_than
+    connection.execute(sa.delete(events).where(old))
+
+
+class EventHandler:
+    """The handler of deliveries in an aiohttp application."""
+
+    def __init__(self, store: EventStore, secrets: Secret[Any]) -> None:
+        self._store = store
+        self._checker = DeliveryChecker(secrets)
+
+    async def handle(self, request: web.Request) -> web.Response:
+        """Answer a delivery once its event is stored."""
+        return await self._checker.answer(request, self._accept)
+
+    async def _accept(self, headers: AnyHeaders, body: bytes) -> None:
+        try:
+            await self._store.receive(self._checker, headers, body)
+        except WebhookError as error:
+            self._checker.refuse(error)
+            raise
+
+
+class EventReader:
+    """Gives the session of a worker the events of its workflows.
+
+    Args:
+        database: The worker's.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        # All of them were checked when they came.
+        self._receiver = WebhookReceiver(allow_unsigned=True)
+        self._cursor = 0
+        self._waited: set[str] = set()
+        self._ended: dict[str, None] = {}
+
+    async def open(self, session: Session) -> None:
+        """Let *session* listen to what comes from now on."""
+        session.listen(self._receiver)
+        last = sa.select(sa.func.coalesce(sa.func.max(events.c.number), 0))
+        self._cursor = await self._database.do(
+            lambda connection: connection.execute(last).scalar_one()
+        )
+
+    async def run(self, interval: float) -> None:
+        """Look for new events every *interval* seconds."""
+        while True:
+            await self.read()
+            await asyncio.sleep(interval)
+
+    async def watch(self, workflow_id: str) -> None:
+        """Read the events of a workflow from now on, and those that came before.
+
+        They may have come before its id was known, or to a worker that is dead.
+        """
+        self._waited.add(workflow_id)
+        if self._cursor:  # else there were none at all
+            with _warned():
+                await self._give(events.c.workflow_id == workflow_id)
+
+    def leave(self, workflow_id: str) -> None:
+        """Note that a workflow has ended; an event that says so may be late."""
+        self._waited.discard(workflow_id)
+        self._ended[workflow_id] = None
+        if len(self._ended) > MAX_ENDED:
+            del self._ended[next(iter(self._ended))]
+
+    async def read(self) -> None:
+        """Give the session what has come since the last call."""
+        with _warned():
+            while await self._read() == BATCH:
+                pass
+
+    async def _read(self) -> int:
+        """Read some events; return how many there were."""
+        new = (
+            sa.select(
+                events.c.number,
+                events.c.workflow_id,
+                events.c.body.is_not(None).label("has_body"),
+            )
+            .where(events.c.number > self._cursor)
+            .order_by(events.c.number)
+            .limit(BATCH)
+        )
+        found = await self._database.do(
+            lambda connection: connection.execute(new).all()
+        )
+        wanted = [row.number for row in found if row.has_body and self._is_wanted(row)]
+        if wanted:
+            # Only these bodies, because other workers have most of the workflows.
+            await self._give(events.c.number.in_(wanted))
+        if found:
+            self._cursor = found[-1].number
+        return len(found)
+
+    def _is_wanted(self, row: Any) -> bool:
+        id = row.workflow_id
+        return id is None or id in self._waited or id in self._ended
+
+    async def _give(self, which: sa.ColumnElement[bool]) -> None:
+        bodies = sa.select(events.c.body).where(which).order_by(events.c.number)
+        found = await self._database.do(
+            lambda connection: connection.scalars(bodies).all()
+        )
+        for body in found:
+            with contextlib.suppress(WebhookError):  # the receiver has logged it
+                self._receiver.receive({}, body)
+
+
+@contextlib.contextmanager
+def _warned() -> Iterator[None]:
+    """Go on without events that cannot be read: polls find out the same."""
+    try:
+        yield
+    except QueueError as error:
+        _log.warning(
+            "Webhook events could not be read: %s",
+            error,
+            extra=log_extra(reason=error_reason(error)),
+        )
