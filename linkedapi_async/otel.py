@@ -1,4 +1,4 @@
-"""Traces and metrics of a session for OpenTelemetry.
+"""Traces and metrics of a session, and metrics of a worker, for OpenTelemetry.
 
 ::
 
@@ -27,7 +27,21 @@ metric                                  unit        what it is
                                                     ``error.type``
 ``linkedapi.starts.failed``             {start}     by ``error.type``
 ``linkedapi.starts.unknown``            {start}     sent, with an unknown outcome
+``linkedapi.worker.lanes``              {lane}      that a worker has under way
+``linkedapi.worker.starts``             {start}     that a worker has under way
+``linkedapi.worker.beat_age``           s           since the last sign of life of a
+                                                    worker
 ======================================  ==========  ====================================
+
+The session of a worker is instrumented where it is made, and the worker itself beside::
+
+    def session(**settings):
+        made = Session.from_env(**settings)
+        instrument(made)
+        return made
+
+    worker = Worker(DATABASE_URL, session=session, token=token)
+    instrument_worker(worker)
 
 Attributes of spans: ``linkedapi.account`` (a name), ``linkedapi.workflow.id``,
 ``linkedapi.workflow.status``, ``linkedapi.workflow.polls``, ``linkedapi.key``,
@@ -41,9 +55,9 @@ It needs ``opentelemetry-api``: the extra ``otel``.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from linkedapi_async._actions.action import action_types
@@ -75,7 +89,9 @@ if TYPE_CHECKING:
     from linkedapi_async.session import Session
     from linkedapi_async.session._handle import WorkflowHandle
 
-__all__ = ["instrument"]
+__all__ = ["HasHealth", "instrument", "instrument_worker"]
+
+ObservedT = TypeVar("ObservedT")
 
 SCOPE: Final = "linkedapi_async"
 """The name of the instrumentation scope."""
@@ -102,7 +118,7 @@ def instrument(
     meters = _meters(meter_provider or metrics.get_meter_provider())
     tracing = _Tracing(tracers.get_tracer(SCOPE, __version__), session)
     ends = ExitStack()
-    ends.callback(meters.observe(session))
+    ends.callback(_remember(meters.sessions, session))
     ends.callback(session.on(WorkflowStarting, tracing.starting))
     ends.callback(session.on(WorkflowStarted, tracing.started))
     ends.callback(session.on(StartFailed, tracing.start_failed))
@@ -113,6 +129,30 @@ def instrument(
     ends.callback(session.on(PollAnswered, meters.polled))
     ends.callback(session.on(RequestRetried, meters.retried))
     return ends.close
+
+
+class HasHealth(Protocol):
+    """What `instrument_worker` reads: a `linkedapi_async.fleet.Worker`."""
+
+    def health(self) -> dict[str, Any]:
+        """Return how it is, with ``lanes``, ``starts`` and ``beat``."""
+        ...
+
+
+def instrument_worker(
+    worker: HasHealth, meter_provider: metrics.MeterProvider | None = None
+) -> Callable[[], None]:
+    """Measure how many lanes and starts a worker has under way, and its signs of life.
+
+    Args:
+        worker: It may run or not.
+        meter_provider: Gets the metrics; by default the global one.
+
+    Returns:
+        What ends it; it may be called twice.
+    """
+    meters = _meters(meter_provider or metrics.get_meter_provider())
+    return _remember(meters.workers, worker)
 
 
 class _Tracing:
@@ -193,7 +233,10 @@ class _Meters:
         meter = provider.get_meter(SCOPE, __version__)
         # Kept, so that no other provider gets its identity.
         self._provider = provider
-        self._sessions: dict[object, weakref.ref[Session]] = {}
+        self.sessions: dict[object, weakref.ref[Session]] = {}
+        """What is counted whenever metrics are read."""
+        self.workers: dict[object, weakref.ref[HasHealth]] = {}
+        """The same for workers."""
         self._started = meter.create_counter(
             "linkedapi.workflows.started", "{workflow}", "Workflows the server accepted"
         )
@@ -205,6 +248,24 @@ class _Meters:
             [self._in_flight],
             "{workflow}",
             "Workflows that have not ended, by what they do in their lane",
+        )
+        meter.create_observable_up_down_counter(
+            "linkedapi.worker.lanes",
+            [self._healths("lanes")],
+            "{lane}",
+            "Lanes that a worker has under way",
+        )
+        meter.create_observable_up_down_counter(
+            "linkedapi.worker.starts",
+            [self._healths("starts")],
+            "{start}",
+            "Starts that a worker has under way",
+        )
+        meter.create_observable_gauge(
+            "linkedapi.worker.beat_age",
+            [self._healths("beat")],
+            "s",
+            "Time since the last sign of life of a worker",
         )
         self._polls_each = meter.create_histogram(
             "linkedapi.workflow.polls", "{poll}", "Polls per finished workflow"
@@ -231,30 +292,27 @@ class _Meters:
             "Starts that were sent, with an unknown outcome",
         )
 
-    def observe(self, session: Session) -> Callable[[], None]:
-        """Count what waits in *session* whenever metrics are read; return the end."""
-        place = object()
-        self._sessions[place] = weakref.ref(
-            session, lambda _: self._sessions.pop(place, None)
-        )
-
-        def forget() -> None:
-            self._sessions.pop(place, None)
-
-        return forget
-
     def _in_flight(self, _: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
         """Say what is in flight in all sessions; any thread may ask."""
         sums: dict[str, int] = {}
-        # A copy, because the garbage collector may remove a session meanwhile.
-        for reference in list(self._sessions.values()):
-            session = reference()
-            for state, count in session.counts_by_state().items() if session else ():
+        for session in _alive(self.sessions):
+            for state, count in session.counts_by_state().items():
                 sums[state] = sums.get(state, 0) + count
         return [
             metrics.Observation(count, {"linkedapi.lane.state": state})
             for state, count in sums.items()
         ]
+
+    def _healths(self, name: str) -> Callable[[Any], Iterator[metrics.Observation]]:
+        """Return what says a figure of all workers whenever metrics are read."""
+
+        def observe(_: metrics.CallbackOptions) -> Iterator[metrics.Observation]:
+            for worker in _alive(self.workers):
+                figure = worker.health()[name]
+                if figure is not None:
+                    yield metrics.Observation(figure)
+
+        return observe
 
     def started(self, _: WorkflowStarted) -> None:
         """Count a workflow that the server accepted."""
@@ -296,6 +354,28 @@ def _meters(provider: metrics.MeterProvider) -> _Meters:
     if meters is None:
         meters = _METERS[id(provider)] = _Meters(provider)
     return meters
+
+
+def _remember(
+    places: dict[object, weakref.ref[ObservedT]], observed: ObservedT
+) -> Callable[[], None]:
+    """Add something as long as it lives; return what removes it."""
+    place = object()
+    places[place] = weakref.ref(observed, lambda _: places.pop(place, None))
+
+    def forget() -> None:
+        places.pop(place, None)
+
+    return forget
+
+
+def _alive(places: dict[object, weakref.ref[ObservedT]]) -> Iterator[ObservedT]:
+    """Yield what still lives; any thread may ask."""
+    # A copy, because the garbage collector may remove something meanwhile.
+    for reference in list(places.values()):
+        observed = reference()
+        if observed is not None:
+            yield observed
 
 
 def _nanoseconds(seconds: float) -> int:

@@ -7,6 +7,7 @@ import contextlib
 import functools
 import logging
 import os
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeAlias, TypeVar
@@ -232,9 +233,10 @@ class Database:
     async def _run_patiently(self, batch: list[_Call]) -> list[Any]:
         """Run *batch* in a transaction, again after an outage if that is wanted."""
         attempt = 0
+        began = time.monotonic()
         while True:
             try:
-                return await self.call(functools.partial(self._run, batch))
+                ends = await self.call(functools.partial(self._run, batch))
             except Exception as error:
                 if not (self._patient and is_outage(error)):
                     raise
@@ -244,8 +246,19 @@ class Database:
                     "is in %g s",
                     type(error).__name__,
                     delay,
-                    extra=log_extra(reason=error_reason(error)),
+                    extra=log_extra(
+                        reason=error_reason(error), seconds=delay, attempt=attempt + 1
+                    ),
                 )
+            else:
+                if attempt:
+                    seconds = time.monotonic() - began
+                    _log.info(
+                        "The database of the queue is reachable again, after %.1f s",
+                        seconds,
+                        extra=log_extra(seconds=seconds),
+                    )
+                return ends
             attempt += 1
             await asyncio.sleep(delay)
 

@@ -235,7 +235,13 @@ class ItemRunner:
                     item.lane,
                     delay,
                     type(error).__name__,  # its message may have the token
-                    extra=log_extra(account=item.lane, reason=error_reason(error)),
+                    extra=log_extra(
+                        account=item.lane,
+                        key=item.key,
+                        reason=error_reason(error),
+                        seconds=delay,
+                        attempt=attempt + 1,
+                    ),
                 )
             else:
                 self._accounts[item.lane] = account
@@ -349,7 +355,7 @@ class ItemRunner:
                     "on_result failed for %s; the next attempt is in %g s",
                     key,
                     delay,
-                    extra=log_extra(key=key),
+                    extra=log_extra(key=key, seconds=delay, attempt=attempt + 1),
                 )
             else:
                 return
@@ -373,7 +379,12 @@ def _later(error: LinkedApiError, item: Item) -> Later:
         seconds,
         item.lane,
         error,
-        extra=log_extra(account=item.lane, key=item.key, reason=error_reason(error)),
+        extra=log_extra(
+            account=item.lane,
+            key=item.key,
+            reason=error_reason(error),
+            seconds=seconds,
+        ),
     )
     return Later(seconds)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import functools
+import logging
 from collections.abc import (
     AsyncIterable,
     AsyncIterator,
@@ -22,6 +23,7 @@ from sqlalchemy import exc as sa_exc
 
 from linkedapi_async._actions.action import Action
 from linkedapi_async._utils.json import decode_json, encode_json
+from linkedapi_async._utils.log import log_extra
 from linkedapi_async._utils.secret import Secret
 from linkedapi_async._utils.text import safe_repr
 from linkedapi_async._wire.dump import dump_workflow
@@ -51,6 +53,8 @@ if TYPE_CHECKING:
 
 
 T = TypeVar("T")
+
+_log = logging.getLogger("linkedapi_async.fleet")
 
 Plan: TypeAlias = "tuple[str, Any, str]"
 """An account, a workflow for it, and a key."""
@@ -241,7 +245,14 @@ class Queue:
 
     async def _submit_at_once(self, batch: list[dict[str, str]]) -> int:
         engine = self._opened()
-        return await self._do(lambda found: _submit(found, engine, batch))
+        added = await self._do(lambda found: _submit(found, engine, batch))
+        _log.debug(
+            "Submitted %d items, of which %d are new",
+            len(batch),
+            added,
+            extra=log_extra(items=len(batch)),
+        )
+        return added
 
     async def progress(self) -> Progress:
         """Return how many items are where."""

@@ -17,7 +17,7 @@ from dbos import DBOS
 from dbos import error as dbos_error
 from sqlalchemy import exc as sa_exc
 
-from linkedapi_async._utils.log import log_extra
+from linkedapi_async._utils.log import error_reason, log_extra
 from linkedapi_async._utils.text import safe_repr
 from linkedapi_async.contacts import Contacts, ContactStore
 from linkedapi_async.fleet._beats import Beats
@@ -39,6 +39,8 @@ DECLARED_DEAD: Final = 75
 """The exit status of a worker that another one has taken over."""
 
 _log = logging.getLogger("linkedapi_async")
+
+_life = logging.getLogger("linkedapi_async.fleet")
 
 
 class Worker:
@@ -221,8 +223,16 @@ class Worker:
             asyncio.create_task(self._beat(beats, runner, engine)),
             asyncio.create_task(events.run(self._interval)),
         }
+        known = log_extra(executor=executor)
+        _life.info("The worker begins", extra=known)
         try:
             await self._stop.wait()
+            _life.info(
+                "The worker stops: %d starts are under way, %d lanes go to others",
+                runner.starting,
+                runner.running,
+                extra=known | log_extra(lanes=runner.running),
+            )
             await runner.quiesce()
         finally:
             for task in tasks:
@@ -264,14 +274,18 @@ class Worker:
                 )
             except (sa_exc.SQLAlchemyError, dbos_error.DBOSException) as error:
                 # It is claimed again after a ttl.
-                _log.warning("Could not take over a dead worker: %s", error)
+                _log.warning(
+                    "Could not take over a dead worker: %s",
+                    error,
+                    extra=log_extra(executor=executor, reason=error_reason(error)),
+                )
             else:
                 # One that is dead for long is looked after, too: it may have woken up.
                 _log.log(
                     logging.WARNING if taken else logging.DEBUG,
                     "Took over %d lanes of a dead worker",
                     taken,
-                    extra=log_extra(executor=executor),
+                    extra=log_extra(executor=executor, lanes=taken),
                 )
 
     async def _deliver(self, key: str) -> None:

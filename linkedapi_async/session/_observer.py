@@ -11,6 +11,8 @@ logger                                what it logs
 ``linkedapi_async.ends``              DEBUG of each end, and of each result delivered
 ``linkedapi_async.retries``           DEBUG of each request that is retried
 ``linkedapi_async.webhooks``          WARNING of deliveries that were refused
+``linkedapi_async.fleet``             INFO of the begin and the end of a worker; DEBUG
+                                      of what is submitted to a queue
 ====================================  ==================================================
 
 Records carry these attributes, where they apply (``extra`` in terms of `logging`):
@@ -18,8 +20,8 @@ Records carry these attributes, where they apply (``extra`` in terms of `logging
 ``linkedapi_key``, ``linkedapi_start`` (the number of a start), ``linkedapi_status``,
 ``linkedapi_reason`` (the API's error type, or the name of the error's class),
 ``linkedapi_polls``, ``linkedapi_detection_delay`` (seconds), ``linkedapi_seconds``,
-``linkedapi_attempt``, ``linkedapi_failures`` and ``linkedapi_executor`` (a worker of a
-queue).
+``linkedapi_attempt`` and ``linkedapi_failures``. Those of a fleet carry besides
+``linkedapi_executor`` (a worker), ``linkedapi_lanes`` and ``linkedapi_items`` (numbers).
 """
 
 from __future__ import annotations

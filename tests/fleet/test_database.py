@@ -132,9 +132,13 @@ async def test_a_cancelled_caller_stops_no_other(tmp_path: Path) -> None:
 
 
 async def test_an_outage_is_waited_out(
-    postgres: PostgresServer, database: str, monkeypatch: pytest.MonkeyPatch
+    postgres: PostgresServer,
+    database: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Where it is wanted, a step waits until the database is back; else it fails."""
+    caplog.set_level("INFO", "linkedapi_async")
     monkeypatch.setattr(_database, "DELAYS", (0.01, 0.05))
     patient, strict = Database(database, patient=True), Database(database)
     for each in (patient, strict):
@@ -153,5 +157,15 @@ async def test_an_outage_is_waited_out(
     for each in (patient, strict):
         await each.close()
 
+    lost, *_, back = [r for r in caplog.records if r.name == "linkedapi_async"]
+
     assert not early
     assert 1 == added
+    assert ("WARNING", 1, 0.01, "OperationalError") == (
+        lost.levelname,
+        vars(lost)["linkedapi_attempt"],
+        vars(lost)["linkedapi_seconds"],
+        vars(lost)["linkedapi_reason"],
+    )
+    assert "The database of the queue is reachable again, after " in back.getMessage()
+    assert ("INFO", True) == (back.levelname, vars(back)["linkedapi_seconds"] > 0.05)

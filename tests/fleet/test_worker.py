@@ -11,12 +11,19 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from linkedapi_async import Pace, PollingCrashedError, QueueError, Session, st
+from linkedapi_async.events import WorkflowFinished
 from linkedapi_async.fleet import Done, Progress, Queue, Worker
 from linkedapi_async.fleet._beats import Beats
 from linkedapi_async.fleet._database import Database, workers
 from linkedapi_async.fleet._engine import Engine
+from linkedapi_async.otel import instrument, instrument_worker
 from linkedapi_async.sandbox import Sandbox
 
 
@@ -98,6 +105,55 @@ async def test_a_worker_runs_lanes_in_order(queue_url: str) -> None:
     )
 
 
+async def test_a_worker_is_instrumented_as_its_session(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its session gives spans and events, and its logs say when it begins and stops."""
+    caplog.set_level("DEBUG", "linkedapi_async.fleet")
+    exporter, reader = InMemorySpanExporter(), InMemoryMetricReader()
+    tracers = TracerProvider()
+    tracers.add_span_processor(SimpleSpanProcessor(exporter))
+    meters = MeterProvider([reader])
+    finished: list[str | None] = []
+    url = f"sqlite:///{tmp_path / 'work.sqlite3'}"
+    async with Sandbox(speed=1000) as sandbox, Queue(url) as queue:
+
+        def session(**settings: Any) -> Session:
+            """Return a session that is instrumented, and heard."""
+            made = sandbox.session(**settings)
+            instrument(made, tracers, meters)
+            made.on(WorkflowFinished, lambda event: finished.append(event.key))
+            return made
+
+        await queue.submit("lane", hello(1), key="a")
+        worker = Worker(url, session=session, token=token, interval=0.05, ttl=60)
+        instrument_worker(worker, meters)
+        async with working(worker) as task:
+            await progress(queue, task, lambda found: found.completed)
+            data = reader.get_metrics_data()
+
+    assert ["a"] == finished
+    spans = {span.name: span.attributes or {} for span in exporter.get_finished_spans()}
+    assert {"start st.sendMessage", "result st.sendMessage"} == spans.keys()
+    assert {("lane", "a")} == {
+        (facts["linkedapi.account"], facts["linkedapi.key"]) for facts in spans.values()
+    }
+    assert data is not None
+    assert '"linkedapi.worker.beat_age"' in data.to_json()
+    begin, *_, stop = [
+        record for record in caplog.records if record.levelname == "INFO"
+    ]
+    assert "The worker begins" == begin.message
+    assert "The worker stops: 0 starts are under way, 0 lanes go to others" == (
+        stop.message
+    )
+    assert vars(begin)["linkedapi_executor"] == vars(stop)["linkedapi_executor"]
+    submitted = [record for record in caplog.records if record.levelname == "DEBUG"]
+    assert [("Submitted 1 items, of which 1 are new", 1)] == [
+        (record.message, vars(record)["linkedapi_items"]) for record in submitted
+    ]
+
+
 async def test_a_dead_worker_is_taken_over(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -137,6 +193,13 @@ async def test_a_dead_worker_is_taken_over(
 
     assert "Could not take over a dead worker: first" in caplog.text
     assert "Took over 1 lanes of a dead worker" in caplog.text
+    facts = [
+        {name: vars(record).get(f"linkedapi_{name}") for name in ("executor", "lanes")}
+        for record in caplog.records
+        if "take over" in record.message or "Took over" in record.message
+    ]
+    assert {"executor": "dead", "lanes": None} == facts[0]
+    assert {"executor": "dead", "lanes": 1} == facts[1]
 
 
 def _now() -> float:

@@ -42,7 +42,7 @@ from linkedapi_async import (
     st,
 )
 from linkedapi_async.events import WorkflowStarting
-from linkedapi_async.otel import _METERS, _Tracing, instrument
+from linkedapi_async.otel import _METERS, _Tracing, instrument, instrument_worker
 from linkedapi_async.sandbox import Sandbox
 
 
@@ -402,8 +402,39 @@ async def test_sessions_are_let_go(telemetry: Telemetry) -> None:
     telemetry.instrument(Session(linked_api_token=TOKEN, identification_token=ACCOUNT))
     gc.collect()
 
-    assert {} == _METERS[id(telemetry.meters)]._sessions
+    assert {} == _METERS[id(telemetry.meters)].sessions
     assert {} == telemetry.values(IN_FLIGHT)
+
+
+class Probed:
+    """A worker, as metrics see it; whoever reads it lets the *others* go."""
+
+    def __init__(self, beat: float | None, others: list[Probed]) -> None:
+        self._beat = beat
+        self._others = others
+
+    def health(self) -> dict[str, Any]:
+        """Return how it is."""
+        self._others.clear()
+        return {"ok": True, "lanes": 3, "starts": 2, "beat": self._beat}
+
+
+async def test_workers_are_measured(telemetry: Telemetry) -> None:
+    """Its lanes, starts and sign of life, as long as it lives and is instrumented."""
+    others: list[Probed] = []
+    new, known = Probed(None, others), Probed(1.5, [])
+    others.append(Probed(9.0, []))
+    end = instrument_worker(new, telemetry.meters)
+    instrument_worker(others[0], telemetry.meters)
+    names = ("lanes", "starts", "beat_age")
+    before = [telemetry.values(f"linkedapi.worker.{name}") for name in names]
+    end()
+    end()
+    instrument_worker(known, telemetry.meters)
+    after = [telemetry.values(f"linkedapi.worker.{name}") for name in names]
+
+    assert [{(): 3}, {(): 2}, {}] == before
+    assert [{(): 3}, {(): 2}, {(): 1.5}] == after
 
 
 class Unhashable(MeterProvider):
