@@ -141,6 +141,10 @@ sa.Index(
 )
 
 
+class RuleError(QueueError):
+    """A change is against a rule of the tables, such as one key for each item."""
+
+
 class Database:
     """Runs steps in transactions; those that wait at once share one.
 
@@ -200,7 +204,7 @@ class Database:
 
         Raises:
             QueueError: The database cannot be used.
-            sqlalchemy.exc.IntegrityError: It is against a rule of the tables.
+            RuleError: It is against a rule of the tables.
         """
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting.append((bulk, argument, future))
@@ -296,16 +300,15 @@ def is_outage(error: Exception) -> bool:
 
 
 def _failed(error: Exception) -> Exception:
-    if not isinstance(error, sa_exc.SQLAlchemyError) or isinstance(
-        error, sa_exc.IntegrityError
-    ):
+    if not isinstance(error, sa_exc.SQLAlchemyError):
         return error
     # The message of SQLAlchemy has the statement and its values.
     cause = error.orig if isinstance(error, sa_exc.DBAPIError) else error
     message = (
         f"the database of the queue cannot be used: {type(cause).__name__}: {cause}"
     )
-    return QueueError(message)
+    kind = RuleError if isinstance(error, sa_exc.IntegrityError) else QueueError
+    return kind(message)
 
 
 def checked_url(url: str) -> sa.URL:

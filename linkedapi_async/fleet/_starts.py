@@ -23,12 +23,12 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias, cast
 
 import attrs
 import sqlalchemy as sa
-from sqlalchemy import exc as sa_exc
 
 from linkedapi_async._http.requests import validate_workflow_id
 from linkedapi_async.errors import QueueError
 from linkedapi_async.fleet._database import (
     Database,
+    RuleError,
     items,
     now,
     number_results,
@@ -211,7 +211,7 @@ class Starts:
 
         try:
             goes_on: bool = await self._step(key, step)
-        except sa_exc.IntegrityError:
+        except RuleError:
             await self.unknown(key, execution, (workflow_id,))
             return False
         return goes_on
@@ -296,7 +296,7 @@ class Starts:
 
         try:
             await self._step(key, step)
-        except sa_exc.IntegrityError:
+        except RuleError:
             message = f"{workflow_id} is the workflow of another item already"
             raise ValueError(message) from None
 

@@ -13,7 +13,7 @@ from postgres_server import PostgresServer
 
 from linkedapi_async import QueueError
 from linkedapi_async.fleet import _database
-from linkedapi_async.fleet._database import Database, about, lanes
+from linkedapi_async.fleet._database import Database, RuleError, about, lanes
 
 
 pytestmark = pytest.mark.anyio
@@ -110,7 +110,7 @@ async def test_steps_that_wait_share_a_transaction(queue_url: str) -> None:
     added = await database.do(count)
     await database.close()
 
-    assert [QueueError] == [type(end) for end in ends if end is not None]
+    assert [RuleError] == [type(end) for end in ends if end is not None]
     assert 9 == added
     assert 3 >= database.commits - commits
 
