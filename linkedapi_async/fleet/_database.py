@@ -172,9 +172,66 @@ class Database:
             QueueError: The database cannot be reached, or is not one of this version.
         """
         try:
-            await self.call(lambda: _prepare(self.engine, is_sqlite=self.is_sqlite))
+            await self.call(self._prepare)
         except sa_exc.SQLAlchemyError as error:
-            raise _failed(error) from error
+            raise self.failed(error) from error
+
+    def _prepare(self) -> None:
+        """Create the tables, unless they are there; check that they are ours."""
+        schema = None if self.is_sqlite else SCHEMA
+        with self.engine.begin() as connection:
+            if schema is not None:
+                # Two processes may be the first one.
+                _serialize(connection, _SERIAL_RESULTS)
+                connection.execute(CreateSchema(schema, if_not_exists=True))
+            known = sa.inspect(connection)
+            found = set(known.get_table_names(schema))
+            if not found:
+                metadata.create_all(connection, checkfirst=False)
+                connection.execute(sa.insert(about).values(version=VERSION))
+                return
+            columns = known.get_columns("about", schema) if "about" in found else []
+            version = None
+            if [column["name"] for column in columns] == ["version"]:
+                version = connection.execute(sa.select(about.c.version)).scalar()
+        if version is None:
+            what = "file" if self.is_sqlite else f"schema {SCHEMA}"
+            message = (
+                f"{self.where}: the {what} has the tables of another application; use a "
+                "database of its own for the queue"
+            )
+            raise QueueError(message)
+        if version != VERSION:
+            message = (
+                f"{self.where}: the tables of the queue have version {version}, and this "
+                f"program needs version {VERSION}; use the same version of it on all hosts"
+            )
+            raise QueueError(message)
+        missing = sorted({table.name for table in metadata.tables.values()} - found)
+        if missing:
+            message = (
+                f"{self.where}: the queue lacks the tables {', '.join(missing)}; restore "
+                "it from a backup"
+            )
+            raise QueueError(message)
+
+    @property
+    def where(self) -> str:
+        """The file, or the host and the name of the database, for messages."""
+        host = "" if self.is_sqlite else f"{self.url.host or ''}/"
+        return f"{host}{self.url.database}"
+
+    def failed(self, error: Exception) -> Exception:
+        """Return the error that a caller gets instead of one of the database."""
+        if not isinstance(error, sa_exc.SQLAlchemyError):
+            return error
+        # The message of SQLAlchemy has the statement and its values.
+        cause = error.orig if isinstance(error, sa_exc.DBAPIError) else error
+        kind = RuleError if isinstance(error, sa_exc.IntegrityError) else QueueError
+        return kind(
+            f"the database of the queue, {self.where}, cannot be used: "
+            f"{type(cause).__name__}: {cause}"
+        )
 
     async def close(self) -> None:
         """Wait for the steps that were called, then close the connections."""
@@ -226,7 +283,7 @@ class Database:
             ends = await self._run_patiently(batch)
         except Exception as error:  # noqa: BLE001  # whatever it is, it is delivered
             if len(batch) == 1 or is_outage(error):
-                ends = [_failed(error)] * len(batch)
+                ends = [self.failed(error)] * len(batch)
         if ends:
             _settle(batch, ends)
         else:
@@ -299,18 +356,6 @@ def is_outage(error: Exception) -> bool:
     )
 
 
-def _failed(error: Exception) -> Exception:
-    if not isinstance(error, sa_exc.SQLAlchemyError):
-        return error
-    # The message of SQLAlchemy has the statement and its values.
-    cause = error.orig if isinstance(error, sa_exc.DBAPIError) else error
-    message = (
-        f"the database of the queue cannot be used: {type(cause).__name__}: {cause}"
-    )
-    kind = RuleError if isinstance(error, sa_exc.IntegrityError) else QueueError
-    return kind(message)
-
-
 def checked_url(url: str) -> sa.URL:
     """Return the parts of a URL, for the driver that is installed.
 
@@ -375,37 +420,6 @@ def _engine(url: sa.URL) -> sa.Engine:
         connection.exec_driver_sql(opening)
 
     return engine
-
-
-def _prepare(engine: sa.Engine, *, is_sqlite: bool) -> None:
-    """Create the tables, unless they are there; check their version."""
-    with engine.begin() as connection:
-        if not is_sqlite:
-            # Two processes may be the first one.
-            connection.execute(
-                sa.select(sa.func.pg_advisory_xact_lock(_SERIAL_RESULTS))
-            )
-            connection.execute(CreateSchema(SCHEMA, if_not_exists=True))
-        found = set(
-            sa.inspect(connection).get_table_names(None if is_sqlite else SCHEMA)
-        )
-        if not found:
-            metadata.create_all(connection, checkfirst=False)
-            connection.execute(sa.insert(about).values(version=VERSION))
-            return
-        if "about" not in found or "items" not in found:
-            message = (
-                f"the {'file' if is_sqlite else f'schema {SCHEMA}'} has the tables of "
-                "another application; use a database of its own for the queue"
-            )
-            raise QueueError(message)
-        version = connection.execute(sa.select(about.c.version)).scalar()
-        if version != VERSION:
-            message = (
-                f"the tables of the queue have version {version}, and this program "
-                f"needs version {VERSION}; use the same version of it on all hosts"
-            )
-            raise QueueError(message)
 
 
 def insert(connection: sa.Connection, table: sa.Table) -> Any:

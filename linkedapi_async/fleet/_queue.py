@@ -415,7 +415,7 @@ class Queue:
             return account
 
         account = await self._database.do(account_of)
-        await _guarded(self._opened().wake(key, account))
+        await guarded(self._database, self._opened().wake(key, account))
 
     async def cancel(self, key: str) -> Literal["cancelled", "requested", "finished"]:
         """Cancel an item.
@@ -434,7 +434,9 @@ class Queue:
         engine = self._opened()
         found = await self._starts.cancel(key)
         if found == "cancelled":
-            await _guarded(self._database.call(lambda: engine.cancel(key)))
+            await guarded(
+                self._database, self._database.call(lambda: engine.cancel(key))
+            )
             return "cancelled"
         return "finished" if found == "finished" else "requested"
 
@@ -522,10 +524,13 @@ class Queue:
         forgotten = 0
         while keys := await self._do(functools.partial(_old_keys, seconds)):
             # First there, so that an error leaves them to the next call.
-            await _guarded(self._database.call(functools.partial(engine.remove, keys)))
+            await guarded(
+                self._database,
+                self._database.call(functools.partial(engine.remove, keys)),
+            )
             await self._do(functools.partial(_remove, keys))
             forgotten += len(keys)
-        await _guarded(forget_bookings(self._database, seconds))
+        await guarded(self._database, forget_bookings(self._database, seconds))
         await self._do(lambda found: remove_events(found, seconds))
         return forgotten
 
@@ -547,22 +552,22 @@ async def opened(database: Database) -> Engine:
     """
     try:
         await database.open()
-        await _guarded(database.call(lambda: migrate(database)))
+        await guarded(database, database.call(lambda: migrate(database)))
     except BaseException:
         await database.close()
         raise
     return Engine(database)
 
 
-async def _guarded(work: Awaitable[T]) -> T:
+async def guarded(database: Database, work: Awaitable[T]) -> T:
     """Return the result of *work*, with errors of the engine as ours."""
     try:
         return await work
-    except (dbos_error.DBOSException, sa_exc.SQLAlchemyError) as error:
-        # The messages of SQLAlchemy have statements and values.
-        cause = getattr(error, "orig", None) or error
-        message = f"the database of the queue cannot be used: {cause}"
+    except dbos_error.DBOSException as error:
+        message = f"the queue, {database.where}, cannot be used: {error}"
         raise QueueError(message) from error
+    except sa_exc.SQLAlchemyError as error:
+        raise database.failed(error) from error
 
 
 async def _aiter(plan: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import sqlite3
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -223,6 +224,27 @@ def test_results_are_lines_of_json(shell: Shell) -> None:
         row["body"]["success"],
     )
     assert "" == shell("queue", "results", "--after", str(row["cursor"])).out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("queue", "status"), ("worker", "worker_on_invoices:worker")],
+)
+def test_a_wrong_database(shell: Shell, words: tuple[str, ...]) -> None:
+    """Each command says which database it is, and leaves it as it is."""
+    with sqlite3.connect(shell.folder / "invoices.sqlite3") as connection:
+        connection.execute("CREATE TABLE invoices (id)")
+    connection.close()
+    url = "sqlite:///invoices.sqlite3"
+    shell.write("worker_on_invoices.py", WORKER.replace(URL, url))
+    shell.set(LINKED_API_QUEUE=url)
+    done = shell(*words)
+
+    assert 13 == done.status
+    assert (
+        "error: invoices.sqlite3: the file has the tables of another application; use a "
+        "database of its own for the queue\n"
+    ) == done.err
 
 
 def test_a_wrong_url(shell: Shell) -> None:

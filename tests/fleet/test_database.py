@@ -13,7 +13,7 @@ from postgres_server import PostgresServer
 
 from linkedapi_async import QueueError
 from linkedapi_async.fleet import _database
-from linkedapi_async.fleet._database import Database, RuleError, about, lanes
+from linkedapi_async.fleet._database import Database, RuleError, about, lanes, results
 
 
 pytestmark = pytest.mark.anyio
@@ -69,14 +69,41 @@ async def test_another_version_is_refused(queue_url: str) -> None:
         await prepared(queue_url)
 
 
-async def test_the_file_of_another_application_is_refused(tmp_path: Path) -> None:
-    """A file with other tables is left as it is."""
+@pytest.mark.parametrize(
+    "tables",
+    [
+        ["invoices (id)"],
+        ["items (id)", "about (text)"],
+        ["items (id)", "about (version)"],
+    ],
+)
+async def test_the_file_of_another_application_is_refused(
+    tmp_path: Path, tables: list[str]
+) -> None:
+    """A file with other tables is left as it is, whatever they are called."""
     path = tmp_path / "other.sqlite3"
     with sqlite3.connect(path) as connection:
-        connection.execute("CREATE TABLE invoices (id)")
+        for table in tables:
+            connection.execute(f"CREATE TABLE {table}")
     connection.close()
-    with pytest.raises(QueueError, match="the file has the tables of another"):
+    with pytest.raises(QueueError, match=r"other.sqlite3: the file has the tables of"):
         await prepared(f"sqlite:///{path}")
+    with sqlite3.connect(path) as connection:
+        left = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    connection.close()
+
+    assert (len(tables),) == left
+
+
+async def test_a_queue_that_lacks_tables_is_refused(queue_url: str) -> None:
+    """One that was damaged is not taken for a new one."""
+    await prepared(queue_url)
+    database = Database(queue_url)
+    await database.open()
+    await database.do(results.drop)
+    await database.close()
+    with pytest.raises(QueueError, match="the queue lacks the tables results; restore"):
+        await prepared(queue_url)
 
 
 async def test_the_schema_of_another_application_is_refused(database: str) -> None:
@@ -88,10 +115,33 @@ async def test_the_schema_of_another_application_is_refused(database: str) -> No
         await prepared(database)
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("no/work.sqlite3", "unable to open database file"),
+        ("folder", "unable to open database file"),
+        ("text", "file is not a database"),
+    ],
+)
+async def test_files_that_are_no_database(
+    tmp_path: Path, name: str, reason: str
+) -> None:
+    """The error says which file it is."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "text").write_text("no database " * 100)
+    path = tmp_path / name
+    with pytest.raises(QueueError, match=f"{name}, cannot be used: .*: {reason}"):
+        await prepared(f"sqlite:///{path}")
+
+    assert "no database " * 100 == (tmp_path / "text").read_text()
+
+
 async def test_no_database(tmp_path: Path) -> None:
     """What cannot be reached is an error without the password."""
     url = f"postgresql://me:secret@/x?host={tmp_path}"
-    with pytest.raises(QueueError, match="cannot be used: OperationalError") as seen:
+    with pytest.raises(
+        QueueError, match=", /x, cannot be used: OperationalErr"
+    ) as seen:
         await prepared(url)
 
     assert "secret" not in str(seen.value)

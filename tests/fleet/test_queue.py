@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from dbos import DBOSClient
+from dbos import error as dbos_error
 
 from linkedapi_async import ParameterError, QueueError, st
 from linkedapi_async.fleet import Progress, Queue, _engine, _queue
@@ -428,12 +429,24 @@ async def test_errors_of_the_engine_are_errors_of_the_queue(
     broken = Database(str(queue._database.url))
     with broken.engine.begin() as connection:
         connection.exec_driver_sql("DROP TABLE workflow_input")
-    with pytest.raises(QueueError, match="cannot be used: no such table"):
+    with pytest.raises(QueueError, match=r"cannot be used: .*: no such table"):
         await queue.forget(0)
     await broken.close()
     kept = [done.key async for done in queue.results()]
 
     assert ["a"] == kept
+
+
+async def test_an_error_of_the_engine_names_the_database(queue: Queue) -> None:
+    """Its own errors are those of the queue, too."""
+
+    async def fail() -> None:
+        """Fail as the engine does."""
+        message = "it is broken"
+        raise dbos_error.DBOSException(message)
+
+    with pytest.raises(QueueError, match=r"work.sqlite3, cannot be used: .*broken"):
+        await _queue.guarded(queue._database, fail())
 
 
 async def test_a_queue_on_nothing(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from linkedapi_async import Pace, PollingCrashedError, QueueError, Session, st
 from linkedapi_async.events import WorkflowFinished
-from linkedapi_async.fleet import Done, Progress, Queue, Worker
+from linkedapi_async.fleet import Done, Progress, Queue, Worker, _items
 from linkedapi_async.fleet._beats import Beats
 from linkedapi_async.fleet._database import Database, workers
 from linkedapi_async.fleet._engine import Engine
@@ -291,6 +291,38 @@ async def test_a_worker_without_a_database(tmp_path: Path) -> None:
         worker = make(f"sqlite:///{tmp_path / 'no' / 'work.sqlite3'}", sandbox)
         with pytest.raises(QueueError, match="cannot be used"):
             await worker.run()
+
+
+async def test_an_account_without_a_token_stops_no_other(
+    queue_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lane waits while others work, and goes on once its token is there."""
+    monkeypatch.setattr(_items, "FIRST_DELAY", 0.01)
+    failing = True
+
+    async def provider(account: str) -> str:
+        """Fail for one account, for a while."""
+        if failing and account == "poor":
+            message = "the vault has no such entry"
+            raise LookupError(message)
+        return await token(account)
+
+    async with Sandbox(speed=1000) as sandbox, Queue(queue_url) as queue:
+        await queue.submit("poor", hello(0), key="waits")
+        await queue.submit("rich", hello(1), key="a")
+        await queue.submit("rich", hello(2), key="b")
+        worker = Worker(
+            queue_url, session=sandbox.session, token=provider, interval=0.05, ttl=60
+        )
+        async with working(worker) as task:
+            before = await progress(queue, task, lambda found: found.completed == 2)
+            sent = len(sandbox.workflows)
+            failing = False
+            after = await progress(queue, task, lambda found: found.completed == 3)
+
+    assert (1, 0, 0) == (before.queued, before.failed, before.unknown)
+    assert 2 == sent
+    assert (0, 0, 0) == (after.queued, after.failed, after.unknown)
 
 
 async def test_only_one_worker_takes_over(queue_url: str) -> None:
