@@ -357,32 +357,31 @@ async def test_a_database_that_is_down_while_events_come(
     assert ["wf-1"] == [row.workflow_id for row in stored]
 
 
+def waits_for_a_lock(connection: sa.Connection) -> bool:
+    """Return whether a transaction waits for an advisory lock."""
+    query = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    return bool(connection.exec_driver_sql(query).scalar())
+
+
 async def test_numbers_are_in_the_order_of_commits(database: str) -> None:
     """No reader passes an event that another process commits late."""
+    watcher = Database(database)
     async with Queue(database) as queue:
         with queue._database.engine.begin() as slow:
+            slow.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
             number_events(slow)
             row = {"id": "slow", "received_at": now(slow)}
             slow.execute(insert(slow, events).values(row))
             body = body_of()
             waiting = asyncio.create_task(receive(queue, body))
             async with asyncio.timeout(60):
-                while not await _waits_for_a_lock(database):
+                while not await watcher.do(waits_for_a_lock):
                     await asyncio.sleep(0.01)
         await waiting
         stored = await rows(queue)
+    await watcher.close()
 
     assert [None, "wf-1"] == [row.workflow_id for row in stored]
-
-
-async def _waits_for_a_lock(url: str) -> bool:
-    other = Database(url)
-    query = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-    found = await other.do(
-        lambda connection: connection.exec_driver_sql(query).scalar()
-    )
-    await other.close()
-    return bool(found)
 
 
 async def test_old_events_are_removed(
