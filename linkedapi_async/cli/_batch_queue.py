@@ -24,6 +24,7 @@ from linkedapi_async.cli._batch_results import (
 from linkedapi_async.cli._batch_rows import MOST_PROBLEMS, Batch, Item, refused
 from linkedapi_async.cli._console import Console, print_error
 from linkedapi_async.cli._exit_codes import FAILED, LATER, CommandError, status_of
+from linkedapi_async.cli._fleet import check_typed
 from linkedapi_async.cli._messages import message_of
 from linkedapi_async.cli._progress import Progress, progress_display
 from linkedapi_async.cli._row_input import InputRow, RowFile
@@ -126,17 +127,8 @@ def lanes_of(
     if (account is None) == (column is None):
         message = "--queue needs --account NAME, or --account-column COLUMN"
         raise CommandError(message)
-    try:
-        parts = checked_url(url)
-    except ValueError as error:
-        message = f"--queue: {error}"
-        raise CommandError(message) from error
-    if parts.password is not None or "password" in parts.query:
-        message = (
-            "--queue must not have a password, because other programs can read the "
-            "arguments of a command; set PGPASSWORD, or store it in ~/.pgpass"
-        )
-        raise CommandError(message)
+    check_typed("--queue", url)
+    parts = checked_url(url)
     is_file = parts.get_backend_name() == "sqlite"
     return Lanes(
         account=account, column=column, file=parts.database if is_file else None

@@ -158,8 +158,33 @@ def _command(name: str, short_help: str) -> Callable[[Callable[..., Any]], Any]:
     return decorate
 
 
+def check_typed(option: str, url: str) -> None:
+    """Check the URL of a queue that is an argument of the command.
+
+    Raises:
+        CommandError: It is of something else, or has a password.
+    """
+    fleet_module()
+    from linkedapi_async.fleet._database import checked_url  # noqa: PLC0415
+
+    try:
+        parts = checked_url(url)
+    except ValueError as error:
+        message = f"{option}: {error}"
+        raise CommandError(message) from error
+    if parts.password is not None or "password" in parts.query:
+        message = (
+            f"{option} must not have a password, because other programs can read the "
+            "arguments of a command; set PGPASSWORD, or store it in ~/.pgpass"
+        )
+        raise CommandError(message)
+
+
 def _use(url: str, work: Callable[[Queue], Awaitable[T]]) -> T:
     """Return what *work* returns for the queue at a URL."""
+    source = click.get_current_context().get_parameter_source("url")
+    if source is click.core.ParameterSource.COMMANDLINE:
+        check_typed("--url", url)
     fleet = fleet_module()
 
     async def use() -> T:

@@ -247,9 +247,31 @@ def test_a_wrong_database(shell: Shell, words: tuple[str, ...]) -> None:
     ) == done.err
 
 
-def test_a_wrong_url(shell: Shell) -> None:
-    """A URL of something else is a usage error."""
-    done = shell("queue", "status", "--url", "mysql://db/x")
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("mysql://db/x", "must be sqlite:///path or postgresql://"),
+        (
+            "postgresql://me:secret@/x",
+            "--url must not have a password, because other programs can read the ",
+        ),
+    ],
+)
+def test_a_wrong_url(shell: Shell, url: str, message: str) -> None:
+    """A URL of something else, or with a password, is a usage error."""
+    done = shell("queue", "status", "--url", url)
 
     assert 2 == done.status
-    assert "must be sqlite:///path or postgresql://" in done.err
+    assert message in done.err
+    assert "secret" not in done.err
+
+
+def test_a_password_in_the_environment(shell: Shell) -> None:
+    """The variable may have one, because other programs cannot read it."""
+    shell.set(LINKED_API_QUEUE=f"postgresql://me:secret@/x?host={shell.folder}")
+    done = shell("queue", "status")
+    shell.set(LINKED_API_QUEUE="mysql://me:secret@/x")
+    wrong = shell("queue", "status")
+
+    assert (13, 2) == (done.status, wrong.status)
+    assert "secret" not in done.err + wrong.err
