@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio.constants
 import signal
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +25,11 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("tests")
+
+# In debug mode asyncio and aiohttp note where each callback, task and connection was
+# made. One frame says it; whole stacks make the tests more than twice as slow.
+asyncio.constants.DEBUG_STACK_DEPTH = 1  # type: ignore[misc]
+traceback.extract_stack.__defaults__ = (None, 1)
 
 # Under `nohup … &` these are ignored, which the commands under test would inherit.
 for number in (signal.SIGINT, signal.SIGTERM):
