@@ -33,6 +33,7 @@ from linkedapi_async.cli._template import Problem
 from linkedapi_async.cli._workflow_input import writing_actions
 from linkedapi_async.errors import (
     LinkedApiError,
+    QueueError,
     StartUnknownError,
     SuppressedError,
     WorkflowFailedError,
@@ -353,23 +354,38 @@ class QueueRunner:
     async def _follow(self, cursor: int) -> None:
         """Write what ends; return when there is no more to wait for."""
         waiting: set[str] = set()
+        is_lost = False
         while True:
-            async for done in self.queue.results(cursor):
-                cursor = done.cursor
-                item = self._pending.pop(done.key, None)
-                if item is not None:
-                    self._write(item, done)
-                    self.progress.ended(asyncio.get_running_loop().time())
-            waiting = await self._report_unknown(waiting)
-            self.progress.in_flight = len(self._pending) - len(waiting)
-            self.changed()
-            if not self.wait or not self.progress.in_flight:
-                return
+            try:
+                cursor = await self._read(cursor)
+                waiting = await self._report_unknown(waiting)
+            except QueueError as error:
+                if not self.wait:
+                    raise
+                if not is_lost:
+                    print_error(f"{message_of(error)}; it is tried again")
+                is_lost = True
+            else:
+                is_lost = False
+                self.progress.in_flight = len(self._pending) - len(waiting)
+                self.changed()
+                if not self.wait or not self.progress.in_flight:
+                    return
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self.interval):
                     await self.signals.wait()
             if self.signals.received:
                 return
+
+    async def _read(self, cursor: int) -> int:
+        """Write what has ended after a cursor, and return the next cursor."""
+        async for done in self.queue.results(cursor):
+            cursor = done.cursor
+            item = self._pending.pop(done.key, None)
+            if item is not None:
+                self._write(item, done)
+                self.progress.ended(asyncio.get_running_loop().time())
+        return cursor
 
     async def _report_unknown(self, before: set[str]) -> set[str]:
         """Return the keys of the rows that wait for a decision, and report new ones."""

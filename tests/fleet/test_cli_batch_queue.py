@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from cli_harness import FAST, TOKENS, Done, Shell, sandbox_in_a_thread
 
-from linkedapi_async import st
+from linkedapi_async import QueueError, st
 from linkedapi_async.cli import _batch_queue
 from linkedapi_async.cli._signals import SignalHandler
 from linkedapi_async.fleet import Queue
@@ -465,7 +465,10 @@ def test_a_worker_runs_the_rows(
 
 
 def waiting(
-    shell: Shell, monkeypatch: pytest.MonkeyPatch, steps: list[Callable[[], object]]
+    shell: Shell,
+    monkeypatch: pytest.MonkeyPatch,
+    steps: list[Callable[[], object]],
+    option: str = "--wait",
 ) -> Done:
     """Run a batch that waits; each time that it looks again, a step was done."""
 
@@ -482,7 +485,7 @@ def waiting(
     monkeypatch.setattr(_batch_queue, "INTERVAL", 0.0)
     with monkeypatch.context() as patch:
         patch.setattr(Queue, "results", results)
-        return shell(*BATCH, "--wait")
+        return shell(*BATCH, option)
 
 
 def ends(key: str, stored: End | None) -> Callable[[], object]:
@@ -517,6 +520,28 @@ def test_a_batch_waits_for_its_rows(
     assert [8, 0] == [unknown.status, done.status], done.err
     assert 1 == unknown.err.count("it is unknown whether 'b' was started")
     assert [*"acb"] == [key for key, _ in statuses(shell)]
+
+
+async def fail(_: Queue) -> None:
+    """Fail as a queue whose database is away."""
+    message = "the database is away"
+    raise QueueError(message)
+
+
+def test_an_outage_is_waited_out(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With --wait, the command goes on when the database is back."""
+    steps: list[Callable[[], object]] = [lambda: fail, lambda: fail, lambda: None]
+    done = waiting(
+        shell,
+        monkeypatch,
+        [*steps, *(ends(key, completed(f"wf-{key}")) for key in "abc")],
+    )
+    shell.write("people.csv", people("d"))
+    once = waiting(shell, monkeypatch, [lambda: fail], "--quiet")
+
+    assert (0, 13) == (done.status, once.status)
+    assert 1 == done.err.count("the database is away; it is tried again\n")
+    assert "error: the database is away\n" == once.err
 
 
 def test_a_signal_ends_the_wait(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
