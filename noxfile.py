@@ -123,7 +123,7 @@ def demo(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Measure against the official SDK and bare loops; prints tables of ratios."""
-    session.install(".[cli,mcp,table]", *group("bench"))
+    session.install(".[cli,dbos,mcp,table]", *group("bench"))
     scripts = sorted(path.name for path in Path("benchmarks").glob("[!_]*.py"))
     for script in session.posargs or scripts:
         session.run("python", f"benchmarks/{script}")

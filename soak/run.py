@@ -1,7 +1,8 @@
 """Run the long tests of this folder: ``python soak/run.py [--share 1.0] [name …]``.
 
-Each module has a function ``run(share)``. It does its full work times *share*, raises
-`AssertionError` on a violation, and returns its figures by name.
+A name is that of a module, or the first word of several, such as *fleet*. Each module has
+a function ``run(share)``. It does its full work times *share*, raises `AssertionError` on
+a violation, and returns its figures by name.
 """
 
 from __future__ import annotations
@@ -39,10 +40,14 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="name", help=", ".join(known))
     parser.add_argument("--share", type=float, default=1.0, help="of the full figures")
     options = parser.parse_args()
-    if unknown := set(options.names) - set(known):
-        parser.error(f"unknown: {', '.join(sorted(unknown))}")
+    named = []
+    for name in options.names:
+        found = [one for one in known if one == name or one.startswith(f"{name}_")]
+        if not found:
+            parser.error(f"unknown: {name}")
+        named.extend(found)
     failed = 0
-    for name in options.names or known:
+    for name in named or known:
         began = time.perf_counter()
         print(f"{name}", flush=True)
         try:
