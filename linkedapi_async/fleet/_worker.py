@@ -38,6 +38,9 @@ from linkedapi_async.session import Session
 DECLARED_DEAD: Final = 75
 """The exit status of a worker that another one has taken over."""
 
+BEATS: Final = 10
+"""How many signs of life a worker shows in its *ttl*, and how often it looks for others."""
+
 _log = logging.getLogger("linkedapi_async")
 
 _life = logging.getLogger("linkedapi_async.fleet")
@@ -264,7 +267,7 @@ class Worker:
             if now - self._steady_since >= self._ttl:
                 await self._take_over(beats, engine)
             await runner.cancel_wanted()
-            await asyncio.sleep(self._ttl / 3)
+            await asyncio.sleep(self._ttl / BEATS)
 
     async def _take_over(self, beats: Beats, engine: Engine) -> None:
         for executor in await beats.claim():
