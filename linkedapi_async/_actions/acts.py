@@ -100,6 +100,22 @@ def acts_of(definition: Any) -> tuple[Act, ...]:
     return tuple(act for node, place in places for act in _acts(node, place))
 
 
+def acts_by_digest(definition: Any) -> dict[bytes, Act]:
+    """Return the acts of a workflow that have a target, by digests of kind and target.
+
+    Journals keep the digests, so an act must have the same one in every version.
+
+    Args:
+        definition: The workflow as JSON values; it need not be valid.
+    """
+    found: dict[bytes, Act] = {}
+    for act in acts_of(definition):
+        if act.target is not None:
+            data = f"{act.kind} {act.target}".encode(errors="surrogatepass")
+            found.setdefault(hashlib.blake2b(data, digest_size=16).digest(), act)
+    return found
+
+
 def acts_key(definition: Any) -> str | None:
     """Return a key that all workflows with the same acts share; None without acts.
 

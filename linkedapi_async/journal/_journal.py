@@ -169,7 +169,9 @@ class Journal(ABC):
 
     async def unknown_start(self, key: str) -> None:
         """Record that the server may have accepted the start; intended → unknown."""
-        await self._move(key, "intended", "unknown")
+        values = ("unknown", self._now(), "intended", key)
+        statement = update_statement("state", "updated")
+        await self._do(Change(statement, values, _not_sent))
 
     async def finished(
         self,
@@ -211,7 +213,7 @@ class Journal(ABC):
 
     async def delivered(self, key: str) -> None:
         """Record that the end was seen; finished → delivered, twice is harmless."""
-        await self._move(key, "finished", "delivered", twice=True, **self._erased())
+        await self._deliver(key, "finished", twice=True)
 
     async def adopt(self, key: str, workflow_id: str) -> None:
         """Decide that an unknown start was accepted; unknown → accepted.
@@ -274,8 +276,7 @@ class Journal(ABC):
             await self._drop(key, "unknown", "discarded")
             await self.unbook(key)
         else:
-            columns = {"end_status": "lost", **self._erased()}
-            await self._move(key, "unknown", "delivered", word="discarded", **columns)
+            await self._deliver(key, "unknown", word="discarded", end_status="lost")
 
     async def defer(
         self,
@@ -348,9 +349,30 @@ class Journal(ABC):
         rows = await self._do(lambda statements: statements.deferred())
         return [row for row in rows if account in {None, row.account}]
 
-    async def delivered_keys(self) -> frozenset[str]:
-        """Return the keys of the items of streams that were delivered."""
-        return await self._do(lambda statements: statements.delivered_keys())
+    async def delivered_items(self) -> dict[str, int | None]:
+        """Return the keys of the items of streams that were delivered.
+
+        With each comes the number of its acts, which are what it did to whom; None if
+        they are not recorded, as in rows delivered before version 8 of the schema.
+        """
+        return await self._do(lambda statements: statements.delivered_items())
+
+    async def items_of_acts(self, acts: Iterable[bytes]) -> list[tuple[bytes, str]]:
+        """Return which delivered items of streams have any of some acts.
+
+        Its cost depends on how many there are, not on the size of the journal.
+
+        Args:
+            acts: Digests.
+
+        Returns:
+            Each act with the key of an item, in the order of the acts.
+        """
+        return await self._do(
+            lambda statements: [
+                (act, key) for act in acts for key in statements.items_of_act(act)
+            ]
+        )
 
     async def deferred_about(self) -> list[tuple[str, About]]:
         """Return which accounts have deferred items, and what held them back.
@@ -531,31 +553,31 @@ class Journal(ABC):
         """Remove a booking that has not ended, because nothing was started."""
         await self._do(lambda statements: statements.unbook(key))
 
-    def _erased(self) -> dict[str, Any]:
-        """Return the columns that a delivered row loses."""
-        return {} if self.store_results else {"definition": b""}
-
-    async def _move(
+    async def _deliver(
         self,
         key: str,
         old: State,
-        new: State,
         *,
-        word: str = "",
+        word: str = "delivered",
         twice: bool = False,
         **columns: Any,
     ) -> None:
-        """Change the state of a row from *old* to *new*, or find it there if *twice*."""
+        """Change the state of a row from *old*, or find it delivered if *twice*."""
+        if not self.store_results:
+            columns["definition"] = b""
+        columns |= {"state": "delivered", "updated": self._now()}
 
-        def not_moved(statements: Statements, key: str) -> JournalError | None:
+        def step(statements: Statements) -> None:
+            """Record what the row did, before its definition is erased."""
             state = statements.state(key)
-            if state == new and twice:
-                return None
-            return _invalid_transition(key, state, word or new)
+            if state == "delivered" and twice:
+                return
+            if state != old:
+                raise _invalid_transition(key, state, word)
+            statements.record_acts(key)
+            statements.change(key, old, **columns)
 
-        statement = update_statement("state", "updated", *columns)
-        values = (new, self._now(), *columns.values(), old, key)
-        await self._do(Change(statement, values, not_moved))
+        await self._do(step)
 
     async def _drop(self, key: str, old: State, word: str) -> None:
         """Remove a row that is *old*."""
@@ -592,6 +614,10 @@ def _key_exists(statements: Statements, key: str) -> ValueError:
 
 def _not_accepted(statements: Statements, key: str) -> JournalError:
     return _invalid_transition(key, statements.state(key), "accepted")
+
+
+def _not_sent(statements: Statements, key: str) -> JournalError:
+    return _invalid_transition(key, statements.state(key), "unknown")
 
 
 def not_open_error(journal: Journal) -> JournalError:

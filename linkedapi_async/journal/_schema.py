@@ -13,6 +13,8 @@ from typing import Any, Final, Literal, TypeAlias, cast
 
 import attrs
 
+from linkedapi_async._actions.acts import acts_by_digest
+from linkedapi_async._utils.json import decode_json
 from linkedapi_async.errors import About, JournalError
 from linkedapi_async.journal._bookings import BookingRows
 from linkedapi_async.journal._wal import check_log, log_facts, log_of
@@ -263,6 +265,23 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
         "CREATE UNIQUE INDEX open_bookings ON bookings (key) WHERE ended IS NULL",
         "CREATE INDEX account_bookings ON bookings (account, ended)",
+    ),
+    (
+        # How many acts a delivered row has in the table; NULL if they are not there.
+        "ALTER TABLE workflows ADD COLUMN acts INTEGER",
+        """
+        CREATE TABLE acts (
+            n INTEGER NOT NULL,
+            act BLOB NOT NULL,
+            PRIMARY KEY (n, act)
+        ) WITHOUT ROWID
+        """,
+        "CREATE INDEX rows_by_act ON acts (act)",
+        """
+        CREATE TRIGGER removed AFTER DELETE ON workflows
+        WHEN old.acts > 0
+        BEGIN DELETE FROM acts WHERE n = old.n; END
+        """,
     ),
 )
 
@@ -605,10 +624,35 @@ class Statements(BookingRows):
             "SELECT DISTINCT account, about FROM workflows WHERE state = 'deferred'"
         ).fetchall()
 
-    def delivered_keys(self) -> frozenset[str]:
-        """Return the keys of the items of streams that were delivered."""
-        query = "SELECT key FROM workflows WHERE state = 'delivered' AND stream"
-        return frozenset(key for (key,) in self._execute(query))
+    def delivered_items(self) -> dict[str, int | None]:
+        """Return the keys of the delivered items of streams, each with its acts."""
+        # As arrays, because a row each would take three times as long.
+        query = (
+            "SELECT CAST(json_group_array(key) AS BLOB), acts FROM workflows "
+            "WHERE state = 'delivered' AND stream GROUP BY n >> 16, acts"
+        )
+        found: dict[str, int | None] = {}
+        for keys, acts in self._execute(query):
+            found |= dict.fromkeys(json.loads(str(keys, errors="replace")), acts)
+        return found
+
+    def items_of_act(self, act: bytes) -> list[str]:
+        """Return the keys of the rows that have an act, in the order of their intents."""
+        query = "SELECT key FROM acts JOIN workflows USING (n) WHERE act = ? ORDER BY n"
+        return [key for (key,) in self._execute(query, (act,))]
+
+    def record_acts(self, key: str) -> None:
+        """Record what the item of a row does to whom, if its definition says so."""
+        query = "SELECT n, definition FROM workflows WHERE key = ? AND stream"
+        for n, definition in self._execute(query, (key,)).fetchall():
+            try:
+                acts = acts_by_digest(decode_json(definition))
+            except Exception:  # noqa: BLE001  # whatever damage may do
+                return
+            for act in acts:
+                self._execute("INSERT INTO acts VALUES (?, ?)", (n, act))
+            query = "UPDATE workflows SET acts = ? WHERE n = ?"
+            self._execute(query, (len(acts), n))
 
     def insert_deferred(self, key: str, definition: bytes, **columns: Any) -> None:
         """Insert a row for an item that was not started."""

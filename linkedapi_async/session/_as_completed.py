@@ -50,7 +50,7 @@ from linkedapi_async.session._deferral import (
 from linkedapi_async.session._handle import ManagedHandle, WorkflowHandle
 from linkedapi_async.session._journaling import workflow_of
 from linkedapi_async.session._recent import RecentKeys
-from linkedapi_async.session._recent_acts import RecentActs
+from linkedapi_async.session._recent_acts import RecentActs, acts_of_item
 from linkedapi_async.session._runner import Runner
 
 
@@ -142,8 +142,10 @@ class AsCompleted(Generic[ResultT]):
         wait: bool,
         once: bool,
     ) -> None:
-        self._delivered: frozenset[str] = frozenset()
+        self._delivered: dict[str, int | None] = {}
         self._skipped = 0
+        # Of the skipped items, those whose acts the journal has.
+        self._done_before: set[str] = set()
         self._next_item = _item_source(workflows, self._is_new)
         self._runtime = runners[0].runtime
         self._shares = {runner.name: _Share(runner, Holds()) for runner in runners}
@@ -272,7 +274,7 @@ class AsCompleted(Generic[ResultT]):
         journal = self._runtime.journal
         noted: list[tuple[str, About]] = []
         if journal is not None:
-            self._delivered = await journal.delivered_keys()
+            self._delivered = await journal.delivered_items()
             noted = await journal.deferred_about()
         for share in self._shares.values():
             about = {kind for account, kind in noted if account == share.name}
@@ -284,22 +286,20 @@ class AsCompleted(Generic[ResultT]):
 
     def _is_new(self, item: Any) -> bool:
         """Return whether an item is to be looked at, and not known as delivered."""
-        if not (
-            isinstance(item, tuple)
-            and len(item) in {2, 3}
-            and isinstance(item[0], str)
-            and item[0] in self._delivered
-        ):
+        if not isinstance(item, tuple) or len(item) not in {2, 3}:
             return True
+        key = item[0]
+        if not isinstance(key, str) or key not in self._delivered:
+            return True
+        acts = self._delivered[key]
+        # What it did counts for the items behind it.
+        if acts:
+            self._done_before.add(key)
+        elif acts is None and self._once:
+            self._acts.add(key, acts_of_item(Secret(item[1])))
         self._skipped += 1
-        # Now and then one is looked up, so that other tasks get their turn.
-        if self._skipped % _TURN == 0:
-            return True
-        is_read = isinstance(item[1], Action) and not may_write(item[1])
-        if self._once and not is_read:
-            # What it did counts for the items behind it.
-            self._acts.add(item[0], Secret(item[1]))
-        return False
+        # Now and then one is read, so that other tasks get their turn.
+        return self._skipped % _TURN == 0
 
     def _reader(self) -> _Share | None:
         """Return an account that may take an item, if the input is to be read."""
@@ -338,11 +338,7 @@ class AsCompleted(Generic[ResultT]):
             item.key, item.workflow, account = _split(read)
             self._keyed = item.key is not None
             self._check(item, account)
-            # Also if it is unknown whether the item was started: it may have been.
-            suppressed = self._remember_acts(item)
-            found = await self._known(item)
-            if found is None and suppressed is not None:
-                found = self._unstarted(item, share.runner, suppressed)
+            found = await self._found(item, share)
         except Exception as error:  # noqa: BLE001  # the handle's result() raises it
             found = self._unstarted(item, share.runner, error)
         share.used -= 1
@@ -351,11 +347,32 @@ class AsCompleted(Generic[ResultT]):
         elif isinstance(found, ManagedHandle):
             self._start(item, share, found)
 
-    def _remember_acts(self, item: _Item) -> SuppressedError | None:
-        """Return the error if an item before does the same to one person."""
+    async def _found(self, item: _Item, share: _Share) -> ManagedHandle | bool | None:
+        """Return the handle of an item that is not to be started; else as `_known`."""
+        if item.key in self._delivered:
+            await asyncio.sleep(0)  # the turn of other tasks
+            return True
+        suppressed = await self._suppressed(item)
+        found = await self._known(item)
+        if found is None and suppressed is not None:
+            return self._unstarted(item, share.runner, suppressed)
+        return found
+
+    async def _suppressed(self, item: _Item) -> SuppressedError | None:
+        """Return the error if an item before does the same to one person.
+
+        It counts for those behind it also if it is unknown whether it was started,
+        because it may have been.
+        """
         if item.key is None or not self._once:
             return None
-        return self._acts.add(item.key, item.workflow)
+        acts = acts_of_item(item.workflow)
+        if self._done_before and acts:
+            journal = cast("Journal", self._runtime.journal)
+            for act, key in await journal.items_of_acts(acts):
+                if key in self._done_before:
+                    self._acts.add(key, {act: acts[act]})
+        return self._acts.add(item.key, acts)
 
     def _check(self, item: _Item, account: Any) -> None:
         """Check that the key is new, and bind the item to its account."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 from linkedapi_async._actions.action import Action
-from linkedapi_async._actions.acts import Act, acts_of
+from linkedapi_async._actions.acts import Act, acts_by_digest
 from linkedapi_async._utils.secret import Secret
 from linkedapi_async._wire.dump import dump_workflow
 from linkedapi_async.errors import SuppressedError, WorkflowError
@@ -26,16 +26,18 @@ class RecentActs:
         self._limit = limit
         self._keys: dict[bytes, str] = {}
 
-    def add(self, key: str, workflow: Secret[Any]) -> SuppressedError | None:
+    def add(self, key: str, acts: Mapping[bytes, Act]) -> SuppressedError | None:
         """Remember the acts of an item; return the error if another item has one.
 
         Args:
             key: The item's key.
-            workflow: The workflow: actions, or JSON values.
+            acts: What it does to whom, by digests.
         """
         found = None
-        for act in _acts(workflow):
-            first = self._add(key, act)
+        for digest, act in acts.items():
+            first = self._keys.setdefault(digest, key)
+            if len(self._keys) > self._limit:
+                del self._keys[next(iter(self._keys))]
             if first != key and found is None:
                 message = (
                     f"{act.action_type} to {act.target} is in the item {first!r} "
@@ -44,24 +46,19 @@ class RecentActs:
                 found = SuppressedError(message, target=str(act.target), key=first)
         return found
 
-    def _add(self, key: str, act: Act) -> str:
-        """Return the key of the first item with an act."""
-        data = f"{act.kind} {act.target}".encode(errors="surrogatepass")
-        digest = hashlib.blake2b(data, digest_size=16).digest()
-        first = self._keys.setdefault(digest, key)
-        if len(self._keys) > self._limit:
-            del self._keys[next(iter(self._keys))]
-        return first
 
+def acts_of_item(secret: Secret[Any]) -> dict[bytes, Act]:
+    """Return the acts with a target; none of what is no workflow, which fails later.
 
-def _acts(secret: Secret[Any]) -> list[Act]:
-    """Return the acts with a target; none of what is no workflow, which fails later."""
+    Args:
+        secret: The workflow: actions, or JSON values.
+    """
     workflow = secret.reveal()
     if isinstance(workflow, Action) and not may_write(workflow):
-        return []  # in a tenth of the time, for each item that is done already
+        return {}  # in a tenth of the time
     if isinstance(workflow, Action | tuple):
         try:
             workflow = dump_workflow(workflow)
         except (WorkflowError, TypeError):
-            return []
-    return [act for act in acts_of(workflow) if act.target is not None]
+            return {}
+    return acts_by_digest(workflow)

@@ -10,7 +10,12 @@ from hypothesis import given
 from strategies import workflows
 
 from linkedapi_async import dump_workflow, st
-from linkedapi_async._actions.acts import acts_key, acts_of, definition_key
+from linkedapi_async._actions.acts import (
+    acts_by_digest,
+    acts_key,
+    acts_of,
+    definition_key,
+)
 from linkedapi_async._results.key import ACTIONS
 
 
@@ -263,6 +268,14 @@ def test_keys_never_change() -> None:
     """Keys stay the same, because journals contain them."""
     assert "to-46accff915b26d0ac4c4272eda09e57d" == acts_key(message())
     assert "7b1e5b2835c6ed9e3d6cdf58374dd176" == definition_key(message())
+
+
+def test_digests_never_change() -> None:
+    """Journals keep the digests of acts with a target; a place in a list has none."""
+    acts = acts_by_digest([message(), message(text="Good day"), search(CONNECT)])
+
+    assert ["350aa37898470632c881e78c8f88b641"] == [digest.hex() for digest in acts]
+    assert [ADA] == [act.target for act in acts.values()]
 
 
 @given(workflows)

@@ -1109,7 +1109,7 @@ ROW = Row(
     created=1.5,
     updated=2.5,
 )
-NEWEST = (len(_MIGRATIONS), 12)
+NEWEST = (len(_MIGRATIONS), 15)
 NEXT = ("ALTER TABLE workflows ADD COLUMN note TEXT", "CREATE TABLE notes (n)")
 
 
