@@ -14,7 +14,10 @@ from hypothesis import HealthCheck, settings
 
 
 if TYPE_CHECKING:
+    from cli_harness import Shell
     from postgres_server import PostgresServer
+
+    from linkedapi_async.sandbox import Sandbox
 
 
 # A busy machine is no failure of the code. A hundred properties share some minutes.
@@ -67,3 +70,28 @@ def queue_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path / 'work.sqlite3'}"
     url: str = request.getfixturevalue("database")
     return url
+
+
+@pytest.fixture(scope="module")
+def box() -> Iterator[Sandbox]:
+    """A sandbox that is fast, for the command line."""
+    from cli_harness import sandbox_in_a_thread
+
+    with sandbox_in_a_thread(speed=2000) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def shell(
+    box: Sandbox,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Iterator[Shell]:
+    """A folder for the command line, with tokens of the sandbox."""
+    from cli_harness import FAST, TOKENS, Shell
+
+    yield Shell.entered(
+        tmp_path, monkeypatch, capsys, **TOKENS, **FAST, LINKED_API_BASE_URL=box.url
+    )
+    box.clear_faults()

@@ -378,8 +378,11 @@ class _ReasonReport:
         self._shown = event.pending_reason, event.message
         if event.pending_reason is not None:
             texts = " – ".join(filter(None, self._shown))
-            since = dt.datetime.now().astimezone()
-            self._console.info(f"waiting: {texts} (since {since:%H:%M})")
+            self._console.info(f"waiting: {texts} (since {_clock()})")
+
+
+def _clock() -> str:
+    return f"{dt.datetime.now().astimezone():%H:%M}"
 
 
 class _PaceReport:
@@ -387,15 +390,17 @@ class _PaceReport:
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._since: str | None = None
         self.waits = False
         """Whether the start waits, and nothing was sent."""
 
     def held_back(self, event: StartHeldBack) -> None:
-        """Show the reason, and until when it holds."""
+        """Show the reason, since when the start waits, and until when it has to."""
         if event.waits:
             self.waits = True
+            self._since = self._since or _clock()
             end = "" if event.until is None else f" until {format_time(event.until)}"
-            self._console.info(f"waiting{end}: {event.reason}")
+            self._console.info(f"waiting{end}: {event.reason} (since {self._since})")
 
     def starting(self, _: WorkflowStarting) -> None:
         """Take note that it is sent."""

@@ -55,13 +55,6 @@ MESSAGE = {
 }
 
 
-@pytest.fixture(scope="module")
-def box() -> Iterator[Sandbox]:
-    """A sandbox that is fast."""
-    with sandbox_in_a_thread(speed=2000) as sandbox:
-        yield sandbox
-
-
 @pytest.fixture
 def shell(
     tmp_path: Path,

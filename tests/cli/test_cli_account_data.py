@@ -11,11 +11,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import click
 import pytest
-from cli_harness import FAST, TOKENS, Shell, Terminal, sandbox_in_a_thread
+from cli_harness import TOKENS, Shell, Terminal, sandbox_in_a_thread
 
 from linkedapi_async._utils.secret import Secret
 from linkedapi_async.cli._account_data import _moment
@@ -39,19 +38,6 @@ def box() -> Iterator[Sandbox]:
     """A sandbox that is fast."""
     with sandbox_in_a_thread(speed=2000) as sandbox:
         yield sandbox
-
-
-@pytest.fixture
-def shell(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    box: Sandbox,
-) -> Shell:
-    """A folder with tokens of the sandbox."""
-    made = Shell.entered(tmp_path, monkeypatch, capsys)
-    made.set(**TOKENS, **FAST, LINKED_API_BASE_URL=box.url)
-    return made
 
 
 def receive(box: Sandbox, *texts: str) -> None:

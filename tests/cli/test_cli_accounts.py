@@ -13,7 +13,7 @@ from typing import Any
 import click
 import keyring
 import pytest
-from cli_harness import FAST, TOKENS, Shell, Terminal, sandbox_in_a_thread
+from cli_harness import FAST, TOKENS, Shell, Terminal
 from click.shell_completion import BashComplete
 from keyring.backend import KeyringBackend
 from keyring.backends.fail import Keyring as NoKeyring
@@ -60,13 +60,6 @@ class MemoryKeyring(KeyringBackend):
         """Forget a password."""
         self._check()
         del self.kept[service, username]
-
-
-@pytest.fixture(scope="module")
-def box() -> Iterator[Sandbox]:
-    """A sandbox that is fast."""
-    with sandbox_in_a_thread(speed=2000) as sandbox:
-        yield sandbox
 
 
 @pytest.fixture

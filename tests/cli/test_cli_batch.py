@@ -10,12 +10,11 @@ import os
 import signal
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from cli_harness import FAST, TOKENS, Shell, Terminal, sandbox_in_a_thread
+from cli_harness import Shell, Terminal, sandbox_in_a_thread
 from hypothesis import given
 from hypothesis import strategies as some
 
@@ -46,29 +45,13 @@ BATCH = ("batch", "hello.json", "--from", "people.csv", "--out", "r.jsonl")
 VISITS = ("batch", "visit.json", "--from", "people.csv", "--out", "r.jsonl")
 
 
-@pytest.fixture(scope="module")
-def box() -> Iterator[Sandbox]:
-    """A sandbox that is fast."""
-    with sandbox_in_a_thread(speed=5000) as sandbox:
-        yield sandbox
-
-
 @pytest.fixture
-def shell(
-    box: Sandbox,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Iterator[Shell]:
+def shell(shell: Shell) -> Shell:
     """A folder with two templates and some people, and tokens of the sandbox."""
-    made = Shell.entered(
-        tmp_path, monkeypatch, capsys, **TOKENS, **FAST, LINKED_API_BASE_URL=box.url
-    )
-    made.write("hello.json", json.dumps(HELLO))
-    made.write("visit.json", json.dumps(VISIT))
-    made.write("people.csv", people(4))
-    yield made
-    box.clear_faults()
+    shell.write("hello.json", json.dumps(HELLO))
+    shell.write("visit.json", json.dumps(VISIT))
+    shell.write("people.csv", people(4))
+    return shell
 
 
 count = iter(range(100_000))

@@ -13,13 +13,11 @@ import signal
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
-from cli_harness import FAST, TOKENS, Shell, sandbox_in_a_thread
+from cli_harness import TOKENS, Shell, sandbox_in_a_thread
 from hypothesis import given
 from hypothesis import strategies as some
 
@@ -39,28 +37,12 @@ HELLO: dict[str, Any] = {
 BATCH = ("batch", "hello.json", "--from", "people.csv", "--out", "r.jsonl", "--yes")
 
 
-@pytest.fixture(scope="module")
-def box() -> Iterator[Sandbox]:
-    """A sandbox that is fast."""
-    with sandbox_in_a_thread(speed=5000) as sandbox:
-        yield sandbox
-
-
 @pytest.fixture
-def shell(
-    box: Sandbox,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Iterator[Shell]:
+def shell(shell: Shell) -> Shell:
     """A folder with a template and some people, and tokens of the sandbox."""
-    made = Shell.entered(
-        tmp_path, monkeypatch, capsys, **TOKENS, **FAST, LINKED_API_BASE_URL=box.url
-    )
-    made.write("hello.json", json.dumps(HELLO))
-    made.write("people.csv", people("Ada", "Bob", "Eve"))
-    yield made
-    box.clear_faults()
+    shell.write("hello.json", json.dumps(HELLO))
+    shell.write("people.csv", people("Ada", "Bob", "Eve"))
+    return shell
 
 
 count = iter(range(100_000))

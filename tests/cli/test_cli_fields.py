@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from cli_harness import FAST, TOKENS, Shell, sandbox_in_a_thread
+from cli_harness import TOKENS, Shell
 
 from linkedapi_async.cli._output import chosen_fields, selected
 from linkedapi_async.sandbox import Sandbox
@@ -17,26 +15,6 @@ from linkedapi_async.sandbox import Sandbox
 ACME = "https://www.linkedin.com/company/acme"
 EMPLOYEES = ("company", ACME, "--employees", "2")
 ROWS = ("--action", "st.retrieveCompanyEmployees")
-
-
-@pytest.fixture(scope="module")
-def box() -> Iterator[Sandbox]:
-    """A sandbox that is fast."""
-    with sandbox_in_a_thread(speed=2000) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def shell(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    box: Sandbox,
-) -> Shell:
-    """A folder with tokens of the sandbox."""
-    made = Shell.entered(tmp_path, monkeypatch, capsys)
-    made.set(**TOKENS, **FAST, LINKED_API_BASE_URL=box.url)
-    return made
 
 
 def test_fields_are_chosen_in_each_format(shell: Shell) -> None:

@@ -9,7 +9,6 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,27 +28,11 @@ COMPANY: dict[str, Any] = {
 }
 
 
-@pytest.fixture(scope="module")
-def box() -> Iterator[Sandbox]:
-    """A sandbox that is fast."""
-    with sandbox_in_a_thread(speed=2000) as sandbox:
-        yield sandbox
-
-
 @pytest.fixture
-def shell(
-    box: Sandbox,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Iterator[Shell]:
+def shell(shell: Shell) -> Shell:
     """A folder with a workflow, and tokens of the sandbox."""
-    made = Shell.entered(
-        tmp_path, monkeypatch, capsys, **TOKENS, **FAST, LINKED_API_BASE_URL=box.url
-    )
-    made.write("company.json", json.dumps(COMPANY))
-    yield made
-    box.clear_faults()
+    shell.write("company.json", json.dumps(COMPANY))
+    return shell
 
 
 # Messages

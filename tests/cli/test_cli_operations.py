@@ -6,13 +6,12 @@ import asyncio
 import inspect
 import json
 import shlex
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
-from cli_harness import FAST, TOKENS, Shell, Terminal, sandbox_in_a_thread
+from cli_harness import Shell, Terminal
 from click.shell_completion import BashComplete
 from hypothesis import given
 from hypothesis import strategies as draws
@@ -36,26 +35,6 @@ from linkedapi_async.testing._parameter_values import (
 ADA = "https://www.linkedin.com/in/ada"
 ACME = "https://www.linkedin.com/company/acme"
 ALL = {name: OperationCommand(each) for name, each in all_operations().items()}
-
-
-@pytest.fixture(scope="module")
-def box() -> Iterator[Sandbox]:
-    """A sandbox that is fast."""
-    with sandbox_in_a_thread(speed=2000) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def shell(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    box: Sandbox,
-) -> Shell:
-    """A folder with tokens of the sandbox."""
-    made = Shell.entered(tmp_path, monkeypatch, capsys)
-    made.set(**TOKENS, **FAST, LINKED_API_BASE_URL=box.url)
-    return made
 
 
 def parsed(name: str, words: list[str]) -> Any:

@@ -9,12 +9,10 @@ import os
 import re
 import signal
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_harness import FAST, TOKENS, Shell, Terminal, sandbox_in_a_thread
+from cli_harness import Shell, Terminal
 
 from linkedapi_async import Pace, st
 from linkedapi_async._types import CATEGORIES
@@ -27,28 +25,13 @@ BATCH = ("batch", "hello.json", "--from", "people.csv", "--out", "r.jsonl")
 PERSON = "https://www.linkedin.com/in/person"
 
 
-@pytest.fixture(scope="module")
-def box() -> Iterator[Sandbox]:
-    """A sandbox that is fast."""
-    with sandbox_in_a_thread(speed=5000) as sandbox:
-        yield sandbox
-
-
 @pytest.fixture
-def shell(
-    box: Sandbox,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Shell:
+def shell(shell: Shell) -> Shell:
     """A folder with a template and three people, and tokens of the sandbox."""
-    made = Shell.entered(
-        tmp_path, monkeypatch, capsys, **TOKENS, **FAST, LINKED_API_BASE_URL=box.url
-    )
     hello = {"actionType": "st.sendMessage", "personUrl": "{{url}}", "text": "Hello"}
-    made.write("hello.json", json.dumps(hello))
-    made.write("people.csv", "\n".join(["url", *(f"{PERSON}-{n}" for n in range(3))]))
-    return made
+    shell.write("hello.json", json.dumps(hello))
+    shell.write("people.csv", "\n".join(["url", *(f"{PERSON}-{n}" for n in range(3))]))
+    return shell
 
 
 @pytest.mark.parametrize(
@@ -209,7 +192,7 @@ def test_a_run_that_counts_needs_a_journal(
 
 
 def test_a_signal_ends_the_wait_for_the_pace(single: Shell, box: Sandbox) -> None:
-    """A run shows what it waits for and until when; Ctrl-C sends nothing."""
+    """A run shows what it waits for, since and until when; Ctrl-C sends nothing."""
     pace = ("--journal", "runs", "--min-interval", "36000")
     first = single(*RUN, *pace)
     before = len(box.workflows)
@@ -226,6 +209,7 @@ def test_a_signal_ends_the_wait_for_the_pace(single: Shell, box: Sandbox) -> Non
         shown = terminal.text
 
     assert (0, 130) == (first.status, status)
+    assert re.search(r"waiting until .* \(since \d\d:\d\d\)", shown)
     assert "the wait ends\r\n" in shown
     assert "error: nothing was sent\r\n" in shown
     assert before == len(box.workflows)

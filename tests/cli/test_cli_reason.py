@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from cli_harness import TOKENS, Shell, sandbox_in_a_thread
 
+from linkedapi_async.cli import _workflows
 from linkedapi_async.cli._console import Console
-from linkedapi_async.cli._workflows import _ReasonReport
-from linkedapi_async.events import PollAnswered
+from linkedapi_async.cli._workflows import _PaceReport, _ReasonReport
+from linkedapi_async.events import PollAnswered, StartHeldBack
 
 
 def polled(
@@ -52,6 +53,34 @@ def test_a_reason_is_shown_when_it_changes(capsys: pytest.CaptureFixture[str]) -
         "waiting: outsideWorkingHours – From 09:00.",
         "waiting: queued",
     ] == [line.partition(" (since ")[0] for line in lines]
+
+
+def test_a_start_waits_since_it_was_held_back(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each reason is one line, with the time at which the wait began."""
+    times = iter(["09:00", "09:30"])
+    monkeypatch.setattr(_workflows, "_clock", lambda: next(times))
+    report = _PaceReport(Console(quiet=False))
+    for reason, waits in (("25 a day", True), ("closed", True), ("too late", False)):
+        report.held_back(
+            StartHeldBack(
+                at=0,
+                time=0,
+                account="ada",
+                key=None,
+                workflow=(),
+                reason=reason,
+                category=None,
+                until=None,
+                waits=waits,
+            )
+        )
+
+    assert [
+        "waiting: 25 a day (since 09:00)",
+        "waiting: closed (since 09:00)",
+    ] == capsys.readouterr().err.splitlines()
 
 
 @pytest.fixture
