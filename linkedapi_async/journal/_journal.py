@@ -61,7 +61,7 @@ class Journal(ABC):
     Args:
         store_results: Whether results are stored. Without, only the end status is, and
             the definition is erased on delivery; unfinished rows keep it, because typed
-            results need it.
+            results need it. Digests of what an item did to whom stay.
     """
 
     run_number: int
