@@ -290,7 +290,10 @@ def batch(
             _show(checked, lanes)
             creds.console.block(cost)
             where = creds.base_url if lanes is None else "the queue"
-            creds.console.info(f"a run would send {checked.total} workflows to {where}")
+            plural = "" if checked.total == 1 else "s"
+            creds.console.info(
+                f"a run would send {checked.total} workflow{plural} to {where}"
+            )
             return
         if not _confirm(checked, creds, cost, yes=yes):
             return
