@@ -23,7 +23,7 @@ from pathlib import Path
 # The tests have the server.
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from postgres_server import running_postgres
+from postgres_server import running_postgres  # pyright: ignore[reportMissingImports]
 
 from linkedapi_async import st
 from linkedapi_async.fleet import Queue

@@ -63,6 +63,7 @@ def use(work: Callable[[Queue], Awaitable[Any]]) -> Any:
     """Return what *work* returns for the queue."""
 
     async def run() -> Any:
+        """Open the queue for it."""
         async with Queue(URL) as queue:
             return await work(queue)
 
@@ -85,6 +86,7 @@ def end_all(ends: dict[str, End | None]) -> None:
     """Do what a worker does with several items."""
 
     async def work(queue: Queue) -> None:
+        """End one after another."""
         for key, stored in ends.items():
             await end(queue, key, stored)
 

@@ -130,9 +130,11 @@ async def polls_per_workflow(url: str, payload: Literal["fat", "thin"]) -> float
     finished = asyncio.Event()
 
     async def token(account: str) -> str:
+        """Return the token of an account."""
         return f"token-of-{account}"
 
     def on_result(done: Done) -> None:
+        """Note when all have ended."""
         results.append(done)
         if len(results) == 12:
             finished.set()
