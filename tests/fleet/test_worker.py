@@ -140,15 +140,17 @@ async def test_a_worker_is_instrumented_as_its_session(
     }
     assert data is not None
     assert '"linkedapi.worker.beat_age"' in data.to_json()
-    begin, *_, stop = [
-        record for record in caplog.records if record.levelname == "INFO"
-    ]
+    own = [each for each in caplog.records if each.name == "linkedapi_async.fleet"]
+    begin, stop = (record for record in own if record.levelname == "INFO")
     assert "The worker begins" == begin.message
-    assert "The worker stops: 0 starts are under way, 0 lanes go to others" == (
-        stop.message
+    # The item may still be on its way out of the worker.
+    assert re.fullmatch(
+        "The worker stops: 0 starts are under way, [01] lanes go to others",
+        stop.message,
     )
+    assert vars(stop)["linkedapi_lanes"] in {0, 1}
     assert vars(begin)["linkedapi_executor"] == vars(stop)["linkedapi_executor"]
-    submitted = [record for record in caplog.records if record.levelname == "DEBUG"]
+    submitted = [record for record in own if record.levelname == "DEBUG"]
     assert [("Submitted 1 items, of which 1 are new", 1)] == [
         (record.message, vars(record)["linkedapi_items"]) for record in submitted
     ]
