@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import math
 import random
 from collections import Counter
 from typing import Any, Final
@@ -43,6 +44,11 @@ SIGN_OUT_AFTER: Final = 5
 
 
 OTHER: Final = "https://www.linkedin.com/in/other-"
+
+
+def share_of_it(share: float) -> tuple[int, int]:
+    """Return how many people and kills a share of the campaign has."""
+    return max(6, math.ceil(PEOPLE * share)), max(2, math.ceil(KILLS * share))
 
 
 def url_of(number: int) -> str:

@@ -26,9 +26,7 @@ from _campaign import (
     ACCOUNTS,
     CATEGORY,
     DAY,
-    KILLS,
     MONDAY,
-    PEOPLE,
     PER_DAY,
     SIGN_IN,
     SIGN_OUT,
@@ -41,6 +39,7 @@ from _campaign import (
     new_sandbox,
     rows,
     sent_by,
+    share_of_it,
     started_by,
     text_of,
 )
@@ -180,7 +179,7 @@ class Campaign:
 
     def _kill_time(self, sandbox: Sandbox) -> Callable[[], bool]:
         """Return a condition: some more starts were accepted, or time has passed."""
-        goal = len(sandbox.workflows) + self.rng.randint(1, 20)
+        goal = len(sandbox.workflows) + self.rng.randint(1, max(1, self.people // 25))
         moment = self.loop.time() + self.rng.uniform(0.3, 6)
         return lambda: len(sandbox.workflows) >= goal or self.loop.time() >= moment
 
@@ -260,8 +259,7 @@ def template(text: str) -> dict[str, str]:
 
 def run(share: float) -> dict[str, Any]:
     """Run the campaign with a share of the people and of the kills."""
-    people = max(60, math.ceil(PEOPLE * share))
-    kills = max(3, math.ceil(KILLS * share))
+    people, kills = share_of_it(share)
     with (
         tempfile.TemporaryDirectory() as folder,
         asyncio.Runner(loop_factory=Loop) as runner,

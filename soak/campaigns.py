@@ -27,9 +27,7 @@ from _campaign import (
     ACCOUNTS,
     CATEGORY,
     DAY,
-    KILLS,
     MONDAY,
-    PEOPLE,
     PER_DAY,
     SIGN_IN,
     SIGN_OUT,
@@ -40,6 +38,7 @@ from _campaign import (
     new_sandbox,
     rows,
     sent_by,
+    share_of_it,
     started_by,
     text_of,
 )
@@ -353,8 +352,7 @@ def run_with_kills(main: Coroutine[Any, Any, T]) -> T:
 
 def run(share: float) -> dict[str, Any]:
     """Run the campaign with a share of the people and of the kills."""
-    people = max(60, math.ceil(PEOPLE * share))
-    kills = max(3, math.ceil(KILLS * share))
+    people, kills = share_of_it(share)
     with tempfile.TemporaryDirectory() as folder:
         steps = math.ceil(STEPS * max(0.2, share))
         campaign = Campaign(people, kills, steps, Path(folder), random.Random(15))

@@ -499,7 +499,7 @@ def test_one_waiting_account_stops_no_other(
     shell: Shell, box: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An account whose workflow passes the deadline rests; the others go on."""
-    short = functools.partial(attrs.evolve, deadline=1.5)
+    short = functools.partial(attrs.evolve, deadline=4)
     fixed = Polling.fixed
     monkeypatch.setattr(Polling, "fixed", lambda seconds: short(fixed(seconds)))
 
@@ -531,7 +531,7 @@ def test_one_waiting_account_stops_no_other(
         for name in {line["account"] for line in lines(shell)}
     }
     # One deadline, not two.
-    assert took < 15
+    assert took < 60
 
 
 # Rows that are held back
