@@ -65,7 +65,8 @@ def print_error(text: str) -> None:
     A new line in text from outside, such as a message of the server, is escaped, so that
     it cannot pass for a message of its own.
     """
-    click.echo(printable(text), err=True)
+    # Not err=True, which writes into a progress bar instead of above it.
+    click.echo(printable(text), file=sys.stderr)
 
 
 def quiet_option(command: CommandT) -> CommandT:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Self, TypeVar
 
+from linkedapi_async._utils.text import printable
 from linkedapi_async.cli._console import print_error
 from linkedapi_async.cli._exit_codes import CommandError
 
@@ -18,12 +19,15 @@ T = TypeVar("T")
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
-def _show_cursor() -> None:
-    """Show the cursor again: a progress bar hides it."""
+def _print_last(text: str) -> None:
+    """Print *text* below a progress bar, and show the cursor, which the bar hides."""
     terminal = sys.__stderr__
-    if terminal is not None and terminal.isatty():
-        terminal.write("\x1b[?25h")
-        terminal.flush()
+    if terminal is None or not terminal.isatty():
+        print_error(text)
+        return
+    # In one line, so that a command in it can be copied.
+    terminal.write(f"\n{printable(text)}\n\x1b[?25h")
+    terminal.flush()
 
 
 class SignalHandler:
@@ -80,8 +84,7 @@ class SignalHandler:
 
     def _receive(self, number: int) -> None:
         if self.received:
-            print_error(self._last())
-            _show_cursor()
+            _print_last(self._last())
             self._exit(128 + number)
             return
         self.status = 128 + number

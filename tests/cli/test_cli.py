@@ -35,7 +35,7 @@ from linkedapi_async.cli._console import Console
 from linkedapi_async.cli._credentials import variables
 from linkedapi_async.cli._exit_codes import EXIT_CODES, status_of
 from linkedapi_async.cli._output import FORMATS, show, show_rows
-from linkedapi_async.cli._signals import SignalHandler, _show_cursor
+from linkedapi_async.cli._signals import SignalHandler, _print_last
 from linkedapi_async.journal import SqliteJournal
 from linkedapi_async.sandbox import Sandbox
 from linkedapi_async.session._account import default_name
@@ -980,11 +980,11 @@ def test_second_signal_while_it_starts(
 
 
 def test_cursor_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bar hides the cursor; who leaves at once shows it again."""
+    """A bar hides the cursor; the last message is below the bar and shows it again."""
     with Terminal() as terminal, terminal.files() as files:
         monkeypatch.setattr(sys, "__stderr__", files["stderr"])
-        _show_cursor()
-        terminal.expect("\x1b[?25h")
+        _print_last("go on\nhere")
+        terminal.expect("\r\ngo on\\nhere\r\n\x1b[?25h")
 
 
 @pytest.mark.anyio

@@ -483,10 +483,9 @@ def test_keys(shell: Shell, box: Sandbox) -> None:
     done = shell(*VISITS, *both)
     assert "people.csv:3: column 'name': the key is empty" in done.err
     assert "people.csv:4: the same key 'a' as line 2; remove" in done.err
-    assert (
-        "column 'names': --key: no such column; did you mean 'name'?"
-        in shell(*VISITS, "--key", "names").err
-    )
+    wrong = shell(*VISITS, "--key", "names").err
+    assert 1 == wrong.count("no such column")
+    assert "column 'names': --key: no such column; did you mean 'name'?" in wrong
     shell.write("people.csv", f"url,name\n{C},a\n")
     other = shell(*VISITS, *both)
     assert 3 == other.status

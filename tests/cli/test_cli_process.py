@@ -352,6 +352,7 @@ async def test_terminal(tmp_path: Path) -> None:
     assert (130, 130) == (left, alone)
     assert 21 == taken
     assert "time left unknown" in first.text
+    assert "\x1b[2Kno more starts" in first.text  # above the bar, not in it
     last = first.text.rpartition("continue with: ")[2]
     assert last.rstrip().endswith("\x1b[?25h")
     assert last.startswith("linkedapi batch hello.json --from people.csv --out r.jsonl")
