@@ -25,6 +25,7 @@ import aiohttp
 import psutil
 import psycopg
 from _table import Figure, table
+from aiohttp import web
 from client import cpu, serve
 from psycopg import sql
 
@@ -36,6 +37,7 @@ from postgres_server import PostgresServer, running_postgres
 
 from linkedapi_async import Polling, Session, st
 from linkedapi_async.fleet import Queue
+from linkedapi_async.sandbox import Sandbox
 
 
 PAIRS: Final = 5
@@ -65,6 +67,12 @@ REST_CPU, REST_MEMORY = 20.0, 200.0
 """The limits: PostgreSQL, in percent of a core, and each worker, in MiB."""
 TTL: Final = 15.0
 TAKE_OVER: Final = TTL + 10.0
+
+NOTIFIED, NOTIFIED_LANES = 400, 200
+NOTIFIED_DURATION, NOTIFIED_INTERVAL = 6.0, 2.0
+"""How long these workflows take and how often one is polled without events."""
+NOTIFIED_POLLS: Final = 0.2
+SECRET: Final = "not-a-secret-on-loopback"
 
 WORKER: Final = f"""
 import os
@@ -192,6 +200,14 @@ def server_cpu(url: str) -> float:
     return float(total)
 
 
+async def completed(queue: Queue, items: int) -> None:
+    """Wait until all items of a queue are completed."""
+    async with asyncio.timeout(300):
+        while (found := await queue.progress()).completed < items:
+            assert found.failed + found.unknown == 0, found
+            await asyncio.sleep(0.1)
+
+
 async def fleet_run(
     server: PostgresServer, folder: Path, api: str
 ) -> tuple[float, float, float]:
@@ -203,10 +219,7 @@ async def fleet_run(
             try:
                 await until(0, worker)
                 began = time.perf_counter(), worker.cpu, server_cpu(url)
-                async with asyncio.timeout(300):
-                    while (found := await queue.progress()).completed < ITEMS:
-                        assert found.failed + found.unknown == 0, found
-                        await asyncio.sleep(0.1)
+                await completed(queue, ITEMS)
                 ended = time.perf_counter(), worker.cpu, server_cpu(url)
             finally:
                 worker.kill()
@@ -299,6 +312,33 @@ def insert(url: str, copies: Iterable[tuple[sql.Composed, list[Any]]]) -> float:
         return time.perf_counter() - began
 
 
+async def notified(server: PostgresServer, folder: Path) -> Figure:
+    """Measure how often a workflow is polled whose events this process receives."""
+    with server.database() as url:
+        async with Sandbox(duration=NOTIFIED_DURATION) as sandbox, Queue(url) as queue:
+            app = web.Application()
+            app.router.add_post("/hook", queue.webhook(SECRET))
+            runner = web.AppRunner(app)
+            await runner.setup()
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            hook = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
+            sandbox.send_webhooks_to(hook, secret=SECRET)
+            await queue.submit_all(plan(NOTIFIED, NOTIFIED_LANES))
+            worker = WorkerProcess(folder, url, sandbox.url, NOTIFIED_INTERVAL)
+            try:
+                await completed(queue, NOTIFIED)
+            finally:
+                worker.kill()
+                await runner.cleanup()
+            polls = sandbox.polls_per_workflow
+    return Figure(
+        "webhooks that another process receives: polls per workflow",
+        polls,
+        "",
+        NOTIFIED_POLLS,
+    )
+
+
 async def prepare(url: str) -> None:
     """Create the tables of a queue."""
     async with Queue(url):
@@ -383,6 +423,7 @@ def main() -> int:
     with running_postgres() as server, tempfile.TemporaryDirectory() as name:
         figures, served = workers(server, Path(name))
         figures.append(submits(server))
+        figures.append(asyncio.run(notified(server, Path(name))))
         resting, costs = asyncio.run(rest(server, Path(name)))
         figures.extend(resting)
     title = (
