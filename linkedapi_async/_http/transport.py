@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ssl as ssl_module
+from collections.abc import Callable
+from contextvars import ContextVar
 from types import SimpleNamespace
 from typing import Any
 
@@ -32,6 +34,14 @@ NOT_CONNECTED = (
 HEADERS_READ = ("Content-Type", "Retry-After")
 
 
+may_leave: ContextVar[Callable[[], bool] | None] = ContextVar("may_leave", default=None)
+"""Asked at the last moment whether a request other than a GET may leave.
+
+A process that stands still, between its decision and here, may wake up when another one
+goes on with its work.
+"""
+
+
 @attrs.frozen(kw_only=True)
 class HttpSettings:
     """Settings that hold for every request, also with a user's `ClientSession`."""
@@ -46,6 +56,10 @@ class HttpSettings:
 
 class _SentBeforeError(aiohttp.ClientError):
     """The connection broke after the request was sent; it must not be sent again."""
+
+
+class _HeldBackError(Exception):
+    """The request did not leave, because `may_leave` did not allow it any more."""
 
 
 class _Attempt(dict[str, Any]):
@@ -95,6 +109,10 @@ def _trace() -> aiohttp.TraceConfig:
             # user's middleware may repeat anything.
             if attempt.left and attempt.once:
                 raise _SentBeforeError
+            allowed = may_leave.get()
+            if allowed is not None and not allowed():
+                message = "the worker stood still, and others may have its work"
+                raise _HeldBackError(message)
             attempt.left = True
 
     trace.on_request_start.append(on_start)

@@ -14,6 +14,7 @@ from typing import Any, Final, NoReturn, TypeAlias
 
 import attrs
 
+from linkedapi_async._http.transport import may_leave
 from linkedapi_async._utils.log import error_reason, log_extra
 from linkedapi_async._utils.secret import Secret
 from linkedapi_async.errors import (
@@ -102,6 +103,8 @@ class ItemRunner:
         limit: How many starts are under way at once: a crash makes as many unknown.
         deliver: Called with the key of an item that has ended, until it succeeds.
         crash: Called when the worker cannot go on.
+        is_alive: Whether no other worker can have taken over meanwhile; without that,
+            nothing leaves.
         sleep: Waits.
     """
 
@@ -115,6 +118,7 @@ class ItemRunner:
         limit: int,
         deliver: Callable[[str], Awaitable[None]] | None,
         crash: Callable[[Exception], None],
+        is_alive: Callable[[], bool],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._session = session
@@ -125,6 +129,7 @@ class ItemRunner:
         self._turns = asyncio.Semaphore(limit)
         self._deliver = deliver
         self._crash = crash
+        self._is_alive = is_alive
         self._sleep = sleep
         self._running: dict[str, asyncio.Task[str]] = {}
         self._handles: dict[str, WorkflowHandle[Any]] = {}
@@ -191,6 +196,8 @@ class ItemRunner:
                 await self._starts.keep(key)
 
     async def _run(self, key: str, lane: str) -> str:
+        # This task is the item's own, and so is its context.
+        may_leave.set(self._is_alive)
         execution = uuid.uuid4().hex
         attempt = 0
         found = await self._starts.find(key)

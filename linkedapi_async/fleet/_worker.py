@@ -121,6 +121,7 @@ class Worker:
         self._failure: Exception | None = None
         self._dead = False
         self._beat_at: float | None = None
+        self._alive_until = 0.0
         self._steady_since = 0.0
 
     def stop(self) -> None:
@@ -214,11 +215,14 @@ class Worker:
             limit=self._limit,
             deliver=None if self._on_result is None else self._deliver,
             crash=self._crash,
+            is_alive=lambda: time.monotonic() < self._alive_until,
         )
         # DBOS takes the loop's own executor and shuts it down.
         threads = ThreadPoolExecutor(1, thread_name_prefix="linkedapi-worker")
         loop = asyncio.get_running_loop()
+        began = time.monotonic()
         await beats.enter()
+        self._alive_until = began + self._ttl
         DBOS(config=configuration(self._database, executor))
         durable(runner)
         DBOS.launch()
@@ -255,10 +259,14 @@ class Worker:
     async def _beat(self, beats: Beats, runner: ItemRunner, engine: Engine) -> None:
         """Show signs of life, take over dead workers, cancel what is to be cancelled."""
         while True:
+            # Before the beat is stored, so that the others wait longer than this one.
+            began = time.monotonic()
             if not await beats.beat():
                 _log.error("Another worker has taken over the lanes of this one")
                 self._dead = True
                 self._stop.set()
+                return
+            self._alive_until = began + self._ttl
             now = time.monotonic()
             if self._beat_at is None or now - self._beat_at > self._ttl:
                 self._steady_since = now

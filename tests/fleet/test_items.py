@@ -18,6 +18,7 @@ from linkedapi_async import (
     PollingCrashedError,
     ProtocolError,
     RejectedError,
+    Retries,
     Session,
     WorkflowCancelledError,
     WorkflowError,
@@ -59,6 +60,7 @@ class Fleet:
     on_wait: Callable[[], Any] = lambda: None
     """What happens during each wait."""
     crashes: list[Exception] = attrs.field(factory=list)
+    is_alive: bool = True
     delivered: list[str] = attrs.field(factory=list)
     failures: int = 0
     """How often a delivery is still to fail."""
@@ -138,6 +140,7 @@ async def running(
             limit=2,
             deliver=found.deliver,
             crash=found.crashes.append,
+            is_alive=lambda: found.is_alive,
             sleep=found.sleep,
         )
         try:
@@ -152,6 +155,26 @@ async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.005)
+
+
+async def test_nothing_leaves_a_worker_that_stood_still(tmp_path: Path) -> None:
+    """At the last moment it may be too late; then the start is taken back."""
+    impatient = Retries(attempts=1)
+    async with running(
+        tmp_path, lambda sandbox: sandbox.session(retries=impatient)
+    ) as (fleet):
+        fleet.is_alive = False
+
+        def wake() -> None:
+            assert 0 == fleet.sent
+            fleet.is_alive = True
+
+        fleet.on_wait = wake
+        done = await fleet.run("ada", WRITE)
+
+    assert isinstance(done, Done)
+    assert "completed" == done.status
+    assert (1, 1) == (fleet.sent, len(fleet.waits))
 
 
 async def test_an_item_is_sent_and_its_result_stored(fleet: Fleet) -> None:
@@ -574,6 +597,7 @@ async def test_an_item_survives_the_end_of_the_session(
             limit=1,
             deliver=None,
             crash=fleet.crashes.append,
+            is_alive=lambda: True,
         )
         run = asyncio.create_task(runner.run("ada", "lane"))
         async with asyncio.timeout(60):
@@ -599,6 +623,7 @@ async def test_a_result_without_a_user(fleet: Fleet) -> None:
         limit=1,
         deliver=None,
         crash=fleet.crashes.append,
+        is_alive=lambda: True,
     )
     await fleet.add("ada", WRITE)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from linkedapi_async import Pace, PollingCrashedError, QueueError, Session, st
+from linkedapi_async import Pace, PollingCrashedError, QueueError, Retries, Session, st
 from linkedapi_async.events import WorkflowFinished
 from linkedapi_async.fleet import Done, Progress, Queue, Worker, _items
 from linkedapi_async.fleet._beats import Beats
@@ -229,6 +230,43 @@ async def test_a_worker_that_was_taken_over_leaves(tmp_path: Path) -> None:
     assert 75 == task.result()
     assert ["ENQUEUED"] == left
     assert 1 == found.running
+
+
+async def test_a_worker_without_a_sign_of_life_sends_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others may have its lanes; when it has shown one, it goes on."""
+    url = f"sqlite:///{tmp_path / 'work.sqlite3'}"
+    beat, shown = Beats.beat, asyncio.Event()
+
+    async def wait(self: Beats) -> bool:
+        """Show a sign of life late."""
+        await shown.wait()
+        return await beat(self)
+
+    monkeypatch.setattr(Beats, "beat", wait)
+    monkeypatch.setattr("linkedapi_async.fleet._items.FIRST_DELAY", 0.01)
+    results: list[Done] = []
+    async with Sandbox(speed=1000) as sandbox, Queue(url) as queue:
+        worker = Worker(
+            url,
+            session=lambda: sandbox.session(retries=Retries(attempts=1)),
+            token=token,
+            interval=0.05,
+            ttl=0.1,
+            on_result=results.append,
+        )
+        async with working(worker) as task:
+            await until(task, lambda: time.monotonic() > worker._alive_until > 0)
+            await queue.submit("lane", hello(1), key="a")
+            await until(task, lambda: "a waits" in caplog.text)
+            early = len(sandbox.workflows)
+            worker._ttl = 60.0
+            shown.set()
+            await until(task, lambda: results)
+
+    assert 0 == early
+    assert ["completed"] == [done.status for done in results]
 
 
 async def test_a_crash_of_the_polling_ends_the_worker(tmp_path: Path) -> None:
