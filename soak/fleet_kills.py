@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import random
 import signal
 import sys
@@ -22,6 +21,7 @@ from typing import Any, Final
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 import psycopg
+from _fleet import Fleet
 from postgres_server import PostgresServer, running_postgres
 from psycopg import sql
 
@@ -67,62 +67,6 @@ worker = Worker(
 """
 
 Figures = dict[str, Any]
-
-
-class Fleet:
-    """Worker processes on one queue."""
-
-    def __init__(self, folder: Path, url: str, sandbox: Sandbox) -> None:
-        self._folder = folder
-        self._environment = {
-            **os.environ,
-            "LINKED_API_QUEUE": url,
-            "LINKED_API_TOKEN": "main-token",
-            "ACCOUNT_API_TOKEN": "",
-            "IDENTIFICATION_TOKEN": "",
-            "LINKED_API_BASE_URL": sandbox.url,
-            "LINKED_API_POLL_INTERVAL": "0.1",
-        }
-        (folder / "fleet_worker.py").write_text(WORKER, encoding="utf-8")
-        self.log = folder / "log"
-        self.workers: list[asyncio.subprocess.Process] = []
-
-    async def add(self) -> None:
-        """Start one more worker."""
-        with self.log.open("ab") as log:
-            made = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "linkedapi_async", "worker"),
-                "fleet_worker:worker",
-                cwd=self._folder,
-                env=self._environment,
-                stdout=log,
-                stderr=log,
-            )
-        self.workers.append(made)
-
-    async def replace(self, number: int, sent: signal.Signals) -> float:
-        """Send a worker a signal, start another, and return how long the first took."""
-        began = time.monotonic()
-        leaving = self.workers.pop(number)
-        leaving.send_signal(sent)
-        await self.add()
-        await leaving.wait()
-        return time.monotonic() - began
-
-    async def keep_alive(self) -> None:
-        """Start workers again that have left, as a service manager does."""
-        for worker in tuple(self.workers):
-            if worker.returncode is not None:
-                self.workers.remove(worker)
-                await self.add()
-
-    async def close(self) -> None:
-        """End all workers."""
-        for worker in self.workers:
-            if worker.returncode is None:
-                worker.terminate()
-        for worker in self.workers:
-            await worker.wait()
 
 
 def dump(url: str) -> str:
@@ -180,7 +124,7 @@ async def soak(server: PostgresServer, url: str, folder: Path, share: float) -> 
         lost = sandbox.inject_fault(
             "reset_after", on="start", probability=LOST, count=None
         )
-        fleet = Fleet(folder, url, sandbox)
+        fleet = Fleet(folder, WORKER, url, sandbox)
         for _ in range(WORKERS):
             await fleet.add()
         began = time.monotonic()
