@@ -37,6 +37,7 @@ from linkedapi_async.session._start import Start, TurnMissedError
 
 
 if TYPE_CHECKING:
+    from linkedapi_async._pacing import Uses
     from linkedapi_async.journal import Journal, Row
     from linkedapi_async.session._pacer import Pacer
 
@@ -99,81 +100,73 @@ class Runner(AccountState):
         self.runtime.poller.check_running()
         self.check_working()
         self._check_known()
-        self._starts += 1
-        try:
-            return await self._start(
-                workflow,
-                check=check,
-                key=key,
-                max_wait=max_wait,
-                wait_for_pace=wait_for_pace,
-                stream=stream,
-            )
-        finally:
-            self._starts -= 1
-
-    async def _start(
-        self,
-        workflow: Secret[tuple[Any, ...]],
-        *,
-        check: bool,
-        key: str | None,
-        max_wait: float | None,
-        wait_for_pace: bool,
-        stream: bool,
-    ) -> ManagedHandle:
-        """Do as `start`, which counts that it is under way."""
-        began = self.runtime.now()
+        began, slot = self.runtime.now(), None
         if max_wait is None:
             shared = self.runtime.shared
             waits = shared is None or shared.waits
             max_wait = self.runtime.polling.deadline if waits else 0.0
-        pacer, uses = self.pacer, None
+        prepared, uses = self._counted(workflow, check=check)
+        recorder = self._new_recorder(key, stream)
+        self._starts += 1
+        try:
+            while True:
+                if self.pacer is not None and uses is not None:
+                    # Many may wait for days, so no other coroutine is between the two.
+                    slot = await self.pacer.admit(
+                        uses,
+                        prepared,
+                        key=key,
+                        name=self._booking_key(key, recorder),
+                        max_wait=max(0.0, max_wait - (self.runtime.now() - began)),
+                        wait=wait_for_pace,
+                    )
+                    prepared = _with_definition(prepared)
+                try:
+                    return await self._send(
+                        Start(
+                            self,
+                            *prepared.reveal(),
+                            key=key,
+                            recorder=recorder,
+                            slot=slot,
+                            queued_at=began,
+                        )
+                    )
+                except TurnMissedError:
+                    continue
+        finally:
+            self._starts -= 1
+
+    def _counted(
+        self, workflow: Secret[tuple[Any, ...]], *, check: bool
+    ) -> tuple[Secret[tuple[Roots, Any]], Uses | None]:
+        """Return a workflow as it is sent, and what the pace counts of it."""
         try:
             prepared = Secret(self._prepare(*workflow.reveal(), check=check))
-            if pacer is not None:
-                uses = pacer.count(prepared.reveal()[0])
-                # It may wait for days, beside many others.
-                prepared = _without_definition(prepared)
+            if self.pacer is None:
+                return prepared, None
+            # It may wait for days, beside many others.
+            uses = self.pacer.count(prepared.reveal()[0])
+            return _without_definition(prepared), uses
         except Exception as error:
             error.__traceback__ = None  # its frames have the texts
             raise
-        recorder = self._new_recorder(key, stream)
-        slot = None
-        while True:
-            if pacer is not None and uses is not None:
-                slot = await pacer.admit(
-                    uses,
-                    prepared,
-                    key=key,
-                    name=self._booking_key(key, recorder),
-                    max_wait=max(0.0, max_wait - (self.runtime.now() - began)),
-                    wait=wait_for_pace,
-                )
-                prepared = _with_definition(prepared)
-            start = Start(
-                self,
-                *prepared.reveal(),
-                key=key,
-                recorder=recorder,
-                slot=slot,
-                queued_at=began,
-            )
-            # A task of the session, because the caller may be cancelled at any time, and
-            # the id of a workflow that runs must not be lost.
-            task = self.runtime.spawn(start.run())
-            self.runtime.starting.add(task)
-            task.add_done_callback(self.runtime.starting.discard)
-            try:
-                return await start.done
-            except TurnMissedError:
-                continue
-            except asyncio.CancelledError:
-                if not start.begun:
-                    task.cancel()
-                    # A task that has not begun ends without running.
-                    start.withdraw()
-                raise
+
+    async def _send(self, start: Start) -> ManagedHandle:
+        """Send a start; return its handle once it was accepted."""
+        # A task of the session, because the caller may be cancelled at any time, and
+        # the id of a workflow that runs must not be lost.
+        task = self.runtime.spawn(start.run())
+        self.runtime.starting.add(task)
+        task.add_done_callback(self.runtime.starting.discard)
+        try:
+            return await start.done
+        except asyncio.CancelledError:
+            if not start.begun:
+                task.cancel()
+                # A task that has not begun ends without running.
+                start.withdraw()
+            raise
 
     def retire(self) -> None:
         """Forget all that the session keeps for the account.
