@@ -1,6 +1,6 @@
 """Run the long tests of this folder: ``python soak/run.py [--share 1.0] [name …]``.
 
-A name is that of a module, or the first word of several, such as *fleet*. Each module has
+A name is that of a module, or the beginning of several, such as *campaign*. Each module has
 a function ``run(share)``. It does its full work times *share*, raises `AssertionError` on
 a violation, and returns its figures by name.
 """
@@ -42,7 +42,7 @@ def main() -> int:
     options = parser.parse_args()
     named = []
     for name in options.names:
-        found = [one for one in known if one == name or one.startswith(f"{name}_")]
+        found = [one for one in known if one.startswith(name)]
         if not found:
             parser.error(f"unknown: {name}")
         named.extend(found)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from linkedapi_async._actions.acts import acts_by_digest
-from linkedapi_async.journal import Journal, MemoryJournal, SqliteJournal
+from linkedapi_async.journal import Journal, MemoryJournal, SqliteJournal, _schema
 
 
 pytestmark = pytest.mark.anyio
@@ -95,8 +95,9 @@ async def test_acts_of_damaged_rows() -> None:
         assert {"1": None} == await journal.delivered_items()
 
 
-async def test_many_items(tmp_path: Path) -> None:
-    """Keys of any text come back as they are."""
+async def test_many_items(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys of any text come back as they are, a few at a time."""
+    monkeypatch.setattr(_schema, "_ITEMS_AT_ONCE", 7)
     keys = ['"', "\\", "\n", "\x00b", "ü", "😀", *map(str, range(200))]
     async with SqliteJournal(tmp_path / "runs.sqlite3") as journal:
         for key in keys:
@@ -110,15 +111,16 @@ async def test_damaged_keys(tmp_path: Path) -> None:
     """A key that is no text withholds no others."""
     path = tmp_path / "runs.sqlite3"
     async with SqliteJournal(path) as journal:
-        for key in ("damaged", "whole"):
+        for key in ("blob", "text", "whole"):
             await finish(journal, key, READ)
             await journal.delivered(key)
     with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE workflows SET key = x'ff61' WHERE key = 'blob'")
         connection.execute(
-            "UPDATE workflows SET key = CAST(x'ff61' AS TEXT) WHERE key = 'damaged'"
+            "UPDATE workflows SET key = CAST(x'ff62' AS TEXT) WHERE key = 'text'"
         )
     async with SqliteJournal(path) as journal:
         found = await journal.delivered_items()
 
-    assert 2 == len(found)
+    assert 3 == len(found)
     assert 0 == found["whole"]
