@@ -164,6 +164,30 @@ async def test_other_streams_do_not_count(server: Scripted) -> None:
     assert {"reminder 1": None} == found
 
 
+async def test_what_another_stream_has_delivered_since(server: Scripted) -> None:
+    """A stream that began before starts it no more."""
+    journal = MemoryJournal()
+    begun, delivered = asyncio.Event(), asyncio.Event()
+
+    async def late() -> AsyncIterator[Any]:
+        """Yield an item once the other stream has delivered it."""
+        begun.set()
+        await delivered.wait()
+        yield "1", message()
+
+    async with server.session(journal=journal) as session:
+        stream = asyncio.create_task(ends(session, late()))
+        await begun.wait()
+        first = await ends(session, [("1", message())])
+        while await journal.state("1") != "delivered":
+            await asyncio.sleep(0)
+        delivered.set()
+        second = await stream
+
+    assert ({"1": None}, {}) == (first, second)
+    assert 1 == server.count("POST")
+
+
 class Older(MemoryJournal):
     """A journal in which some rows are of a version that did not record acts."""
 
