@@ -41,6 +41,14 @@ for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler if default else signal.SIG_DFL)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Measure no coverage in property tests: what they reach is drawn by chance."""
+    for item in items:
+        if item.get_closest_marker("hypothesis") is not None:
+            item.add_marker("no_cover")
+
+
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, object]]:
     """Run on asyncio in debug mode, so that nothing is forgotten or blocks."""

@@ -154,6 +154,15 @@ async def test_names_of_one_person(store: ContactStore, first: int) -> None:
     assert {Name.of(BOB).digest} == await store.names(Name.of(BOB))
 
 
+async def test_names_that_are_connected_again(store: ContactStore) -> None:
+    """What is connected already stays as it is."""
+    names = [Name.of(ADA), Name.of(HASHED)]
+    await store.connect(names)
+    await store.connect(names)
+
+    assert {name.digest for name in names} == await store.names(names[0])
+
+
 async def test_names_that_were_given_up(store: ContactStore) -> None:
     """A public name leaves its person when it is connected to another id."""
     await reserve(store, HASHED)

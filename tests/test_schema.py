@@ -363,6 +363,21 @@ def is_usual(workflow: Any) -> bool:
     return not any(isinstance(node, custom) or node.extra for node in nodes)
 
 
+def test_a_language_model_writes_null() -> None:
+    """What is null in its output, at any depth, is no part of the definition."""
+    employees = {"actionType": "st.retrieveCompanyEmployees", "limit": 3, "then": None}
+    posts = {"actionType": "st.retrieveCompanyPosts", "since": None}
+    page = {**PAGE, "label": None, "then": [employees, posts]}
+
+    assert {
+        **PAGE,
+        "then": [
+            {"actionType": "st.retrieveCompanyEmployees", "limit": 3},
+            {"actionType": "st.retrieveCompanyPosts"},
+        ],
+    } == from_structured_output({"workflow": page})
+
+
 @given(workflows("linked_api").filter(is_usual))
 def test_a_language_model_can_write_every_workflow(workflow: Any) -> None:
     """What is not set is null in its output, and no part of the definition."""

@@ -366,6 +366,14 @@ def test_axis(seconds: float) -> None:
 
 
 @pytest.mark.parametrize(
+    ("days", "step"), [(9, 1), (10, 2), (30, 5), (90, 10), (100, 20), (10_000, 2_000)]
+)
+def test_axis_of_days(days: int, step: int) -> None:
+    """The parts of a long axis are one, two or five days, or tens of these."""
+    assert step * 86_400 == _tick(days * 86_400)
+
+
+@pytest.mark.parametrize(
     ("seconds", "words"),
     [
         (0, "0 s"),

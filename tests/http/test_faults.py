@@ -561,6 +561,7 @@ async def struck(seed: int, probability: float) -> list[int | str]:
         return [await outcome(sandbox, body=b"{}") for _ in range(60)]
 
 
+@pytest.mark.no_cover
 async def test_probability() -> None:
     """Chance comes from the seed: the same one gives the same faults."""
     first, again, other = [await struck(seed, 0.3) for seed in (1, 1, 2)]
@@ -1112,6 +1113,7 @@ async def test_matrix_outage(verb: Verb, workflow: Any, always: bool) -> None:
     assert (TRIES - 1 if always else 1) == retries
 
 
+@pytest.mark.no_cover
 @each_tree
 @pytest.mark.parametrize("forget", [False, True])
 async def test_matrix_outage_of_a_wait(workflow: Any, forget: bool) -> None:
@@ -1189,6 +1191,7 @@ async def test_matrix_of_a_users_own_client() -> None:
     assert TIMEOUT <= took < TIMEOUT + 3
 
 
+@pytest.mark.no_cover
 async def test_a_write_is_never_taken_twice() -> None:
     """Under many faults at once, what was taken twice only reads."""
     kinds: list[Any] = [

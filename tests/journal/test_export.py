@@ -307,6 +307,30 @@ def test_csv_half_a_character(tmp_path: pathlib.Path) -> None:
     assert [["a", "b"], ["2", ""]] == table(path)
 
 
+@pytest.mark.parametrize("bom", [True, False])
+@pytest.mark.parametrize("size", [1, 3, 4])
+def test_csv_part_of_a_header(tmp_path: pathlib.Path, size: int, bom: bool) -> None:
+    """A file that is cut within its header gets the same header again."""
+    path, whole = tmp_path / "a.csv", tmp_path / "b.csv"
+    write_csv(whole, [{"alpha": 1, "beta": 2}], bom=bom)
+    path.write_bytes(whole.read_bytes()[:size])
+    with CsvWriter(path, append=True, bom=bom) as writer:
+        writer.write({"alpha": 1, "beta": 2})
+
+    assert "its header was incomplete; it was written again" == writer.repaired
+    assert whole.read_bytes() == path.read_bytes()
+
+
+def test_csv_part_of_another_header(tmp_path: pathlib.Path) -> None:
+    """What is not the beginning of this header is left as it is."""
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"alp")
+
+    with pytest.raises(ExportError, match="does not begin with these columns"):
+        write_csv(path, [{"beta": 2}], append=True)
+    assert b"alp" == path.read_bytes()
+
+
 @settings(max_examples=60)
 @given(sheets().filter(bool), draws.data(), draws.booleans())
 def test_csv_killed_anywhere(

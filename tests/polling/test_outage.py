@@ -7,6 +7,7 @@ import math
 import random
 from collections import Counter
 
+import pytest
 from event_loops import run_virtual
 
 from linkedapi_async._polling.answers import Answer, Ended, PollFailed, StillRunning
@@ -73,6 +74,7 @@ async def outage() -> tuple[Host, int]:
     return host, finished
 
 
+@pytest.mark.no_cover
 def test_an_hour_without_a_server() -> None:
     """All results arrive, polls do not amplify the outage, and no herd follows.
 

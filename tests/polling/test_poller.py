@@ -184,6 +184,7 @@ async def test_without_waiters() -> None:
         assert not poller.resolve(workflows[0], DONE)
 
 
+@pytest.mark.no_cover
 def test_thousands() -> None:
     """Thousands of workflows of many accounts end, within the limit in flight."""
 

@@ -179,6 +179,7 @@ def test_thin_events_cost_one_poll() -> None:
     assert 1 <= polls_per_workflow(Platform(at_once, fat=False)) <= 1.2
 
 
+@pytest.mark.no_cover
 def test_dead_webhooks_change_nothing() -> None:
     """Without any event, polls are exactly as without webhooks."""
     deaf = Platform(never)

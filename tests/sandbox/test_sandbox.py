@@ -272,6 +272,7 @@ async def test_durations_may_depend_on_the_definition() -> None:
     assert 20 == sandbox.workflows[0].duration
 
 
+@pytest.mark.no_cover
 async def test_durations_are_log_normal() -> None:
     """By default half take at most 25 seconds and a few take minutes."""
     async with Sandbox(speed=2) as sandbox, sandbox.session() as session:

@@ -157,6 +157,7 @@ def ours() -> Counter[str]:
     )
 
 
+@pytest.mark.no_cover
 async def test_a_session_in_use_does_not_grow(server: Scripted) -> None:
     """Workflows that have ended leave nothing behind: the slope of memory is zero."""
     async with server.session(polling=Polling.fixed(1)) as session:

@@ -1049,6 +1049,7 @@ async def test_a_retry_after_is_waited_out(platform: Platform) -> None:
     assert done.complete
 
 
+@pytest.mark.no_cover
 @virtual_time
 async def test_a_deadline_rests_the_account(platform: Platform) -> None:
     """What would wait behind a workflow that does not end is not started."""

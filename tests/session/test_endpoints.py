@@ -220,6 +220,7 @@ anything = some.recursive(
 )
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     "cls",
     [AccountInfo, ActionUse, Conversation, InboxMessage, NetworkEvent, PersonInbox],

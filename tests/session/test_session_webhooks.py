@@ -593,6 +593,7 @@ async def run_all(session: Session, accounts: int, each: int) -> list[Any]:
     )
 
 
+@pytest.mark.no_cover
 @virtual_time
 @pytest.mark.parametrize(
     ("mode", "faults", "most"),

@@ -682,6 +682,14 @@ async def test_counters_without_a_connection(server: Scripted) -> None:
 # Keys
 
 
+def test_a_key_is_forgotten() -> None:
+    """The first of the keys leaves when there are more than the limit."""
+    recent = RecentKeys(2)
+
+    assert [True] * 3 == [recent.add(key) for key in "abc"]
+    assert [False, True] == [recent.add(key) for key in "ba"]
+
+
 @given(some.lists(some.text(max_size=2), max_size=30), some.integers(1, 5))
 def test_recent_keys(keys: list[str], limit: int) -> None:
     """A key is new unless it is among the last ones that were new."""

@@ -553,6 +553,14 @@ class TestReceiver:
         assert (3, 3, 0) == (receiver.received, receiver.duplicates, receiver.refused)
         assert NOW == receiver.last_event_at
 
+    def test_an_event_is_forgotten(self) -> None:
+        """The id that came longest ago leaves when there are more than allowed."""
+        receiver = receiver_of(remembered=2)
+
+        got = [deliver(receiver, each) for each in ("a", "b", "a", "c", "a", "b")]
+
+        assert ["a", "b", None, "c", None, "b"] == [each and each.id for each in got]
+
     @given(
         ids=some.lists(some.sampled_from("abcdef"), max_size=30),
         remembered=some.integers(1, 6),

@@ -344,6 +344,14 @@ def test_a_list_that_lost_an_item() -> None:
     assert raw == kind.rest(made)
 
 
+def test_a_list_of_an_unknown_action() -> None:
+    """Each item of a list that an unknown action yields is a row, without what is nested."""
+    raw = node("st.somethingNew", [1, {"a": 2, "then": {}}])
+    rows = read(read_completion(raw).table(custom("st.somethingNew")))
+
+    assert ["1", '{"a":2}'] == [row["data"] for row in rows]
+
+
 def test_an_unknown_action_that_failed() -> None:
     """What came with a failure of an unknown action is one row, also a list."""
     raw = node("st.somethingNew", [1, {"a": 2}]) | {"success": False}
