@@ -9,8 +9,6 @@ import io
 import os
 import pty
 import struct
-import subprocess
-import sys
 import termios
 import threading
 from collections.abc import Iterator, Mapping
@@ -19,6 +17,7 @@ from typing import Any, Self
 
 import attrs
 import pytest
+from cli_forks import Fork
 
 from linkedapi_async.cli import main
 from linkedapi_async.sandbox import Sandbox
@@ -34,14 +33,6 @@ VARIABLES = (
     *("NO_COLOR", "TERM"),
 )
 """What commands read of the environment, so that a test must set or unset it."""
-
-# Makes the terminal that of the process, so that Ctrl-C is a signal, and goes on as
-# Python.
-TAKE = """
-import fcntl, os, sys, termios
-fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
-"""
 
 
 @attrs.frozen
@@ -175,19 +166,10 @@ class Terminal:
             }
             yield opened
 
-    def start(
-        self, *words: str, folder: Path, env: Mapping[str, str]
-    ) -> subprocess.Popen[bytes]:
+    def start(self, *words: str, folder: Path, env: Mapping[str, str]) -> Fork:
         """Start ``linkedapi`` in a process of its own, with this as its terminal."""
-        return subprocess.Popen(
-            [sys.executable, "-c", TAKE, "-m", "linkedapi_async", *words],
-            stdin=self.theirs,
-            stdout=self.theirs,
-            stderr=self.theirs,
-            cwd=folder,
-            env={**os.environ, **env},
-            start_new_session=True,
-        )
+        streams, env = [self.theirs] * 3, {**os.environ, **env}
+        return Fork.start(words, streams, folder=folder, env=env, terminal=True)
 
     def __enter__(self) -> Self:
         return self
@@ -203,19 +185,23 @@ async def process(
     *words: str, folder: Path, env: Mapping[str, str], typed: bytes = b""
 ) -> Done:
     """Run ``linkedapi`` in a process of its own, without a terminal."""
-    made = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "linkedapi_async",
-        *words,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        cwd=folder,
-        env={**os.environ, **env},
+    (stdin, typing), (out, stdout), (err, stderr) = (os.pipe() for _ in range(3))
+    streams = [stdin, stdout, stderr]
+    made = Fork.start(words, streams, folder=folder, env={**os.environ, **env})
+    for stream in streams:
+        os.close(stream)
+    with os.fdopen(typing, "wb") as file, contextlib.suppress(BrokenPipeError):
+        file.write(typed)
+    shown = await asyncio.gather(
+        *(asyncio.to_thread(_rest_of, end) for end in (out, err))
     )
-    out, err = await made.communicate(typed)
-    return Done(made.returncode or 0, out.decode(), err.decode())
+    status = await asyncio.to_thread(made.wait)
+    return Done(status, *shown)
+
+
+def _rest_of(pipe: int) -> str:
+    with os.fdopen(pipe, "rb") as file:
+        return file.read().decode()
 
 
 @contextlib.contextmanager

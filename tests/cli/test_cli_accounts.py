@@ -393,7 +393,7 @@ def test_tokens_are_typed_without_an_echo(tmp_path: Path) -> None:
         terminal.expect("IDENTIFICATION_TOKEN: ")
         terminal.press("secret-account-1\n")
 
-        assert 0 == process.wait(60)
+        assert 0 == process.wait()
         assert "stored sales" in terminal.text
         assert "secret" not in terminal.text
     stored = json.loads((tmp_path / "linkedapi" / "accounts.json").read_text())

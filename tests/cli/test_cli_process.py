@@ -10,13 +10,13 @@ import random
 import re
 import shlex
 import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+from cli_forks import Fork
 from cli_harness import (
     FAST,
     TOKENS,
@@ -316,9 +316,9 @@ async def until(condition: Any) -> None:
         await asyncio.sleep(0.01)
 
 
-async def ended(made: subprocess.Popen[bytes]) -> int:
+async def ended(made: Fork) -> int:
     """Return the exit status of a process."""
-    return await asyncio.get_running_loop().run_in_executor(None, made.wait)
+    return await asyncio.to_thread(made.wait)
 
 
 async def test_terminal(tmp_path: Path) -> None:
@@ -444,9 +444,9 @@ async def test_old_consoles(tmp_path: Path) -> None:
     files(tmp_path)
     (tmp_path / "λ日.json").write_text("{}", encoding="utf-8")
     env = {"PYTHONIOENCODING": "iso8859-7"}
-    done = await process("explain", "company.json", folder=tmp_path, env=env)
-    wrong = await process("check", "λ日.json", folder=tmp_path, env=env)
-    refused = await process("run", "日.json", folder=tmp_path, env=env)
+    done = await in_a_shell("linkedapi explain company.json", tmp_path, env)
+    wrong = await in_a_shell("linkedapi check λ日.json", tmp_path, env)
+    refused = await in_a_shell("linkedapi run 日.json", tmp_path, env)
 
     assert 0 == done.status
     assert "1 × st.openCompanyPage" in done.out
