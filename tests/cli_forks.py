@@ -89,6 +89,7 @@ def _serve(server: socket.socket) -> None:
     while True:
         message, files, _, _ = socket.recv_fds(server, LARGEST, 4)
         if not message:
+            server.close()
             sys.exit()
         if os.fork():
             for file in files:
@@ -126,10 +127,9 @@ def _become(
     os.environ.update(env)
     sys.argv[1:] = words
     sys.stdin, sys.stdout, sys.stderr = (
-        open(number, mode, encoding="utf-8", closefd=False)  # noqa: SIM115
-        for number, mode in enumerate("rww")
+        open(number, mode, buffering, encoding="utf-8", closefd=False)  # noqa: SIM115
+        for number, mode, buffering in ((0, "r", -1), (1, "w", -1), (2, "w", 1))
     )
-    sys.stderr.reconfigure(line_buffering=True)
 
 
 if __name__ == "__main__":
