@@ -1,7 +1,8 @@
 """Commands in processes of their own that start at once: forks of one that is ready.
 
 A fresh process takes a second of CPU for its imports. Run as a script, this module
-imports them once, and forks for each message on the socket that it inherits.
+imports them once, and forks for each byte on the socket that it inherits. The files that
+come with the byte are the streams of the command, and a socket for its words and status.
 """
 
 from __future__ import annotations
@@ -25,9 +26,6 @@ import attrs
 
 __all__ = ["Fork"]
 
-LARGEST = 1 << 20
-"""How long a message may be, in bytes."""
-
 
 @attrs.frozen
 class Fork:
@@ -47,10 +45,10 @@ class Fork:
     ) -> Fork:
         """Start ``linkedapi`` with three *streams*, which may be its *terminal*."""
         ours, theirs = socket.socketpair()
-        message = json.dumps([words, str(folder), dict(env), terminal]).encode()
         with theirs:
-            files = [*streams, theirs.fileno()]
-            socket.send_fds(_server(), [message], files)
+            socket.send_fds(_server(), [b"\0"], [*streams, theirs.fileno()])
+        message = json.dumps([words, str(folder), dict(env), terminal])
+        ours.sendall(message.encode() + b"\n")
         return cls(ours)
 
     def poll(self) -> int | None:
@@ -70,12 +68,13 @@ class Fork:
 
 @functools.cache
 def _server() -> socket.socket:
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours, theirs = socket.socketpair()
     with theirs:
         server = subprocess.Popen(
             [sys.executable, __file__, str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
             start_new_session=True,
         )
     atexit.register(server.wait)
@@ -87,18 +86,21 @@ def _serve(server: socket.socket) -> None:
     """Return in each process that is to run a command, and end this one at the end."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nothing waits for the waiting ones
     while True:
-        message, files, _, _ = socket.recv_fds(server, LARGEST, 4)
-        if not message:
+        # One byte at a time, so that each comes with its own files.
+        byte, files, _, _ = socket.recv_fds(server, 1, 4)
+        if not byte:
             server.close()
             sys.exit()
         if os.fork():
-            for file in files:
-                os.close(file)
+            for each in files:
+                os.close(each)
             continue
         # This process waits for the command.
         server.close()
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         *streams, replies = files
+        with os.fdopen(replies, "rb", closefd=False) as file:
+            message = file.readline()
         command = os.fork()
         if not command:
             os.close(replies)
