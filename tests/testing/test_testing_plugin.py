@@ -49,6 +49,7 @@ from linkedapi_async.testing import (
     assert_started,
     run_virtual,
 )
+from linkedapi_async.testing._broken_workflows import nest
 from linkedapi_async.testing._parameter_values import (
     StrategySettings,
     parameter_objects,
@@ -828,19 +829,32 @@ def test_any_workflow_of_any_generation_is_legal(workflow: Any) -> None:
     assert not any(isinstance(node, custom) for node in workflow.walk())
 
 
-@given(broken=broken_workflows())
-@settings(max_examples=150, deadline=None)
-def test_any_broken_workflow_breaks_one_rule(broken: BrokenWorkflow) -> None:
+def test_any_broken_workflow_breaks_one_rule() -> None:
     """`load_workflow` has one problem with it: the one that is named."""
-    with pytest.raises(InvalidDefinitionError) as caught:
-        load_workflow(broken.definition)
-    (problem,) = caught.value.problems
 
-    assert broken.error is type(problem)
-    assert broken.path == problem.path
-    assert broken.words in str(problem)
-    assert broken.rule in RULES
-    assert broken.facts == {name: getattr(problem, name) for name in broken.facts}
+    @given(broken=broken_workflows())
+    @settings(max_examples=150, deadline=None)
+    def check(broken: BrokenWorkflow) -> None:
+        with pytest.raises(InvalidDefinitionError) as caught:
+            load_workflow(broken.definition)
+        (problem,) = caught.value.problems
+
+        assert broken.error is type(problem)
+        assert broken.path == problem.path
+        assert broken.words in str(problem)
+        assert broken.rule in RULES
+        assert broken.facts == {name: getattr(problem, name) for name in broken.facts}
+
+    check()
+
+
+@pytest.mark.parametrize("definition", [{}, {"then": {"a": 1}}, {"then": [{"a": 1}]}])
+def test_one_more_is_nested(definition: dict[str, Any]) -> None:
+    """It comes after what is nested already, one object or a list of them."""
+    earlier = [{"a": 1}] if definition else []
+    nest(definition, {"b": 2})
+
+    assert [*earlier, {"b": 2}] == definition["then"]
 
 
 @pytest.mark.parametrize("rule", RULES)
