@@ -144,15 +144,13 @@ class Change:
     """Changes one row, or none."""
     values: Sequence[Any]
     """The parameters of the statement, the row's key last."""
-    not_applied: Callable[[Statements, str], Exception | None]
-    """Returns the error, if it is one, for a key of which no row was changed."""
+    not_applied: Callable[[Statements, str], Exception]
+    """Returns the error for a key of which no row was changed."""
 
     def __call__(self, statements: Statements) -> None:
         """Change the row."""
         if not statements.changes_row(self.statement, self.values):
-            error = self.not_applied(statements, self.values[-1])
-            if error is not None:
-                raise error
+            raise self.not_applied(statements, self.values[-1])
 
 
 @functools.cache
