@@ -20,7 +20,7 @@ class Beats:
     Args:
         database: The queue's.
         executor: What this worker is called.
-        ttl: How long after its last beat a worker counts as dead, in seconds.
+        ttl: How long after its last beat this worker counts as dead, in seconds.
     """
 
     def __init__(self, database: Database, executor: str, ttl: float) -> None:
@@ -33,7 +33,8 @@ class Beats:
 
         def step(connection: sa.Connection) -> None:
             """Add the own row."""
-            new = {"executor": self._executor, "beat": now(connection)}
+            beat = now(connection)
+            new = {"executor": self._executor, "beat": beat, "ttl": self._ttl}
             connection.execute(sa.insert(workers).values(new))
 
         await self._database.do(step)
@@ -67,11 +68,13 @@ class Beats:
         def step(connection: sa.Connection) -> list[str]:
             """Become the successor of what is dead, and remove what is long dead."""
             time, c = now(connection), workers.c
-            connection.execute(sa.delete(workers).where(c.beat < time - REMEMBERED))
+            forgotten = c.beat + c.ttl < time - REMEMBERED
+            connection.execute(sa.delete(workers).where(forgotten))
             claimed = connection.execute(
                 sa.update(workers)
                 .where(
-                    c.beat < time - self._ttl,
+                    # By its own ttl, on which it relies.
+                    c.beat + c.ttl < time,
                     c.executor != self._executor,
                     c.successor.is_(None) | (c.succeeded_at < time - self._ttl),
                 )

@@ -116,6 +116,7 @@ workers = sa.Table(
     metadata,
     sa.Column("executor", sa.Text, primary_key=True),
     sa.Column("beat", sa.Float, nullable=False),
+    sa.Column("ttl", sa.Float, nullable=False),
     sa.Column("successor", sa.Text),
     sa.Column("succeeded_at", sa.Float),
 )

@@ -121,7 +121,7 @@ class Worker:
         self._failure: Exception | None = None
         self._dead = False
         self._beat_at: float | None = None
-        self._alive_until = 0.0
+        self._alive_since: tuple[float, float] | None = None
         self._steady_since = 0.0
 
     def stop(self) -> None:
@@ -215,14 +215,14 @@ class Worker:
             limit=self._limit,
             deliver=None if self._on_result is None else self._deliver,
             crash=self._crash,
-            is_alive=lambda: time.monotonic() < self._alive_until,
+            is_alive=self._is_alive,
         )
         # DBOS takes the loop's own executor and shuts it down.
         threads = ThreadPoolExecutor(1, thread_name_prefix="linkedapi-worker")
         loop = asyncio.get_running_loop()
-        began = time.monotonic()
+        began = clocks()
         await beats.enter()
-        self._alive_until = began + self._ttl
+        self._alive_since = began
         DBOS(config=configuration(self._database, executor))
         durable(runner)
         DBOS.launch()
@@ -252,6 +252,13 @@ class Worker:
             await beats.leave()
             await runner.close()
 
+    def _is_alive(self) -> bool:
+        """Return whether no other worker can have taken over yet."""
+        since = self._alive_since
+        return since is not None and all(
+            now - then < self._ttl for now, then in zip(clocks(), since, strict=True)
+        )
+
     def _crash(self, error: Exception) -> None:
         self._failure = error
         self._stop.set()
@@ -260,13 +267,13 @@ class Worker:
         """Show signs of life, take over dead workers, cancel what is to be cancelled."""
         while True:
             # Before the beat is stored, so that the others wait longer than this one.
-            began = time.monotonic()
+            began = clocks()
             if not await beats.beat():
                 _log.error("Another worker has taken over the lanes of this one")
                 self._dead = True
                 self._stop.set()
                 return
-            self._alive_until = began + self._ttl
+            self._alive_since = began
             now = time.monotonic()
             if self._beat_at is None or now - self._beat_at > self._ttl:
                 self._steady_since = now
@@ -315,6 +322,11 @@ class Worker:
     @safe_repr
     def __repr__(self) -> str:
         return f"<Worker {self._database.url.get_backend_name()}>"
+
+
+def clocks() -> tuple[float, float]:
+    """Return the time by two clocks: one rests with the machine, one may be set."""
+    return time.monotonic(), time.time()
 
 
 def durable(runner: ItemRunner) -> None:

@@ -187,7 +187,7 @@ async def test_a_dead_worker_is_taken_over(
         with queue._database.engine.begin() as connection:
             connection.exec_driver_sql(dead)
             connection.execute(
-                sa.insert(workers).values(executor="dead", beat=_now() - 60)
+                sa.insert(workers).values(executor="dead", beat=_now() - 60, ttl=3)
             )
         worker = make(url, sandbox, ttl=3, on_result=on_result)
         assert not worker.health()["ok"]
@@ -206,7 +206,6 @@ async def test_a_dead_worker_is_taken_over(
 
 
 def _now() -> float:
-    import time
 
     return time.time()
 
@@ -257,7 +256,7 @@ async def test_a_worker_without_a_sign_of_life_sends_nothing(
             on_result=results.append,
         )
         async with working(worker) as task:
-            await until(task, lambda: time.monotonic() > worker._alive_until > 0)
+            await until(task, lambda: worker._alive_since and not worker._is_alive())
             await queue.submit("lane", hello(1), key="a")
             await until(task, lambda: "a waits" in caplog.text)
             early = len(sandbox.workflows)
@@ -365,8 +364,36 @@ async def test_an_account_without_a_token_stops_no_other(
     assert (0, 0, 0) == (after.queued, after.failed, after.unknown)
 
 
+@pytest.mark.parametrize(
+    ("since", "alive"),
+    [
+        pytest.param(None, False, id="before the first sign"),
+        pytest.param((900.0, 5_900.0), True, id="recent"),
+        pytest.param((900.0, 5_000.0), False, id="the machine slept"),
+        pytest.param((800.0, 6_100.0), False, id="the clock was set back"),
+    ],
+)
+def test_a_sign_of_life_ages_by_two_clocks(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    since: tuple[float, float] | None,
+    *,
+    alive: bool,
+) -> None:
+    """One clock rests while the machine sleeps, and the other one may be set."""
+    url = f"sqlite:///{tmp_path / 'work.sqlite3'}"
+    worker = Worker(url, session=Sandbox().session, token=token, ttl=150)
+    worker._alive_since = since
+    monkeypatch.setattr("linkedapi_async.fleet._worker.clocks", lambda: (1e3, 6e3))
+
+    assert alive == worker._is_alive()
+
+
 async def test_only_one_worker_takes_over(queue_url: str) -> None:
-    """A dead worker has one successor, until that is dead itself; the rest is alive."""
+    """A dead worker has one successor, until that is dead itself; the rest is alive.
+
+    How long a worker is alive depends on its own time to live, on which it relies.
+    """
     database = Database(queue_url)
     await database.open()
     first, second = (Beats(database, name, 10.0) for name in ("first", "second"))
@@ -380,7 +407,10 @@ async def test_only_one_worker_takes_over(queue_url: str) -> None:
     dead = Beats(database, "dead", 10.0)
     for each in (first, second, dead):
         await each.enter()
+    patient = Beats(database, "patient", 60.0)
+    await patient.enter()
     early = await first.claim()
+    await age("patient", beat=11)
     await age("dead", beat=11)
     claims = [await each.claim() for each in (first, second, first)]
     woken = await dead.beat()
