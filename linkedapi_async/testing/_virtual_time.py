@@ -64,12 +64,13 @@ class _Clock:
         Raises:
             RuntimeError: Nothing is ready and no timer is set: a deadlock.
         """
+        # Counted first, because the last thing that a thread does may wake the loop.
+        threads = threading.active_count() > 1
         ready = real.select(0)
         if ready or (timeout is not None and timeout <= 0):
             return ready
         if self._jobs:
             return real.select(None)
-        threads = threading.active_count() > 1
         # The loop itself watches one socket, which wakes it from other threads.
         sockets = _watched(real) > 1
         if timeout is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import functools
 import hashlib
 import math
 import os
@@ -237,6 +238,29 @@ def test_a_thread_may_have_the_last_word() -> None:
             return await said
         finally:
             thread.join()
+
+    assert "done" == run_virtual(main())
+
+
+def test_the_last_word_of_a_thread_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may come, and the thread end, just before the threads are counted."""
+
+    async def main() -> str:
+        """Do what is under test."""
+        loop = asyncio.get_running_loop()
+        said: asyncio.Future[str] = loop.create_future()
+        say = functools.partial(loop.call_soon_threadsafe, said.set_result, "done")
+        thread = threading.Thread(target=say)
+
+        def count() -> int:
+            """Let the thread run and end."""
+            if thread.ident is None:
+                thread.start()
+                thread.join()
+            return 1
+
+        monkeypatch.setattr(threading, "active_count", count)
+        return await said
 
     assert "done" == run_virtual(main())
 
