@@ -25,7 +25,7 @@ from linkedapi_async.journal import SqliteJournal
 
 KEYS = 100_000
 DONE = 99_000
-ROUNDS = 7
+ROUNDS = 15
 LIMITS = {"reads": 3.0, "writes": 3.0}
 """The limits of the time to the first start, as multiples of the bare read."""
 

@@ -287,15 +287,16 @@ class AsCompleted(Generic[ResultT]):
         """Return whether an item is to be looked at, and not known as delivered."""
         if not isinstance(item, tuple) or len(item) not in {2, 3}:
             return True
-        key = item[0]
-        if not isinstance(key, str) or key not in self._delivered:
+        key, delivered = item[0], self._delivered
+        if not isinstance(key, str) or key not in delivered:
             return True
-        acts = self._delivered[key]
+        acts = delivered[key]
         # What it did counts for the items behind it.
-        if acts:
-            self._delivered[key] = -abs(acts)
-        elif acts is None and self._once:
-            self._acts.add(key, acts_of_item(Secret(item[1])))
+        if acts is None:
+            if self._once:
+                self._acts.add(key, acts_of_item(Secret(item[1])))
+        elif acts > 0:
+            delivered[key] = -acts
         self._skipped += 1
         # Now and then one is read, so that other tasks get their turn.
         return self._skipped % _TURN == 0
