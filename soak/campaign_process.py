@@ -72,7 +72,7 @@ BATCH: Final = (
 
 JOURNAL: Final = "results.jsonl.journal"
 
-DONE, UNKNOWN, LATER = 0, 8, 75
+DONE, UNKNOWN, FAILED, LATER = 0, 8, 9, 75
 
 
 class Loop(asyncio.SelectorEventLoop):
@@ -107,6 +107,8 @@ class Campaign:
     killed: int = 0
     statuses: list[int] = attrs.field(factory=list)
     """The exit statuses of the runs that were not killed."""
+    undecided: set[str] = attrs.field(factory=set)
+    """The keys of what ran when its account was signed out."""
     decided: int = 0
     _began: float = 0.0
 
@@ -159,9 +161,23 @@ class Campaign:
             if status == UNKNOWN:
                 await self._decide(sandbox)
                 continue
+            if status == FAILED:
+                status = self._without_undecided()
             assert status in {DONE, LATER}, f"exit status {status} on day {day}"
             if kills <= 0 or status == DONE:
                 return status
+
+    def _without_undecided(self) -> int:
+        """Return the status, but for what ran when its account was signed out.
+
+        It may have sent an invitation, so it is listed as failed, and not sent again.
+        """
+        found = list(SqliteJournal.read(self.folder / JOURNAL))
+        failed = [row for row in found if row.failed]
+        assert all(row.about == "account" and row.wrote for row in failed), failed
+        self.undecided = {row.key for row in failed}
+        ended = sum(row.state == "delivered" for row in found)
+        return DONE if ended == self.people else LATER
 
     def _signing_out(self, sandbox: Sandbox) -> Callable[[], bool]:
         """Return what signs an account out amid its work, and never says to kill."""
@@ -230,15 +246,21 @@ class Campaign:
 
     def _check(self, sent: Any, listed: list[tuple[str, str]]) -> dict[str, Any]:
         """Check the statuses, the results and what the sandbox has counted."""
-        figures = check(sent, self.people, set())
         results = (self.folder / "results.jsonl").read_text("utf-8").splitlines()
         lines = [json.loads(line) for line in results]
+        waiting = {
+            normalize_url(line["input"]["url"])
+            for line in lines
+            if line["key"] in self.undecided
+        }
+        figures = check(sent, self.people, waiting)
         keys = Counter(line["key"] for line in lines)
         twice = [key for key, times in keys.items() if times > 1]
         with (self.folder / "report.csv").open(encoding="utf-8", newline="") as file:
             reported = {normalize_url(row["url"]) for row in csv.DictReader(file)}
         doubles = {normalize_url(url) for key, url in listed if key.startswith("again")}
-        assert self.statuses[-1] == DONE, f"exit statuses {self.statuses}"
+        last = FAILED if self.undecided else DONE
+        assert self.statuses[-1] == last, f"exit statuses {self.statuses}"
         assert len(keys) == self.people, f"{len(keys)} results for {self.people} people"
         assert not twice, f"in the results twice: {twice}"
         assert doubles == reported, f"not reported: {doubles ^ reported}"
