@@ -292,11 +292,10 @@ class AsCompleted(Generic[ResultT]):
             return True
         acts = delivered[key]
         # What it did counts for the items behind it.
-        if acts is None:
-            if self._once:
-                self._acts.add(key, acts_of_item(Secret(item[1])))
-        elif acts > 0:
-            delivered[key] = -acts
+        if acts:
+            delivered[key] = -abs(acts)
+        elif acts is None and self._once:
+            self._acts.add(key, acts_of_item(Secret(item[1])))
         self._skipped += 1
         # Now and then one is read, so that other tasks get their turn.
         return self._skipped % _TURN == 0
