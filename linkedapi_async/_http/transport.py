@@ -37,8 +37,8 @@ HEADERS_READ = ("Content-Type", "Retry-After")
 may_leave: ContextVar[Callable[[], bool] | None] = ContextVar("may_leave", default=None)
 """Asked at the last moment whether a request other than a GET may leave.
 
-A process that stands still, between its decision and here, may wake up when another one
-goes on with its work.
+A process may stop between its decision and here, and continue when another one goes on
+with its work.
 """
 
 

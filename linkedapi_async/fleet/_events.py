@@ -235,7 +235,7 @@ def _warned() -> Iterator[None]:
     """Go on without events that cannot be read: polls find out the same."""
     try:
         yield
-    except QueueError as error:
+    except Exception as error:  # noqa: BLE001  # an event is a hint
         _log.warning(
             "Webhook events could not be read: %s",
             error,

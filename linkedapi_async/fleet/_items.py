@@ -87,7 +87,7 @@ class Item:
 
 
 _Outcome: TypeAlias = Later | Found | None
-"""When an item is tried again, or how it stands; None: that is to be read."""
+"""When an item is tried again, or its state; None: that is to be read."""
 
 _Step: TypeAlias = WorkflowHandle[Any] | _Outcome
 
@@ -189,7 +189,7 @@ class ItemRunner:
                 continue
             try:
                 gone = await handle.cancel()
-            except LinkedApiError as error:
+            except Exception as error:  # noqa: BLE001  # it is about this one only
                 gone = False
                 _warn("Could not cancel %s: %s", key, error)
             if not gone:
@@ -198,6 +198,26 @@ class ItemRunner:
     async def _run(self, key: str, lane: str) -> str:
         # This task is the item's own, and so is its context.
         may_leave.set(self._is_alive)
+        attempt = 0
+        while True:
+            try:
+                return await self._execute(key, lane)
+            except Exception:  # noqa: BLE001  # closed by default
+                # Otherwise the engine would take the item for ended. Each attempt is an
+                # execution of its own, so that nothing is sent again.
+                delay = backoff(attempt)
+                _log.exception(
+                    "The item %s of account %s met an unexpected error; it goes on in "
+                    "%g s",
+                    key,
+                    lane,
+                    delay,
+                    extra=log_extra(account=lane, key=key),
+                )
+            attempt += 1
+            await self._sleep(delay)
+
+    async def _execute(self, key: str, lane: str) -> str:
         execution = uuid.uuid4().hex
         attempt = 0
         found = await self._starts.find(key)
@@ -287,7 +307,13 @@ class ItemRunner:
             await self._starts.unknown(item.key, item.execution, candidates)
             return None if may_write(item.workflow) else Later(backoff(attempt))
         workflow_id = str(handle.workflow_id)
-        if await self._starts.accepted(item.key, item.execution, workflow_id):
+        try:
+            goes_on = await self._starts.accepted(item.key, item.execution, workflow_id)
+        except Exception:
+            # Whatever is wrong, the id is not lost.
+            await self._starts.unknown(item.key, item.execution, (workflow_id,))
+            raise
+        if goes_on:
             return handle
         _log.error(
             "Workflow %s was started for %s, whose start is unknown now: adopt or "

@@ -14,8 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 from dbos import DBOS
-from dbos import error as dbos_error
-from sqlalchemy import exc as sa_exc
 
 from linkedapi_async._utils.log import error_reason, log_extra
 from linkedapi_async._utils.text import safe_repr
@@ -227,7 +225,7 @@ class Worker:
         durable(runner)
         DBOS.launch()
         tasks = {
-            asyncio.create_task(self._beat(beats, runner, engine)),
+            asyncio.create_task(self._live(beats, runner, engine)),
             asyncio.create_task(events.run(self._interval)),
         }
         known = log_extra(executor=executor)
@@ -263,6 +261,13 @@ class Worker:
         self._failure = error
         self._stop.set()
 
+    async def _live(self, beats: Beats, runner: ItemRunner, engine: Engine) -> None:
+        try:
+            await self._beat(beats, runner, engine)
+        except Exception as error:  # noqa: BLE001  # closed by default
+            # It could send nothing any more, and would keep its lanes.
+            self._crash(error)
+
     async def _beat(self, beats: Beats, runner: ItemRunner, engine: Engine) -> None:
         """Show signs of life, take over dead workers, cancel what is to be cancelled."""
         while True:
@@ -290,8 +295,7 @@ class Worker:
                 taken = await self._database.call(
                     functools.partial(engine.requeue, executor)
                 )
-            except (sa_exc.SQLAlchemyError, dbos_error.DBOSException) as error:
-                # It is claimed again after a ttl.
+            except Exception as error:  # noqa: BLE001  # it is claimed again after a ttl
                 _log.warning(
                     "Could not take over a dead worker: %s",
                     error,

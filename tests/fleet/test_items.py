@@ -37,6 +37,7 @@ from linkedapi_async.fleet._items import ItemRunner, backoff
 from linkedapi_async.fleet._queue import read_done
 from linkedapi_async.fleet._starts import Found, Starts
 from linkedapi_async.sandbox import Sandbox
+from linkedapi_async.session import Account
 
 
 pytestmark = pytest.mark.anyio
@@ -647,3 +648,79 @@ async def test_a_crash_of_the_polling_is_the_workers(
 
     assert not run.done()
     assert "free" == (await fleet.starts.find("ada")).state
+
+
+class NeverListedError(Exception):
+    """An error that no rule names."""
+
+
+STEPS = {
+    "find": (Starts, "find"),
+    "intend": (Starts, "intend"),
+    "accepted": (Starts, "accepted"),
+    "finished": (Starts, "finished"),
+    "start": (Account, "start"),
+    "attach": (Account, "attach"),
+    "watch": (EventReader, "watch"),
+    "completion": (WorkflowHandle, "completion"),
+}
+"""What an item does on its way."""
+
+UNKNOWN = {
+    ("intend", "after"): 0,
+    ("start", "before"): 0,
+    ("start", "after"): 1,
+    ("accepted", "before"): 1,
+}
+"""Where an error leaves it open whether the item was sent, and how often it was."""
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("step", STEPS)
+async def test_an_unexpected_error_sends_nothing_twice(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch, step: str, when: str
+) -> None:
+    """The item goes on, or waits for a decision; it is never taken for ended."""
+    owner, name = STEPS[step]
+    real = getattr(owner, name)
+    failures = [NeverListedError(step)]
+
+    def fail() -> None:
+        """Fail the first time."""
+        if failures:
+            raise failures.pop()
+
+    async def awaited(*values: Any, **named: Any) -> Any:
+        """Fail before or after the work."""
+        if when == "before":
+            fail()
+        found = await real(*values, **named)
+        fail()
+        return found
+
+    def called(*values: Any, **named: Any) -> Any:
+        """Do the same for what is not awaited."""
+        if when == "before":
+            fail()
+        found = real(*values, **named)
+        fail()
+        return found
+
+    await fleet.add("ada", WRITE)
+    if step == "attach":
+        handle = await fleet.session.account(TOKEN, name="lane").start(WRITE)
+        await fleet.starts.intend("ada", "crashed")
+        await fleet.starts.accepted("ada", "crashed", str(handle.workflow_id))
+    monkeypatch.setattr(owner, name, called if step == "attach" else awaited)
+    state = await fleet.runner.run("ada", "lane")
+    waiting = await fleet.starts.waiting()
+    ids = [workflow.id for workflow in fleet.sandbox.workflows]
+
+    assert [] == failures
+    assert UNKNOWN.get((step, when), 1) == fleet.sent
+    if (step, when) in UNKNOWN:
+        assert ("unknown", ["ada"]) == (state, [row.key for row in waiting])
+    else:
+        assert ("finished", []) == (state, waiting)
+    if step == "accepted" and waiting:
+        assert [ids] == [row.candidates for row in waiting]

@@ -283,6 +283,25 @@ async def test_a_crash_of_the_polling_ends_the_worker(tmp_path: Path) -> None:
         task.result()
 
 
+async def test_a_worker_that_cannot_show_life_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would send nothing any more; so it leaves, whatever the error."""
+    url = f"sqlite:///{tmp_path / 'work.sqlite3'}"
+
+    async def fail(_: Beats) -> bool:
+        """Fail as nobody has foreseen."""
+        raise KeyError("beat")
+
+    monkeypatch.setattr(Beats, "beat", fail)
+    async with Sandbox(speed=1000) as sandbox:
+        async with working(make(url, sandbox)) as task:
+            await until(task, task.done)
+
+    with pytest.raises(KeyError, match="beat"):
+        task.result()
+
+
 async def test_a_result_that_was_forgotten_is_not_delivered(tmp_path: Path) -> None:
     """What is no longer there is no reason to try for ever."""
     url = f"sqlite:///{tmp_path / 'work.sqlite3'}"
