@@ -10,17 +10,28 @@ import time
 from pathlib import Path
 from typing import Final
 
+from _command import AHEAD
+
 from linkedapi_async.sandbox import Sandbox
 
 
-COMMAND: Final = """
-import sys, time
-ahead, real = float(sys.argv.pop(1)), time.time
-time.time = lambda: real() + ahead
-from linkedapi_async.cli import main
-main()
+MODULE: Final = """
+import os
+from linkedapi_async import Pace, Session
+from linkedapi_async.fleet import Worker
+
+async def token(account):
+    return f"token-of-{account}"
+
+worker = Worker(
+    os.environ["LINKED_API_QUEUE"],
+    session=Session.from_env,
+    token=token,
+    interval=0.2,
+    **SETTINGS,
+)
 """
-"""The command line with a clock that is ahead."""
+"""The module of a worker with more settings, as the text of a dict."""
 
 
 class Fleet:
@@ -28,12 +39,12 @@ class Fleet:
 
     Args:
         folder: Where their module and their log are.
-        module: The text of the module, with a `worker`.
+        settings: More settings of the workers, as the text of a dict.
         url: The queue's database.
         sandbox: What they send to.
     """
 
-    def __init__(self, folder: Path, module: str, url: str, sandbox: Sandbox) -> None:
+    def __init__(self, folder: Path, settings: str, url: str, sandbox: Sandbox) -> None:
         self._folder = folder
         self.ahead = 0.0
         """How far the clocks of new workers are ahead, in seconds."""
@@ -46,6 +57,7 @@ class Fleet:
             "LINKED_API_BASE_URL": sandbox.url,
             "LINKED_API_POLL_INTERVAL": "0.1",
         }
+        module = MODULE.replace("SETTINGS", settings)
         (folder / "fleet_worker.py").write_text(module, encoding="utf-8")
         self.log = folder / "log"
         self.workers: list[asyncio.subprocess.Process] = []
@@ -54,7 +66,7 @@ class Fleet:
         """Start one more worker."""
         with self.log.open("ab") as log:
             made = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-c", COMMAND, str(self.ahead)),
+                *(sys.executable, "-c", AHEAD, str(self.ahead)),
                 *("worker", "fleet_worker:worker"),
                 cwd=self._folder,
                 env=self._environment,

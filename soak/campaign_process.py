@@ -43,6 +43,7 @@ from _campaign import (
     started_by,
     text_of,
 )
+from _command import AHEAD
 
 from linkedapi_async.journal import SqliteJournal
 from linkedapi_async.policies import Polling
@@ -54,15 +55,6 @@ DURATION: Final = 0.04
 """How long a workflow takes in the sandbox, in seconds."""
 
 FAST: Final = Polling.fixed(0.02)
-
-COMMAND: Final = """
-import sys, time
-ahead, real = float(sys.argv.pop(1)), time.time
-time.time = lambda: real() + ahead
-from linkedapi_async.cli import main
-main()
-"""
-"""The command line with a clock that is ahead."""
 
 BATCH: Final = (
     *("batch", "connect.json", "--from", "people.csv", "--out", "results.jsonl"),
@@ -209,7 +201,7 @@ class Campaign:
         now = MONDAY.timestamp() + self.loop.time() - self._began
         ahead = now - time.time()
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", COMMAND, str(ahead), *words),
+            *(sys.executable, "-c", AHEAD, str(ahead), *words),
             *("--accounts", "accounts.json"),
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,

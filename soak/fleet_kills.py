@@ -48,23 +48,7 @@ SEED: Final = 11
 TOKENS: Final = ("token-of-", "main-token")
 """What is in every token, and nowhere else."""
 
-WORKER: Final = f"""
-import os
-from linkedapi_async import Session
-from linkedapi_async.fleet import Worker
-
-async def token(account):
-    return f"token-of-{{account}}"
-
-worker = Worker(
-    os.environ["LINKED_API_QUEUE"],
-    session=Session.from_env,
-    token=token,
-    starts={STARTS},
-    ttl={TTL},
-    interval=0.2,
-)
-"""
+SETTINGS: Final = f"{{'starts': {STARTS}, 'ttl': {TTL}}}"
 
 Figures = dict[str, Any]
 
@@ -124,7 +108,7 @@ async def soak(server: PostgresServer, url: str, folder: Path, share: float) -> 
         lost = sandbox.inject_fault(
             "reset_after", on="start", probability=LOST, count=None
         )
-        fleet = Fleet(folder, WORKER, url, sandbox)
+        fleet = Fleet(folder, SETTINGS, url, sandbox)
         for _ in range(WORKERS):
             await fleet.add()
         began = time.monotonic()

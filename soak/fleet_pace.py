@@ -39,24 +39,11 @@ take-over."""
 MORNING: Final = dt.datetime(2031, 3, 3, 9, tzinfo=dt.UTC)
 SEED: Final = 5
 
-WORKER: Final = f"""
-import os
-from linkedapi_async import Pace, Session
-from linkedapi_async.fleet import Worker
-
-async def token(account):
-    return f"token-of-{{account}}"
-
-worker = Worker(
-    os.environ["LINKED_API_QUEUE"],
-    session=Session.from_env,
-    token=token,
-    starts=2,
-    ttl={TTL},
-    interval=0.2,
-    pace=Pace(per_day={{"stMessages": {PER_DAY}}}),
-)
-"""
+SETTINGS: Final = f"""{{
+    "starts": 2,
+    "ttl": {TTL},
+    "pace": Pace(per_day={{"stMessages": {PER_DAY}}}),
+}}"""
 
 
 def accepted(sandbox: Sandbox) -> Counter[str]:
@@ -105,7 +92,7 @@ async def soak(url: str, folder: Path, share: float) -> dict[str, Any]:
             )
             for number in range(LANES * PER_DAY * (days + 1))
         )
-        fleet = Fleet(folder, WORKER, url, sandbox)
+        fleet = Fleet(folder, SETTINGS, url, sandbox)
         for day in range(days):
             morning = MORNING + dt.timedelta(days=day)
             fleet.ahead = morning.timestamp() - time.time()

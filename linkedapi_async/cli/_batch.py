@@ -506,7 +506,12 @@ async def _run(
                 progress.learnt = _estimator(checked, session)
                 await runner.run(past)
     _report_deferred(runner.deferred)
-    _report_end(progress, creds, files)
+    files.report_end(
+        progress,
+        creds.console,
+        suppressed="suppressed, because they were contacted before",
+        decide=creds.command("recover", str(files.journal)),
+    )
     if progress.remaining:
         if signals.received:
             raise signals.failure()
@@ -536,23 +541,4 @@ def _report_deferred(deferred: Sequence[Deferred]) -> None:
         print_error(
             f"account {account}: {len(records)} deferred{until}: "
             f"{message_of(records[0].error)}"
-        )
-
-
-def _report_end(progress: Progress, creds: Credentials, files: BatchFiles) -> None:
-    """Show what is left to decide on, over all runs."""
-    if progress.suppressed:
-        creds.console.info(
-            f"{progress.suppressed} suppressed, because they were contacted before; see "
-            f"{files.results}"
-        )
-    if progress.unknown:
-        creds.console.info(
-            f"{progress.unknown} may have been started; to decide on them, run: "
-            f"{creds.command('recover', str(files.journal))}"
-        )
-    if progress.failed:
-        creds.console.info(
-            f"{progress.failed} failed, see {files.results}; retry them with: "
-            f"{files.retry_command()}"
         )

@@ -173,18 +173,12 @@ async def run_by_queue(
                     interval=INTERVAL,
                 )
                 await runner.run(past)
-    if progress.suppressed:
-        console.info(f"{progress.suppressed} suppressed; see {files.results}")
-    if progress.unknown:
-        console.info(
-            f"{progress.unknown} may have been started; to decide on them, run: "
-            f"{shlex.join(['linkedapi', 'queue', 'unknown', '--url', files.queue])}"
-        )
-    if progress.failed:
-        console.info(
-            f"{progress.failed} failed, see {files.results}; retry them with: "
-            f"{files.retry_command()}"
-        )
+    files.report_end(
+        progress,
+        console,
+        suppressed="suppressed",  # or cancelled
+        decide=shlex.join(["linkedapi", "queue", "unknown", "--url", files.queue]),
+    )
     if progress.remaining:
         if signals.received:
             raise signals.failure()

@@ -12,8 +12,10 @@ from linkedapi_async._results.key import ACTIONS
 from linkedapi_async._utils.json import decode_json
 from linkedapi_async._wire.read import read_completion
 from linkedapi_async.cli._batch_rows import Item, key_digest
+from linkedapi_async.cli._console import Console
 from linkedapi_async.cli._exit_codes import CommandError
 from linkedapi_async.cli._messages import message_of
+from linkedapi_async.cli._progress import Progress
 from linkedapi_async.errors import LinkedApiError
 from linkedapi_async.export import ExportError, JsonlWriter
 from linkedapi_async.journal import EndStatus
@@ -45,6 +47,30 @@ class BatchFiles:
     def retry_command(self) -> str:
         """Return the command that starts failed rows again."""
         return f"{self.command}{'' if self.retry_failed else ' --retry-failed'}"
+
+    def report_end(
+        self, progress: Progress, console: Console, *, suppressed: str, decide: str
+    ) -> None:
+        """Show what is left to decide on, over all runs.
+
+        Args:
+            progress: The counts.
+            console: Where it is shown.
+            suppressed: What is said of rows that were not started.
+            decide: The command to decide on unknown starts.
+        """
+        if progress.suppressed:
+            console.info(f"{progress.suppressed} {suppressed}; see {self.results}")
+        if progress.unknown:
+            console.info(
+                f"{progress.unknown} may have been started; to decide on them, run: "
+                f"{decide}"
+            )
+        if progress.failed:
+            console.info(
+                f"{progress.failed} failed, see {self.results}; retry them with: "
+                f"{self.retry_command()}"
+            )
 
 
 @attrs.frozen

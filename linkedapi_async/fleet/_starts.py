@@ -90,7 +90,7 @@ class _Rows:
             *(items.c[name] for name in ("key", "account", *_CHANGING))
         ).where(items.c.key.in_(sorted(keys)))
         locked = found.order_by(items.c.key).with_for_update()
-        self._before = [row._asdict() for row in connection.execute(locked)]
+        self._before = [dict(row) for row in connection.execute(locked).mappings()]
         self._rows = [SimpleNamespace(**row) for row in self._before]
         self._ends: list[dict[str, Any]] = []
         self.by_key = {row.key: row for row in self._rows}

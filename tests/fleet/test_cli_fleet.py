@@ -7,16 +7,13 @@ import json
 import socket
 import sqlite3
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from cli_harness import FAST, TOKENS, Shell, sandbox_in_a_thread
+from cli_harness import Shell
 
 from linkedapi_async import st
 from linkedapi_async.fleet import Queue, Worker
 from linkedapi_async.fleet._starts import Starts
-from linkedapi_async.sandbox import Sandbox
 
 
 URL = "sqlite:///work.sqlite3"
@@ -49,26 +46,12 @@ other = "no worker"
 """
 
 
-@pytest.fixture(scope="module")
-def box() -> Iterator[Sandbox]:
-    """Run a fast sandbox beside the tests."""
-    with sandbox_in_a_thread(speed=1000) as found:
-        yield found
-
-
 @pytest.fixture
-def shell(
-    box: Sandbox,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Shell:
-    """Return a shell with tokens and the URL of a queue."""
-    variables = {**TOKENS, **FAST, "LINKED_API_BASE_URL": box.url}
+def shell(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> Shell:
+    """Return the shell, with the URL of a queue."""
     monkeypatch.setattr(sys, "path", [*sys.path])
-    made = Shell.entered(tmp_path, monkeypatch, capsys, **variables)
-    made.set(LINKED_API_QUEUE=URL)
-    return made
+    shell.set(LINKED_API_QUEUE=URL)
+    return shell
 
 
 async def fill() -> None:
