@@ -22,6 +22,9 @@ if sys.platform == "win32":  # pragma: no cover  # coverage is taken on Linux
             return False
         return True
 
+    def _unlock(file: int) -> None:
+        """Do nothing, because to close the file ends its lock."""
+
 else:
     import fcntl
 
@@ -31,6 +34,9 @@ else:
         except BlockingIOError:
             return False
         return True
+
+    def _unlock(file: int) -> None:
+        fcntl.flock(file, fcntl.LOCK_UN)
 
 
 class FileLock:
@@ -58,8 +64,14 @@ class FileLock:
     def release(self) -> None:
         """End the lock; twice is harmless, also in a forked child."""
         if self in _held:
-            _held.discard(self)
-            os.close(self._file)
+            # A child that was forked just now may still have a copy of the descriptor.
+            _unlock(self._file)
+            self.forget()
+
+    def forget(self) -> None:
+        """Close the descriptor; a lock that another process shares goes on."""
+        _held.discard(self)
+        os.close(self._file)
 
 
 _held: weakref.WeakSet[FileLock] = weakref.WeakSet()
@@ -68,7 +80,7 @@ _held: weakref.WeakSet[FileLock] = weakref.WeakSet()
 def _release_all() -> None:  # pragma: no cover  # runs in forked children
     """Close the child's copies of the descriptors; the parent keeps its locks."""
     for lock in list(_held):
-        lock.release()
+        lock.forget()
 
 
 if hasattr(os, "register_at_fork"):  # pragma: no branch  # coverage is taken on Linux

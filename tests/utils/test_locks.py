@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -48,6 +49,19 @@ def test_file_that_cannot_be_opened(tmp_path: Path) -> None:
     """The error is that of the operating system."""
     with pytest.raises(OSError, match=tmp_path.name):
         FileLock(str(tmp_path))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
+def test_a_release_counts_at_once_beside_a_child_that_was_just_forked(
+    tmp_path: Path,
+) -> None:
+    """The child has a copy of the descriptor until it comes to close it."""
+    path = str(tmp_path / "lock")
+    lock = FileLock(path)
+    copy = os.dup(lock._file)
+    lock.release()
+    FileLock(path).release()
+    os.close(copy)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
