@@ -8,7 +8,7 @@ import functools
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -29,6 +29,9 @@ Step: TypeAlias = Callable[[sa.Connection], T]
 
 Bulk: TypeAlias = Callable[[sa.Connection, list[Any]], list[Any]]
 """The same for many arguments at once; it returns one result for each, in their order."""
+
+Check: TypeAlias = Callable[[sa.Connection, bool], None]
+"""Raises an error if something does not fit; it gets whether there are any items."""
 
 _Call: TypeAlias = "tuple[Bulk, Any, asyncio.Future[Any]]"
 
@@ -166,49 +169,87 @@ class Database:
         self.commits = 0
         """How many transactions were committed."""
 
-    async def open(self) -> None:
+    async def open(self, check: Check | None = None) -> None:
         """Create what is missing of the tables, or check that they fit.
+
+        Args:
+            check: Checks what else is there, before anything is changed.
 
         Raises:
             QueueError: The database cannot be reached, or is not one of this version.
         """
         try:
-            await self.call(self._prepare)
+            await self.call(lambda: self._prepare(check))
         except sa_exc.SQLAlchemyError as error:
             raise self.failed(error) from error
 
-    def _prepare(self) -> None:
+    def _prepare(self, check: Check | None) -> None:
         """Create the tables, unless they are there; check that they are ours."""
-        schema = None if self.is_sqlite else SCHEMA
+        # An error takes all of it back.
         with self.engine.begin() as connection:
-            if schema is not None:
+            if not self.is_sqlite:
                 # Two processes may be the first one.
                 _serialize(connection, _SERIAL_RESULTS)
-                connection.execute(CreateSchema(schema, if_not_exists=True))
-            known = sa.inspect(connection)
-            found = set(known.get_table_names(schema))
+                connection.execute(CreateSchema(SCHEMA, if_not_exists=True))
+            found = self.tables_in(connection, SCHEMA)
+            if found:
+                self._check(connection)
+            if check is not None:
+                one = sa.select(items.c.key).limit(1)
+                check(connection, bool(found and connection.scalars(one).all()))
             if not found:
                 metadata.create_all(connection, checkfirst=False)
                 connection.execute(sa.insert(about).values(version=VERSION))
-                return
-            columns = known.get_columns("about", schema) if "about" in found else []
-            version = None
-            if [column["name"] for column in columns] == ["version"]:
-                version = connection.execute(sa.select(about.c.version)).scalar()
+
+    def _check(self, connection: sa.Connection) -> None:
+        version = self.version_in(connection, SCHEMA, about.name)
         if version is None:
-            what = "file" if self.is_sqlite else f"schema {SCHEMA}"
-            message = (
-                f"{self.where}: the {what} has the tables of another application; use a "
-                "database of its own for the queue"
-            )
-            raise QueueError(message)
+            raise self.foreign(SCHEMA)
         if version != VERSION:
             message = (
                 f"{self.where}: the tables of the queue have version {version}, and this "
                 f"program needs version {VERSION}; use the same version of it on all hosts"
             )
             raise QueueError(message)
-        missing = sorted({table.name for table in metadata.tables.values()} - found)
+        needed = {table.name for table in metadata.tables.values()}
+        self.check_complete(connection, SCHEMA, needed)
+
+    def tables_in(self, connection: sa.Connection, schema: str) -> set[str]:
+        """Return the names of the tables in a schema; in SQLite, in the file."""
+        place = None if self.is_sqlite else schema
+        return set(sa.inspect(connection).get_table_names(place))
+
+    def version_in(
+        self, connection: sa.Connection, schema: str, name: str
+    ) -> int | None:
+        """Return what a table has in its only column, which is called ``version``.
+
+        Returns:
+            None without such a table, or without a row.
+        """
+        if name not in self.tables_in(connection, schema):
+            return None
+        place = None if self.is_sqlite else schema
+        columns = sa.inspect(connection).get_columns(name, place)
+        if [column["name"] for column in columns] != ["version"]:
+            return None
+        table = sa.table(name, sa.column("version"), schema=place)
+        version = connection.scalar(sa.select(table.c.version))
+        return version if isinstance(version, int) else None
+
+    def foreign(self, schema: str) -> QueueError:
+        """Return the error for a schema, or a file, that is not ours."""
+        what = "file" if self.is_sqlite else f"schema {schema}"
+        return QueueError(
+            f"{self.where}: the {what} has the tables of another application; use a "
+            "database of its own for the queue"
+        )
+
+    def check_complete(
+        self, connection: sa.Connection, schema: str, needed: Iterable[str]
+    ) -> None:
+        """Raise an error unless a schema has all tables that are needed."""
+        missing = sorted(set(needed) - self.tables_in(connection, schema))
         if missing:
             message = (
                 f"{self.where}: the queue lacks the tables {', '.join(missing)}; restore "

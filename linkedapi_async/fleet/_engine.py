@@ -7,13 +7,16 @@ is sent: `linkedapi_async.fleet._starts` does.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
+import tempfile
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import sqlalchemy as sa
 from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer
 
+from linkedapi_async.errors import QueueError
 from linkedapi_async.fleet._database import Database
 
 
@@ -28,6 +31,29 @@ VERSION: Final = "linkedapi-1"
 SCHEMA: Final = "linkedapi_dbos"
 
 APPLICATION: Final = "linkedapi"
+
+MIGRATION: Final = 125
+"""The version of the tables of DBOS that its oldest version makes which is allowed."""
+
+TABLES: Final = frozenset(
+    {
+        "application_versions",
+        "dbos_migrations",
+        "notifications",
+        "operation_outputs",
+        "queues",
+        "streams",
+        "workflow_events",
+        "workflow_events_history",
+        "workflow_input",
+        "workflow_output",
+        "workflow_schedules",
+        "workflow_status",
+    }
+)
+"""Which tables these are."""
+
+_MIGRATIONS: Final = "dbos_migrations"
 
 RUNS: Final = "PENDING"
 """The word of DBOS for an item that a worker has."""
@@ -49,6 +75,50 @@ WAKE_INTERVAL: Final = 0.1
 def url_of(database: Database) -> str:
     """Return the URL of a database, with its password, as DBOS takes it."""
     return database.url.render_as_string(hide_password=False)
+
+
+def check(database: Database, connection: sa.Connection, has_items: bool) -> None:
+    """Check what is in the place of the tables of DBOS.
+
+    DBOS itself takes all newer tables for its own.
+
+    Args:
+        database: The queue's.
+        connection: The connection to it.
+        has_items: Whether the queue has any items.
+
+    Raises:
+        QueueError: They are newer than this program, incomplete, or of something else.
+    """
+    found = database.tables_in(connection, SCHEMA)
+    version = database.version_in(connection, SCHEMA, _MIGRATIONS) or 0
+    # Without items, another process may just be creating them.
+    if version == MIGRATION or (not version and has_items):
+        database.check_complete(connection, SCHEMA, TABLES)
+    if not (version or database.is_sqlite) and found - {_MIGRATIONS}:
+        raise database.foreign(SCHEMA)
+    if version > MIGRATION and version > (newest := newest_migration()):
+        message = (
+            f"{database.where}: the tables of DBOS have version {version}, and the DBOS "
+            f"of this program knows version {newest} at most; use the same version of "
+            "DBOS on all hosts"
+        )
+        raise QueueError(message)
+
+
+@functools.cache
+def newest_migration() -> int:
+    """Return the version of the tables that the installed DBOS makes.
+
+    It does not say which one that is, so it makes them, in a file that is removed.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        database = Database(f"sqlite:///{folder}/tables")
+        migrate(database)
+        with database.engine.connect() as connection:
+            version = database.version_in(connection, SCHEMA, _MIGRATIONS)
+        database.engine.dispose()
+    return version or 0
 
 
 def migrate(database: Database) -> None:

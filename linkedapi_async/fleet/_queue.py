@@ -38,7 +38,7 @@ from linkedapi_async.fleet._database import (
     results,
 )
 from linkedapi_async.fleet._done import Done, done_from, workflow_from
-from linkedapi_async.fleet._engine import Engine, Place, chunks, migrate
+from linkedapi_async.fleet._engine import Engine, Place, check, chunks, migrate
 from linkedapi_async.fleet._events import EventHandler, EventStore, remove_events
 from linkedapi_async.fleet._shared import forget_bookings
 from linkedapi_async.fleet._starts import Standing, Starts
@@ -551,7 +551,7 @@ async def opened(database: Database) -> Engine:
         QueueError: The database cannot be reached, or belongs to something else.
     """
     try:
-        await database.open()
+        await database.open(functools.partial(check, database))
         await guarded(database, database.call(lambda: migrate(database)))
     except BaseException:
         await database.close()
