@@ -510,10 +510,11 @@ class Session(WorkflowMethods):
         return self._runners[self.default_account.name]
 
     def _runner_of(self, account: NamedAccount) -> Runner:
-        if not any(account is own for own in self._accounts.values()):
+        runner = self._runners.get(account.name)
+        if runner is None or self._accounts.get(runner.token) is not account:
             message = f"accounts must be of this session, got {account!r}"
             raise ValueError(message)
-        return self._runners[account.name]
+        return runner
 
     def listen(self, receiver: WebhookReceiver) -> WebhookSubscription:
         """End waits by webhook events or by polls, whichever comes first.
