@@ -46,6 +46,9 @@ VERSION: Final = 1
 MAX_BATCH: Final = 500
 """How many steps one transaction has at most."""
 
+GATHER: Final = 0.01
+"""How long the steps of a worker wait for others to share a transaction, in seconds."""
+
 DELAYS: Final = (0.1, 0.3, 1.0, 3.0)
 """How long an outage is waited out before each attempt, in seconds; then the last."""
 
@@ -313,6 +316,8 @@ class Database:
 
     async def _commit_waiting(self) -> None:
         while self._waiting:
+            if self._patient and not self._one_by_one:
+                await asyncio.sleep(GATHER)
             size = 1 if self._one_by_one else MAX_BATCH
             self._one_by_one = max(0, self._one_by_one - 1)
             batch = self._waiting[:size]
