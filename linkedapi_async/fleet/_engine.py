@@ -271,11 +271,17 @@ class Engine:
         self._client.rewind_workflow(key, queue_name=QUEUE, queue_partition_key=account)
         return True
 
-    def requeue(self, executor: str) -> int:
-        """Put what a worker has back to its place in the lanes; return how much."""
+    def requeue(self, executor: str, limit: int | None = None) -> int:
+        """Put what a worker has back to its place in the lanes; return how much.
+
+        Args:
+            executor: What the worker is called in the database.
+            limit: How much at most; None is all.
+        """
         found = self._client.list_workflows(
             executor_id=executor,
             status=RUNS,
+            limit=limit,
             load_input=False,
             load_output=False,
         )

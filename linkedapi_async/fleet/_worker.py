@@ -39,6 +39,15 @@ DECLARED_DEAD: Final = 75
 BEATS: Final = 10
 """How many signs of life a worker shows in its *ttl*, and how often it looks for others."""
 
+SHARE: Final = 1_000
+"""How many lanes of a dead worker are put back at once.
+
+Whichever worker looks next takes all that is there, so the others get a part, too.
+"""
+
+SHARE_INTERVAL: Final = 0.5
+"""The time between two of them, in seconds."""
+
 _log = logging.getLogger("linkedapi_async")
 
 _life = logging.getLogger("linkedapi_async.fleet")
@@ -121,6 +130,8 @@ class Worker:
         self._beat_at: float | None = None
         self._alive_since: tuple[float, float] | None = None
         self._steady_since = 0.0
+        self._taken: dict[str, int] = {}
+        """The lanes that were put back, of workers that are being taken over."""
 
     def stop(self) -> None:
         """Let `run` end: starts under way are waited for, the lanes go to others."""
@@ -287,21 +298,29 @@ class Worker:
             if now - self._steady_since >= self._ttl:
                 await self._take_over(beats, engine)
             await runner.cancel_wanted()
-            await asyncio.sleep(self._ttl / BEATS)
+            pause = self._ttl / BEATS
+            await asyncio.sleep(min(pause, SHARE_INTERVAL) if self._taken else pause)
 
     async def _take_over(self, beats: Beats, engine: Engine) -> None:
         for executor in await beats.claim():
+            self._taken.setdefault(executor, 0)
+        for executor in tuple(self._taken):
             try:
                 taken = await self._database.call(
-                    functools.partial(engine.requeue, executor)
+                    functools.partial(engine.requeue, executor, SHARE)
                 )
             except Exception as error:  # noqa: BLE001  # it is claimed again after a ttl
+                del self._taken[executor]
                 _log.warning(
                     "Could not take over a dead worker: %s",
                     error,
                     extra=log_extra(executor=executor, reason=error_reason(error)),
                 )
             else:
+                self._taken[executor] += taken
+                if taken == SHARE:
+                    continue  # there may be more
+                taken = self._taken.pop(executor)
                 # One that is dead for long is looked after, too: it may have woken up.
                 _log.log(
                     logging.WARNING if taken else logging.DEBUG,

@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from linkedapi_async import Pace, PollingCrashedError, QueueError, Retries, Session, st
 from linkedapi_async.events import WorkflowFinished
-from linkedapi_async.fleet import Done, Progress, Queue, Worker, _items
+from linkedapi_async.fleet import Done, Progress, Queue, Worker, _items, _worker
 from linkedapi_async.fleet._beats import Beats
 from linkedapi_async.fleet._database import Database, workers
 from linkedapi_async.fleet._engine import Engine
@@ -160,26 +160,27 @@ async def test_a_worker_is_instrumented_as_its_session(
 async def test_a_dead_worker_is_taken_over(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What it has runs elsewhere, also if the first attempt fails."""
+    """What it has runs elsewhere, a part at a time, also if the first attempt fails."""
     url = f"sqlite:///{tmp_path / 'work.sqlite3'}"
     requeue, failures = Engine.requeue, [sa.exc.InvalidRequestError("first")]
+    parts: list[int] = []
 
-    def fail_once(self: Engine, executor: str) -> int:
+    def fail_once(self: Engine, executor: str, limit: int | None = None) -> int:
         """Fail at the first take-over."""
-        if executor == "dead" and failures:
+        if executor != "dead":
+            return requeue(self, executor, limit)
+        if failures:
             raise failures.pop()
-        return requeue(self, executor)
+        parts.append(requeue(self, executor, limit))
+        return parts[-1]
 
     caplog.set_level("DEBUG", "linkedapi_async")
     monkeypatch.setattr(Engine, "requeue", fail_once)
-    delivered = asyncio.Event()
-
-    async def on_result(_: Done) -> None:
-        """Note that a result came."""
-        delivered.set()
-
+    monkeypatch.setattr(_worker, "SHARE", 2)
+    monkeypatch.setattr(_worker, "SHARE_INTERVAL", 0.01)
+    results: list[Done] = []
     async with Sandbox(speed=1000) as sandbox, Queue(url) as queue:
-        await queue.submit("lane", hello(1), key="a")
+        await queue.submit_all((f"lane-{n}", hello(n), f"key-{n}") for n in range(5))
         dead = (
             "UPDATE workflow_status SET status = 'PENDING', executor_id = 'dead', "
             "application_version = 'linkedapi-1'"
@@ -189,20 +190,21 @@ async def test_a_dead_worker_is_taken_over(
             connection.execute(
                 sa.insert(workers).values(executor="dead", beat=_now() - 60, ttl=3)
             )
-        worker = make(url, sandbox, ttl=3, on_result=on_result)
+        worker = make(url, sandbox, ttl=3, on_result=results.append)
         assert not worker.health()["ok"]
         async with working(worker) as task:
-            await until(task, delivered.is_set)
+            await until(task, lambda: len(results) == 5)
 
+    assert [2, 2, 1] == parts[:3]
     assert "Could not take over a dead worker: first" in caplog.text
-    assert "Took over 1 lanes of a dead worker" in caplog.text
+    assert "Took over 5 lanes of a dead worker" in caplog.text
     facts = [
         {name: vars(record).get(f"linkedapi_{name}") for name in ("executor", "lanes")}
         for record in caplog.records
         if "take over" in record.message or "Took over" in record.message
     ]
     assert {"executor": "dead", "lanes": None} == facts[0]
-    assert {"executor": "dead", "lanes": 1} == facts[1]
+    assert {"executor": "dead", "lanes": 5} == facts[1]
 
 
 def _now() -> float:
