@@ -188,6 +188,10 @@ class Database:
 
     def _prepare(self, check: Check | None) -> None:
         """Create the tables, unless they are there; check that they are ours."""
+        if self.is_sqlite:
+            # Created here, because SQLite would make it readable for everybody.
+            with contextlib.suppress(OSError):
+                os.close(os.open(str(self.url.database), os.O_CREAT | os.O_EXCL, 0o600))
         # An error takes all of it back.
         with self.engine.begin() as connection:
             if not self.is_sqlite:
@@ -427,9 +431,6 @@ def checked_url(url: str) -> sa.URL:
 
 def _engine(url: sa.URL) -> sa.Engine:
     if url.get_backend_name() == "sqlite":
-        # Created here, because SQLite would make it readable for everybody.
-        with contextlib.suppress(OSError):
-            os.close(os.open(str(url.database), os.O_CREAT | os.O_EXCL, 0o600))
         # What is read must still hold when it is changed, also across processes.
         opening = "BEGIN IMMEDIATE"
         engine = sa.create_engine(

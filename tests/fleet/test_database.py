@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import stat
+import sys
 from pathlib import Path
 
 import psycopg
@@ -11,8 +13,8 @@ import pytest
 import sqlalchemy as sa
 from postgres_server import PostgresServer
 
-from linkedapi_async import QueueError
-from linkedapi_async.fleet import _database
+from linkedapi_async import QueueError, Session
+from linkedapi_async.fleet import Queue, Worker, _database
 from linkedapi_async.fleet._database import Database, RuleError, about, lanes, results
 
 
@@ -34,6 +36,11 @@ def count(connection: sa.Connection) -> int:
         sa.select(sa.func.count()).select_from(lanes)
     ).scalar_one()
     return found
+
+
+async def token(_: str) -> str:
+    """Return no token, because nothing is sent."""
+    raise NotImplementedError
 
 
 def add(account: str) -> _database.Step[None]:
@@ -134,6 +141,21 @@ async def test_files_that_are_no_database(
         await prepared(f"sqlite:///{path}")
 
     assert "no database " * 100 == (tmp_path / "text").read_text()
+
+
+async def test_a_file_is_created_when_it_is_opened(tmp_path: Path) -> None:
+    """A URL alone makes no file; only its owner can read what opening it creates."""
+    path = tmp_path / "work.sqlite3"
+    queue = Queue(f"sqlite:///{path}")
+    Worker(f"sqlite:///{path}", session=Session.from_env, token=token)
+    early = [*tmp_path.iterdir()]
+    async with queue:
+        pass
+
+    assert [] == early
+    assert path.exists()
+    if sys.platform != "win32":
+        assert 0o600 == stat.S_IMODE(path.stat().st_mode)
 
 
 async def test_no_database(tmp_path: Path) -> None:
