@@ -43,6 +43,8 @@ The session of a worker is instrumented where it is made, and the worker itself 
     worker = Worker(DATABASE_URL, session=session, token=token)
     instrument_worker(worker)
 
+Its spans are in the trace of the span in which the item was submitted, as children of it.
+
 Attributes of spans: ``linkedapi.account`` (a name), ``linkedapi.workflow.id``,
 ``linkedapi.workflow.status``, ``linkedapi.workflow.polls``, ``linkedapi.key``,
 ``linkedapi.actions`` (the action types of the roots), ``linkedapi.generation``,

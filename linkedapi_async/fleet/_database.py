@@ -40,7 +40,7 @@ _log = logging.getLogger("linkedapi_async")
 SCHEMA: Final = "linkedapi"
 """Where the tables of this library are in PostgreSQL."""
 
-VERSION: Final = 1
+VERSION: Final = 2
 """The version of the tables below."""
 
 MAX_BATCH: Final = 500
@@ -79,6 +79,7 @@ items = sa.Table(
     sa.Column("workflow_id", sa.Text, unique=True),
     sa.Column("candidates", sa.JSON(none_as_null=True)),
     sa.Column("cancel", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("trace", sa.JSON(none_as_null=True)),
 )
 """What was submitted, and what is known of its start."""
 

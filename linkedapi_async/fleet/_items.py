@@ -31,6 +31,7 @@ from linkedapi_async.errors import (
 from linkedapi_async.fleet._done import end_of, refusal_of, workflow_from
 from linkedapi_async.fleet._events import EventReader
 from linkedapi_async.fleet._starts import ENDED, Found, Starts
+from linkedapi_async.fleet._trace import follow_trace
 from linkedapi_async.session import Account, Session, WorkflowHandle
 from linkedapi_async.session._deferral import (
     deferring_end_error,
@@ -221,6 +222,7 @@ class ItemRunner:
         execution = uuid.uuid4().hex
         attempt = 0
         found = await self._starts.find(key)
+        follow_trace(found.trace)
         while True:
             if found.state in ENDED:
                 await self._delivered(key)

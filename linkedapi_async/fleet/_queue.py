@@ -42,6 +42,7 @@ from linkedapi_async.fleet._engine import Engine, Place, check, chunks, migrate
 from linkedapi_async.fleet._events import EventHandler, EventStore, remove_events
 from linkedapi_async.fleet._shared import forget_bookings
 from linkedapi_async.fleet._starts import Standing, Starts
+from linkedapi_async.fleet._trace import current_trace
 from linkedapi_async.webhooks import Event
 from linkedapi_async.webhooks._checker import DeliveryChecker
 from linkedapi_async.webhooks._events import Body
@@ -220,7 +221,7 @@ class Queue:
             LinkedApiError: As for `submit`.
         """
         added = 0
-        batch: list[dict[str, str]] = []
+        batch: list[dict[str, Any]] = []
         async for account, workflow, key in _aiter(plan):
             try:
                 batch.append(_item(account, workflow, key))
@@ -232,9 +233,12 @@ class Queue:
                 batch = []
         return added + await self._submit(batch)
 
-    async def _submit(self, batch: list[dict[str, str]]) -> int:
+    async def _submit(self, batch: list[dict[str, Any]]) -> int:
         if not batch:
             return 0
+        trace = current_trace()
+        if trace is not None:
+            batch = [{**item, "trace": trace} for item in batch]
         try:
             return await self._submit_at_once(batch)
         except QueueError:
@@ -243,7 +247,7 @@ class Queue:
             # What comes before the wrong one is submitted.
             return sum([await self._submit_at_once([item]) for item in batch])
 
-    async def _submit_at_once(self, batch: list[dict[str, str]]) -> int:
+    async def _submit_at_once(self, batch: list[dict[str, Any]]) -> int:
         engine = self._opened()
         added = await self._do(lambda found: _submit(found, engine, batch))
         _log.debug(
@@ -579,7 +583,7 @@ async def _aiter(plan: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
             yield each
 
 
-def _item(account: str, workflow: Any, key: str) -> dict[str, str]:
+def _item(account: str, workflow: Any, key: str) -> dict[str, Any]:
     """Return an item to be submitted, after all checks."""
     for name, value in (("account", account), ("key", key)):
         if not is_name(value):
@@ -604,7 +608,7 @@ def is_name(value: Any) -> bool:
 
 
 def _submit(
-    connection: sa.Connection, engine: Engine, batch: list[dict[str, str]]
+    connection: sa.Connection, engine: Engine, batch: list[dict[str, Any]]
 ) -> int:
     """Add what is new of *batch* to the queue; return how much."""
     # Two programs that submit the same items must not wait for each other.
@@ -616,7 +620,7 @@ def _submit(
         )
     )
     _check_same(connection, batch)
-    new: dict[str, dict[str, str]] = {}
+    new: dict[str, dict[str, Any]] = {}
     for item in batch:
         if item["key"] in added:
             new.setdefault(item["key"], item)
@@ -632,7 +636,7 @@ def _submit(
     return len(new)
 
 
-def _check_same(connection: sa.Connection, batch: list[dict[str, str]]) -> None:
+def _check_same(connection: sa.Connection, batch: list[dict[str, Any]]) -> None:
     """Raise an error if a key has another workflow or account than the queue's item."""
     found = sa.select(items.c.key, items.c.account, items.c.definition).where(
         items.c.key.in_([item["key"] for item in batch])

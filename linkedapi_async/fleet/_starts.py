@@ -55,6 +55,8 @@ class Found(NamedTuple):
     """The id, if it is known."""
     definition: str = ""
     """The workflow as JSON; only `Starts.find` reads it."""
+    trace: dict[str, str] | None = None
+    """The trace context of whoever submitted it; only `Starts.find` reads it."""
 
 
 @attrs.frozen(kw_only=True)
@@ -142,7 +144,7 @@ def _change(connection: sa.Connection, calls: list[tuple[str, _Step]]) -> list[A
 
 def _find(connection: sa.Connection, keys: list[str]) -> list[Found]:
     c = items.c
-    found = sa.select(c.key, c.state, c.workflow_id, c.definition).where(
+    found = sa.select(c.key, c.state, c.workflow_id, c.definition, c.trace).where(
         c.key.in_(keys)
     )
     rows = {key: Found(*rest) for key, *rest in connection.execute(found)}

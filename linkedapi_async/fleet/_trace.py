@@ -1,0 +1,37 @@
+"""The trace of whoever submits an item: the spans of its run belong to it.
+
+Each item is processed alone, so its spans are children of the span that submitted it, as
+OpenTelemetry's conventions for messaging allow. What is stored is the trace context of
+the W3C and nothing else: two short texts, without baggage. DBOS could carry it too, but
+not from PostgreSQL's function, and only with spans of its own.
+"""
+
+from __future__ import annotations
+
+import sys
+
+
+def current_trace() -> dict[str, str] | None:
+    """Return the trace context of the current span; None if there is none."""
+    if not _is_traced():
+        return None
+    from opentelemetry.trace.propagation import tracecontext  # noqa: PLC0415
+
+    found: dict[str, str] = {}
+    tracecontext.TraceContextTextMapPropagator().inject(found)
+    return found or None
+
+
+def follow_trace(stored: dict[str, str] | None) -> None:
+    """Let the spans of the current task be children of the span of a trace context."""
+    if stored is None or not _is_traced():
+        return
+    from opentelemetry import context  # noqa: PLC0415
+    from opentelemetry.trace.propagation import tracecontext  # noqa: PLC0415
+
+    context.attach(tracecontext.TraceContextTextMapPropagator().extract(stored))
+
+
+def _is_traced() -> bool:
+    """Return whether anything in this process can have made a span."""
+    return "opentelemetry.trace" in sys.modules
