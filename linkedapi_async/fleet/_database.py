@@ -64,8 +64,12 @@ lanes = sa.Table(
     metadata,
     sa.Column("account", sa.Text, primary_key=True),
     sa.Column("last", sa.Integer, nullable=False),
+    sa.Column("account_id", sa.Text, index=True),
 )
-"""The number of the last item of each lane: the order of a lane is that of its numbers."""
+"""The number of the last item of each lane: the order of a lane is that of its numbers.
+
+The API's id of the account is known once there was an event of a workflow of the lane.
+"""
 
 items = sa.Table(
     "items",
@@ -80,6 +84,9 @@ items = sa.Table(
     sa.Column("candidates", sa.JSON(none_as_null=True)),
     sa.Column("cancel", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("trace", sa.JSON(none_as_null=True)),
+    # It was sent between these two, if at all.
+    sa.Column("intended_at", sa.Float),
+    sa.Column("unknown_at", sa.Float),
 )
 """What was submitted, and what is known of its start."""
 
@@ -109,13 +116,16 @@ events = sa.Table(
     ),
     sa.Column("id", sa.Text, nullable=False, unique=True),
     sa.Column("workflow_id", sa.Text, index=True),
+    sa.Column("account_id", sa.Text),
+    sa.Column("created_at", sa.Float),
     sa.Column("body", sa.LargeBinary),
     sa.Column("received_at", sa.Float, nullable=False, index=True),
     sqlite_autoincrement=True,
 )
 """The webhook events that came, each once: the digests of their ids.
 
-Workers read those with a body: of a workflow, or, without its id, of an account.
+Workers read those with a body: of a workflow, or, without its id, of an account. Those
+that say when a workflow was created have that time.
 """
 
 workers = sa.Table(
@@ -129,6 +139,13 @@ workers = sa.Table(
 )
 """Which processes work, when each was alive, and who takes over a dead one."""
 
+sa.Index(
+    "events_created",
+    events.c.account_id,
+    events.c.created_at,
+    postgresql_where=events.c.created_at.is_not(None),
+    sqlite_where=events.c.created_at.is_not(None),
+)
 sa.Index(
     "items_unknown",
     items.c.key,

@@ -23,19 +23,24 @@ from linkedapi_async.fleet._database import (
     Database,
     events,
     insert,
+    items,
+    lanes,
     now,
     number_events,
 )
 from linkedapi_async.session import Session
+from linkedapi_async.session._webhooks import CLOCK_SKEW
 from linkedapi_async.webhooks import AccountEvent, Event, WebhookReceiver, WorkflowEvent
 from linkedapi_async.webhooks._checker import DeliveryChecker
-from linkedapi_async.webhooks._events import Body, digest_of
+from linkedapi_async.webhooks._events import Body, digest_of, happened_at
 from linkedapi_async.webhooks._signature import AnyHeaders
 
 
 if TYPE_CHECKING:
     from aiohttp import web
 
+
+CREATED: Final = "workflow.created"
 
 KEPT: Final = 86_400.0
 """How long an event is kept, in seconds: longer than the API tries to deliver it."""
@@ -83,8 +88,10 @@ class EventStore:
     async def _add(self, event: Event, body: bytes) -> bool:
         """Store an event; return whether it is new."""
         row = {"id": digest_of(event).hex(), **_content(event, body)}
+        of_workflow = row["workflow_id"] is not None
         self._deliveries += 1
         cleans = self._deliveries % CLEANED_AFTER == 1
+        happened = happened_at(event)
 
         def step(connection: sa.Connection) -> bool:
             """Add the row unless it is there."""
@@ -92,9 +99,15 @@ class EventStore:
             if cleans:
                 remove_events(connection, KEPT)
             adding = insert(connection, events).on_conflict_do_nothing()
-            new = {**row, "received_at": now(connection)}
+            time = now(connection)
+            new = {**row, "received_at": time}
+            if event.type == CREATED and of_workflow:
+                new["created_at"] = time if happened is None else happened
             added = connection.execute(adding.values(new).returning(events.c.number))
-            return added.first() is not None
+            is_new = added.first() is not None
+            if is_new and of_workflow and event.account_id is not None:
+                _name_account(connection, row["workflow_id"], event.account_id)
+            return is_new
 
         try:
             return await self._database.do(step)
@@ -105,15 +118,54 @@ class EventStore:
 
 def _content(event: Event, body: bytes) -> dict[str, Any]:
     """Return what workers need of an event: nothing but its id, of most kinds."""
+    account_id = event.account_id
     if isinstance(event, AccountEvent):
-        return {"workflow_id": None, "body": body}
+        return {"workflow_id": None, "account_id": account_id, "body": body}
     if isinstance(event, WorkflowEvent):
         with contextlib.suppress(ValueError):  # the id of no workflow
             return {
                 "workflow_id": validate_workflow_id(event.workflow_id),
+                "account_id": account_id,
                 "body": body,
             }
     return {"workflow_id": None, "body": None}
+
+
+def _name_account(connection: sa.Connection, workflow_id: str, account_id: str) -> None:
+    """Store the API's id of the account of a workflow's lane, if it has one."""
+    lane = sa.select(items.c.account).where(items.c.workflow_id == workflow_id)
+    is_new = lanes.c.account_id.is_distinct_from(account_id)
+    connection.execute(
+        sa.update(lanes)
+        .where(lanes.c.account == lane.scalar_subquery(), is_new)
+        .values(account_id=account_id)
+    )
+
+
+def created_meanwhile(connection: sa.Connection) -> dict[str, list[str]]:
+    """Return which workflows each unknown start may have become, by its key.
+
+    By their events, they were created on its account while it was under way, and no item
+    has them.
+    """
+    began, ended = items.c.intended_at, items.c.unknown_at
+    other = sa.alias(items)
+    is_of_item = sa.exists().where(other.c.workflow_id == events.c.workflow_id)
+    found = (
+        sa.select(items.c.key, events.c.workflow_id)
+        .join(lanes, lanes.c.account == items.c.account)
+        .join(events, events.c.account_id == lanes.c.account_id)
+        .where(
+            items.c.state == "unknown",
+            events.c.created_at.between(began - CLOCK_SKEW, ended + CLOCK_SKEW),
+            ~is_of_item,
+        )
+        .order_by(events.c.number)
+    )
+    by_key: dict[str, list[str]] = {}
+    for key, workflow_id in connection.execute(found):
+        by_key.setdefault(key, []).append(workflow_id)
+    return by_key
 
 
 def remove_events(connection: sa.Connection, older_than: float) -> None:
@@ -150,6 +202,7 @@ class EventReader:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._session: Session
         # All of them were checked when they came.
         self._receiver = WebhookReceiver(allow_unsigned=True)
         self._cursor = 0
@@ -158,6 +211,7 @@ class EventReader:
 
     async def open(self, session: Session) -> None:
         """Let *session* listen to what comes from now on."""
+        self._session = session
         session.listen(self._receiver)
         last = sa.select(sa.func.coalesce(sa.func.max(events.c.number), 0))
         self._cursor = await self._database.do(
@@ -199,6 +253,7 @@ class EventReader:
             sa.select(
                 events.c.number,
                 events.c.workflow_id,
+                events.c.account_id,
                 events.c.body.is_not(None).label("has_body"),
             )
             .where(events.c.number > self._cursor)
@@ -209,12 +264,28 @@ class EventReader:
             lambda connection: connection.execute(new).all()
         )
         wanted = [row.number for row in found if row.has_body and self._is_wanted(row)]
+        named = {row.account_id for row in found if row.workflow_id is None} - {None}
+        if named:
+            await self._identify(named)
         if wanted:
             # Only these bodies, because other workers have most of the workflows.
             await self._give(events.c.number.in_(wanted))
         if found:
             self._cursor = found[-1].number
         return len(found)
+
+    async def _identify(self, account_ids: set[str]) -> None:
+        """Let the session know which of its accounts have these ids."""
+        query = sa.select(lanes.c.account, lanes.c.account_id).where(
+            lanes.c.account_id.in_(account_ids)
+        )
+        found = await self._database.do(
+            lambda connection: connection.execute(query).all()
+        )
+        ids = {row.account: row.account_id for row in found}
+        for account in self._session.accounts:
+            if account.name in ids:
+                account.account_id = ids[account.name]
 
     def _is_wanted(self, row: Any) -> bool:
         id = row.workflow_id

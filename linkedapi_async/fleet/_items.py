@@ -12,12 +12,14 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, NoReturn, TypeAlias
 
+import anyio
 import attrs
 
 from linkedapi_async._http.transport import may_leave
 from linkedapi_async._utils.log import error_reason, log_extra
 from linkedapi_async._utils.secret import Secret
 from linkedapi_async.errors import (
+    AccountPausedError,
     AuthenticationError,
     JournalError,
     LinkedApiError,
@@ -28,6 +30,7 @@ from linkedapi_async.errors import (
     SuppressedError,
     WorkflowError,
 )
+from linkedapi_async.events import AccountUnpaused
 from linkedapi_async.fleet._done import end_of, refusal_of, workflow_from
 from linkedapi_async.fleet._events import EventReader
 from linkedapi_async.fleet._starts import ENDED, Found, Starts
@@ -69,6 +72,8 @@ class Later:
     """What is to be tried again."""
 
     seconds: float
+    is_paused: bool = False
+    """Whether it waits for its account to work again."""
 
 
 @attrs.frozen
@@ -136,6 +141,8 @@ class ItemRunner:
         self._handles: dict[str, WorkflowHandle[Any]] = {}
         self._lanes: Counter[str] = Counter()
         self._accounts: dict[str, Account] = {}
+        self._held: dict[str, anyio.CancelScope] = {}
+        session.on(AccountUnpaused, self._release)
         self._stopping = False
         self.starting = 0
         """How many starts are under way."""
@@ -240,12 +247,27 @@ class ItemRunner:
             if isinstance(step, WorkflowHandle):
                 step = await self._wait(item, step)
             if isinstance(step, Later):
-                attempt += 1
-                await self._sleep(step.seconds)
+                await self._hold(step, account, attempt)
                 account.unpause()
+                attempt += 1
             if not isinstance(step, Found) or step.state not in ENDED:
                 step = await self._starts.find(key)
             found = step
+
+    async def _hold(self, step: Later, account: Account, attempt: int) -> None:
+        """Wait, at most until an event says that the account works again."""
+        seconds = step.seconds
+        if step.is_paused and account.paused is None:
+            # The event has come already.
+            seconds = min(seconds, backoff(attempt))
+        with anyio.CancelScope() as scope:
+            self._held[account.name] = scope
+            await self._sleep(seconds)
+        self._held.pop(account.name, None)
+
+    def _release(self, event: AccountUnpaused) -> None:
+        if event.account in self._held:
+            self._held[event.account].cancel()
 
     async def _account(self, item: Item) -> Account:
         """Return the account of an item; wait while its token cannot be had."""
@@ -421,7 +443,7 @@ def _later(error: LinkedApiError, item: Item) -> Later:
             seconds=seconds,
         ),
     )
-    return Later(seconds)
+    return Later(seconds, is_paused=isinstance(error, AccountPausedError))
 
 
 def _warn(message: str, key: str, error: Exception) -> None:

@@ -39,7 +39,12 @@ from linkedapi_async.fleet._database import (
 )
 from linkedapi_async.fleet._done import Done, done_from, workflow_from
 from linkedapi_async.fleet._engine import Engine, Place, check, chunks, migrate
-from linkedapi_async.fleet._events import EventHandler, EventStore, remove_events
+from linkedapi_async.fleet._events import (
+    EventHandler,
+    EventStore,
+    created_meanwhile,
+    remove_events,
+)
 from linkedapi_async.fleet._shared import forget_bookings
 from linkedapi_async.fleet._starts import Standing, Starts
 from linkedapi_async.fleet._trace import current_trace
@@ -353,16 +358,24 @@ class Queue:
 
         The account's history in the platform shows whether the workflow runs. Their
         lanes go on meanwhile.
+
+        Webhook events give candidates: workflows that no item has, and that were created
+        on the account while the start was under way. The account must be known by an
+        earlier event of a workflow of its lane.
         """
         self._opened()
+        waiting = await self._starts.waiting()
+        created = await self._do(created_meanwhile)
         return [
             UnknownStart(
                 key=row.key,
                 account=row.account,
-                candidates=tuple(row.candidates or ()),
+                candidates=tuple(
+                    dict.fromkeys([*(row.candidates or ()), *created.get(row.key, ())])
+                ),
                 definition=row.definition,
             )
-            for row in await self._starts.waiting()
+            for row in waiting
         ]
 
     async def adopt(self, key: str, workflow_id: str) -> None:

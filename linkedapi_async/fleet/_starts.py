@@ -73,7 +73,10 @@ class End:
     """Whether it may have changed something on LinkedIn."""
 
 
-_CHANGING: Final = ("state", "execution", "workflow_id", "candidates", "cancel")
+_CHANGING: Final = (
+    *("state", "execution", "workflow_id", "candidates", "cancel"),
+    *("intended_at", "unknown_at"),
+)
 """The columns of an item that change."""
 
 
@@ -89,7 +92,8 @@ class _Rows:
         self.connection = connection
         # In one order, so that two workers do not wait for each other.
         found = sa.select(
-            *(items.c[name] for name in ("key", "account", *_CHANGING))
+            *(items.c[name] for name in ("key", "account", *_CHANGING)),
+            now(connection).label("now"),
         ).where(items.c.key.in_(sorted(keys)))
         locked = found.order_by(items.c.key).with_for_update()
         self._before = [dict(row) for row in connection.execute(locked).mappings()]
@@ -181,12 +185,13 @@ class Starts:
                 return Found("cancelled")
             if row.state == "free":
                 row.state, row.execution = "intended", execution
-                row.workflow_id = row.candidates = None
+                row.workflow_id = row.candidates = row.unknown_at = None
+                row.intended_at = row.now
                 return Found("ours")
             if row.state == "intended":
                 if row.execution == execution:
                     return Found("ours")
-                row.state = "unknown"
+                row.state, row.unknown_at = "unknown", row.now
                 return Found("unknown")
             return Found(row.state, row.workflow_id)
 
@@ -237,6 +242,7 @@ class Starts:
             """Change the row, if the intent is the own one."""
             if _is_intent(row, execution):
                 row.state, row.candidates = "unknown", [*candidates]
+                row.unknown_at = row.now
 
         await self._step(key, step)
 

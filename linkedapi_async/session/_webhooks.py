@@ -11,7 +11,6 @@ import contextlib
 import logging
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Self
 
 import attrs
@@ -21,7 +20,12 @@ from linkedapi_async._utils.log import error_reason, log_extra
 from linkedapi_async.errors import AccountPausedError, JournalError
 from linkedapi_async.session._runner import Runner
 from linkedapi_async.session._runtime import Runtime
-from linkedapi_async.webhooks._events import AccountEvent, Event, WorkflowEvent
+from linkedapi_async.webhooks._events import (
+    AccountEvent,
+    Event,
+    WorkflowEvent,
+    happened_at,
+)
 
 
 if TYPE_CHECKING:
@@ -185,7 +189,10 @@ class WebhookSubscription:
         """Keep an event until its workflow is known, or explains an unknown start."""
         now = self._loop.time()
         self._prune(now)
-        created = _seconds(event) if event.type == "workflow.created" else None
+        created = None
+        if event.type == "workflow.created":
+            happened = happened_at(event)
+            created = time.time() if happened is None else happened
         early = self._unmatched.get(event.workflow_id)
         if early is None:
             early = UnmatchedEvents(
@@ -295,12 +302,3 @@ class WebhookSubscription:
             workflow_id,
             extra=log_extra(account=runner.name, key=row.key, workflow_id=workflow_id),
         )
-
-
-def _seconds(event: WorkflowEvent) -> float:
-    """Return when an event happened, in seconds since 1970; now, if it does not say."""
-    try:
-        when = datetime.fromisoformat(event.created_at or "")
-    except ValueError:
-        return time.time()
-    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Final, Literal, TypeAlias
 
@@ -238,6 +239,15 @@ def digest_of(event: Event) -> bytes:
     """Return the digest of an event's id, so that all ids take the same space."""
     text = event.id.encode(errors="surrogatepass")
     return hashlib.blake2b(text, digest_size=16).digest()
+
+
+def happened_at(event: Event) -> float | None:
+    """Return when an event happened, in seconds since 1970; None if it does not say."""
+    try:
+        when = datetime.fromisoformat(event.created_at or "")
+    except ValueError:
+        return None
+    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
 
 
 def plain_bytes(body: object) -> bytes:

@@ -293,6 +293,55 @@ async def test_a_paused_account_burns_no_backlog(fleet: Fleet) -> None:
     assert 1 == fleet.sent
 
 
+async def test_a_lane_that_waits_goes_on_when_its_account_does(fleet: Fleet) -> None:
+    """It does not wait until an hour is over."""
+    held = asyncio.Event()
+
+    async def sleep(_: float) -> None:
+        """Wait for ever."""
+        held.set()
+        await asyncio.Event().wait()
+
+    fleet.runner._sleep = sleep
+    fleet.sandbox.sign_out(TOKEN)
+    running = asyncio.create_task(fleet.run("ada", WRITE))
+    async with asyncio.timeout(60):
+        await held.wait()
+        fleet.sandbox.sign_in(TOKEN)
+        fleet.session.account(TOKEN, name="lane").unpause()
+        done = await running
+
+    assert isinstance(done, Done)
+    assert "completed" == done.status
+    assert {} == fleet.runner._held
+
+
+async def test_an_account_that_works_again_before_its_lane_waits(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then the start is tried again soon, and ever later if it is refused again."""
+    refused = fleet.starts.refused
+
+    async def late(key: str, execution: str) -> None:
+        """Take an intent back while an event comes."""
+        await refused(key, execution)
+        fleet.session.account(TOKEN, name="lane").unpause()
+
+    monkeypatch.setattr(fleet.starts, "refused", late)
+    fleet.sandbox.sign_out(TOKEN)
+
+    def wake() -> None:
+        if len(fleet.waits) == 3:
+            fleet.sandbox.sign_in(TOKEN)
+
+    fleet.on_wait = wake
+    done = await fleet.run("ada", WRITE)
+
+    assert isinstance(done, Done)
+    assert "completed" == done.status
+    assert [1.0, 2.0, 4.0] == fleet.waits
+
+
 async def test_a_limit_that_was_reached_is_waited_out(fleet: Fleet) -> None:
     """An end that has changed nothing and passes leaves the item in its lane."""
     fleet.sandbox.fail_action("st.sendMessage", "limitExceeded")
