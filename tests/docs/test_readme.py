@@ -43,6 +43,7 @@ SNIPPETS = {
     "A workflow and its typed result": r"Acme has \d+ employees\n(.+ – .+\n){5}",
     "Many workflows, many accounts": r"(Company \d+ \d+\n){20}\d+\.\d+ polls per workflow",
     "A campaign that survives a crash": r"(wrote to https://www\.linkedin\.com/in/.+\n){2}",
+    "Beyond one machine": r"hello/ada completed\n",
 }
 """What the runnable block of each section prints."""
 READ_BY_SESSION = (
