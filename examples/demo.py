@@ -35,8 +35,8 @@ PAGE = st.open_person_page(basic_info=True)
 EMPLOYEES = st.retrieve_company_employees(limit=3).then(st.do_for_people().then(PAGE))
 DECISION_MAKERS = st.retrieve_company_dms(limit=2)
 
-Row = tuple[str, str, str, str, str]
-HEAD: Row = ("company", "people", "decision makers", "first employee", "followers")
+TableRow = tuple[str, str, str, str, str]
+HEAD: TableRow = ("company", "people", "decision makers", "first employee", "followers")
 
 
 def workflows(count: int) -> Iterator[st.open_company_page]:
@@ -50,7 +50,7 @@ def workflows(count: int) -> Iterator[st.open_company_page]:
         )
 
 
-def row(page: results.CompanyPage) -> Row:
+def row(page: results.CompanyPage) -> TableRow:
     """Return one line of the table."""
     try:
         makers = ", ".join(maker.name or "?" for maker in page[DECISION_MAKERS])
@@ -65,7 +65,7 @@ def row(page: results.CompanyPage) -> Row:
     return page.name or "?", str(page.employees_count), makers, first, followers
 
 
-def table(rows: Sequence[Row]) -> Iterator[str]:
+def table(rows: Sequence[TableRow]) -> Iterator[str]:
     """Return the lines of a table with columns as wide as they need to be."""
     widths = [
         min(34, max(map(len, column))) for column in zip(HEAD, *rows, strict=True)

@@ -33,14 +33,14 @@ __all__ = [
     "CsvWriter",
     "ExportError",
     "JsonlWriter",
-    "Row",
+    "RowMapping",
     "Target",
     "write_csv",
     "write_jsonl",
     "write_parquet",
 ]
 
-Row: TypeAlias = Mapping[str, Any]
+RowMapping: TypeAlias = Mapping[str, Any]
 """Names of columns with JSON values."""
 Target: TypeAlias = str | os.PathLike[str] | IO[str] | IO[bytes]
 """A path, which is opened and closed here, or an open file, which is not."""
@@ -132,10 +132,10 @@ class _Writer(ABC):
         """
 
     @abstractmethod
-    def _line(self, row: Row) -> bytes:
+    def _line(self, row: RowMapping) -> bytes:
         """Return *row* as it is written."""
 
-    def write(self, row: Row) -> None:
+    def write(self, row: RowMapping) -> None:
         """Write one row; when this returns, the operating system has it.
 
         Raises:
@@ -144,7 +144,7 @@ class _Writer(ABC):
         """
         self.write_all([row])
 
-    def write_all(self, rows: Iterable[Row]) -> int:
+    def write_all(self, rows: Iterable[RowMapping]) -> int:
         """Write rows, each at once, and return how many; see `write`."""
         before = self.written
         try:
@@ -211,7 +211,7 @@ class _Writer(ABC):
         self.close()
 
 
-def _as_row(row: Any) -> Row:
+def _as_row(row: Any) -> RowMapping:
     if isinstance(row, Mapping):
         return row
     message = f"a row must be a mapping, got {short_repr(row)}"
@@ -308,7 +308,7 @@ class CsvWriter(_Writer):
                 "its last row had no line end; its last cell may be incomplete"
             )
 
-    def _line(self, row: Row) -> bytes:
+    def _line(self, row: RowMapping) -> bytes:
         keys = tuple(row)
         if keys != self._keys:
             self._map_columns(keys)
@@ -415,7 +415,7 @@ class JsonlWriter(_Writer):
         else:
             raise self._error("it does not end as JSON Lines do")
 
-    def _line(self, row: Row) -> bytes:
+    def _line(self, row: RowMapping) -> bytes:
         try:
             return encode_json(dict(row)) + b"\n"
         except (TypeError, ValueError, RecursionError) as error:
@@ -491,7 +491,7 @@ def _width(tail: bytes) -> int:
 
 def write_csv(
     target: Target,
-    rows: Iterable[Row],
+    rows: Iterable[RowMapping],
     *,
     columns: Sequence[str] | None = None,
     bom: bool = False,
@@ -527,7 +527,7 @@ def write_csv(
 
 def write_jsonl(
     target: Target,
-    rows: Iterable[Row],
+    rows: Iterable[RowMapping],
     *,
     append: bool = False,
     fsync: bool = False,

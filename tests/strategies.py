@@ -43,9 +43,9 @@ __all__ = [
     "BrokenWorkflow",
     "Edit",
     "actions",
+    "any_objects",
     "arguments_of",
     "broken",
-    "checked",
     "json_values",
     "least",
     "odd_definitions",
@@ -67,7 +67,7 @@ broken = functools.partial(broken_workflow, ANYTHING)
 trees = functools.partial(workflow_trees, ANYTHING)
 
 
-def checked(cls: Any, targets: tuple[str, ...] = ()) -> draws.SearchStrategy[Any]:
+def any_objects(cls: Any, targets: tuple[str, ...] = ()) -> draws.SearchStrategy[Any]:
     """Draw an object of *cls* with these targets and any of its other parameters."""
     return parameter_objects(cls, targets, ANYTHING)
 

@@ -180,11 +180,11 @@ def body(call: str, **values: Any) -> dict[str, Any]:
     made = {}
     for name, value in values.items():
         wire = "limits" if name == "limit_refs" else json_name(name)
-        made[wire] = checked(call, name, value)
+        made[wire] = validate_parameter(call, name, value)
     return made
 
 
-def checked(call: str, name: str, value: Any) -> Any:
+def validate_parameter(call: str, name: str, value: Any) -> Any:
     """Return the *value* of a parameter as it is sent.
 
     Raises:

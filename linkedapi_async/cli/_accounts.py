@@ -116,7 +116,7 @@ def add(*, name: str, generation: str, no_keyring: bool, quiet: bool) -> None:
 
 def _typed(generation: str) -> Secret[dict[str, str]]:
     names = (f"{generation.upper()}_TOKEN", IDENTITY)
-    return _checked(
+    return _validate_tokens(
         Secret({each: click.prompt(each, hide_input=True, err=True) for each in names})
     )
 
@@ -131,10 +131,12 @@ def _piped() -> Secret[dict[str, str]]:
             f"IDENTIFICATION_TOKEN=…, got {', '.join(sorted(names)) or 'neither'}"
         )
         raise CommandError(message)
-    return _checked(Secret({name: given.reveal()[name] for name in sorted(names)}))
+    return _validate_tokens(
+        Secret({name: given.reveal()[name] for name in sorted(names)})
+    )
 
 
-def _checked(tokens: Secret[dict[str, str]]) -> Secret[dict[str, str]]:
+def _validate_tokens(tokens: Secret[dict[str, str]]) -> Secret[dict[str, str]]:
     for name in tokens.reveal():
         try:
             validate_token(name, Secret(tokens.reveal()[name]))

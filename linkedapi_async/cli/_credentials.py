@@ -89,14 +89,14 @@ def named_accounts(path: str | None) -> dict[str, Secret[str]]:
         message = f'{path}: expected "name": "identification token" for each account'
         raise CommandError(message)
     tokens = {name: Secret(token) for name, token in found.reveal().items()}
-    return {name: _checked(f"{path}: {name}", tokens[name]) for name in tokens}
+    return {name: _validate_token(f"{path}: {name}", tokens[name]) for name in tokens}
 
 
 def _json(text: str) -> Any:
     return decode_json(text.encode())
 
 
-def _checked(name: str, token: Secret[Any]) -> Secret[str]:
+def _validate_token(name: str, token: Secret[Any]) -> Secret[str]:
     try:
         return validate_token(name, token)
     except (TypeError, ValueError) as error:

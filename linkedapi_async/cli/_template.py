@@ -276,7 +276,7 @@ class _Renderer:
         column, optional = placeholder[1], placeholder[2]
         cell = self._cell(column)
         if isinstance(cell, str) and (cell.strip() or optional):
-            return self._checked(cell, column)
+            return self._validate_text(cell, column)
         if cell is None and optional:
             return ""
         if isinstance(cell, int | float):
@@ -298,10 +298,10 @@ class _Renderer:
             reason = f"expected {_expected(validator)}, got {short_repr(cell)}"
             raise _RenderError(reason, [column]) from None
         for text in texts(converted):
-            self._checked(text, column)
+            self._validate_text(text, column)
         return converted
 
-    def _checked(self, text: str, column: str) -> str:
+    def _validate_text(self, text: str, column: str) -> str:
         """Return *text* of a cell if it may be sent."""
         if missing_value(text.strip()):
             reason = f"the cell is {text.strip()!r}, a missing value"

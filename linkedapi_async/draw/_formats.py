@@ -12,7 +12,7 @@ from linkedapi_async._results.completion import Completion
 from linkedapi_async.draw._escape import mermaid, terminal_text, xml
 from linkedapi_async.draw._tree import (
     LIMIT,
-    State,
+    NodeState,
     SummaryLine,
     build_tree,
     format_counts,
@@ -20,7 +20,7 @@ from linkedapi_async.draw._tree import (
 )
 
 
-MARKS: dict[State, str] = {
+MARKS: dict[NodeState, str] = {
     "planned": "",
     "succeeded": "✓",
     "mixed": "≈",

@@ -28,7 +28,7 @@ from linkedapi_async.draw._escape import LONG, shortened
 from linkedapi_async.errors import WorkflowError
 
 
-State: TypeAlias = Literal["planned", "succeeded", "mixed", "failed", "hidden"]
+NodeState: TypeAlias = Literal["planned", "succeeded", "mixed", "failed", "hidden"]
 """The state of one action or of many; a hidden line says what was left out."""
 
 LIMIT = 200
@@ -60,7 +60,7 @@ class SummaryLine:
     """Each as ``name=value``, with the value in JSON."""
     note: str = ""
     """What it yielded or why it failed; in a hidden line, the whole text."""
-    state: State = "planned"
+    state: NodeState = "planned"
     writes: bool = False
     """Whether it is planned to change anything on LinkedIn."""
     children: list[SummaryLine] = attrs.field(factory=list)
@@ -249,7 +249,7 @@ class OutcomeNode:
         """Return its type and label, and what it yielded or why it failed."""
         first = self.outcomes[0]
         failures = sum(not outcome.success for outcome in self.outcomes)
-        state: State = "mixed" if failures else "succeeded"
+        state: NodeState = "mixed" if failures else "succeeded"
         return SummaryLine(
             action_type=first.action_type,
             label=first.label,

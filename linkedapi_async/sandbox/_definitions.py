@@ -46,7 +46,7 @@ def loaded(definition: Any) -> Any:
             return load_workflow(definition)
 
 
-def checked(definition: Any, generation: Generation) -> list[AnyAction]:
+def load_definition(definition: Any, generation: Generation) -> list[AnyAction]:
     """Return the roots of a workflow.
 
     Raises:

@@ -13,14 +13,13 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 import attrs
 
+from linkedapi_async._http.responses import Status
 from linkedapi_async._types import Generation
 from linkedapi_async._utils.json import decode_json
 from linkedapi_async.sandbox._clock import Clock
 
 
 Endpoint: TypeAlias = Literal["start", "status", "cancel", "admin", "account_data"]
-
-State: TypeAlias = Literal["pending", "running", "completed", "failed", "cancelled"]
 
 
 @attrs.frozen
@@ -83,7 +82,7 @@ class RecordedWorkflow:
         return self.first_polled_after_end - self.ended
 
     @property
-    def state(self) -> State:
+    def state(self) -> Status:
         """Its state now."""
         if self.finished is None:
             return "pending" if self.began is None else "running"

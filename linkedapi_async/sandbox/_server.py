@@ -35,7 +35,7 @@ from linkedapi_async.sandbox._admin import (
 )
 from linkedapi_async.sandbox._clock import Calendar, LoopClock
 from linkedapi_async.sandbox._control import control, log_of
-from linkedapi_async.sandbox._definitions import checked, needs_plus, read
+from linkedapi_async.sandbox._definitions import load_definition, needs_plus, read
 from linkedapi_async.sandbox._faults import Fault, Faults, Kind, Work
 from linkedapi_async.sandbox._inbox import AccountData, InboxMixin
 from linkedapi_async.sandbox._lane import (
@@ -595,7 +595,7 @@ class Sandbox(ScriptingMixin, AdminMixin, InboxMixin, WebhookMixin):
 
     def _start(self, generation: Generation, account: str, body: bytes) -> web.Response:
         definition = read(body)
-        roots = checked(definition, generation)
+        roots = load_definition(definition, generation)
         if not self._plus and any(needs_plus(root) for root in roots):
             message = "Some actions of this workflow require the Plus plan."
             raise ApiError("plusPlanRequired", message, 402)

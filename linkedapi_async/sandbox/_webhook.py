@@ -300,7 +300,7 @@ class WebhookEndpoint:
         return ended if self.fat == "object" else next(iter(ended.values()))
 
     def _request_for(self, event: OutgoingEvent) -> DeliveryRequest:
-        webhook = self._checked()
+        webhook = self._find_webhook()
         body = encode_json(event.envelope(fat=webhook.payload_mode == "fat"))
         headers = Secret({"Content-Type": "application/json"})
         for name, text in webhook.headers.values():
@@ -317,7 +317,7 @@ class WebhookEndpoint:
 
     # For the Admin API
 
-    def _checked(self, params: Params | None = None) -> Webhook:
+    def _find_webhook(self, params: Params | None = None) -> Webhook:
         webhook = self.webhook
         if webhook is None or (params or {}).get("id", webhook.id) != webhook.id:
             # The API does not publish this error.
@@ -346,12 +346,12 @@ class WebhookEndpoint:
         return {"webhooks": [webhook.to_json()["webhook"]] if webhook else []}
 
     def _set_payload_mode(self, params: Params) -> Any:
-        webhook = self._checked(params)
+        webhook = self._find_webhook(params)
         webhook.payload_mode = _mode(params)
         return webhook.to_json()
 
     def _delete(self, params: Params) -> None:
-        self._checked(params)
+        self._find_webhook(params)
         self.delete()
 
     def _deliveries(self, _: Params) -> Any:
@@ -359,7 +359,7 @@ class WebhookEndpoint:
         return {"deliveries": [_delivery_json(delivery.record) for delivery in newest]}
 
     def _replay(self, params: Params) -> None:
-        self._checked()
+        self._find_webhook()
         delivery_id = _text(params, "deliveryId")
         for delivery in self.queue.log:
             if delivery.record.id == delivery_id:
@@ -368,24 +368,24 @@ class WebhookEndpoint:
         raise ApiError("deliveryNotFound", "There is no such delivery.", 404)
 
     def _send_test(self, _: Params) -> None:
-        self._checked()
+        self._find_webhook()
         self.emit(TEST, {"message": "This is a test of your webhook."})
 
     def _set_signing(self, params: Params) -> Any:
-        webhook = self._checked(params)
+        webhook = self._find_webhook(params)
         webhook.signing = _flag(params)
         return webhook.to_json(secret=webhook.signing)
 
     def _reveal_secret(self, params: Params) -> Any:
-        return self._checked(params).to_json(secret=True)
+        return self._find_webhook(params).to_json(secret=True)
 
     def _rotate_secret(self, params: Params) -> Any:
-        webhook = self._checked(params)
+        webhook = self._find_webhook(params)
         webhook.secret = self._new_secret()
         return webhook.to_json(secret=True)
 
     def _set_headers(self, params: Params) -> Any:
-        webhook = self._checked(params)
+        webhook = self._find_webhook(params)
         headers = _headers(params)
         webhook.headers = {
             name.lower(): (name, Secret(text)) for name, text in headers.items()
@@ -393,18 +393,18 @@ class WebhookEndpoint:
         return webhook.to_json()
 
     def _set_header(self, params: Params) -> Any:
-        webhook = self._checked(params)
+        webhook = self._find_webhook(params)
         name, text = _header(params.get("name"), params.get("value"))
         webhook.headers[name.lower()] = name, Secret(text)
         return webhook.to_json()
 
     def _delete_header(self, params: Params) -> Any:
-        webhook = self._checked(params)
+        webhook = self._find_webhook(params)
         webhook.headers.pop(_text(params, "name").lower(), None)
         return webhook.to_json()
 
     def _set_events(self, params: Params) -> Any:
-        webhook = self._checked(params)
+        webhook = self._find_webhook(params)
         webhook.events = _selectors(params)
         return webhook.to_json()
 

@@ -124,7 +124,7 @@ class EditContext:
         """Draw one of *options*."""
         return self._draw(draws.sampled_from(options))
 
-    def checked(self, cls: Any, targets: tuple[str, ...] = ()) -> Any:
+    def draw_action(self, cls: Any, targets: tuple[str, ...] = ()) -> Any:
         """Draw an action of *cls* with these targets."""
         return self._draw(parameter_objects(cls, targets, self.settings))
 
@@ -186,7 +186,7 @@ def wrong_child(context: EditContext) -> BrokenWorkflow:
         "parent": parent.action_type,
         "allowed": tuple(allowed_in(parent.opens)),
     }
-    child = context.checked(cls, required)
+    child = context.draw_action(cls, required)
     return nested_wrongly(
         definition,
         position,
@@ -216,7 +216,7 @@ def target_below(context: EditContext) -> BrokenWorkflow:
         "owner": cls.action_type,
         "parameter": " and ".join(map(json_name, given)),
     }
-    child = context.checked(cls, targets)
+    child = context.draw_action(cls, targets)
     return nested_wrongly(
         definition,
         position,
@@ -232,7 +232,7 @@ def target_below(context: EditContext) -> BrokenWorkflow:
 def no_target(context: EditContext) -> BrokenWorkflow:
     """Remove the target, or one of two, from the root."""
     cls = context.one([cls for cls in STARTING if cls.targets])
-    least = context.checked(cls, cls.targets)
+    least = context.draw_action(cls, cls.targets)
     lost = cls.targets if not cls.needs_all_targets else (context.one(cls.targets),)
     wires = {row.name: row.json_name for row in parameters_of(cls)}
     found = plain(least)
@@ -256,7 +256,7 @@ def no_target(context: EditContext) -> BrokenWorkflow:
 def wrong_root(context: EditContext) -> BrokenWorkflow:
     """Use an action as the root that must be nested."""
     wrong = [cls for cls in ACTIONS.values() if Root not in cls.where]
-    root = context.checked(context.one(wrong))
+    root = context.draw_action(context.one(wrong))
     return BrokenWorkflow(
         definition=plain(root),
         path="root",

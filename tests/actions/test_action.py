@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from strategies import (
     AnyAction,
-    checked,
+    any_objects,
     sample,
     trees,
     workflows,
@@ -420,7 +420,7 @@ def test_bounds_are_inclusive(cls: Any, row: Parameter) -> None:
         assert value is row.validator.check(value)
 
 
-@given(checked(st.search_posts))
+@given(any_objects(st.search_posts))
 @few
 def test_what_was_given_is_kept(search: Any) -> None:
     """Values are stored unchanged; only sequences become tuples."""
