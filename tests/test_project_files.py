@@ -161,3 +161,20 @@ def test_a_workflow_has_no_permission_of_its_own(path: Path) -> None:
     text = text_of(path)
     assert "\npermissions: {}\n" in text
     assert len(jobs(path)) == text.count("\n    permissions:")
+
+
+def test_the_architecture_shows_every_layer() -> None:
+    """The tree of the architecture page has the layers of the contract, in its order."""
+    project: dict[str, Any] = tomllib.loads(text_of("pyproject.toml"))
+    (layers,) = (
+        contract["layers"]
+        for contract in project["tool"]["importlinter"]["contracts"]
+        if contract["type"] == "layers"
+    )
+    names = [name for layer in layers for name in layer.split(" : ")]
+    page = text_of("docs/architecture.md")
+    tree = page.partition("```text\n")[2].partition("```")[0]
+    package = ROOT / "linkedapi_async"
+    assert [
+        f"{name}/" if (package / name).is_dir() else name for name in names
+    ] == re.findall(r"^(\S+)", tree, re.MULTILINE)
