@@ -47,12 +47,12 @@ ITEMS, LANES = 1_500, 750
 DURATION, INTERVAL = 2.0, 0.5
 """How long a workflow takes and how often it is polled, in seconds."""
 THROUGHPUT, CPU = 0.40, 2.8
-"""The limits of one worker, in those of one process."""
+"""The limits of one worker, relative to one process: throughput at least, CPU at most."""
 
 SUBMITTED, SUBMITTERS = 4_000, 2_000
 BATCH: Final = 200
 SUBMIT: Final = 0.3
-"""The limit, in the speed of bare INSERTs."""
+"""The least speed, relative to bare INSERTs."""
 TABLES: Final = (
     ("linkedapi", "items"),
     ("linkedapi_dbos", "workflow_status"),

@@ -1,8 +1,9 @@
 """The campaign of the long tests: its list, what happens meanwhile, and what must hold.
 
-500 people on three accounts at 25 a day. Each day another program is the first to send,
-a fifth of that. An account is signed out on the second day and is back on the fourth; on
-the fifth the limit of another one is halved. The text is edited twice.
+500 people on three accounts at 25 a day. Each day, before the campaign, another program
+sends 5 invitations from each account. An account is signed out on the second day and is
+back on the fourth; on the fifth the limit of another one is halved. The text is edited
+twice.
 """
 
 from __future__ import annotations
@@ -37,10 +38,12 @@ DAY: Final = 86_400.0
 TEXTS: Final = ("Helo!", "Hello!", "Good day!")
 
 SIGN_OUT, SIGN_IN, HALVE = 1, 3, 4
-"""The days on which it happens, from 0 on."""
+"""The days, from 0 on, on which account two is signed out and in, and the limit of account
+three is halved.
+"""
 
 SIGN_OUT_AFTER: Final = 5
-"""How many of the campaign's workflows the account has then accepted that day."""
+"""How many workflows of the campaign account two accepts before it is signed out."""
 
 
 OTHER: Final = "https://www.linkedin.com/in/other-"

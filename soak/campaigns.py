@@ -91,7 +91,7 @@ class Life:
             self.killed.set()
 
     def bury(self) -> None:
-        """Run what was kept, once nothing depends on it any more."""
+        """Run the steps held back at the kill, so that their tasks can end."""
         self._is_over = True
         for context, callback in self._held:
             asyncio.get_running_loop().call_soon(callback, context=context)

@@ -46,7 +46,7 @@ except ImportError:
 
 
 BATCH: Final = 65_536
-"""How many rows a batch has before it ends with an outcome."""
+"""A batch ends after the outcome that brings it to this many rows."""
 
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
@@ -83,7 +83,7 @@ class Plain(Kind):
 
 
 class Converted(Kind):
-    """Values that *convert* makes to others; a number that it cannot is None."""
+    """Values that *convert* changes; it returns None for a number out of range."""
 
     def __init__(
         self, type_: DataType, convert: Callable[[Any], Any], *, exact: bool = True
@@ -262,7 +262,7 @@ def _rest_of_result(
         held = getattr(result, name)
         rest = None if held is None else rest_of(held)
         if rest is not None:
-            # A list that has lost an item is there as a whole.
+            # If one item of a list cannot be read, `extra` has the whole list.
             found.setdefault(in_json, rest)
     return found or None
 

@@ -48,11 +48,11 @@ _LOCK_INTERVAL: Final = 0.2
 """The time between two attempts to open it, in seconds."""
 
 AGAIN: Final = "pass a new key to send it again"
-"""What an agent does that means it."""
+"""Advice for an agent that intends a second write."""
 
 OTHER: Final = (
-    "nothing was sent: the key, which by default says what is done to whom, is that of "
-    "another workflow, which"
+    "nothing was sent: another workflow already has this key (by default the action and "
+    "its target); it"
 )
 """Why a write with another text is not sent."""
 
@@ -72,7 +72,7 @@ class Answer:
 
     @property
     def is_error(self) -> bool:
-        """Whether nothing came of it, or that is unknown."""
+        """Whether it failed, was cancelled or not sent, or may have been sent."""
         return self.status in {"failed", "cancelled", "not_sent", "unknown"}
 
     def to_dict(self) -> dict[str, Any]:
@@ -94,7 +94,7 @@ class _Job:
     """What it sends, as JSON."""
     handle: WorkflowHandle[Any] | None = None
     note: str | None = None
-    """What is said of it besides."""
+    """A note that is added to the answer."""
     task: asyncio.Task[Answer] | None = None
 
 
@@ -190,7 +190,7 @@ class Desk:
     ) -> Answer | None:
         """Return the answer to a call that needs no consent, or None.
 
-        That is one of a write that was sent before, or cannot be sent.
+        A write needs no consent if it was sent before, or cannot be sent.
 
         Args:
             check: A check without problems, of a workflow that writes.

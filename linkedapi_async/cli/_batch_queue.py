@@ -48,7 +48,7 @@ CHUNK: Final = 500
 """How many rows are looked up at once."""
 
 INTERVAL: Final = 1.0
-"""How often it is looked for results, in seconds."""
+"""The time between two looks for results, in seconds."""
 
 
 @attrs.frozen(kw_only=True)
@@ -200,7 +200,7 @@ class QueueRunner:
         signals: After a signal, nothing more is submitted or waited for.
         progress: The counts, updated by the run.
         changed: Called after each change of *progress*.
-        interval: How often it is looked for results, in seconds.
+        interval: The time between two looks for results, in seconds.
     """
 
     batch: Batch

@@ -43,7 +43,7 @@ def worker(*, target: str, health: int | None, host: str, quiet: bool) -> None:
     """Run a worker: an object of linkedapi_async.fleet.Worker in a module.
 
     Ctrl-C and SIGTERM give its lanes to other workers and end it with status 0. It ends
-    with 75 if it stood still for so long that another one has taken over.
+    with 75 if it paused for longer than its ttl, and another one has taken over.
 
     \b
     Examples:
@@ -197,9 +197,9 @@ def _use(url: str, work: Callable[[Queue], Awaitable[T]]) -> T:
         raise CommandError(str(error)) from error
 
 
-@_command("status", "Print how many items are where.")
+@_command("status", "Print the number of items by state.")
 def status(*, url: str) -> None:
-    """Print how many items are where, as JSON.
+    """Print the number of items by state, as JSON.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""Which workers are alive, and who takes over the dead ones."""
+"""Which workers are alive, and which of them take over the dead ones."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from linkedapi_async.fleet._database import Database, now, workers
 
 
 REMEMBERED = 3600.0
-"""How long a dead worker is known, in seconds.
+"""How long the row of a dead worker is kept, in seconds.
 
-One that was frozen may take an item when it wakes up, before it notices its death.
+A frozen process may claim an item before it sees that it was replaced.
 """
 
 
@@ -19,7 +19,7 @@ class Beats:
 
     Args:
         database: The queue's.
-        executor: What this worker is called.
+        executor: The name of this worker.
         ttl: How long after its last beat this worker counts as dead, in seconds.
     """
 
@@ -29,7 +29,7 @@ class Beats:
         self._ttl = ttl
 
     async def enter(self) -> None:
-        """Begin to be known as alive."""
+        """Register this worker."""
 
         def step(connection: sa.Connection) -> None:
             """Add the own row."""
@@ -40,7 +40,7 @@ class Beats:
         await self._database.do(step)
 
     async def beat(self) -> bool:
-        """Be alive; return whether no other worker has taken over meanwhile."""
+        """Record a sign of life; return False if another worker has taken over."""
 
         def step(connection: sa.Connection) -> bool:
             """Renew the own row, unless it has a successor."""
@@ -53,7 +53,7 @@ class Beats:
         return await self._database.do(step)
 
     async def leave(self) -> None:
-        """Be no longer known."""
+        """Remove this worker."""
         own = workers.c.executor == self._executor
         await self._database.do(
             lambda found: found.execute(sa.delete(workers).where(own))

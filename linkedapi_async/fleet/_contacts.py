@@ -29,7 +29,7 @@ class SharedContactStore(SqlContactStore):
         """Connect to the database.
 
         Raises:
-            JournalError: It cannot be used, or has something else.
+            JournalError: It cannot be used, or belongs to another application.
         """
         await self._tables.open()
         self._is_open = True
@@ -42,7 +42,7 @@ class SharedContactStore(SqlContactStore):
 
     async def _do(self, step: Callable[[ContactRows], T]) -> T:
         if not self._is_open:
-            message = f"{self!r} are not open"
+            message = "the contacts are not open; enter the session first"
             raise JournalError(message)
         # A person may get further names at any time, so one lock is for all people.
         return await self._tables.do(

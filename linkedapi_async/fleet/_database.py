@@ -50,7 +50,7 @@ GATHER: Final = 0.01
 """How long the steps of a worker wait for others to share a transaction, in seconds."""
 
 DELAYS: Final = (0.1, 0.3, 1.0, 3.0)
-"""How long an outage is waited out before each attempt, in seconds; then the last."""
+"""Delays between attempts during an outage, in seconds; the last one repeats."""
 
 _SERIAL_RESULTS: Final = 5_247_231
 """The advisory lock under which results get their numbers."""
@@ -356,7 +356,7 @@ class Database:
         if ends:
             _settle(batch, ends)
         else:
-            # One step is wrong, and the others are not: it is not known which.
+            # One step failed and it is unknown which, so each runs alone.
             self._waiting[:0] = batch
             self._one_by_one = len(batch)
 
@@ -410,7 +410,7 @@ def _each(connection: sa.Connection, steps: list[Step[Any]]) -> list[Any]:
 
 
 def _settle(batch: list[_Call], ends: list[Any]) -> None:
-    """Give the callers of steps what came of them."""
+    """Deliver the results of steps to their callers."""
     for (_, _, future), end in zip(batch, ends, strict=True):
         if isinstance(end, Exception) and not future.done():
             future.set_exception(end)

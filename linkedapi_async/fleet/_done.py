@@ -33,7 +33,7 @@ from linkedapi_async.session._journaling import may_have_written
 
 def workflow_from(definition: str) -> Any:
     """Return the workflow of a stored definition."""
-    # Whoever submitted it was warned.
+    # The program that submitted it was warned.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UnknownValueWarning)
         return load_workflow(decode_json(definition.encode()), check=False)

@@ -33,7 +33,7 @@ SCHEMA: Final = "linkedapi_dbos"
 APPLICATION: Final = "linkedapi"
 
 MIGRATION: Final = 125
-"""The version of the tables of DBOS that its oldest version makes which is allowed."""
+"""The schema version that the oldest supported DBOS creates."""
 
 TABLES: Final = frozenset(
     {
@@ -51,7 +51,7 @@ TABLES: Final = frozenset(
         "workflow_status",
     }
 )
-"""Which tables these are."""
+"""The tables of DBOS."""
 
 _MIGRATIONS: Final = "dbos_migrations"
 
@@ -66,10 +66,10 @@ MAX_CHUNK: Final = 1_000
 _NO_CONSOLE: Final = logging.NullHandler()
 
 WAKE_TRIES: Final = 50
-"""How often it is looked whether an execution has ended."""
+"""How many times to check whether an execution has ended."""
 
 WAKE_INTERVAL: Final = 0.1
-"""The time between two of them, in seconds."""
+"""The time between two checks, in seconds."""
 
 
 def url_of(database: Database) -> str:
@@ -88,7 +88,8 @@ def check(database: Database, connection: sa.Connection, has_items: bool) -> Non
         has_items: Whether the queue has any items.
 
     Raises:
-        QueueError: They are newer than this program, incomplete, or of something else.
+        QueueError: They are newer than this program, incomplete, or of another
+            application.
     """
     found = database.tables_in(connection, SCHEMA)
     version = database.version_in(connection, SCHEMA, _MIGRATIONS) or 0
@@ -136,7 +137,7 @@ def configuration(database: Database, executor: str) -> DBOSConfig:
 
     Args:
         database: The queue's.
-        executor: What the worker is called in the database.
+        executor: The name of the worker in the database.
     """
     return {
         "name": APPLICATION,
@@ -275,7 +276,7 @@ class Engine:
         """Put what a worker has back to its place in the lanes; return how much.
 
         Args:
-            executor: What the worker is called in the database.
+            executor: The name of the worker in the database.
             limit: How much at most; None is all.
         """
         found = self._client.list_workflows(

@@ -1,6 +1,6 @@
 """Webhook events on their way from any host to the workers.
 
-Whichever process receives an event stores it. Each worker looks for new ones, and gives
+The process that receives an event stores it. Each worker looks for new ones, and gives
 its session those of its own workflows, as `Session.listen` does: there an event that is
 lost or late costs a poll, and changes nothing else.
 """
@@ -52,7 +52,7 @@ BATCH: Final = 500
 """How many events one query reads."""
 
 MAX_ENDED: Final = 10_000
-"""Of how many workflows that have ended a worker still reads late events."""
+"""How many ended workflows a worker remembers, to read their late events."""
 
 _log = logging.getLogger("linkedapi_async")
 
@@ -117,7 +117,10 @@ class EventStore:
 
 
 def _content(event: Event, body: bytes) -> dict[str, Any]:
-    """Return what workers need of an event: nothing but its id, of most kinds."""
+    """Return the columns of an event.
+
+    Only workflow and account events keep their content.
+    """
     account_id = event.account_id
     if isinstance(event, AccountEvent):
         return {"workflow_id": None, "account_id": account_id, "body": body}

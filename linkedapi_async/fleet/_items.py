@@ -48,10 +48,10 @@ Tokens: TypeAlias = Callable[[str], Awaitable[str]]
 """Returns the identification token of an account."""
 
 FIRST_DELAY: Final = 1.0
-"""How long something is waited out that failed for the first time, in seconds."""
+"""Delay before the first retry, in seconds; it doubles with each."""
 
 MAX_DELAY: Final = 60.0
-"""How long at most, in seconds."""
+"""The longest delay, in seconds."""
 
 # Whatever else a start raises may have come after it was sent.
 _NOT_SENT: Final = (
@@ -69,7 +69,7 @@ _log = logging.getLogger("linkedapi_async")
 
 @attrs.frozen
 class Later:
-    """What is to be tried again."""
+    """An item that is retried after a delay."""
 
     seconds: float
     is_paused: bool = False
@@ -93,7 +93,7 @@ class Item:
 
 
 _Outcome: TypeAlias = Later | Found | None
-"""When an item is tried again, or its state; None: that is to be read."""
+"""When to retry the item, or its state; None if the state must be read again."""
 
 _Step: TypeAlias = WorkflowHandle[Any] | _Outcome
 
@@ -155,7 +155,7 @@ class ItemRunner:
     async def run(self, key: str, lane: str) -> str:
         """Run an item; return its state.
 
-        An item that the engine gives out twice runs once.
+        An item that the engine delivers twice runs once.
         """
         task = self._running.get(key)
         if task is None:
@@ -215,8 +215,7 @@ class ItemRunner:
                 # execution of its own, so that nothing is sent again.
                 delay = backoff(attempt)
                 _log.exception(
-                    "The item %s of account %s met an unexpected error; it goes on in "
-                    "%g s",
+                    "Unexpected error in item %s of account %s; retrying in %g s",
                     key,
                     lane,
                     delay,
@@ -358,7 +357,7 @@ class ItemRunner:
         if isinstance(error, JournalError):
             # The database of the pace and the contacts, which are asked before.
             await self._starts.refused(item.key, item.execution)
-            _warn("%s waits for the tables of its campaign: %s", item.key, error)
+            _warn("Item %s waits: %s", item.key, error)
             return Later(backoff(attempt))
         if passing is None:
             refusal = refusal_of(error)
@@ -429,7 +428,7 @@ def _later(error: LinkedApiError, item: Item) -> Later:
     """Return when an item is tried again that *error* holds back."""
     seconds, _ = delay_of(error, dt.datetime.now().astimezone())
     _log.log(
-        # A pace is no trouble.
+        # A delay by the pace is expected, so it is no warning.
         logging.INFO if isinstance(error, PaceError) else logging.WARNING,
         "%s waits %.0f s, and so does account %s: %s",
         item.key,

@@ -89,7 +89,7 @@ FOLLOW_INTERVAL: Final = 1.0
 
 @attrs.frozen(kw_only=True)
 class Progress:
-    """How many items of a queue are where."""
+    """The number of items of a queue, by state."""
 
     queued: int
     """Not sent: they wait for their turn, or for their account."""
@@ -264,7 +264,7 @@ class Queue:
         return added
 
     async def progress(self) -> Progress:
-        """Return how many items are where."""
+        """Return the number of items by state."""
 
         def step(connection: sa.Connection) -> Progress:
             """Count the items by state, and those that completed."""
@@ -315,8 +315,8 @@ class Queue:
     ) -> AsyncIterator[Done]:
         """Yield what has ended, in the order in which that was recorded.
 
-        Whoever stores the `Done.cursor` of the last one with what became of it gets
-        each result at least once.
+        Store the `Done.cursor` of the last result with what became of it, and go on
+        after that cursor: so each result comes at least once.
 
         Args:
             after: The cursor of the last one that was seen.
@@ -565,7 +565,7 @@ async def opened(database: Database) -> Engine:
     """Create the tables of a queue if they are missing; return its engine.
 
     Raises:
-        QueueError: The database cannot be reached, or belongs to something else.
+        QueueError: The database cannot be reached, or belongs to another application.
     """
     try:
         await database.open(functools.partial(check, database))
@@ -658,15 +658,18 @@ def _check_same(connection: sa.Connection, batch: list[dict[str, Any]]) -> None:
     for item in batch:
         row = known[item["key"]]
         if row.account != item["account"]:
-            message = f"the key {row.key!r} is of an item for {row.account!r} already"
+            message = (
+                f"the key {row.key!r} already belongs to an item of account "
+                f"{row.account!r}; use another key"
+            )
             raise QueueError(message)
         if row.definition != item["definition"] and (
             decode_json(row.definition.encode())
             != decode_json(item["definition"].encode())
         ):
             message = (
-                f"the key {row.key!r} is of another workflow already; a key names one "
-                "workflow, and is free again after forget()"
+                f"the key {row.key!r} already names another workflow; use another key, "
+                "or forget() the ended item"
             )
             raise QueueError(message)
 

@@ -56,7 +56,7 @@ class Found(NamedTuple):
     definition: str = ""
     """The workflow as JSON; only `Starts.find` reads it."""
     trace: dict[str, str] | None = None
-    """The trace context of whoever submitted it; only `Starts.find` reads it."""
+    """The trace context of its submission; only `Starts.find` reads it."""
 
 
 @attrs.frozen(kw_only=True)

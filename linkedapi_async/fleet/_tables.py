@@ -126,7 +126,7 @@ class Tables:
         """Connect, and create what is missing; each call needs an `aclose` of its own.
 
         Raises:
-            JournalError: It cannot be used, or has something else.
+            JournalError: It cannot be used, or belongs to another application.
         """
         self._users += 1
         if self._users > 1:
@@ -169,7 +169,7 @@ class Tables:
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         if self._thread is None:
-            message = f"{self!r} are not open"
+            message = f"{self._name} are not open"
             raise JournalError(message)
         loop = asyncio.get_running_loop()
         try:
@@ -178,7 +178,7 @@ class Tables:
             # The message of SQLAlchemy has the statement and its values.
             cause = getattr(error, "orig", None) or error
             reason = str(cause).partition("\n")[0]
-            message = f"{self!r} cannot be used: {reason}"
+            message = f"{self._name} cannot be used: {reason}"
             raise JournalError(message) from None
 
     def _patiently(self, step: Callable[[Execute], T], lock: str) -> T:
@@ -226,7 +226,11 @@ class Tables:
                 _metadata.create_all(connection, checkfirst=False)
                 connection.execute(sa.insert(_about).values(version=_VERSION))
             elif "campaigns" not in names:
-                message = f"{self!r} have something else; it was left as it is"
+                what = "file" if self._is_sqlite else f"schema {SCHEMA}"
+                message = (
+                    f"{self._where}: the {what} has the tables of another application; "
+                    "use a database of its own for the queue"
+                )
                 raise JournalError(message)
             else:
                 self._check(connection.execute(sa.select(_about.c.version)).scalar())
@@ -234,8 +238,8 @@ class Tables:
     def _check(self, version: int | None) -> None:
         if version != _VERSION:
             message = (
-                f"{self!r} have version {version}, this linkedapi-async uses version "
-                f"{_VERSION}; use the same one on all hosts"
+                f"{self._name} have version {version}, this linkedapi-async uses "
+                f"version {_VERSION}; use the same one on all hosts"
             )
             raise JournalError(message)
 
@@ -244,11 +248,18 @@ class Tables:
         if engine is not None:
             engine.dispose()
 
+    @property
+    def _where(self) -> str:
+        host = "" if self._is_sqlite else f"{self._url.host or ''}/"
+        return f"{host}{self._url.database}"
+
+    @property
+    def _name(self) -> str:
+        return f"the tables of pace and contacts ({self._where})"
+
     @safe_repr
     def __repr__(self) -> str:
-        url = self._url
-        where = url.database if self._is_sqlite else f"{url.host or ''}/{url.database}"
-        return f"<Tables in {where}>"
+        return f"<Tables in {self._where}>"
 
 
 def _checked(url: str) -> sa.URL:

@@ -1,9 +1,9 @@
-"""The trace of whoever submits an item: the spans of its run belong to it.
+"""Trace context: a worker's spans are children of the span that submitted the item.
 
-Each item is processed alone, so its spans are children of the span that submitted it, as
-OpenTelemetry's conventions for messaging allow. What is stored is the trace context of
-the W3C and nothing else: two short texts, without baggage. DBOS could carry it too, but
-not from PostgreSQL's function, and only with spans of its own.
+OpenTelemetry's conventions for messaging allow that where each item is processed alone.
+What is stored is the trace context of the W3C and nothing else: two short texts, without
+baggage. DBOS could carry it too, but not from PostgreSQL's function, and only with spans
+of its own.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 
 
 def current_trace() -> dict[str, str] | None:
-    """Return the trace context of the current span; None if there is none."""
+    """Return the trace context of the current span, or None without a span."""
     if not _is_traced():
         return None
     from opentelemetry.trace.propagation import tracecontext  # noqa: PLC0415
@@ -33,5 +33,5 @@ def follow_trace(stored: dict[str, str] | None) -> None:
 
 
 def _is_traced() -> bool:
-    """Return whether anything in this process can have made a span."""
+    """Return whether OpenTelemetry is loaded; without it there are no spans."""
     return "opentelemetry.trace" in sys.modules

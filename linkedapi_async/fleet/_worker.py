@@ -42,11 +42,11 @@ BEATS: Final = 10
 SHARE: Final = 1_000
 """How many lanes of a dead worker are put back at once.
 
-Whichever worker looks next takes all that is there, so the others get a part, too.
+In parts, because one worker would claim all at once and the others none.
 """
 
 SHARE_INTERVAL: Final = 0.5
-"""The time between two of them, in seconds."""
+"""The time between two parts, in seconds."""
 
 _log = logging.getLogger("linkedapi_async")
 
@@ -76,8 +76,8 @@ class Worker:
         starts: How many starts are under way at once. A crash makes at most as many
             unknown.
         ttl: How long after its last sign of life a worker is taken over, in seconds.
-        interval: How often it looks for items, in seconds, as for *lanes*; and for
-            webhook events.
+        interval: The time between two looks for items and webhook events, in seconds;
+            for items, the worker that began last sets it for all.
         pace: How much each account does, and when, counted over all workers. What it
             does not allow yet waits in its lane.
         contacts: Makes the contacts that all workers share from their store: `Contacts`,
@@ -131,7 +131,7 @@ class Worker:
         self._alive_since: tuple[float, float] | None = None
         self._steady_since = 0.0
         self._taken: dict[str, int] = {}
-        """The lanes that were put back, of workers that are being taken over."""
+        """How many lanes of each dead worker were put back so far."""
 
     def stop(self) -> None:
         """Let `run` end: starts under way are waited for, the lanes go to others."""
@@ -161,20 +161,23 @@ class Worker:
         """Work until `stop` is called.
 
         Returns:
-            0; or 75 if the worker stood still for so long that another one has taken
-            over its lanes.
+            0; or 75 if the worker paused for longer than its *ttl*, and another one has
+            taken over its lanes.
 
         Raises:
-            QueueError: The database cannot be reached, or belongs to something else.
+            QueueError: The database cannot be reached, or belongs to another application.
             JournalError: What is kept for the pace and the contacts cannot be used.
             ValueError: The session has a journal, or a pace of its own.
             PollingCrashedError: The session cannot go on.
         """
         tables = campaign_tables(self._database.url)
         session = self._session(**self._settings(tables))
-        for name, allowed in (("journal", None), ("pace", self._pace)):
+        for name, allowed, reason in (
+            ("journal", None, "a journal: the queue records the starts"),
+            ("pace", self._pace, "a pace of its own: pass pace= to Worker"),
+        ):
             if getattr(session, name) is not allowed:
-                message = f"the session of a worker must have no {name} of its own"
+                message = f"the session of a worker must not have {reason}"
                 raise ValueError(message)
         engine = await opened(self._database)
         executor = uuid.uuid4().hex
@@ -321,7 +324,8 @@ class Worker:
                 if taken == SHARE:
                     continue  # there may be more
                 taken = self._taken.pop(executor)
-                # One that is dead for long is looked after, too: it may have woken up.
+                # 0 is normal: a worker that has been dead for long is checked, too,
+                # because it may have claimed items after it woke up.
                 _log.log(
                     logging.WARNING if taken else logging.DEBUG,
                     "Took over %d lanes of a dead worker",
@@ -348,7 +352,10 @@ class Worker:
 
 
 def clocks() -> tuple[float, float]:
-    """Return the time by two clocks: one rests with the machine, one may be set."""
+    """Return the time by two clocks, in seconds.
+
+    The monotonic clock stops while the machine sleeps, the wall clock may be changed.
+    """
     return time.monotonic(), time.time()
 
 

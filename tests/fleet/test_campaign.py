@@ -168,7 +168,7 @@ async def test_an_item_waits_for_the_tables_of_its_campaign(
         assert () == tuple(await queue.unknown())
 
     assert 1 == len(sandbox.workflows)
-    assert "a waits for the tables of its campaign: away" in caplog.text
+    assert "Item a waits: away" in caplog.text
 
 
 async def test_a_worker_without_its_tables(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ async def test_the_last_user_closes(url: str) -> None:
 
     assert 0 == await tables.do(count, lock="a")
     await tables.aclose()
-    with pytest.raises(JournalError, match=r"^<Tables in .*> are not open"):
+    with pytest.raises(JournalError, match=r"^the tables of pace .*\) are not open"):
         await tables.do(count, lock="a")
 
 
@@ -157,7 +157,7 @@ async def test_the_tables_of_another_application(url: str) -> None:
     await tables.do(lambda execute: execute(statement, {}), lock="a")
     await tables.aclose()
 
-    with pytest.raises(JournalError, match="have something else"):
+    with pytest.raises(JournalError, match="has the tables of another application; "):
         await tables.open()
 
 
@@ -234,6 +234,6 @@ async def test_a_store_without_its_database(tmp_path: Path) -> None:
     store = SharedContactStore(Tables(f"sqlite:///{tmp_path / 'missing' / 'file'}"))
     with pytest.raises(JournalError, match="cannot be used: "):
         await store.open()
-    with pytest.raises(JournalError, match=r"SharedContactStore: .* are not open"):
+    with pytest.raises(JournalError, match="the contacts are not open; enter"):
         await store.keep(b"1")
     await store.aclose()

@@ -127,10 +127,10 @@ async def test_a_key_is_submitted_once(queue: Queue) -> None:
 async def test_a_key_with_another_workflow_is_an_error(queue: Queue) -> None:
     """What comes before it is submitted, and nothing is replaced."""
     await queue.submit("lane", hello(1), key="a")
-    with pytest.raises(QueueError, match="the key 'a' is of another workflow already"):
+    with pytest.raises(QueueError, match="the key 'a' already names another workflow"):
         await queue.submit_all([("lane", hello(2), "b"), ("lane", hello(2), "a")])
     with pytest.raises(
-        QueueError, match="the key 'a' is of an item for 'lane' already"
+        QueueError, match="the key 'a' already belongs to an item of account 'lane'"
     ):
         await queue.submit("other", hello(1), key="a")
 

@@ -339,7 +339,7 @@ async def test_sessions_that_a_worker_cannot_use(
         worker = Worker(
             url, session=lambda: sandbox.session(**{name: value}), token=token
         )
-        with pytest.raises(ValueError, match=f"of a worker must have no {name}"):
+        with pytest.raises(ValueError, match=f"of a worker must not have a {name}"):
             await worker.run()
 
     assert "<Worker sqlite>" == repr(worker)
