@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import typing
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 
 Generation: TypeAlias = Literal["account_api", "linked_api"]
@@ -14,6 +14,9 @@ ACCOUNT: tuple[Generation, ...] = ("account_api",)
 LINKED: tuple[Generation, ...] = ("linked_api",)
 
 BOTH: tuple[Generation, ...] = ("account_api", "linked_api")
+
+Json: TypeAlias = dict[str, Any]
+"""A JSON object."""
 
 Moment: TypeAlias = str | dt.datetime
 """ISO 8601 text, or a datetime with a time zone."""

@@ -42,13 +42,11 @@ from linkedapi_async._actions.validators import (
     Validator,
 )
 from linkedapi_async._results.key import ACTIONS
-from linkedapi_async._types import BOTH, Generation
+from linkedapi_async._types import BOTH, Generation, Json
 from linkedapi_async._utils.spelling import json_name
 
 
 __all__ = ["Variant", "from_structured_output", "workflow_schema"]
-
-Json: TypeAlias = dict[str, Any]
 
 Variant: TypeAlias = Literal["workflow", "template", "structured_output"]
 """What a schema describes; see `workflow_schema`."""

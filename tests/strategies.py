@@ -10,6 +10,8 @@ from typing import Any
 from hypothesis import strategies as draws
 
 from linkedapi_async import dump_workflow
+from linkedapi_async._actions.action import AnyAction
+from linkedapi_async._types import Json
 from linkedapi_async.testing._broken_workflows import (
     EDITS,
     Edit,
@@ -28,7 +30,6 @@ from linkedapi_async.testing._parameter_values import (
     wrongs_of,
 )
 from linkedapi_async.testing._workflows import (
-    AnyAction,
     action_trees,
     least,
     workflow_trees,
@@ -57,8 +58,6 @@ __all__ = [
     "workflows",
     "wrongs_of",
 ]
-
-Json = dict[str, Any]
 
 ANYTHING = StrategySettings(largest=LARGE, customs=True)
 

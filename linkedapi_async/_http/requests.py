@@ -127,7 +127,7 @@ def validate_base_url(base_url: str, *, allow_insecure_http: bool) -> str:
     if parts.scheme not in {"http", "https"} or not host or parts.port == 0:
         message = f"base_url must be like https://host, got {base_url!r}"
         raise ValueError(message)
-    insecure = parts.scheme == "http" and not _is_loopback(host)
+    insecure = parts.scheme == "http" and not is_loopback(host)
     if insecure and not allow_insecure_http:
         message = (
             f"base_url {base_url!r} would send the tokens unencrypted; use https, or "
@@ -137,7 +137,8 @@ def validate_base_url(base_url: str, *, allow_insecure_http: bool) -> str:
     return base_url.rstrip("/")
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine can reach an address."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

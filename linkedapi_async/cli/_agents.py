@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from linkedapi_async._http.requests import is_loopback
 from linkedapi_async._utils.secret import Secret
 from linkedapi_async.cli._console import Console
 from linkedapi_async.cli._contacts import contacts_of, contacts_options
@@ -24,7 +25,6 @@ from linkedapi_async.cli._exit_codes import CommandError
 from linkedapi_async.cli._messages import message_of
 from linkedapi_async.cli._pace import pace_of, pace_options
 from linkedapi_async.cli._signals import SignalHandler
-from linkedapi_async.sandbox._options import is_loopback
 
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from typing import Any, Final
 import click
 from aiohttp import web
 
+from linkedapi_async._http.requests import is_loopback
 from linkedapi_async._utils.secret import Secret
 from linkedapi_async.cli._console import Console, quiet_option
 from linkedapi_async.cli._credentials import variables
@@ -19,7 +20,6 @@ from linkedapi_async.sandbox import Sandbox
 from linkedapi_async.sandbox._admin import MAX_SEATS
 from linkedapi_async.sandbox._options import (
     REACHABLE,
-    is_loopback,
     parse_hours,
     parse_limits,
 )

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from linkedapi_async._utils.files import create_private
 from linkedapi_async._utils.text import safe_repr
 from linkedapi_async.contacts._rows import ContactRows, SqlContactStore
 from linkedapi_async.errors import JournalError
@@ -93,9 +94,7 @@ class SqliteContactStore(SqlContactStore):
             thread.shutdown()
 
     def _connect(self) -> sqlite3.Connection:
-        # Created here, because SQLite would make it readable for everybody.
-        with contextlib.suppress(FileExistsError):
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        create_private(self.path)
         connection = sqlite3.connect(
             self.path, isolation_level=None, timeout=_LOCK_TIMEOUT
         )

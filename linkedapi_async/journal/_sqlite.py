@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from linkedapi_async._utils.files import create_private
 from linkedapi_async._utils.locks import FileLock
 from linkedapi_async._utils.text import safe_repr
 from linkedapi_async.errors import JournalError, JournalLockedError
@@ -237,9 +238,7 @@ class _Writer:
             raise JournalLockedError(path=str(self._path)) from None
         stack.callback(lock.release)
         check_log(self._path)
-        # Created here, because SQLite would make it readable for everybody.
-        with contextlib.suppress(FileExistsError):
-            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        create_private(self._path)
         if self._path.stat().st_nlink > 1 and self._path.is_file():
             message = (
                 f"the journal {self._path} has another name (a hard link), and each "

@@ -9,10 +9,10 @@ import datetime as dt
 import signal
 import sys
 
+from linkedapi_async._http.requests import is_loopback
 from linkedapi_async.sandbox._admin import MAX_SEATS
 from linkedapi_async.sandbox._options import (
     REACHABLE,
-    is_loopback,
     parse_hours,
     parse_limits,
 )

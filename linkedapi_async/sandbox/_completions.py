@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeAlias
 import attrs
 
 from linkedapi_async import results
-from linkedapi_async._actions.action import Action, given_targets
+from linkedapi_async._actions.action import Action, AnyAction, given_targets
 from linkedapi_async._actions.parameters import parameters_of
 from linkedapi_async._results.outcome import Result, json_names_of
 from linkedapi_async._types import Generation
@@ -31,8 +31,6 @@ from linkedapi_async.sandbox._world import (
 )
 from linkedapi_async.urls import TargetKind, check_target
 
-
-AnyAction: TypeAlias = Action[Any, Any, Any]
 
 ActionFailure: TypeAlias = tuple[str, str]
 """The API's error type of a failed action, and its message."""

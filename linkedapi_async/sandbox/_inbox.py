@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 import attrs
 
 from linkedapi_async._actions.action import Action
-from linkedapi_async._types import Generation
+from linkedapi_async._types import Generation, Json
 from linkedapi_async._utils.json import decode_json
 from linkedapi_async.sandbox._clock import Calendar, Clock
 from linkedapi_async.sandbox._completions import CompletionFactory, sync_days
@@ -38,8 +38,6 @@ InboxType: TypeAlias = Literal["st", "nv"]
 NetworkType: TypeAlias = Literal[
     "connectionAccepted", "connectionAdded", "connectionRequestReceived"
 ]
-
-Json: TypeAlias = dict[str, Any]
 
 EventHandler: TypeAlias = Callable[[str, Json], None]
 """Called with the type of a webhook event and its data."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable
 from typing import Literal
 
@@ -54,11 +53,3 @@ def parse_hours(
         raise ValueError(message)
     open_days = WEEKDAYS[:5] if days is None else tuple(days.split(","))
     return WorkingHours(opens=opens, closes=closes, days=open_days, refuse=refuse)
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether only this machine can reach an address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import attrs
 
-from linkedapi_async._actions.action import Action, named_roots
+from linkedapi_async._actions.action import Action, AnyAction, named_roots
 from linkedapi_async._actions.custom import custom
 from linkedapi_async._results.outcome import Result, json_names_of
 from linkedapi_async._types import Generation
@@ -23,7 +23,6 @@ from linkedapi_async._utils.text import short_repr
 from linkedapi_async._wire.read import read_completion
 from linkedapi_async.sandbox._completions import (
     ActionFailure,
-    AnyAction,
     CompletionFactory,
 )
 from linkedapi_async.sandbox._definitions import loaded

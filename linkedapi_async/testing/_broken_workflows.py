@@ -10,7 +10,7 @@ from typing import Any, TypeAlias, TypeVar
 import attrs
 from hypothesis import strategies as draws
 
-from linkedapi_async._actions.action import Action, allowed_in
+from linkedapi_async._actions.action import Action, AnyAction, allowed_in
 from linkedapi_async._actions.custom import custom
 from linkedapi_async._actions.parameters import (
     Parameter,
@@ -21,6 +21,7 @@ from linkedapi_async._actions.parameters import (
 from linkedapi_async._actions.scopes import Root
 from linkedapi_async._actions.validators import Object
 from linkedapi_async._results.key import ACTIONS
+from linkedapi_async._types import Json
 from linkedapi_async._utils.spelling import json_name
 from linkedapi_async._wire.dump import dump_workflow
 from linkedapi_async.errors import NestingError, ParameterError, WorkflowError
@@ -32,7 +33,6 @@ from linkedapi_async.testing._parameter_values import (
 )
 from linkedapi_async.testing._workflows import (
     STARTING,
-    AnyAction,
     targets_of,
     under,
     workflow_trees,
@@ -40,8 +40,6 @@ from linkedapi_async.testing._workflows import (
 
 
 T = TypeVar("T")
-
-Json: TypeAlias = dict[str, Any]
 
 
 @attrs.frozen(kw_only=True)

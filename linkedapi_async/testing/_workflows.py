@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 from hypothesis import strategies as draws
 
-from linkedapi_async._actions.action import Action
+from linkedapi_async._actions.action import ActionClass, AnyAction
 from linkedapi_async._actions.custom import custom
 from linkedapi_async._actions.parameters import parameters_of
 from linkedapi_async._actions.scopes import Nowhere, Root
@@ -21,10 +21,6 @@ from linkedapi_async.testing._parameter_values import (
     texts,
 )
 
-
-AnyAction: TypeAlias = Action[Any, Any, Any]
-
-ActionClass: TypeAlias = type[AnyAction]
 
 STARTING: list[Any] = [cls for cls in ACTIONS.values() if Root in cls.where]
 

@@ -13,13 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from linkedapi_async import st
+from linkedapi_async._http.requests import is_loopback
 from linkedapi_async.admin import Limit
 from linkedapi_async.errors import ActionError, RequestError, WorkflowFailedError
 from linkedapi_async.sandbox import Sandbox, WorkingHours
 from linkedapi_async.sandbox._clock import Calendar
 from linkedapi_async.sandbox._definitions import loaded
 from linkedapi_async.sandbox._limits import Limits
-from linkedapi_async.sandbox._options import is_loopback, parse_hours, parse_limits
+from linkedapi_async.sandbox._options import parse_hours, parse_limits
 from linkedapi_async.sandbox._tokens import account_id, account_name
 from linkedapi_async.sandbox._working_hours import OpenHours
 
