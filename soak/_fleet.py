@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import multiprocessing
 import os
+import re
 import signal
 import time
 from collections import Counter
@@ -26,6 +27,7 @@ from linkedapi_async import Pace, Session
 from linkedapi_async.fleet import Worker
 
 async def token(account):
+    print(os.getpid(), account, flush=True)
     return f"token-of-{account}"
 
 worker = Worker(
@@ -35,7 +37,10 @@ worker = Worker(
     **SETTINGS,
 )
 """
-"""The module of a worker with more settings, as the text of a dict."""
+"""The module of a worker with more settings, as the text of a dict.
+
+It logs which accounts it serves.
+"""
 
 DECLARED_DEAD: Final = 75
 """The exit status of a worker that others have taken over."""
@@ -112,6 +117,13 @@ class Fleet:
     def taken_over(self) -> int:
         """How often a worker has logged that it took over lanes of another one."""
         return self.log.read_text(encoding="utf-8").count("Took over ")
+
+    def serving(self, account: str) -> int:
+        """Return the number of the worker that serves an account; 0 if it has left."""
+        log = self.log.read_text(encoding="utf-8")
+        found = re.findall(rf"^(\d+) {re.escape(account)}$", log, re.MULTILINE)
+        pids = [str(worker.pid) for worker in self.workers]
+        return pids.index(found[-1]) if found and found[-1] in pids else 0
 
     @contextlib.asynccontextmanager
     async def patience(self, what: str) -> AsyncIterator[None]:

@@ -44,11 +44,13 @@ class Size(NamedTuple):
 
 
 FULL: Final = Size(items=3_000, lanes=60, workers=4, kills=14, terms=6, starts=8)
-LEAST: Final = Size(items=36, lanes=6, workers=2, kills=2, terms=1, starts=2)
+LEAST: Final = Size(items=40, lanes=6, workers=2, kills=2, terms=1, starts=2)
 """What a small share does."""
 
-FIRST: Final = 0.62
-"""The part of the items that is submitted before the kills; the signals have the rest."""
+KILLED: Final = 0.62
+"""The part of the items that is submitted for the kills."""
+STOPPED: Final = 0.9
+"""The part that is submitted until the last SIGTERM; a frozen worker has the rest."""
 TTL: Final = 6.0
 FROZEN: Final = TTL * 2 + TTL / 3
 """How long a worker is frozen, in seconds."""
@@ -102,6 +104,16 @@ def url_of(number: int) -> str:
     return f"https://www.linkedin.com/in/person-{number}"
 
 
+def number_of(url: str) -> int:
+    """Return the number of a person."""
+    return int(url.rpartition("-")[2])
+
+
+def lane_of(number: int, lanes: int) -> str:
+    """Return the account that writes to a person."""
+    return f"lane-{number % lanes}"
+
+
 async def until(
     fleet: Fleet, queue: Queue, enough: Callable[[Progress], bool]
 ) -> Progress:
@@ -140,7 +152,7 @@ async def submit(queue: Queue, numbers: range, lanes: int) -> None:
     """Submit a message to each of some persons."""
     await queue.submit_all(
         (
-            f"lane-{number % lanes}",
+            lane_of(number, lanes),
             st.send_message(url_of(number), text="Hello!"),
             f"key-{number}",
         )
@@ -148,40 +160,46 @@ async def submit(queue: Queue, numbers: range, lanes: int) -> None:
     )
 
 
+async def busy(fleet: Fleet, queue: Queue, sandbox: Sandbox, lanes: int) -> int:
+    """Wait until a start is under way; return the number of its worker."""
+    seen = len(sandbox.workflows)
+    await until(
+        fleet,
+        queue,
+        lambda found: len(sandbox.workflows) > seen or is_over(found),
+    )
+    number = number_of(sandbox.workflows[-1].definition["personUrl"])
+    return fleet.serving(lane_of(number, lanes))
+
+
 async def kill_some(
-    fleet: Fleet, queue: Queue, server: PostgresServer, size: Size, *, is_full: bool
+    fleet: Fleet,
+    queue: Queue,
+    sandbox: Sandbox,
+    server: PostgresServer,
+    size: Size,
+    *,
+    is_full: bool,
 ) -> None:
     """Kill workers while the first part of the items runs, and restart the server."""
     rng = random.Random(SEED)
     kills = size.kills
-    # A kill right after an outage meets no start, so one of a few does not.
-    outages = {kills // 3: True} | ({2 * kills // 3: False} if is_full else {})
     for kill in range(kills):
         part = 0.6 * (kill + 1) / (kills + 1)
         await until(fleet, queue, gone(part, size))
-        if kill in outages:
-            await restart(server, crash=outages[kill])
-        # In a small fleet the oldest one, because the other may have just begun.
-        victim = rng.randrange(size.workers) if is_full else 0
-        await fleet.replace(victim, signal.SIGKILL)
-
-
-async def stop_some(fleet: Fleet, terms: int) -> float:
-    """Send SIGTERM to workers; return how long the slowest took to leave, in seconds."""
-    seconds = []
-    for _ in range(terms):
-        await fleet.keep_alive()
-        # The first is the oldest one, which works; new ones are added at the end.
-        seconds.append(await fleet.replace(0, signal.SIGTERM))
-    await fleet.keep_alive()
-    return max(seconds)
+        if kill in {kills // 3, 2 * kills // 3}:
+            await restart(server, crash=kill == kills // 3)
+        number = rng.randrange(size.workers)
+        if not is_full:
+            number = await busy(fleet, queue, sandbox, size.lanes)
+        await fleet.replace(number, signal.SIGKILL)
 
 
 def outcome(sandbox: Sandbox, results: list[Done], unknown: set[str]) -> Figures:
     """Return what became of the items, as the sandbox and the queue have it."""
     order: dict[str, list[int]] = {}
     for workflow in sandbox.workflows:
-        number = int(workflow.definition["personUrl"].rpartition("-")[2])
+        number = number_of(workflow.definition["personUrl"])
         order.setdefault(workflow.account, []).append(number)
     known = {result.key for result in results if result.status == "completed"}
     accepted = sandbox.accepted_by_definition.values()
@@ -214,20 +232,27 @@ async def soak(server: PostgresServer, url: str, folder: Path, share: float) -> 
         for _ in range(size.workers):
             fleet.add()
         began = time.monotonic()
-        first = int(FIRST * size.items)
-        await submit(queue, range(first), size.lanes)
+        parts = (int(KILLED * size.items), int(STOPPED * size.items))
+        await submit(queue, range(parts[0]), size.lanes)
         submitted = time.monotonic() - began
-        await kill_some(fleet, queue, server, size, is_full=is_full)
+        await kill_some(fleet, queue, sandbox, server, size, is_full=is_full)
         lost.withdraw()
         # So that what the last kill has made unknown is not counted for the signals.
-        before = await until(fleet, queue, is_over)
+        killed = await until(fleet, queue, is_over)
         dead_before, taken_before = fleet.declared_dead, fleet.taken_over
-        await submit(queue, range(first, size.items), size.lanes)
-        await until(fleet, queue, gone(FIRST + 0.02, size))
-        longest = await stop_some(fleet, size.terms)
-        after_terms = await until(fleet, queue, gone(0, size))
+        await submit(queue, range(*parts), size.lanes)
+        seconds = []
+        for _ in range(size.terms):
+            # The first is the oldest one; new ones are added at the end.
+            number = await busy(fleet, queue, sandbox, size.lanes)
+            seconds.append(
+                await fleet.replace(0 if is_full else number, signal.SIGTERM)
+            )
+        stopped = await until(fleet, queue, is_over)
         taken = fleet.taken_over - taken_before
-        status, times = await fleet.freeze(0, FROZEN)
+        await submit(queue, range(parts[1], size.items), size.lanes)
+        number = await busy(fleet, queue, sandbox, size.lanes)
+        status, times = await fleet.freeze(0 if is_full else number, FROZEN)
         done = await until(fleet, queue, is_over)
         elapsed = time.monotonic() - began
         await fleet.close()
@@ -248,15 +273,15 @@ async def soak(server: PostgresServer, url: str, folder: Path, share: float) -> 
         **found,
         "unknown": done.unknown,
         "unknown at most": dead * size.starts + len(lost.hits),
-        "unknown after SIGTERM": after_terms.unknown - before.unknown,
+        "unknown after SIGTERM": stopped.unknown - killed.unknown,
         "unknown after SIGTERM at most": dead_in_terms * size.starts,
-        "longest SIGTERM, seconds": f"{longest:.1f}",
+        "longest SIGTERM, seconds": f"{max(seconds):.1f}",
         "status of a frozen worker": status,
         "times that it was frozen": times,
         "exit statuses of all workers": dict(sorted(fleet.statuses.items())),
         "tokens in all tables": sum(dump(url).count(each) for each in TOKENS),
         "tokens in logs": sum(fleet.log.read_text().count(each) for each in TOKENS),
-        "submitted per second": f"{first / submitted:.0f}",
+        "submitted per second": f"{parts[0] / submitted:.0f}",
         "items per second": f"{size.items / elapsed:.1f}",
     }
     for name in (
@@ -269,7 +294,7 @@ async def soak(server: PostgresServer, url: str, folder: Path, share: float) -> 
         assert figures[name] <= figures[f"{name} at most"], figures
     assert status == DECLARED_DEAD, figures
     if is_full:
-        assert longest <= TERM_SECONDS, figures
+        assert max(seconds) <= TERM_SECONDS, figures
         assert times == 1, figures
     return figures
 
