@@ -11,9 +11,19 @@ It needs the package ``mcp``: the extra ``mcp``.
 """
 
 from linkedapi_async.agents._checks import Check
-from linkedapi_async.agents._desk import Answer, Desk
-from linkedapi_async.agents._http import http_app, serve_http
+from linkedapi_async.agents._desk import Answer, AnswerStatus, Desk, Report
+from linkedapi_async.agents._http import AsgiApp, http_app, serve_http
 from linkedapi_async.agents._server import make_server
 
 
-__all__ = ["Answer", "Check", "Desk", "http_app", "make_server", "serve_http"]
+__all__ = [
+    "Answer",
+    "AnswerStatus",
+    "AsgiApp",
+    "Check",
+    "Desk",
+    "Report",
+    "http_app",
+    "make_server",
+    "serve_http",
+]

@@ -16,10 +16,11 @@ from mcp.server.transport_security import TransportSecuritySettings
 from linkedapi_async._utils.secret import Secret
 
 
-Scope: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+AsgiScope: TypeAlias = MutableMapping[str, Any]
+AsgiReceive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+AsgiSend: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+AsgiApp: TypeAlias = Callable[[AsgiScope, AsgiReceive, AsgiSend], Awaitable[None]]
+"""An ASGI application, for any server of such."""
 
 PATH: Final = "/mcp"
 
@@ -27,7 +28,7 @@ MIN_TOKEN: Final = 16
 """How long a token must be at least."""
 
 
-def http_app(server: Server[Any], *, token: str, port: int) -> App:
+def http_app(server: Server[Any], *, token: str, port: int) -> AsgiApp:
     """Return an ASGI application that serves *server* at ``/mcp``.
 
     A request needs the header ``Authorization: Bearer …``; a token in the query is not
@@ -56,7 +57,9 @@ def http_app(server: Server[Any], *, token: str, port: int) -> App:
         ),
     )
 
-    async def authorized(scope: Scope, receive: Receive, send: Send) -> None:
+    async def authorized(
+        scope: AsgiScope, receive: AsgiReceive, send: AsgiSend
+    ) -> None:
         """Refuse requests without the token."""
         if scope["type"] == "http" and not _has_token(scope, secret):
             await _refuse(send)
@@ -66,7 +69,7 @@ def http_app(server: Server[Any], *, token: str, port: int) -> App:
     return authorized
 
 
-def _has_token(scope: Scope, secret: Secret[bytes]) -> bool:
+def _has_token(scope: AsgiScope, secret: Secret[bytes]) -> bool:
     given = [value for name, value in scope["headers"] if name == b"authorization"]
     if len(given) != 1:
         return False
@@ -76,7 +79,7 @@ def _has_token(scope: Scope, secret: Secret[bytes]) -> bool:
     return bool(kind.lower() == b"bearer" and same)
 
 
-async def _refuse(send: Send) -> None:
+async def _refuse(send: AsgiSend) -> None:
     headers = [(b"www-authenticate", b"Bearer"), (b"content-type", b"text/plain")]
     await send({"type": "http.response.start", "status": 401, "headers": headers})
     body = b"send the header Authorization: Bearer with the token of the server"
@@ -91,7 +94,7 @@ class _WebServer(uvicorn.Server):
 
 
 async def serve_http(
-    app: App, listener: socket.socket, stop: Callable[[], Awaitable[Any]]
+    app: AsgiApp, listener: socket.socket, stop: Callable[[], Awaitable[Any]]
 ) -> None:
     """Serve *app* until *stop* returns.
 

@@ -26,10 +26,30 @@ except ImportError:
     ) from None
 
 from linkedapi_async.fleet._done import Done
-from linkedapi_async.fleet._queue import Progress, Queue, QueuedItem, UnknownStart
+from linkedapi_async.fleet._items import Tokens
+from linkedapi_async.fleet._queue import (
+    ItemState,
+    Progress,
+    Queue,
+    QueuedItem,
+    Submission,
+    UnknownStart,
+)
+from linkedapi_async.fleet._starts import ItemEndStatus
 from linkedapi_async.fleet._worker import Worker
 
 
 del _dbos
 
-__all__ = ["Done", "Progress", "Queue", "QueuedItem", "UnknownStart", "Worker"]
+__all__ = [
+    "Done",
+    "ItemEndStatus",
+    "ItemState",
+    "Progress",
+    "Queue",
+    "QueuedItem",
+    "Submission",
+    "Tokens",
+    "UnknownStart",
+    "Worker",
+]

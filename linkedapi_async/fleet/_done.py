@@ -26,7 +26,7 @@ from linkedapi_async.errors import (
     WorkflowFailedError,
     WorkflowNotFoundError,
 )
-from linkedapi_async.fleet._starts import End, EndStatus
+from linkedapi_async.fleet._starts import End, ItemEndStatus
 from linkedapi_async.session._deferral import may_write
 from linkedapi_async.session._journaling import may_have_written
 
@@ -65,7 +65,7 @@ def end_of(end: Completion | LinkedApiError, workflow: Any, workflow_id: str) ->
             error=error_reason(failed),
             wrote=may_have_written(CompletedWorkflow(end.raw), None),
         )
-    status: EndStatus = "failed"
+    status: ItemEndStatus = "failed"
     facts = None
     if isinstance(end, WorkflowCancelledError):
         status = "cancelled"
@@ -98,7 +98,7 @@ class Done:
     """The account that it was for."""
     workflow_id: str | None
     """The API's id of its workflow; None if none was started."""
-    status: EndStatus
+    status: ItemEndStatus
     """How it ended.
 
     ``completed``: with a completion, whatever its actions say. ``failed``: as a whole.

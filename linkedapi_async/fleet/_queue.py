@@ -62,10 +62,11 @@ T = TypeVar("T")
 
 _log = logging.getLogger("linkedapi_async.fleet")
 
-Plan: TypeAlias = "tuple[str, Any, str]"
+Submission: TypeAlias = "tuple[str, Any, str]"
 """An account, a workflow for it, and a key."""
 
 ItemState: TypeAlias = Literal["queued", "running", "unknown", "ended"]
+"""Where an item of a queue is, as `QueuedItem` says."""
 
 _STATES: Final[dict[Standing, ItemState]] = {
     "free": "queued",
@@ -209,7 +210,9 @@ class Queue:
         one = workflow[0] if len(workflow) == 1 else workflow
         return bool(await self._submit([_item(account, one, key)]))
 
-    async def submit_all(self, plan: Iterable[Plan] | AsyncIterable[Plan]) -> int:
+    async def submit_all(
+        self, plan: Iterable[Submission] | AsyncIterable[Submission]
+    ) -> int:
         """Put many workflows at the ends of the lanes of their accounts.
 
         The plan is read as it is submitted, so it may be longer than memory. After an

@@ -42,7 +42,9 @@ Standing: TypeAlias = Literal[
 
 ENDED: Final = frozenset({"finished", "cancelled"})
 
-EndStatus: TypeAlias = Literal["completed", "failed", "cancelled", "lost", "refused"]
+ItemEndStatus: TypeAlias = Literal[
+    "completed", "failed", "cancelled", "lost", "refused"
+]
 """How an item ended. ``lost``: the API does not know its id; ``refused``: not started."""
 
 
@@ -63,7 +65,7 @@ class Found(NamedTuple):
 class End:
     """How an item ended, as it is stored."""
 
-    status: EndStatus
+    status: ItemEndStatus
     workflow_id: str | None = None
     body: str | None = None
     """The completion or the failure, as JSON."""
