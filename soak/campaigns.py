@@ -67,8 +67,8 @@ STEPS = 2_500
 """At most after how many steps of its tasks a session of the whole list is killed."""
 
 
-class Life:
-    """What runs of a session, step by step, until it is killed.
+class KillSwitch:
+    """Runs the steps of a session until it is killed.
 
     Args:
         steps: After how many steps it is killed.
@@ -90,14 +90,16 @@ class Life:
         if self._left <= 0:
             self.killed.set()
 
-    def bury(self) -> None:
+    def run_held_steps(self) -> None:
         """Run the steps held back at the kill, so that their tasks can end."""
         self._is_over = True
         for context, callback in self._held:
             asyncio.get_running_loop().call_soon(callback, context=context)
 
 
-LIFE: contextvars.ContextVar[Life | None] = contextvars.ContextVar("LIFE", default=None)
+KILL_SWITCH: contextvars.ContextVar[KillSwitch | None] = contextvars.ContextVar(
+    "KILL_SWITCH", default=None
+)
 
 
 class Loop(VirtualLoop):
@@ -141,11 +143,11 @@ class Loop(VirtualLoop):
 def _step(
     callback: Callable[[*Ts], object], context: contextvars.Context | None, *_: *Ts
 ) -> Callable[[*Ts], object]:
-    """Return *callback* as a step of the life that its context belongs to."""
-    life = LIFE.get() if context is None else context.get(LIFE)
-    if life is None:
+    """Return *callback* as a step of the session that its context belongs to."""
+    switch = KILL_SWITCH.get() if context is None else context.get(KILL_SWITCH)
+    if switch is None:
         return callback
-    return lambda *args: life.step(lambda: callback(*args))
+    return lambda *args: switch.step(lambda: callback(*args))
 
 
 @attrs.define
@@ -172,7 +174,9 @@ class Campaign:
     errors: list[str] = attrs.field(factory=list)
     # The thread of one in a file would slow virtual time down.
     journal: MemoryJournal = attrs.field(factory=MemoryJournal)
-    graves: list[tuple[Life, asyncio.Task[None]]] = attrs.field(factory=list)
+    killed_sessions: list[tuple[KillSwitch, asyncio.Task[None]]] = attrs.field(
+        factory=list
+    )
 
     async def run(self) -> dict[str, Any]:
         """Run the campaign to its end, and check what the sandbox has seen."""
@@ -183,7 +187,7 @@ class Campaign:
                 return await self._run(sandbox, listed)
             finally:
                 logging.disable(logging.CRITICAL)
-                await self._bury()
+                await self._end_killed_sessions()
                 logging.disable(logging.NOTSET)
 
     async def _run(
@@ -192,7 +196,9 @@ class Campaign:
         ids = await account_ids(sandbox)
         happening = asyncio.create_task(self._happen(sandbox, ids))
         kills = 0
-        while not await self._live(sandbox, listed, ids, is_killed=kills < self.kills):
+        while not await self._run_session(
+            sandbox, listed, ids, is_killed=kills < self.kills
+        ):
             kills += 1
             await asyncio.sleep(self.rng.expovariate(1 / 600))
         happening.cancel()
@@ -200,7 +206,7 @@ class Campaign:
         assert happening.cancelled(), "not everything has happened"
         return {**await self._check(sandbox, listed), "kills": kills}
 
-    async def _live(
+    async def _run_session(
         self,
         sandbox: Sandbox,
         listed: list[tuple[str, str]],
@@ -209,32 +215,32 @@ class Campaign:
         is_killed: bool,
     ) -> bool:
         """Run a session; return whether it came to its end."""
-        life = Life(self.rng.randint(1, self.steps) if is_killed else math.inf)
+        switch = KillSwitch(self.rng.randint(1, self.steps) if is_killed else math.inf)
         contacts = Contacts(self.folder / "contacts.sqlite3")
         http = aiohttp.ClientSession()
         context = contextvars.copy_context()
-        context.run(LIFE.set, life)
+        context.run(KILL_SWITCH.set, switch)
         work = self._send(sandbox, listed, ids, contacts=contacts, http=http)
         task = asyncio.create_task(work, context=context)
-        killed = asyncio.create_task(life.killed.wait())
+        killed = asyncio.create_task(switch.killed.wait())
         await asyncio.wait([task, killed], return_when=asyncio.FIRST_COMPLETED)
         if killed.done():
-            self.graves.append((life, task))
+            self.killed_sessions.append((switch, task))
         killed.cancel()
         await http.close()
         await self.journal.aclose()
         await contacts.store.aclose()
-        if life.killed.is_set():
+        if switch.killed.is_set():
             return False
         task.result()
         return True
 
-    async def _bury(self) -> None:
-        for life, task in self.graves:
-            life.bury()
+    async def _end_killed_sessions(self) -> None:
+        for switch, task in self.killed_sessions:
+            switch.run_held_steps()
             task.cancel()
-        if self.graves:
-            await asyncio.wait([task for _, task in self.graves])
+        if self.killed_sessions:
+            await asyncio.wait([task for _, task in self.killed_sessions])
 
     async def _send(
         self,

@@ -87,8 +87,8 @@ class Answer:
 
 
 @attrs.define(eq=False)
-class _Job:
-    """A workflow that is started and waited for, for all who call it."""
+class _Run:
+    """One run of a workflow, which all callers wait for."""
 
     definition: bytes = b""
     """What it sends, as JSON."""
@@ -152,7 +152,7 @@ class Desk:
         self.describe: Callable[[Exception], str] = describe
         self._stack = AsyncExitStack()
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._jobs: dict[tuple[str, str], _Job] = {}
+        self._runs: dict[tuple[str, str], _Run] = {}
         self._opening = asyncio.Lock()
         self._recorded: Session | None = None
         self._users = 0
@@ -198,7 +198,7 @@ class Desk:
             report: Gets the progress.
         """
         full = self._full_key(check, key)
-        if ("write", full) not in self._jobs:
+        if ("write", full) not in self._runs:
             found = await asyncio.shield(self._spawn(self._looked_up(full)))
             if found is None or isinstance(found, Answer):
                 return found
@@ -225,14 +225,14 @@ class Desk:
         full = self._full_key(check, key) if check.writes else None
         # Workflows that only read are joined while they run, and run again later.
         name = ("read", definition.decode()) if full is None else ("write", full)
-        job = self._jobs.get(name)
-        if job is None:
-            job = self._begin(
+        run = self._runs.get(name)
+        if run is None:
+            run = self._begin(
                 name, lambda made: self._carry(made, check, full), definition
             )
-        elif job.definition != definition:
+        elif run.definition != definition:
             return Answer(status="not_sent", note=f"{OTHER} is under way; {AGAIN}")
-        return await self._join(job, report)
+        return await self._join(run, report)
 
     async def result(self, workflow_id: str, report: Report | None = None) -> Answer:
         """Wait for the result of a workflow that was started by any process.
@@ -245,15 +245,15 @@ class Desk:
             validate_workflow_id(workflow_id)
         except ValueError as error:
             return Answer(status="unknown", note=self.describe(error))
-        for job in self._jobs.values():
-            if job.handle is not None and job.handle.workflow_id == workflow_id:
-                return await self._join(job, report)
-        job = self._begin(
+        for run in self._runs.values():
+            if run.handle is not None and run.handle.workflow_id == workflow_id:
+                return await self._join(run, report)
+        run = self._begin(
             ("id", workflow_id), lambda made: self._follow(made, workflow_id)
         )
-        return await self._join(job, report)
+        return await self._join(run, report)
 
-    # Keys and jobs
+    # Keys and runs
 
     def _full_key(self, check: Check, key: str | None) -> str:
         return f"{self.account.name}/{key or check.key}"
@@ -268,35 +268,35 @@ class Desk:
     def _begin(
         self,
         name: tuple[str, str],
-        work: Callable[[_Job], Coroutine[Any, Any, Answer]],
+        work: Callable[[_Run], Coroutine[Any, Any, Answer]],
         definition: bytes = b"",
-    ) -> _Job:
-        job = self._jobs[name] = _Job(definition)
-        job.task = self._spawn(work(job))
-        job.task.add_done_callback(lambda _: self._jobs.pop(name))
-        return job
+    ) -> _Run:
+        run = self._runs[name] = _Run(definition)
+        run.task = self._spawn(work(run))
+        run.task.add_done_callback(lambda _: self._runs.pop(name))
+        return run
 
-    async def _join(self, job: _Job, report: Report | None) -> Answer:
-        """Wait for a job, and report how it goes."""
-        task = cast("asyncio.Task[Answer]", job.task)
+    async def _join(self, run: _Run, report: Report | None) -> Answer:
+        """Wait for a run, and report how it goes."""
+        task = cast("asyncio.Task[Answer]", run.task)
         loop = asyncio.get_running_loop()
         begin = loop.time()
         while not task.done():
             passed = loop.time() - begin
             if passed >= self.wait:
-                return _unfinished(job)
+                return _unfinished(run)
             if report is not None:
-                eta = None if job.handle is None else job.handle.eta()
+                eta = None if run.handle is None else run.handle.eta()
                 total = None if eta is None else passed + eta.median
-                await report(passed, total, _progress(job))
+                await report(passed, total, _progress(run))
             await asyncio.wait({task}, timeout=min(self.interval, self.wait - passed))
         return task.result()
 
-    async def _carry(self, job: _Job, check: Check, key: str | None) -> Answer:
+    async def _carry(self, run: _Run, check: Check, key: str | None) -> Answer:
         """Start a workflow, and wait for its end."""
         try:
             if self._journal is None or not (check.writes or self._pace):
-                return await self._start(job, self.account, check, None)
+                return await self._start(run, self.account, check, None)
             async with self._journaled() as session:
                 account = self._account_of(session)
                 if key is not None:
@@ -306,38 +306,38 @@ class Desk:
                         # Looked up again, because the consent may have taken hours.
                         await journal.retry(key)
                     elif row is not None:
-                        job.note = _sent_before(row)
+                        run.note = _sent_before(row)
                         if answer := self._refused(row, check):
                             return answer
-                return await self._start(job, account, check, key)
+                return await self._start(run, account, check, key)
         except StartUnknownError as error:
             advice = None if key is None else self._advice(key)
             note = "; ".join(filter(None, [self.describe(error), advice]))
             return Answer(status="unknown", note=note)
         except LinkedApiError as error:
-            return self._error_answer(job, error)
+            return self._error_answer(run, error)
 
     async def _start(
-        self, job: _Job, account: Account, check: Check, key: str | None
+        self, run: _Run, account: Account, check: Check, key: str | None
     ) -> Answer:
         roots: Any = check.roots
         # Without a check, because it took place, and its warnings were shown.
-        job.handle = await account.start(roots, check=False, key=key)
-        return await self._wait_for(job, job.handle)
+        run.handle = await account.start(roots, check=False, key=key)
+        return await self._wait_for(run, run.handle)
 
-    async def _follow(self, job: _Job, workflow_id: str) -> Answer:
+    async def _follow(self, run: _Run, workflow_id: str) -> Answer:
         try:
             # An unknown id is an error at once, where a wait for it takes a minute.
             await self.account.status(workflow_id)
-            job.handle = self.account.attach(workflow_id)
-            return await self._wait_for(job, job.handle)
+            run.handle = self.account.attach(workflow_id)
+            return await self._wait_for(run, run.handle)
         except LinkedApiError as error:
-            return self._error_answer(job, error, workflow_id)
+            return self._error_answer(run, error, workflow_id)
 
-    async def _wait_for(self, job: _Job, handle: WorkflowHandle[Any]) -> Answer:
+    async def _wait_for(self, run: _Run, handle: WorkflowHandle[Any]) -> Answer:
         completion = await handle.completion(math.inf)
         failures = [self.describe(error) for error in completion.errors]
-        note = "; ".join([*([job.note] if job.note else []), *failures])
+        note = "; ".join([*([run.note] if run.note else []), *failures])
         return Answer(
             status="completed",
             workflow_id=handle.workflow_id,
@@ -346,9 +346,9 @@ class Desk:
         )
 
     def _error_answer(
-        self, job: _Job, error: LinkedApiError, workflow_id: str | None = None
+        self, run: _Run, error: LinkedApiError, workflow_id: str | None = None
     ) -> Answer:
-        handle = job.handle
+        handle = run.handle
         known = handle.workflow_id if handle is not None else error.workflow_id
         status: AnswerStatus
         if isinstance(error, WorkflowFailedError):
@@ -360,7 +360,7 @@ class Desk:
         else:
             status = "not_sent"
         text = self.describe(error)
-        note = f"{job.note}; {text}" if job.note else text
+        note = f"{run.note}; {text}" if run.note else text
         return Answer(status=status, workflow_id=known or workflow_id, note=note)
 
     # The journal
@@ -415,7 +415,7 @@ class Desk:
             async with self._journaled() as session:
                 row = await cast("Journal", session.journal).row(key)
         except LinkedApiError as error:
-            return self._error_answer(_Job(), error)
+            return self._error_answer(_Run(), error)
         return None if row is None or _is_free(row) else row
 
     def _refused(self, row: Row, check: Check) -> Answer | None:
@@ -452,25 +452,25 @@ def _sent_before(row: Row) -> str:
     return f"sent on {_date(row)} as {row.workflow_id}; {AGAIN}"
 
 
-def _progress(job: _Job) -> str:
-    if job.handle is None:
+def _progress(run: _Run) -> str:
+    if run.handle is None:
         return "it waits for its start"
-    eta = job.handle.eta()
+    eta = run.handle.eta()
     left = "" if eta is None else f", about {math.ceil(eta.median)} s left"
-    reason = job.handle.pending_reason
+    reason = run.handle.pending_reason
     why = "" if reason is None else f" ({reason})"
-    return f"{job.handle.workflow_id} is {job.handle.status}{why}{left}"
+    return f"{run.handle.workflow_id} is {run.handle.status}{why}{left}"
 
 
-def _unfinished(job: _Job) -> Answer:
-    if job.handle is None:
+def _unfinished(run: _Run) -> Answer:
+    if run.handle is None:
         note = (
             "it waits for its turn, and is sent once; call run_workflow with the same "
             "definition and key to wait on"
         )
         return Answer(status="pending", note=note)
-    status = cast("AnswerStatus", job.handle.status)
-    note = f"{_progress(job)}; get_result with this id waits on"
-    if job.note:
-        note = f"{job.note}; {note}"
-    return Answer(status=status, workflow_id=job.handle.workflow_id, note=note)
+    status = cast("AnswerStatus", run.handle.status)
+    note = f"{_progress(run)}; get_result with this id waits on"
+    if run.note:
+        note = f"{run.note}; {note}"
+    return Answer(status=status, workflow_id=run.handle.workflow_id, note=note)

@@ -11,8 +11,8 @@ from mcp import types
 
 
 @attrs.frozen(kw_only=True)
-class Job:
-    """A job that people do again and again."""
+class PromptTemplate:
+    """A prompt with arguments to fill in."""
 
     title: str
     """What a menu shows."""
@@ -26,8 +26,8 @@ class Job:
     """The workflow, with arguments in braces."""
 
 
-JOBS: Final[Mapping[str, Job]] = {
-    "company": Job(
+PROMPTS: Final[Mapping[str, PromptTemplate]] = {
+    "company": PromptTemplate(
         title="Research a company",
         about="A company's page, employees and posts.",
         arguments={"url": "The company's LinkedIn URL"},
@@ -42,7 +42,7 @@ JOBS: Final[Mapping[str, Job]] = {
             ],
         },
     ),
-    "person": Job(
+    "person": PromptTemplate(
         title="Research a person",
         about="A person's page, experience and posts.",
         arguments={"url": "The person's LinkedIn URL"},
@@ -57,7 +57,7 @@ JOBS: Final[Mapping[str, Job]] = {
             ],
         },
     ),
-    "search": Job(
+    "search": PromptTemplate(
         title="Find people",
         about="People who fit a description.",
         arguments={"who": "Whom to find, in words"},
@@ -65,7 +65,7 @@ JOBS: Final[Mapping[str, Job]] = {
         "them into the workflow, and list who fits, with URLs.",
         definition={"actionType": "st.searchPeople", "term": "{who}", "limit": 20},
     ),
-    "message": Job(
+    "message": PromptTemplate(
         title="Write to a person",
         about="A message to a person, once you have seen it.",
         arguments={"url": "The person's LinkedIn URL", "about": "What to write about"},
@@ -77,7 +77,7 @@ JOBS: Final[Mapping[str, Job]] = {
             "text": "the text",
         },
     ),
-    "connect": Job(
+    "connect": PromptTemplate(
         title="Invite a person",
         about="A connection request with a note, once you have seen it.",
         arguments={"url": "The person's LinkedIn URL", "about": "Why to connect"},
@@ -98,14 +98,14 @@ def prompts() -> list[types.Prompt]:
     return [
         types.Prompt(
             name=name,
-            title=job.title,
-            description=job.about,
+            title=template.title,
+            description=template.about,
             arguments=[
                 types.PromptArgument(name=argument, description=about, required=True)
-                for argument, about in job.arguments.items()
+                for argument, about in template.arguments.items()
             ],
         )
-        for name, job in JOBS.items()
+        for name, template in PROMPTS.items()
     ]
 
 
@@ -115,22 +115,22 @@ def prompt(name: str, arguments: Mapping[str, str]) -> types.GetPromptResult:
     Raises:
         ValueError: There is no such prompt, or an argument is missing.
     """
-    job = JOBS.get(name)
-    if job is None:
-        message = f"no prompt {name!r}; prompts are {', '.join(JOBS)}"
+    template = PROMPTS.get(name)
+    if template is None:
+        message = f"no prompt {name!r}; prompts are {', '.join(PROMPTS)}"
         raise ValueError(message)
-    missing = [each for each in job.arguments if not arguments.get(each)]
+    missing = [each for each in template.arguments if not arguments.get(each)]
     if missing:
         message = f"the prompt {name!r} needs {', '.join(missing)}"
         raise ValueError(message)
-    definition = json.dumps(filled(job.definition, arguments), ensure_ascii=False)
+    definition = json.dumps(filled(template.definition, arguments), ensure_ascii=False)
     text = (
-        f"{filled(job.task, arguments)}\n\nRun this with the tool run_workflow:\n\n"
+        f"{filled(template.task, arguments)}\n\nRun this with the tool run_workflow:\n\n"
         f"{definition}"
     )
     content = types.TextContent(text=text)
     return types.GetPromptResult(
-        description=job.about,
+        description=template.about,
         messages=[types.PromptMessage(role="user", content=content)],
     )
 

@@ -48,7 +48,7 @@ from linkedapi_async.session import Deferred
 
 
 if TYPE_CHECKING:
-    from linkedapi_async.cli._batch_queue import Lanes
+    from linkedapi_async.cli._batch_queue import RowAccounts
 
 
 @click.command(short_help="Run one workflow per row of a file.")
@@ -215,9 +215,9 @@ def batch(
       linkedapi batch hello.json --from people.csv --out r.jsonl --per-day stMessages 25 --yes
       linkedapi batch hello.json --from people.csv --out r.jsonl --queue postgresql://db/work --account sales-17
     """
-    lanes = None
+    accounts = None
     if queue is not None:
-        creds, lanes = _by_queue(context, queue, account_column, options)
+        creds, accounts = _by_queue(context, queue, account_column, options)
     elif account_column is not None:
         message = "--account-column needs --queue URL"
         raise CommandError(message)
@@ -246,7 +246,7 @@ def batch(
             "--skip-invalid": skip_invalid,
             "--contacts": contacts,
             "--never": never,
-            "--queue": None if lanes is None else lanes.file,
+            "--queue": None if accounts is None else accounts.file,
         }
     )
     known = contacts_of(contacts, once_in, never)
@@ -266,8 +266,8 @@ def batch(
             encoding=encoding,
         )
     with rows:
-        if lanes is not None:
-            lanes.check_columns(rows)
+        if accounts is not None:
+            accounts.check_columns(rows)
         if rows.encoding == "cp1252" and encoding is None:
             creds.console.info(
                 f"{source} is not UTF-8 and was read as Windows-1252; --encoding names "
@@ -283,13 +283,13 @@ def batch(
                 key=key,
                 generation=creds.generation,
                 report=report,
-                also=(lambda _: []) if lanes is None else lanes.check,
+                also=(lambda _: []) if accounts is None else accounts.check,
             )
-        cost = _cost(checked, _accounts(creds, lanes), pace)
+        cost = _cost(checked, _accounts(creds, accounts), pace)
         if dry_run:
-            _show(checked, lanes)
+            _show(checked, accounts)
             creds.console.block(cost)
-            where = creds.base_url if lanes is None else "the queue"
+            where = creds.base_url if accounts is None else "the queue"
             plural = "" if checked.total == 1 else "s"
             creds.console.info(
                 f"a run would send {checked.total} workflow{plural} to {where}"
@@ -297,8 +297,8 @@ def batch(
             return
         if not _confirm(checked, creds, cost, yes=yes):
             return
-        if lanes is not None:
-            status = _run_by_queue(checked, lanes, files, creds.console)
+        if accounts is not None:
+            status = _run_by_queue(checked, accounts, files, creds.console)
         else:
             settings = {"pace": pace, "contacts": known}
             status = asyncio.run(_run(checked, creds, files, settings))
@@ -372,12 +372,12 @@ def _definition(template: str) -> Any:
 
 def _by_queue(
     context: click.Context, url: str, column: str | None, options: dict[str, Any]
-) -> tuple[Credentials, Lanes]:
+) -> tuple[Credentials, RowAccounts]:
     """Return what a batch without tokens uses, and whose rows it has."""
     fleet_module()  # says which extra is missing
-    from linkedapi_async.cli._batch_queue import lanes_of  # noqa: PLC0415
+    from linkedapi_async.cli._batch_queue import row_accounts  # noqa: PLC0415
 
-    lanes = lanes_of(context, url, account=options["account"], column=column)
+    accounts = row_accounts(context, url, account=options["account"], column=column)
     creds = Credentials(
         variables=variables(None),
         accounts={},
@@ -388,26 +388,26 @@ def _by_queue(
         allow_insecure_http=False,
         console=Console(options["quiet"]),
     )
-    return creds, lanes
+    return creds, accounts
 
 
 def _run_by_queue(
-    checked: Batch, lanes: Lanes, files: BatchFiles, console: Console
+    checked: Batch, accounts: RowAccounts, files: BatchFiles, console: Console
 ) -> int:
     from linkedapi_async.cli._batch_queue import run_by_queue  # noqa: PLC0415
 
-    return asyncio.run(run_by_queue(checked, lanes, files, console))
+    return asyncio.run(run_by_queue(checked, accounts, files, console))
 
 
-def _accounts(creds: Credentials, lanes: Lanes | None) -> int:
+def _accounts(creds: Credentials, accounts: RowAccounts | None) -> int:
     """Return how many accounts share the rows."""
-    return max(1, len(creds.accounts if lanes is None else lanes.names))
+    return max(1, len(creds.accounts if accounts is None else accounts.names))
 
 
-def _show(checked: Batch, lanes: Lanes | None) -> None:
+def _show(checked: Batch, accounts: RowAccounts | None) -> None:
     """Print the workflows, one line of JSON for each row."""
     for _, item in checked.numbered_items():
-        account = {} if lanes is None else {"account": lanes.of(item.row)}
+        account = {} if accounts is None else {"account": accounts.of(item.row)}
         definition = dump_workflow(checked.workflow(item))
         line = {"key": item.key, "line": item.row.line, **account}
         click.echo(as_json({**line, "workflow": definition}, indent=None))

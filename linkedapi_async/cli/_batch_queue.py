@@ -52,7 +52,7 @@ INTERVAL: Final = 1.0
 
 
 @attrs.frozen(kw_only=True)
-class Lanes:
+class RowAccounts:
     """Which account each row is for."""
 
     account: str | None
@@ -107,9 +107,9 @@ _NOT_WITH_QUEUE: Final = (
 """Options of what sends, which the workers of a queue do."""
 
 
-def lanes_of(
+def row_accounts(
     context: click.Context, url: str, *, account: str | None, column: str | None
-) -> Lanes:
+) -> RowAccounts:
     """Return whose rows a batch has.
 
     Raises:
@@ -131,16 +131,16 @@ def lanes_of(
     check_typed("--queue", url)
     parts = checked_url(url)
     is_file = parts.get_backend_name() == "sqlite"
-    return Lanes(
+    return RowAccounts(
         account=account, column=column, file=parts.database if is_file else None
     )
 
 
 async def run_by_queue(
-    checked: Batch, lanes: Lanes, files: BatchFiles, console: Console
+    checked: Batch, accounts: RowAccounts, files: BatchFiles, console: Console
 ) -> int:
     """Submit a batch, write the results that there are, and return the exit status."""
-    progress = Progress(total=checked.total, accounts=len(lanes.names))
+    progress = Progress(total=checked.total, accounts=len(accounts.names))
 
     def left() -> str:
         """Return how to continue."""
@@ -162,7 +162,7 @@ async def run_by_queue(
             ):
                 runner = QueueRunner(
                     batch=checked,
-                    lanes=lanes,
+                    accounts=accounts,
                     queue=queue,
                     results=ResultsFile(files.results, writer),
                     wait=files.wait,
@@ -192,7 +192,7 @@ class QueueRunner:
 
     Args:
         batch: The rows.
-        lanes: Their accounts.
+        accounts: Their accounts.
         queue: An open one.
         results: The file that results are appended to.
         wait: Whether to wait until all rows have ended.
@@ -204,7 +204,7 @@ class QueueRunner:
     """
 
     batch: Batch
-    lanes: Lanes
+    accounts: RowAccounts
     queue: Queue
     results: ResultsFile
     wait: bool
@@ -308,7 +308,7 @@ class QueueRunner:
 
     def _conflict(self, item: Item, known: QueuedItem) -> str | None:
         """Return how the queue's item of this key differs from the row."""
-        account = self.lanes.of(item.row)
+        account = self.accounts.of(item.row)
         if known.account != account:
             other = known.account
             return f"the queue has {item.key!r} for the account {other!r} already"
@@ -343,7 +343,7 @@ class QueueRunner:
             if self._new[index]:
                 self.progress.in_flight += 1
                 self.changed()
-                yield self.lanes.of(item.row), self.batch.workflow(item), item.key
+                yield self.accounts.of(item.row), self.batch.workflow(item), item.key
 
     async def _follow(self, cursor: int) -> None:
         """Write what ends; return when there is no more to wait for."""

@@ -24,7 +24,7 @@ from linkedapi_async.errors import QueueError
 
 T = TypeVar("T")
 
-Step: TypeAlias = Callable[[sa.Connection], T]
+Statement: TypeAlias = Callable[[sa.Connection], T]
 """A change or a question; it may run again if its commit was lost."""
 
 Bulk: TypeAlias = Callable[[sa.Connection, list[Any]], list[Any]]
@@ -175,12 +175,12 @@ class Database:
 
     Args:
         url: ``sqlite:///path`` or ``postgresql://…``.
-        patient: Whether steps wait until an outage is over, instead of failing.
+        retry_outages: Whether steps wait until an outage is over, instead of failing.
     """
 
-    def __init__(self, url: str, *, patient: bool = False) -> None:
+    def __init__(self, url: str, *, retry_outages: bool = False) -> None:
         self.url = checked_url(url)
-        self._patient = patient
+        self._retry_outages = retry_outages
         self.is_sqlite: bool = self.url.get_backend_name() == "sqlite"
         self.engine: sa.Engine = _engine(self.url)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="linkedapi-queue")
@@ -311,7 +311,7 @@ class Database:
         """Return what *work* returns, from the thread of the database."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
-    async def do(self, step: Step[T]) -> T:
+    async def do(self, step: Statement[T]) -> T:
         """Return what *step* returns, once it is committed.
 
         Raises:
@@ -338,7 +338,7 @@ class Database:
 
     async def _commit_waiting(self) -> None:
         while self._waiting:
-            if self._patient and not self._one_by_one:
+            if self._retry_outages and not self._one_by_one:
                 await asyncio.sleep(GATHER)
             size = 1 if self._one_by_one else MAX_BATCH
             self._one_by_one = max(0, self._one_by_one - 1)
@@ -349,7 +349,7 @@ class Database:
     async def _commit(self, batch: list[_Call]) -> None:
         ends: list[Any] = []
         try:
-            ends = await self._run_patiently(batch)
+            ends = await self._run_with_retries(batch)
         except Exception as error:  # noqa: BLE001  # whatever it is, it is delivered
             if len(batch) == 1 or is_outage(error):
                 ends = [self.failed(error)] * len(batch)
@@ -360,7 +360,7 @@ class Database:
             self._waiting[:0] = batch
             self._one_by_one = len(batch)
 
-    async def _run_patiently(self, batch: list[_Call]) -> list[Any]:
+    async def _run_with_retries(self, batch: list[_Call]) -> list[Any]:
         """Run *batch* in a transaction, again after an outage if that is wanted."""
         attempt = 0
         began = time.monotonic()
@@ -368,7 +368,7 @@ class Database:
             try:
                 ends = await self.call(functools.partial(self._run, batch))
             except Exception as error:
-                if not (self._patient and is_outage(error)):
+                if not (self._retry_outages and is_outage(error)):
                     raise
                 delay = DELAYS[min(attempt, len(DELAYS) - 1)]
                 _log.warning(
@@ -405,7 +405,7 @@ class Database:
         return [ends[number] for number in range(len(batch))]
 
 
-def _each(connection: sa.Connection, steps: list[Step[Any]]) -> list[Any]:
+def _each(connection: sa.Connection, steps: list[Statement[Any]]) -> list[Any]:
     return [step(connection) for step in steps]
 
 

@@ -92,14 +92,14 @@ class Item:
         return self.workflow if isinstance(self.workflow, tuple) else (self.workflow,)
 
 
-_Outcome: TypeAlias = Later | Found | None
+_NextStep: TypeAlias = Later | Found | None
 """When to retry the item, or its state; None if the state must be read again."""
 
-_Step: TypeAlias = WorkflowHandle[Any] | _Outcome
+_StartResult: TypeAlias = WorkflowHandle[Any] | _NextStep
 
 
 class ItemRunner:
-    """Runs the items that the engine gives to one worker.
+    """Runs the items that DBOS gives to one worker.
 
     Args:
         session: The open session that sends and polls.
@@ -155,7 +155,7 @@ class ItemRunner:
     async def run(self, key: str, lane: str) -> str:
         """Run an item; return its state.
 
-        An item that the engine delivers twice runs once.
+        An item that DBOS delivers twice runs once.
         """
         task = self._running.get(key)
         if task is None:
@@ -211,7 +211,7 @@ class ItemRunner:
             try:
                 return await self._execute(key, lane)
             except Exception:  # noqa: BLE001  # closed by default
-                # Otherwise the engine would take the item for ended. Each attempt is an
+                # Otherwise DBOS would take the item for ended. Each attempt is an
                 # execution of its own, so that nothing is sent again.
                 delay = backoff(attempt)
                 _log.exception(
@@ -299,7 +299,7 @@ class ItemRunner:
             attempt += 1
             await self._sleep(delay)
 
-    async def _start(self, item: Item, account: Account, attempt: int) -> _Step:
+    async def _start(self, item: Item, account: Account, attempt: int) -> _StartResult:
         """Start an item that is free; return its handle, or when to try again."""
         async with self._turns:
             stopping = self._stopping
@@ -309,7 +309,7 @@ class ItemRunner:
             await _park()
         return step
 
-    async def _intend(self, item: Item, account: Account, attempt: int) -> _Step:
+    async def _intend(self, item: Item, account: Account, attempt: int) -> _StartResult:
         self.starting += 1
         try:
             found = await self._starts.intend(item.key, item.execution)
@@ -319,7 +319,7 @@ class ItemRunner:
         finally:
             self.starting -= 1
 
-    async def _send(self, item: Item, account: Account, attempt: int) -> _Step:
+    async def _send(self, item: Item, account: Account, attempt: int) -> _StartResult:
         try:
             handle: WorkflowHandle[Any] = await account.start(*item.roots, key=item.key)
         except _NOT_SENT as error:
@@ -349,7 +349,7 @@ class ItemRunner:
 
     async def _not_sent(
         self, item: Item, error: LinkedApiError, attempt: int
-    ) -> _Outcome:
+    ) -> _NextStep:
         passing = deferring_start_error(error)
         if isinstance(error, SessionClosedError | PollingCrashedError):
             await self._starts.refused(item.key, item.execution)
@@ -366,7 +366,7 @@ class ItemRunner:
         await self._starts.refused(item.key, item.execution)
         return _later(passing, item)
 
-    async def _wait(self, item: Item, handle: WorkflowHandle[Any]) -> _Outcome:
+    async def _wait(self, item: Item, handle: WorkflowHandle[Any]) -> _NextStep:
         """Wait for the end of a workflow, and record it."""
         workflow_id = str(handle.workflow_id)
         self._handles[item.key] = handle

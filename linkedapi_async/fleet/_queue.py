@@ -37,8 +37,14 @@ from linkedapi_async.fleet._database import (
     now,
     results,
 )
+from linkedapi_async.fleet._dbos_client import (
+    DbosClient,
+    LanePosition,
+    check,
+    chunks,
+    migrate,
+)
 from linkedapi_async.fleet._done import Done, done_from, workflow_from
-from linkedapi_async.fleet._engine import Engine, Place, check, chunks, migrate
 from linkedapi_async.fleet._events import (
     EventHandler,
     EventStore,
@@ -46,7 +52,7 @@ from linkedapi_async.fleet._events import (
     remove_events,
 )
 from linkedapi_async.fleet._shared import forget_bookings
-from linkedapi_async.fleet._starts import Standing, Starts
+from linkedapi_async.fleet._starts import Starts, StartState
 from linkedapi_async.fleet._trace import current_trace
 from linkedapi_async.webhooks import Event
 from linkedapi_async.webhooks._checker import DeliveryChecker
@@ -68,7 +74,7 @@ Submission: TypeAlias = "tuple[str, Any, str]"
 ItemState: TypeAlias = Literal["queued", "running", "unknown", "ended"]
 """Where an item of a queue is, as `QueuedItem` says."""
 
-_STATES: Final[dict[Standing, ItemState]] = {
+_STATES: Final[dict[StartState, ItemState]] = {
     "free": "queued",
     "intended": "running",
     "accepted": "running",
@@ -168,25 +174,25 @@ class Queue:
 
     def __init__(self, url: str) -> None:
         self._database = Database(url)
-        self._engine: Engine | None = None
+        self._client: DbosClient | None = None
         self._starts = Starts(self._database)
         self._events = EventStore(Database(url))
 
     async def __aenter__(self) -> Self:
-        self._engine = await opened(self._database)
+        self._client = await opened(self._database)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        engine, self._engine = self._opened(), None
-        await self._database.call(engine.close)
+        client, self._client = self._opened(), None
+        await self._database.call(client.close)
         await self._events.close()
         await self._database.close()
 
-    def _opened(self) -> Engine:
-        if self._engine is None:
+    def _opened(self) -> DbosClient:
+        if self._client is None:
             message = "the queue is not open; use: async with Queue(…) as queue"
             raise RuntimeError(message)
-        return self._engine
+        return self._client
 
     async def submit(self, account: str, *workflow: Any, key: str) -> bool:
         """Put a workflow at the end of the lane of an account.
@@ -256,8 +262,8 @@ class Queue:
             return sum([await self._submit_at_once([item]) for item in batch])
 
     async def _submit_at_once(self, batch: list[dict[str, Any]]) -> int:
-        engine = self._opened()
-        added = await self._do(lambda found: _submit(found, engine, batch))
+        client = self._opened()
+        added = await self._do(lambda found: _submit(found, client, batch))
         _log.debug(
             "Submitted %d items, of which %d are new",
             len(batch),
@@ -451,11 +457,11 @@ class Queue:
         Raises:
             QueueError: The queue does not have it.
         """
-        engine = self._opened()
+        client = self._opened()
         found = await self._starts.cancel(key)
         if found == "cancelled":
             await guarded(
-                self._database, self._database.call(lambda: engine.cancel(key))
+                self._database, self._database.call(lambda: client.cancel(key))
             )
             return "cancelled"
         return "finished" if found == "finished" else "requested"
@@ -535,7 +541,7 @@ class Queue:
         Returns:
             How many were removed.
         """
-        engine = self._opened()
+        client = self._opened()
         seconds = (
             older_than.total_seconds()
             if isinstance(older_than, dt.timedelta)
@@ -546,7 +552,7 @@ class Queue:
             # First there, so that an error leaves them to the next call.
             await guarded(
                 self._database,
-                self._database.call(functools.partial(engine.remove, keys)),
+                self._database.call(functools.partial(client.remove, keys)),
             )
             await self._do(functools.partial(_remove, keys))
             forgotten += len(keys)
@@ -560,12 +566,12 @@ class Queue:
 
     @safe_repr
     def __repr__(self) -> str:
-        state = "closed" if self._engine is None else "open"
+        state = "closed" if self._client is None else "open"
         return f"<Queue {self._database.url.get_backend_name()}, {state}>"
 
 
-async def opened(database: Database) -> Engine:
-    """Create the tables of a queue if they are missing; return its engine.
+async def opened(database: Database) -> DbosClient:
+    """Create the tables of a queue if they are missing; return the client of DBOS.
 
     Raises:
         QueueError: The database cannot be reached, or belongs to another application.
@@ -576,11 +582,11 @@ async def opened(database: Database) -> Engine:
     except BaseException:
         await database.close()
         raise
-    return Engine(database)
+    return DbosClient(database)
 
 
 async def guarded(database: Database, work: Awaitable[T]) -> T:
-    """Return the result of *work*, with errors of the engine as ours."""
+    """Return the result of *work*, with errors of DBOS as ours."""
     try:
         return await work
     except dbos_error.DBOSException as error:
@@ -624,7 +630,7 @@ def is_name(value: Any) -> bool:
 
 
 def _submit(
-    connection: sa.Connection, engine: Engine, batch: list[dict[str, Any]]
+    connection: sa.Connection, client: DbosClient, batch: list[dict[str, Any]]
 ) -> int:
     """Add what is new of *batch* to the queue; return how much."""
     # Two programs that submit the same items must not wait for each other.
@@ -641,11 +647,13 @@ def _submit(
         if item["key"] in added:
             new.setdefault(item["key"], item)
     if new:
-        places = _places(connection, [item["account"] for item in new.values()])
-        engine.enqueue(
+        positions = _positions(connection, [item["account"] for item in new.values()])
+        client.enqueue(
             connection,
             [
-                Place(item["key"], item["account"], next(places[item["account"]]))
+                LanePosition(
+                    item["key"], item["account"], next(positions[item["account"]])
+                )
                 for item in new.values()
             ],
         )
@@ -677,8 +685,10 @@ def _check_same(connection: sa.Connection, batch: list[dict[str, Any]]) -> None:
             raise QueueError(message)
 
 
-def _places(connection: sa.Connection, accounts: list[str]) -> dict[str, Iterator[int]]:
-    """Return the next places in the lanes of *accounts*, one for each mention."""
+def _positions(
+    connection: sa.Connection, accounts: list[str]
+) -> dict[str, Iterator[int]]:
+    """Return the next positions in the lanes of *accounts*, one for each mention."""
     counts: dict[str, int] = {}
     for account in sorted(accounts):
         counts[account] = counts.get(account, 0) + 1

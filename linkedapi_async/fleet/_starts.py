@@ -36,7 +36,7 @@ from linkedapi_async.fleet._database import (
 )
 
 
-Standing: TypeAlias = Literal[
+StartState: TypeAlias = Literal[
     "ours", "free", "intended", "accepted", "unknown", "finished", "cancelled"
 ]
 
@@ -51,7 +51,7 @@ ItemEndStatus: TypeAlias = Literal[
 class Found(NamedTuple):
     """What an execution finds out about its item."""
 
-    state: Standing
+    state: StartState
     """``ours``: this execution may send it; otherwise as in the table above."""
     workflow_id: str | None = None
     """The id, if it is known."""
@@ -136,11 +136,13 @@ class _Rows:
             self.connection.execute(ended, self._ends)
 
 
-_Step: TypeAlias = Callable[[Any, _Rows], Any]
+_RowChange: TypeAlias = Callable[[Any, _Rows], Any]
 """Changes the row of an item, which is None if the queue does not have it."""
 
 
-def _change(connection: sa.Connection, calls: list[tuple[str, _Step]]) -> list[Any]:
+def _change(
+    connection: sa.Connection, calls: list[tuple[str, _RowChange]]
+) -> list[Any]:
     """Run steps on the rows of their keys."""
     rows = _Rows(connection, {key for key, _ in calls})
     found = [step(rows.by_key.get(key), rows) for key, step in calls]
@@ -168,7 +170,7 @@ class Starts:
         found: Found = await self._database.do_bulk(_find, key)
         return found
 
-    async def _step(self, key: str, step: _Step) -> Any:
+    async def _step(self, key: str, step: _RowChange) -> Any:
         """Return what *step* returns for the row of an item."""
         return await self._database.do_bulk(_change, (key, step))
 
@@ -325,7 +327,7 @@ class Starts:
 
         await self._step(key, step)
 
-    async def cancel(self, key: str) -> Standing:
+    async def cancel(self, key: str) -> StartState:
         """Decide that an item is not to run.
 
         Returns:
@@ -336,12 +338,12 @@ class Starts:
             QueueError: The queue does not have it.
         """
 
-        def step(row: Any, rows: _Rows) -> Standing:
+        def step(row: Any, rows: _Rows) -> StartState:
             """End the row, or ask its worker to."""
             if row is None:
                 raise _not_possible(row, key, "cancelled")
             if row.state in ENDED:
-                return cast("Standing", row.state)
+                return cast("StartState", row.state)
             if row.state in {"intended", "accepted"}:
                 row.cancel = True
                 return "accepted"
@@ -349,8 +351,8 @@ class Starts:
             rows.end(row, End(status="cancelled", wrote=wrote))
             return "cancelled"
 
-        standing: Standing = await self._step(key, step)
-        return standing
+        state: StartState = await self._step(key, step)
+        return state
 
     async def to_cancel(self) -> list[str]:
         """Return the keys of what runs and is to be cancelled."""

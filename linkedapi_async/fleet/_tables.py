@@ -29,7 +29,7 @@ T = TypeVar("T")
 SCHEMA: Final = "linkedapi_campaigns"
 """The schema of the tables in PostgreSQL."""
 
-PATIENCE: Final = 60.0
+OUTAGE_RETRY_SECONDS: Final = 60.0
 """How long a server that cannot be reached is tried again, in seconds."""
 
 _PAUSE: Final = 0.2
@@ -107,16 +107,18 @@ class Tables:
 
     Args:
         url: ``postgresql://…``, or ``sqlite:///`` and a path.
-        patience: How long a server that cannot be reached is tried again, in seconds.
+        retry_seconds: How long a server that cannot be reached is tried again, in seconds.
 
     Raises:
         ValueError: The URL is of something else.
     """
 
-    def __init__(self, url: str, *, patience: float = PATIENCE) -> None:
+    def __init__(
+        self, url: str, *, retry_seconds: float = OUTAGE_RETRY_SECONDS
+    ) -> None:
         self._url = _checked(url)
         self._is_sqlite = self._url.get_backend_name() == "sqlite"
-        self._patience = patience
+        self._retry_seconds = retry_seconds
         self._users = 0
         self._thread: ThreadPoolExecutor | None = None
         self._engine: sa.Engine | None = None
@@ -165,7 +167,7 @@ class Tables:
         Raises:
             JournalError: The tables are not open, or cannot be used.
         """
-        return await self._in_thread(lambda: self._patiently(step, lock))
+        return await self._in_thread(lambda: self._with_retries(step, lock))
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         if self._thread is None:
@@ -181,8 +183,8 @@ class Tables:
             message = f"{self._name} cannot be used: {reason}"
             raise JournalError(message) from None
 
-    def _patiently(self, step: Callable[[Execute], T], lock: str) -> T:
-        deadline = time.monotonic() + self._patience
+    def _with_retries(self, step: Callable[[Execute], T], lock: str) -> T:
+        deadline = time.monotonic() + self._retry_seconds
         while True:
             try:
                 return self._transact(step, lock)
@@ -283,7 +285,10 @@ def _engine(url: sa.URL) -> sa.Engine:
         # Created here, because SQLite would make it readable for everybody.
         with contextlib.suppress(FileExistsError):
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-        options: dict[str, Any] = {"timeout": PATIENCE, "isolation_level": None}
+        options: dict[str, Any] = {
+            "timeout": OUTAGE_RETRY_SECONDS,
+            "isolation_level": None,
+        }
         opening = "BEGIN IMMEDIATE"
     else:
         # Behind a pooler of transactions, statements cannot be prepared.

@@ -21,8 +21,8 @@ from linkedapi_async.contacts import Contacts, ContactStore
 from linkedapi_async.fleet._beats import Beats
 from linkedapi_async.fleet._contacts import SharedContactStore
 from linkedapi_async.fleet._database import Database, results
+from linkedapi_async.fleet._dbos_client import FUNCTION, DbosClient, configuration
 from linkedapi_async.fleet._done import Done, done_from
-from linkedapi_async.fleet._engine import FUNCTION, Engine, configuration
 from linkedapi_async.fleet._events import EventReader
 from linkedapi_async.fleet._items import ItemRunner, Tokens
 from linkedapi_async.fleet._queue import opened, read_done
@@ -39,18 +39,18 @@ DECLARED_DEAD: Final = 75
 BEATS: Final = 10
 """How many signs of life a worker shows in its *ttl*, and how often it looks for others."""
 
-SHARE: Final = 1_000
+REQUEUE_CHUNK: Final = 1_000
 """How many lanes of a dead worker are put back at once.
 
 In parts, because one worker would claim all at once and the others none.
 """
 
-SHARE_INTERVAL: Final = 0.5
+REQUEUE_INTERVAL: Final = 0.5
 """The time between two parts, in seconds."""
 
 _log = logging.getLogger("linkedapi_async")
 
-_life = logging.getLogger("linkedapi_async.fleet")
+_fleet_log = logging.getLogger("linkedapi_async.fleet")
 
 
 class Worker:
@@ -113,7 +113,7 @@ class Worker:
             if not number >= least:
                 message = f"{name} must be at least {least}, got {number!r}"
                 raise ValueError(message)
-        self._database = Database(url, patient=True)
+        self._database = Database(url, retry_outages=True)
         self._session = session
         self._token = token
         self._lanes = lanes
@@ -179,21 +179,21 @@ class Worker:
             if getattr(session, name) is not allowed:
                 message = f"the session of a worker must not have {reason}"
                 raise ValueError(message)
-        engine = await opened(self._database)
+        client = await opened(self._database)
         executor = uuid.uuid4().hex
         beats = Beats(self._database, executor, self._ttl)
         try:
             await self._database.call(
-                lambda: engine.register(self._lanes, self._interval)
+                lambda: client.register(self._lanes, self._interval)
             )
             async with contextlib.AsyncExitStack() as stack:
                 if self._is_campaign:
                     await tables.open()
                     stack.push_async_callback(tables.aclose)
                 await stack.enter_async_context(session)
-                await self._work(session, engine, beats, executor)
+                await self._work(session, client, beats, executor)
         finally:
-            await self._database.call(engine.close)
+            await self._database.call(client.close)
             await self._database.close()
         if self._failure is not None:
             raise self._failure
@@ -215,7 +215,7 @@ class Worker:
         return settings
 
     async def _work(
-        self, session: Session, engine: Engine, beats: Beats, executor: str
+        self, session: Session, client: DbosClient, beats: Beats, executor: str
     ) -> None:
         events = EventReader(self._database)
         await events.open(session)
@@ -239,14 +239,14 @@ class Worker:
         durable(runner)
         DBOS.launch()
         tasks = {
-            asyncio.create_task(self._live(beats, runner, engine)),
+            asyncio.create_task(self._live(beats, runner, client)),
             asyncio.create_task(events.run(self._interval)),
         }
         known = log_extra(executor=executor)
-        _life.info("The worker begins", extra=known)
+        _fleet_log.info("The worker begins", extra=known)
         try:
             await self._stop.wait()
-            _life.info(
+            _fleet_log.info(
                 "The worker stops: %d starts are under way, %d lanes go to others",
                 runner.starting,
                 runner.running,
@@ -260,7 +260,7 @@ class Worker:
             await loop.run_in_executor(threads, destroy)
             loop.set_default_executor(threads)
             # What this worker has goes to others at once, without waiting for the ttl.
-            await self._database.call(lambda: engine.requeue(executor))
+            await self._database.call(lambda: client.requeue(executor))
             await beats.leave()
             await runner.close()
 
@@ -275,14 +275,14 @@ class Worker:
         self._failure = error
         self._stop.set()
 
-    async def _live(self, beats: Beats, runner: ItemRunner, engine: Engine) -> None:
+    async def _live(self, beats: Beats, runner: ItemRunner, client: DbosClient) -> None:
         try:
-            await self._beat(beats, runner, engine)
+            await self._beat(beats, runner, client)
         except Exception as error:  # noqa: BLE001  # closed by default
             # It could send nothing any more, and would keep its lanes.
             self._crash(error)
 
-    async def _beat(self, beats: Beats, runner: ItemRunner, engine: Engine) -> None:
+    async def _beat(self, beats: Beats, runner: ItemRunner, client: DbosClient) -> None:
         """Show signs of life, take over dead workers, cancel what is to be cancelled."""
         while True:
             # Before the beat is stored, so that the others wait longer than this one.
@@ -299,18 +299,18 @@ class Worker:
             self._beat_at = now
             # After an outage all beats are old, and most workers are alive.
             if now - self._steady_since >= self._ttl:
-                await self._take_over(beats, engine)
+                await self._take_over(beats, client)
             await runner.cancel_wanted()
             pause = self._ttl / BEATS
-            await asyncio.sleep(min(pause, SHARE_INTERVAL) if self._taken else pause)
+            await asyncio.sleep(min(pause, REQUEUE_INTERVAL) if self._taken else pause)
 
-    async def _take_over(self, beats: Beats, engine: Engine) -> None:
+    async def _take_over(self, beats: Beats, client: DbosClient) -> None:
         for executor in await beats.claim():
             self._taken.setdefault(executor, 0)
         for executor in tuple(self._taken):
             try:
                 taken = await self._database.call(
-                    functools.partial(engine.requeue, executor, SHARE)
+                    functools.partial(client.requeue, executor, REQUEUE_CHUNK)
                 )
             except Exception as error:  # noqa: BLE001  # it is claimed again after a ttl
                 del self._taken[executor]
@@ -321,7 +321,7 @@ class Worker:
                 )
             else:
                 self._taken[executor] += taken
-                if taken == SHARE:
+                if taken == REQUEUE_CHUNK:
                     continue  # there may be more
                 taken = self._taken.pop(executor)
                 # 0 is normal: a worker that has been dead for long is checked, too,
@@ -360,7 +360,7 @@ def clocks() -> tuple[float, float]:
 
 
 def durable(runner: ItemRunner) -> None:
-    """Register the function that the engine calls for each item."""
+    """Register the function that DBOS calls for each item."""
 
     @DBOS.workflow(name=FUNCTION, max_recovery_attempts=None)
     async def _(account: str) -> str:

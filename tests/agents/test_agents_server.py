@@ -29,7 +29,7 @@ from mcp import Client, MCPError, types
 from linkedapi_async import load_workflow
 from linkedapi_async._results.key import ACTIONS
 from linkedapi_async.agents import http_app, make_server
-from linkedapi_async.agents._prompts import JOBS, filled
+from linkedapi_async.agents._prompts import PROMPTS, filled
 from linkedapi_async.agents._tools import tools
 from linkedapi_async.sandbox import Sandbox
 from linkedapi_async.schema import workflow_schema
@@ -357,7 +357,7 @@ async def test_prompts(box: Sandbox) -> None:
         with pytest.raises(MCPError, match="no prompt 'spam'; prompts are company"):
             await client.get_prompt("spam")
 
-    assert list(JOBS) == [prompt.name for prompt in listed]
+    assert list(PROMPTS) == [prompt.name for prompt in listed]
     (only,) = message.messages
     assert isinstance(only.content, types.TextContent)
     assert 'about the "fair"' in only.content.text
@@ -367,15 +367,15 @@ async def test_prompts(box: Sandbox) -> None:
 
 def test_prompts_are_right() -> None:
     """The workflow of each prompt is valid once it is filled in."""
-    for name, job in JOBS.items():
+    for name, template in PROMPTS.items():
         url = "https://www.linkedin.com/company/acme"
         person = WRITE["personUrl"]
-        arguments = dict.fromkeys(job.arguments, "engineers in Oslo")
+        arguments = dict.fromkeys(template.arguments, "engineers in Oslo")
         if "url" in arguments:
             arguments["url"] = url if name == "company" else person
 
-        load_workflow(filled(job.definition, arguments))
-        assert set(job.arguments) >= {"url"} or "who" in job.arguments
+        load_workflow(filled(template.definition, arguments))
+        assert set(template.arguments) >= {"url"} or "who" in template.arguments
 
 
 # HTTP

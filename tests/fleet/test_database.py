@@ -43,7 +43,7 @@ async def token(_: str) -> str:
     raise NotImplementedError
 
 
-def add(account: str) -> _database.Step[None]:
+def add(account: str) -> _database.Statement[None]:
     """Return a step that adds a lane."""
 
     def step(connection: sa.Connection) -> None:
@@ -212,12 +212,12 @@ async def test_an_outage_is_waited_out(
     """Where it is wanted, a step waits until the database is back; else it fails."""
     caplog.set_level("INFO", "linkedapi_async")
     monkeypatch.setattr(_database, "DELAYS", (0.01, 0.05))
-    patient, strict = Database(database, patient=True), Database(database)
-    for each in (patient, strict):
+    retrying, strict = Database(database, retry_outages=True), Database(database)
+    for each in (retrying, strict):
         await each.open()
     postgres.stop(crash=True)
     try:
-        waiting = asyncio.create_task(patient.do(add("a")))
+        waiting = asyncio.create_task(retrying.do(add("a")))
         with pytest.raises(QueueError, match="cannot be used"):
             await strict.do(count)
         await asyncio.sleep(0.1)
@@ -226,7 +226,7 @@ async def test_an_outage_is_waited_out(
         postgres.start()
     await waiting
     added = await strict.do(count)
-    for each in (patient, strict):
+    for each in (retrying, strict):
         await each.close()
 
     lost, *_, back = [r for r in caplog.records if r.name == "linkedapi_async"]

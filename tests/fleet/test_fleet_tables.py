@@ -210,7 +210,7 @@ async def test_a_lost_connection_is_made_again(
 
 async def test_a_server_that_is_away(postgres: PostgresServer, database: str) -> None:
     """Neither opening nor closing waits for it, and a step does not wait for ever."""
-    tables, impatient = Tables(database), Tables(database, patience=0)
+    tables, impatient = Tables(database), Tables(database, retry_seconds=0)
     for each in (tables, impatient):
         await each.open()
     postgres.stop()

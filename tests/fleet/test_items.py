@@ -125,7 +125,7 @@ async def running(
     tmp_path: Path, make: Callable[[Sandbox], Session] | None = None
 ) -> AsyncIterator[Fleet]:
     """Run what a worker runs, without an engine."""
-    database = Database(f"sqlite:///{tmp_path / 'work.sqlite3'}", patient=True)
+    database = Database(f"sqlite:///{tmp_path / 'work.sqlite3'}", retry_outages=True)
     await database.open()
     async with (
         Sandbox(speed=1000) as sandbox,

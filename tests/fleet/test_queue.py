@@ -14,9 +14,9 @@ from dbos import DBOSClient
 from dbos import error as dbos_error
 
 from linkedapi_async import ParameterError, QueueError, st
-from linkedapi_async.fleet import Progress, Queue, _engine, _queue
+from linkedapi_async.fleet import Progress, Queue, _dbos_client, _queue
 from linkedapi_async.fleet._database import Database, results
-from linkedapi_async.fleet._engine import SCHEMA
+from linkedapi_async.fleet._dbos_client import SCHEMA
 from linkedapi_async.fleet._starts import End, Starts
 
 
@@ -58,7 +58,7 @@ async def run(queue: Queue, key: str, end: End | None, *, send: bool = True) -> 
     else:
         await starts.accepted(key, "execution", str(end.workflow_id))
         await starts.finished(key, "execution", end)
-    assert queue._engine is not None
+    assert queue._client is not None
     # For the engine it has ended in any case.
     client = DBOSClient(
         system_database_engine=queue._database.engine, dbos_system_schema=SCHEMA
@@ -342,14 +342,14 @@ async def test_a_wake_waits_for_an_execution_that_ends(
     queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An item that still runs for the engine is woken when it has ended."""
-    monkeypatch.setattr(_engine, "WAKE_INTERVAL", 0.01)
+    monkeypatch.setattr(_dbos_client, "WAKE_INTERVAL", 0.01)
     await queue.submit("lane", hello(1), key="a")
     await run(queue, "a", None)
-    engine = queue._engine
-    assert engine is not None
+    client = queue._client
+    assert client is not None
     statuses = iter(["PENDING", "PENDING"])
-    real = engine.status
-    monkeypatch.setattr(engine, "status", lambda key: next(statuses, None) or real(key))
+    real = client.status
+    monkeypatch.setattr(client, "status", lambda key: next(statuses, None) or real(key))
     await queue.discard("a")
 
     assert {"lane": ["a"]} == lanes(queue)
@@ -359,12 +359,12 @@ async def test_an_item_that_never_ends_is_not_woken(
     queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An execution that goes on needs no other one."""
-    monkeypatch.setattr(_engine, "WAKE_INTERVAL", 0.001)
+    monkeypatch.setattr(_dbos_client, "WAKE_INTERVAL", 0.001)
     await queue.submit("lane", hello(1), key="a")
     starts = Starts(queue._database)
     await starts.intend("a", "1")
     await starts.unknown("a", "1")
-    monkeypatch.setattr(queue._engine, "status", lambda _: "PENDING")
+    monkeypatch.setattr(queue._client, "status", lambda _: "PENDING")
     await queue.discard("a")
 
     assert {"lane": ["a"]} == lanes(queue)

@@ -23,7 +23,7 @@ from linkedapi_async.events import WorkflowFinished
 from linkedapi_async.fleet import Done, Progress, Queue, Worker, _items, _worker
 from linkedapi_async.fleet._beats import Beats
 from linkedapi_async.fleet._database import Database, workers
-from linkedapi_async.fleet._engine import Engine
+from linkedapi_async.fleet._dbos_client import DbosClient
 from linkedapi_async.otel import instrument, instrument_worker
 from linkedapi_async.sandbox import Sandbox
 
@@ -162,10 +162,10 @@ async def test_a_dead_worker_is_taken_over(
 ) -> None:
     """What it has runs elsewhere, a part at a time, also if the first attempt fails."""
     url = f"sqlite:///{tmp_path / 'work.sqlite3'}"
-    requeue, failures = Engine.requeue, [sa.exc.InvalidRequestError("first")]
+    requeue, failures = DbosClient.requeue, [sa.exc.InvalidRequestError("first")]
     parts: list[int] = []
 
-    def fail_once(self: Engine, executor: str, limit: int | None = None) -> int:
+    def fail_once(self: DbosClient, executor: str, limit: int | None = None) -> int:
         """Fail at the first take-over."""
         if executor != "dead":
             return requeue(self, executor, limit)
@@ -175,9 +175,9 @@ async def test_a_dead_worker_is_taken_over(
         return parts[-1]
 
     caplog.set_level("DEBUG", "linkedapi_async")
-    monkeypatch.setattr(Engine, "requeue", fail_once)
-    monkeypatch.setattr(_worker, "SHARE", 2)
-    monkeypatch.setattr(_worker, "SHARE_INTERVAL", 0.01)
+    monkeypatch.setattr(DbosClient, "requeue", fail_once)
+    monkeypatch.setattr(_worker, "REQUEUE_CHUNK", 2)
+    monkeypatch.setattr(_worker, "REQUEUE_INTERVAL", 0.01)
     results: list[Done] = []
     async with Sandbox(speed=1000) as sandbox, Queue(url) as queue:
         await queue.submit_all((f"lane-{n}", hello(n), f"key-{n}") for n in range(5))

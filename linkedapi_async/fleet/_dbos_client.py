@@ -78,7 +78,7 @@ def url_of(database: Database) -> str:
 
 
 def check(database: Database, connection: sa.Connection, has_items: bool) -> None:
-    """Check what is in the place of the tables of DBOS.
+    """Check what is where DBOS has its tables.
 
     DBOS itself takes all newer tables for its own.
 
@@ -154,8 +154,8 @@ def configuration(database: Database, executor: str) -> DBOSConfig:
     }
 
 
-class Place(NamedTuple):
-    """The place of an item in its lane."""
+class LanePosition(NamedTuple):
+    """The position of an item in its lane."""
 
     key: str
     account: str
@@ -187,8 +187,8 @@ _ENQUEUE: Final = sa.text(f"""
 """What DBOS has in PostgreSQL for programs without its client."""
 
 
-class Engine:
-    """The engine as its clients see it: it queues, wakes and removes items.
+class DbosClient:
+    """The client of DBOS: it queues, requeues, wakes and removes items.
 
     All calls but `wake` block; they are for the thread of the database.
     """
@@ -218,30 +218,32 @@ class Engine:
             application_name=APPLICATION,
         )
 
-    def enqueue(self, connection: sa.Connection, places: Sequence[Place]) -> None:
+    def enqueue(
+        self, connection: sa.Connection, positions: Sequence[LanePosition]
+    ) -> None:
         """Put items at the ends of their lanes, within a transaction."""
         if self._database.is_sqlite:
-            for place in places:
-                self._enqueue(connection, place)
+            for position in positions:
+                self._enqueue(connection, position)
         else:
             # One round trip for all: one for each item costs six times as much.
-            columns = [list(column) for column in zip(*places, strict=True)]
+            columns = [list(column) for column in zip(*positions, strict=True)]
             values = dict(zip(("keys", "accounts", "numbers"), columns, strict=True))
             connection.execute(_ENQUEUE, {**_CONSTANT, **values})
 
-    def _enqueue(self, connection: sa.Connection, place: Place) -> None:
+    def _enqueue(self, connection: sa.Connection, position: LanePosition) -> None:
         self._client.enqueue_in_transaction(
             connection,
             {
                 "workflow_name": FUNCTION,
                 "queue_name": QUEUE,
-                "workflow_id": place.key,
-                "queue_partition_key": place.account,
-                "priority": place.number,
+                "workflow_id": position.key,
+                "queue_partition_key": position.account,
+                "priority": position.number,
                 "app_version": VERSION,
                 "application_name": APPLICATION,
             },
-            place.account,
+            position.account,
         )
 
     def status(self, key: str) -> str | None:

@@ -8,9 +8,9 @@ import pytest
 import sqlalchemy as sa
 
 from linkedapi_async import QueueError, st
-from linkedapi_async.fleet import Queue, _engine
+from linkedapi_async.fleet import Queue, _dbos_client
 from linkedapi_async.fleet._database import Database, checked_url
-from linkedapi_async.fleet._engine import MIGRATION, TABLES, newest_migration
+from linkedapi_async.fleet._dbos_client import MIGRATION, TABLES, newest_migration
 
 
 pytestmark = pytest.mark.anyio
@@ -21,7 +21,7 @@ READ = st.open_person_page("https://www.linkedin.com/in/ada", basic_info=True)
 def change(url: str, *statements: str) -> None:
     """Run statements in a database, with ``{dbos}`` for the place of the tables."""
     engine = sa.create_engine(checked_url(url))
-    place = "" if engine.dialect.name == "sqlite" else f"{_engine.SCHEMA}."
+    place = "" if engine.dialect.name == "sqlite" else f"{_dbos_client.SCHEMA}."
     with engine.begin() as connection:
         for statement in statements:
             connection.exec_driver_sql(statement.format(dbos=place))
@@ -56,7 +56,7 @@ async def refusal(url: str) -> str:
 def test_the_tables_of_the_installed_dbos(tmp_path: Path) -> None:
     """The list of tables is that of the oldest version that is allowed."""
     database = Database(f"sqlite:///{tmp_path / 'work'}")
-    _engine.migrate(database)
+    _dbos_client.migrate(database)
     found = set(sa.inspect(database.engine).get_table_names())
     database.engine.dispose()
 
@@ -84,7 +84,7 @@ async def test_tables_of_a_newer_dbos_are_refused(queue_url: str) -> None:
 
 async def test_a_queue_is_not_added_to_tables_of_a_newer_dbos(database: str) -> None:
     """Nothing is written beside them."""
-    _engine.migrate(Database(database))
+    _dbos_client.migrate(Database(database))
 
     assert newer(database) == await refusal(database)
 
@@ -93,7 +93,7 @@ async def test_newer_tables_that_the_installed_dbos_knows_are_used(
     queue_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A later release of DBOS that is allowed makes newer tables than the oldest one."""
-    monkeypatch.setattr(_engine, "MIGRATION", MIGRATION - 1)
+    monkeypatch.setattr(_dbos_client, "MIGRATION", MIGRATION - 1)
     for _ in range(2):
         async with Queue(queue_url) as queue:
             await queue.submit("lane", READ, key="a")
@@ -118,7 +118,7 @@ async def test_foreign_tables_in_the_place_of_those_of_dbos(
     database: str, statements: tuple[str, ...]
 ) -> None:
     """A schema of something else is left as it is, whatever its tables are called."""
-    change(database, f"CREATE SCHEMA {_engine.SCHEMA}", *statements)
+    change(database, f"CREATE SCHEMA {_dbos_client.SCHEMA}", *statements)
 
     assert (
         f"{Database(database).where}: the schema linkedapi_dbos has the tables of another "
@@ -133,7 +133,7 @@ async def test_a_queue_without_the_tables_of_dbos(queue_url: str) -> None:
     if queue_url.startswith("sqlite"):
         change(queue_url, *(f"DROP TABLE {name}" for name in sorted(TABLES)))
     else:
-        change(queue_url, f"DROP SCHEMA {_engine.SCHEMA} CASCADE")
+        change(queue_url, f"DROP SCHEMA {_dbos_client.SCHEMA} CASCADE")
 
     assert (
         f"{Database(queue_url).where}: the queue lacks the tables "
@@ -149,7 +149,7 @@ async def test_a_queue_that_was_never_opened_to_its_end(queue_url: str) -> None:
     if "postgres" in queue_url:
         change(
             queue_url,
-            f"CREATE SCHEMA {_engine.SCHEMA}",
+            f"CREATE SCHEMA {_dbos_client.SCHEMA}",
             "CREATE TABLE {dbos}dbos_migrations (version bigint PRIMARY KEY)",
         )
     async with Queue(queue_url) as queue:
