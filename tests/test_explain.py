@@ -34,7 +34,7 @@ from linkedapi_async.session._durations import Durations, duration_kind
 
 
 FACTS: dict[str, Any] = json.loads(
-    (pathlib.Path(__file__).parents[1] / "data" / "actions.json").read_text("utf-8")
+    (pathlib.Path(__file__).parent / "data" / "actions.json").read_text("utf-8")
 )
 GENERATIONS: tuple[Generation, ...] = ("account_api", "linked_api")
 generations = draws.sampled_from(GENERATIONS)
