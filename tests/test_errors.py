@@ -385,7 +385,7 @@ def test_strangers_catch_what_they_know() -> None:
 
 
 def test_request_errors_say_what_helps() -> None:
-    """How long to wait, whether it was sent, what has to be mended."""
+    """How long to wait, whether it was sent, what has to be corrected."""
     limited = RateLimitedError("slow", retry_after=2.5, http_status=429)
     paused = errors.AccountPausedError("paused", type="linkedinAccountSignedOut")
 

@@ -28,13 +28,12 @@ import attrs
 
 from linkedapi_async import events
 from linkedapi_async.draw._escape import shortened, xml
+from linkedapi_async.session._events import FinalStatus
 
 
 if TYPE_CHECKING:
     from linkedapi_async.session import Session
 
-
-Outcome: TypeAlias = Literal["completed", "failed", "cancelled"]
 
 Shade: TypeAlias = Literal["completed", "failed", "cancelled", "running"]
 
@@ -93,7 +92,7 @@ class Span:
     """When it ended; None if it did not, or if that is unknown."""
     noticed_at: float | None = None
     """When the client knew that it had ended."""
-    outcome: Outcome | None = None
+    outcome: FinalStatus | None = None
     """How it ended."""
     expected: tuple[float, float, float] | None = None
     """When it will have ended, if it has not: one case in ten is earlier than the first
@@ -106,9 +105,9 @@ class Span:
             if not (isinstance(time, int | float) and abs(time) <= LATEST):
                 message = f"{self.key!r}: a time must be in seconds, got {time!r}"
                 raise ValueError(message)
-        if self.outcome not in {None, *get_args(Outcome)}:
+        if self.outcome not in {None, *get_args(FinalStatus)}:
             message = (
-                f"{self.key!r}: outcome must be one of {get_args(Outcome)}, "
+                f"{self.key!r}: outcome must be one of {get_args(FinalStatus)}, "
                 f"got {self.outcome!r}"
             )
             raise ValueError(message)
@@ -189,7 +188,7 @@ def spans_of(
             started_at=scaled(seen.started),
             finished_at=scaled(seen.finished),
             noticed_at=scaled(seen.first_polled_after_end),
-            outcome=cast("Outcome", seen.state) if seen.finished is not None else None,
+            outcome=None if seen.finished is None else cast("FinalStatus", seen.state),
         )
         for seen in workflows
     ]
@@ -232,7 +231,7 @@ class Spans:
         self,
         key: str,
         *,
-        outcome: Outcome,
+        outcome: FinalStatus,
         at: float | None = None,
         noticed: float | None = None,
     ) -> None:

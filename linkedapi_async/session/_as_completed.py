@@ -36,16 +36,16 @@ from linkedapi_async.errors import (
 )
 from linkedapi_async.session._deferral import (
     Deferred,
+    HeldCategory,
     Hold,
     Holds,
-    Scope,
     categories_of,
     deferring_end_error,
     deferring_start_error,
     delay_of,
+    held_categories,
     is_refusal,
     may_write,
-    scopes_of,
 )
 from linkedapi_async.session._handle import ManagedHandle, WorkflowHandle
 from linkedapi_async.session._journaling import workflow_of
@@ -440,10 +440,10 @@ class AsCompleted(Generic[ResultT]):
         return share.holds.held(categories, now)
 
     def _hold(
-        self, share: _Share, scopes: Sequence[Scope], error: LinkedApiError
+        self, share: _Share, categories: Sequence[HeldCategory], error: LinkedApiError
     ) -> Hold | None:
-        """Hold back *scopes* of an account, or of all, because of *error*."""
-        if not scopes:
+        """Hold back *categories* of an account, or of all, because of *error*."""
+        if not categories:
             return None
         verdict = verdict_of(error)
         hold = Hold(
@@ -454,7 +454,7 @@ class AsCompleted(Generic[ResultT]):
             waited_out=verdict.retry_after is not None,
         )
         for each in [share] if hold.about_account else self._shares.values():
-            each.holds.hold(scopes, hold)
+            each.holds.hold(categories, hold)
         return hold
 
     def _look(self, *, lifted: bool) -> None:
@@ -668,10 +668,12 @@ class AsCompleted(Generic[ResultT]):
             self._hold(share, (None,), error)
             self._put_off(item, handle.account, error)
             return
-        scopes: Sequence[Scope] = scopes_of(error, verdict_of(error), item.categories)
+        categories: Sequence[HeldCategory] = held_categories(
+            error, verdict_of(error), item.categories
+        )
         if is_refusal(error):
-            scopes = share.holds.refused(scopes)
-        hold = self._hold(share, scopes, error)
+            categories = share.holds.refused(categories)
+        hold = self._hold(share, categories, error)
         if handle.workflow_id is None:
             await self._defer(item, share, error, hold)
             return

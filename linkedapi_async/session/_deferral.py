@@ -48,7 +48,7 @@ _ONE_REFUSAL: Final = "requestNotAllowed"
 
 _DEFERRING: Final = frozenset({"account", "category", "token", "host"})
 
-Scope: TypeAlias = str | None
+HeldCategory: TypeAlias = str | None
 """What is held back on an account: a category, or None for all that it does."""
 
 
@@ -193,8 +193,8 @@ def delay_of(
 class Holds:
     """What one account does not start at present, and what it tries with one item.
 
-    A scope is *open*, *held* until some time, or *doubted*: then one item at a time may
-    try it, until one shows that it works.
+    A category, or None for the whole account, is *open*, *held* until some time, or
+    *doubted*: then one item at a time may try it, until one shows that it works.
 
     Args:
         account: Whether the whole account is doubted.
@@ -202,22 +202,22 @@ class Holds:
     """
 
     def __init__(self, *, account: bool = False, categories: bool = False) -> None:
-        self._held: dict[Scope, Hold] = {}
-        self._trying: dict[Scope, object | None] = {}
-        self._proven: set[Scope] = set()
-        self._refusals: Counter[Scope] = Counter()
+        self._held: dict[HeldCategory, Hold] = {}
+        self._trying: dict[HeldCategory, object | None] = {}
+        self._proven: set[HeldCategory] = set()
+        self._refusals: Counter[HeldCategory] = Counter()
         self._doubts_categories = categories
         if account:
             self._trying[None] = None
 
-    def held(self, scopes: Iterable[Scope], now: float) -> Hold | None:
-        """Return what holds back an item of *scopes*, the longest of all."""
-        for scope in (None, *scopes):
-            hold = self._held.get(scope)
+    def held(self, categories: Iterable[HeldCategory], now: float) -> Hold | None:
+        """Return what holds back an item of *categories*, the longest of all."""
+        for category in (None, *categories):
+            hold = self._held.get(category)
             if hold is not None and hold.ends_at <= now:
-                del self._held[scope]
-                self._trying[scope] = None
-        holds = [self._held[s] for s in (None, *scopes) if s in self._held]
+                del self._held[category]
+                self._trying[category] = None
+        holds = [self._held[s] for s in (None, *categories) if s in self._held]
         return max(holds, key=lambda hold: hold.ends_at, default=None)
 
     @property
@@ -225,43 +225,49 @@ class Holds:
         """Whether one item may try the whole account, or does."""
         return None in self._trying
 
-    def busy(self, scopes: Iterable[Scope]) -> bool:
-        """Return whether another item tries one of *scopes* at present."""
-        return any(self._trying.get(scope) is not None for scope in (None, *scopes))
+    def busy(self, categories: Iterable[HeldCategory]) -> bool:
+        """Return whether another item tries one of *categories* at present."""
+        return any(
+            self._trying.get(category) is not None for category in (None, *categories)
+        )
 
-    def begin(self, item: object, scopes: Iterable[Scope]) -> bool:
+    def begin(self, item: object, categories: Iterable[HeldCategory]) -> bool:
         """Note that *item* is started; return whether it tries the whole account."""
-        for scope in (None, *scopes):
-            doubted = self._doubts_categories and scope and scope not in self._proven
-            if scope in self._trying or doubted:
-                self._trying[scope] = item
+        for category in (None, *categories):
+            doubted = (
+                self._doubts_categories and category and category not in self._proven
+            )
+            if category in self._trying or doubted:
+                self._trying[category] = item
         return self._trying.get(None) is item
 
-    def end(self, item: object, scopes: Iterable[Scope], *, worked: bool) -> bool:
+    def end(
+        self, item: object, categories: Iterable[HeldCategory], *, worked: bool
+    ) -> bool:
         """Note that *item* has ended; return whether that lifts a hold.
 
         Args:
             item: The one that was started.
-            scopes: Its scopes.
+            categories: Its categories.
             worked: Whether it shows that all of them are open.
         """
         lifted = False
-        for scope in (None, *scopes):
+        for category in (None, *categories):
             if worked:
-                lifted |= self._lift(scope)
-                self._trying.pop(scope, None)
-                self._proven.add(scope)
-                self._refusals.pop(scope, None)
-            elif self._trying.get(scope) is item:
-                self._trying[scope] = None
+                lifted |= self._lift(category)
+                self._trying.pop(category, None)
+                self._proven.add(category)
+                self._refusals.pop(category, None)
+            elif self._trying.get(category) is item:
+                self._trying[category] = None
         return lifted
 
-    def hold(self, scopes: Iterable[Scope], hold: Hold) -> None:
-        """Hold *scopes* back."""
-        for scope in scopes:
-            self._held[scope] = hold
-            self._trying.pop(scope, None)
-            self._proven.discard(scope)
+    def hold(self, categories: Iterable[HeldCategory], hold: Hold) -> None:
+        """Hold *categories* back."""
+        for category in categories:
+            self._held[category] = hold
+            self._trying.pop(category, None)
+            self._proven.discard(category)
 
     def lift(self, *, about_account: bool) -> bool:
         """End what holds the whole account; return whether something did.
@@ -275,17 +281,19 @@ class Holds:
             return False
         return self._lift(None)
 
-    def _lift(self, scope: Scope) -> bool:
-        hold = self._held.pop(scope, None)
+    def _lift(self, category: HeldCategory) -> bool:
+        hold = self._held.pop(category, None)
         if hold is not None:
             hold.lifted = True
         return hold is not None
 
-    def refused(self, scopes: Iterable[Scope]) -> list[Scope]:
-        """Count a refusal; return the scopes that were refused often enough."""
-        scopes = [*scopes]
-        self._refusals.update(scopes)
-        return [scope for scope in scopes if self._refusals[scope] >= REFUSALS]
+    def refused(self, categories: Iterable[HeldCategory]) -> list[HeldCategory]:
+        """Count a refusal; return the categories that were refused often enough."""
+        categories = [*categories]
+        self._refusals.update(categories)
+        return [
+            category for category in categories if self._refusals[category] >= REFUSALS
+        ]
 
     def next_end(self, now: float) -> float:
         """Return when the next hold ends; infinity without one."""
@@ -297,9 +305,9 @@ class Holds:
         return any(h.waited_out and h.ends_at > now for h in self._held.values())
 
 
-def scopes_of(
+def held_categories(
     error: LinkedApiError, verdict: Verdict, categories: frozenset[str]
-) -> tuple[Scope, ...]:
+) -> tuple[HeldCategory, ...]:
     """Return what *error* closes on an account, for an item of *categories*.
 
     An action that failed because of the account says nothing about other actions,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from linkedapi_async.session._handle import WorkflowHandle
 
 
-Ending: TypeAlias = Literal["completed", "failed", "cancelled"]
+FinalStatus: TypeAlias = Literal["completed", "failed", "cancelled"]
 
 
 @frozen(kw_only=True, eq=False)
@@ -164,7 +164,7 @@ class WorkflowFinished(WorkflowEvent):
     It is dispatched also if no caller waits. Leaving the session ends no workflow.
     """
 
-    status: Ending
+    status: FinalStatus
     """How it ended, as `WorkflowHandle.status` says it."""
     reason: str | None
     """The API's word for why it did not complete, or the name of the error's class."""

@@ -140,7 +140,7 @@ class ConnectionEvent(Event):
 
 @frozen(kw_only=True)
 class WebhookTestEvent(Event):
-    """Somebody tried the webhook out."""
+    """A test event of the API."""
 
     message: str | None = None
 
@@ -259,7 +259,7 @@ def plain_bytes(body: object) -> bytes:
     if isinstance(body, bytes | bytearray | memoryview):
         return bytes(body)
     message = (
-        f"body: the bytes as they came are due, got {type(body).__name__}; "
+        f"body must be the bytes as received, got {type(body).__name__}; "
         "what was decoded and encoded again may differ from what was signed"
     )
     raise TypeError(message)

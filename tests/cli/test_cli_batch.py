@@ -446,7 +446,7 @@ def test_all_problems_before_anything_is_sent(shell: Shell, box: Sandbox) -> Non
 
 
 def test_many_problems_are_cut(shell: Shell) -> None:
-    """Nobody reads a thousand problems."""
+    """Only the first of many problems are shown."""
     shell.write("people.csv", "url,name\n" + "u,\n" * 60)
     done = shell(*BATCH, "--yes")
 

@@ -797,7 +797,7 @@ def test_a_key_for_a_batch_begun_without(shell: Shell, box: Sandbox) -> None:
 
 
 def test_contacts_over_batches(shell: Shell, box: Sandbox) -> None:
-    """Another batch writes to nobody again; its rows are suppressed, and so done."""
+    """Another batch writes to no person again; its rows are suppressed, and so done."""
     contacts = ("--contacts", "contacts.sqlite3")
     assert 0 == shell(*BATCH, *contacts).status
     before = len(box.workflows)

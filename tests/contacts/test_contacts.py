@@ -394,14 +394,14 @@ SEARCH = {
 
 @pytest.mark.parametrize("definition", [SEARCH, {"actionType": "st.brandNew"}])
 async def test_targets_that_are_not_known(tmp_path: Path, definition: Any) -> None:
-    """What writes to people whom nobody can check beforehand is refused."""
+    """What writes to people who cannot be checked beforehand is refused."""
     async with one(tmp_path) as contacts:
         with pytest.raises(WorkflowError, match="cannot check whom it writes to"):
             await contacts.reserve(b"1", b"a", acts_of(definition))
 
 
 async def test_what_has_no_target(tmp_path: Path) -> None:
-    """A post is written to nobody, so it may be repeated."""
+    """A post is written to no person, so it may be repeated."""
     post = acts_of({"actionType": "st.createPost", "text": "Hello"})
     async with one(tmp_path) as contacts:
         await contacts.reserve(b"1", b"a", post)

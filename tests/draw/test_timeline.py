@@ -207,7 +207,7 @@ def test_size() -> None:
 
 
 def test_waiting_without_an_end() -> None:
-    """In a lane, what only waits is drawn, though nothing ran and nobody noticed."""
+    """In a lane, what only waits is drawn, though nothing ran and no end was noticed."""
     spans = [Span(key=str(n), account="a", queued_at=n) for n in range(100)]
     root = parsed(timeline(spans))
     shown = texts(root)

@@ -421,7 +421,7 @@ def hold(ends_at: float, *, about_account: bool = True) -> Hold:
 
 
 def test_a_hold_ends_with_one_try() -> None:
-    """After its time one item tries the scope; what that shows counts for the others."""
+    """After its time one item tries the category; what that shows counts for all."""
     holds, item = Holds(), object()
     holds.hold(["a"], one := hold(10.0))
 

@@ -440,8 +440,8 @@ def test_an_outage_of_which_nobody_was_warned(
 ) -> None:
     """One warning a minute is enough: the end of an outage without one is not logged.
 
-    An answer that refuses is an answer: it ends an outage as well. Nobody has to
-    listen.
+    An answer that refuses is an answer: it ends an outage as well. No listener
+    is needed.
     """
     caplog.set_level(logging.INFO, "linkedapi_async")
     missed: PollAnswer = PollFailed(OSError("no"))
@@ -556,7 +556,7 @@ class Later:
     ],
 )
 def test_coroutine_functions_are_refused(callback: Any) -> None:
-    """Nobody would await what they give: the error says what to do instead."""
+    """Their results would not be awaited: the error says what to do instead."""
     session = Session(linked_api_token=TOKEN)
     with pytest.raises(TypeError, match=r"asyncio\.Queue"):
         session.on(SessionEvent, callback)

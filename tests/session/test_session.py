@@ -736,7 +736,7 @@ async def test_cancelled_start_under_way_loses_no_id(
 async def test_cancelled_start_that_fails_is_logged(
     server: Scripted, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nobody waits for the error any more, so it goes to the log."""
+    """An error that no caller awaits any more goes to the log."""
     gate = asyncio.Event()
     server.script("POST", held(gate, refused("invalidWorkflow")))
     async with server.session() as session:
@@ -1388,7 +1388,7 @@ def test_account_has_the_verbs_of_the_session() -> None:
 
 
 async def test_custom_workflow_counts_as_a_write(server: Scripted) -> None:
-    """Nobody knows what an unknown action does, so its start is never repeated."""
+    """What an unknown action does is unknown, so its start is never repeated."""
     server.script("POST", dropped(), taken())
     async with server.session() as session:
         with pytest.raises(StartUnknownError):

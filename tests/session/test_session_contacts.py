@@ -419,7 +419,7 @@ async def test_deferred_items_start_again(
 
 
 async def test_unknown_starts_are_decided(server: Scripted, path: Path) -> None:
-    """What is discarded is started again, by nobody else; what is adopted is kept."""
+    """A discarded start is started again, by its own key only; an adopted one is kept."""
     await left_by(path, "ada", "intended")
     for key in ("ada", "eve"):
         async with server.session(

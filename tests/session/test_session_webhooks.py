@@ -543,7 +543,7 @@ async def test_a_journal_that_cannot_note_a_candidate(
 async def test_an_account_without_an_id_has_no_candidates(
     server: Scripted, hooks: Webhooks
 ) -> None:
-    """Nobody guesses whose a workflow is."""
+    """The account of a workflow is never guessed."""
     gate = asyncio.Event()
     server.script("POST", held(gate, dropped()))
     async with server.session(polling=SLOW, sole_client=True) as session:

@@ -185,7 +185,7 @@ class TestReading:
         )
 
     def test_unknown_type(self) -> None:
-        """An event of a type that nobody knows yet keeps all that it has."""
+        """An event of an unknown type keeps all that it has."""
         body = body_of("1", "post.commentReceived", accountId="a", text="hi")
 
         event = read_event(body)
@@ -700,7 +700,7 @@ class TestReceiver:
             receiver.receive(signed(body, "a"), body)
 
     def test_unsigned(self) -> None:
-        """Only who says so takes what nobody signed."""
+        """Unsigned events are accepted only with *allow_unsigned*."""
         body = body_of()
 
         event = WebhookReceiver(allow_unsigned=True).receive({}, body)
@@ -736,7 +736,7 @@ class TestReceiver:
         receiver = receiver_of()
         text: Any = "{}"
 
-        with pytest.raises(TypeError, match="bytes as they came"):
+        with pytest.raises(TypeError, match="body must be the bytes as received"):
             receiver.receive({}, text)
         assert receiver.refused == 0
 
@@ -773,7 +773,7 @@ class TestSubscribers:
         assert ["a", "a", "b"] == [event.id for event in calls]
 
     def test_errors_stay_where_they_are(self, caplog: pytest.LogCaptureFixture) -> None:
-        """A callback that raises is logged with its stack and hinders nobody."""
+        """A callback that raises is logged with its stack and delays no other."""
         receiver = receiver_of()
         calls: list[Event] = []
         receiver.subscribe(lambda event: 1 / 0)
@@ -892,7 +892,7 @@ class TestStreams:
         assert ["a", "b", "c"] == await taken(other, 3) == calls
 
     async def test_forgotten(self) -> None:
-        """A stream that nobody holds any more blocks nobody."""
+        """A stream without a reference blocks no delivery."""
         receiver = receiver_of()
         deliver(receiver, "a")
         stream = receiver.events(limit=1)
@@ -905,7 +905,7 @@ class TestStreams:
         assert deliver(receiver, "c") is not None
 
     async def test_closed(self) -> None:
-        """A stream that was closed blocks nobody either."""
+        """A closed stream blocks no delivery either."""
         receiver = receiver_of()
         stream = receiver.events(limit=1)
         deliver(receiver, "a")
@@ -916,7 +916,7 @@ class TestStreams:
         assert ["a"] == [event.id async for event in stream]
 
     def test_useless_limit(self) -> None:
-        """A stream without room is refused."""
+        """A stream that holds no event is refused."""
         with pytest.raises(ValueError, match="limit must be at least 1, got 0"):
             receiver_of().events(limit=0)
 
