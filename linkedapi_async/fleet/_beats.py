@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from linkedapi_async.fleet._database import Database, now, workers
 
 
-REMEMBERED = 3600.0
+REMEMBERED = 86_400.0
 """How long the row of a dead worker is kept, in seconds.
 
 A frozen process may claim an item before it sees that it was replaced.
@@ -62,14 +62,13 @@ class Beats:
     async def claim(self) -> list[str]:
         """Return the dead workers that this one is to take over.
 
-        One whose successor has died on the way is claimed again.
+        One whose successor has died on the way is claimed again, and so is one that was
+        taken over, until it is forgotten: it may have claimed items after it woke up.
         """
 
         def step(connection: sa.Connection) -> list[str]:
-            """Become the successor of what is dead, and remove what is long dead."""
+            """Become the successor of what is dead."""
             time, c = now(connection), workers.c
-            forgotten = c.beat + c.ttl < time - REMEMBERED
-            connection.execute(sa.delete(workers).where(forgotten))
             claimed = connection.execute(
                 sa.update(workers)
                 .where(
@@ -84,3 +83,14 @@ class Beats:
             return list(claimed.scalars())
 
         return await self._database.do(step)
+
+    async def forget(self, executor: str) -> None:
+        """Remove a worker that was taken over, if it has been dead for long."""
+
+        def step(connection: sa.Connection) -> None:
+            """Remove its row."""
+            c = workers.c
+            gone = c.beat + c.ttl < now(connection) - REMEMBERED
+            connection.execute(sa.delete(workers).where(c.executor == executor, gone))
+
+        await self._database.do(step)

@@ -55,6 +55,9 @@ DELAYS: Final = (0.1, 0.3, 1.0, 3.0)
 _SERIAL_RESULTS: Final = 5_247_231
 """The advisory lock under which results get their numbers."""
 
+_BIG: Final = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+"""A number that does not run out; SQLite has but one kind, which has another name."""
+
 metadata = sa.MetaData(schema=SCHEMA)
 
 about = sa.Table("about", metadata, sa.Column("version", sa.Integer, nullable=False))
@@ -87,13 +90,17 @@ items = sa.Table(
     # It was sent between these two, if at all.
     sa.Column("intended_at", sa.Float),
     sa.Column("unknown_at", sa.Float),
+    # No worker sends it earlier, because its account may not do more before.
+    sa.Column("not_before", sa.Float),
+    # Since when DBOS does not know yet that it runs again.
+    sa.Column("wake_at", sa.Float),
 )
 """What was submitted, and what is known of its start."""
 
 results = sa.Table(
     "results",
     metadata,
-    sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("number", _BIG, primary_key=True, autoincrement=True),
     sa.Column("key", sa.Text, nullable=False, unique=True),
     sa.Column("account", sa.Text, nullable=False),
     sa.Column("workflow_id", sa.Text),
@@ -108,12 +115,7 @@ results = sa.Table(
 events = sa.Table(
     "events",
     metadata,
-    sa.Column(
-        "number",
-        sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
-        primary_key=True,
-        autoincrement=True,
-    ),
+    sa.Column("number", _BIG, primary_key=True, autoincrement=True),
     sa.Column("id", sa.Text, nullable=False, unique=True),
     sa.Column("workflow_id", sa.Text, index=True),
     sa.Column("account_id", sa.Text),
@@ -157,6 +159,12 @@ sa.Index(
     items.c.key,
     postgresql_where=items.c.cancel,
     sqlite_where=items.c.cancel,
+)
+sa.Index(
+    "items_to_wake",
+    items.c.wake_at,
+    postgresql_where=items.c.wake_at.is_not(None),
+    sqlite_where=items.c.wake_at.is_not(None),
 )
 sa.Index(
     "results_failed",

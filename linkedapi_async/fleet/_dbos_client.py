@@ -65,6 +65,9 @@ MAX_CHUNK: Final = 1_000
 
 _NO_CONSOLE: Final = logging.NullHandler()
 
+FIRST: Final = 1
+"""The number of the first item of a lane."""
+
 WAKE_TRIES: Final = 50
 """How many times to check whether an execution has ended."""
 
@@ -257,21 +260,33 @@ class DbosClient:
         """Take an item out of its lane."""
         self._client.cancel_workflow(key)
 
-    async def wake(self, key: str, account: str) -> None:
+    async def wake(self, key: str, account: str) -> bool:
         """Put an item that has ended for DBOS back to its place in its lane.
 
         An execution that has just given it up has not ended yet, so this waits.
+
+        Returns:
+            Whether that was done; not if the execution has not ended for so long.
         """
         for _ in range(WAKE_TRIES):
-            if await self._database.call(lambda: self._wake(key, account)):
-                return
+            if await self._database.call(lambda: self.wake_ended(key, account)):
+                return True
             await asyncio.sleep(WAKE_INTERVAL)
+        return False
 
-    def _wake(self, key: str, account: str) -> bool:
+    def wake_ended(self, key: str, account: str) -> bool:
+        """Do the same, if the execution has ended; return whether it has."""
         status = self.status(key)
-        if status in ACTIVE:
+        if status is None:
+            # It was removed while its key was freed.
+            with self._database.engine.begin() as connection:
+                self.enqueue(connection, [LanePosition(key, account, FIRST)])
+        elif status in ACTIVE:
             return status != RUNS
-        self._client.rewind_workflow(key, queue_name=QUEUE, queue_partition_key=account)
+        else:
+            self._client.rewind_workflow(
+                key, queue_name=QUEUE, queue_partition_key=account
+            )
         return True
 
     def requeue(self, executor: str, limit: int | None = None) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
+import functools
 import logging
 import math
 import uuid
@@ -25,10 +26,13 @@ from linkedapi_async.errors import (
     LinkedApiError,
     PaceError,
     PollingCrashedError,
+    RejectedError,
     RequestError,
     SessionClosedError,
     SuppressedError,
+    UnsupportedError,
     WorkflowError,
+    WorkflowNotFoundError,
 )
 from linkedapi_async.events import AccountUnpaused
 from linkedapi_async.fleet._done import end_of, refusal_of, workflow_from
@@ -64,6 +68,9 @@ _NOT_SENT: Final = (
     PollingCrashedError,
 )
 
+# After another error the API may cancel it at the next attempt.
+_NOT_CANCELLED: Final = (RejectedError, UnsupportedError, WorkflowNotFoundError)
+
 _log = logging.getLogger("linkedapi_async")
 
 
@@ -91,6 +98,9 @@ class Item:
         """The roots, as `Session.start` takes them."""
         return self.workflow if isinstance(self.workflow, tuple) else (self.workflow,)
 
+
+_PARKED: Final = Later(math.inf)
+"""What another worker goes on with, because this one stops."""
 
 _NextStep: TypeAlias = Later | Found | None
 """When to retry the item, or its state; None if the state must be read again."""
@@ -141,7 +151,9 @@ class ItemRunner:
         self._handles: dict[str, WorkflowHandle[Any]] = {}
         self._lanes: Counter[str] = Counter()
         self._accounts: dict[str, Account] = {}
-        self._held: dict[str, anyio.CancelScope] = {}
+        self._held: dict[str, tuple[str, anyio.CancelScope]] = {}
+        """The accounts of the items that wait, and what ends their waits."""
+        self._cancels: dict[str, asyncio.Task[None]] = {}
         session.on(AccountUnpaused, self._release)
         self._stopping = False
         self.starting = 0
@@ -180,28 +192,47 @@ class ItemRunner:
     async def quiesce(self) -> None:
         """Begin no further start, and wait for the answers to those under way."""
         self._stopping = True
+        # Starts that wait for the host or their pace, which may be hours, end unsent.
+        await self._session.quiesce()
         for _ in range(self._limit):
             await self._turns.acquire()
 
     async def close(self) -> None:
         """End what is still under way, without an end for its items."""
-        for task in tuple(self._running.values()):
+        tasks = [*self._running.values(), *self._cancels.values()]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._running.values(), return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def cancel_wanted(self) -> None:
-        """Cancel what runs here and is to be cancelled."""
+        """Begin to cancel what runs here and is to be cancelled.
+
+        The API may take its time, or be away, and the caller has other duties.
+        """
         for key in await self._starts.to_cancel():
-            handle = self._handles.get(key)
-            if handle is None:
-                continue
+            if key in self._handles and key not in self._cancels:
+                task = self._cancels[key] = asyncio.create_task(self._cancel(key))
+                task.add_done_callback(functools.partial(self._forget_cancel, key))
+
+    def _forget_cancel(self, key: str, _: asyncio.Task[None]) -> None:
+        del self._cancels[key]
+
+    async def _cancel(self, key: str) -> None:
+        """Cancel a workflow, unless it ends before or the API says that it cannot."""
+        attempt = 0
+        while (handle := self._handles.get(key)) is not None:
             try:
-                gone = await handle.cancel()
-            except Exception as error:  # noqa: BLE001  # it is about this one only
-                gone = False
+                if not await handle.cancel():
+                    await self._starts.keep(key)
+            except _NOT_CANCELLED as error:
                 _warn("Could not cancel %s: %s", key, error)
-            if not gone:
                 await self._starts.keep(key)
+            except Exception as error:  # noqa: BLE001  # the request to cancel stays
+                _warn("Could not cancel %s yet: %s", key, error)
+                await self._sleep(backoff(attempt))
+                attempt += 1
+                continue
+            return
 
     async def _run(self, key: str, lane: str) -> str:
         # This task is the item's own, and so is its context.
@@ -210,7 +241,10 @@ class ItemRunner:
         while True:
             try:
                 return await self._execute(key, lane)
-            except Exception:  # noqa: BLE001  # closed by default
+            except (Exception, asyncio.CancelledError):
+                # The user's code may raise this error, too.
+                if _is_cancelled():
+                    raise
                 # Otherwise DBOS would take the item for ended. Each attempt is an
                 # execution of its own, so that nothing is sent again.
                 delay = backoff(attempt)
@@ -227,8 +261,7 @@ class ItemRunner:
     async def _execute(self, key: str, lane: str) -> str:
         execution = uuid.uuid4().hex
         attempt = 0
-        found = await self._starts.find(key)
-        follow_trace(found.trace)
+        found = await self._find(key, lane)
         while True:
             if found.state in ENDED:
                 await self._delivered(key)
@@ -237,7 +270,8 @@ class ItemRunner:
             if found.state == "unknown":
                 if may_write(item.workflow):
                     return found.state
-                await self._starts.discard(key)  # reading twice is harmless
+                # Reading twice is harmless.
+                await self._starts.discard(key, wake=False)
             account = await self._account(item)
             if found.workflow_id is None or found.state != "accepted":
                 step = await self._start(item, account, attempt)
@@ -246,27 +280,39 @@ class ItemRunner:
             if isinstance(step, WorkflowHandle):
                 step = await self._wait(item, step)
             if isinstance(step, Later):
-                await self._hold(step, account, attempt)
+                # Without a pause, the event that it works again has come already.
+                early = step.is_paused and account.paused is None
+                seconds = backoff(attempt) if early else math.inf
+                await self._hold(key, lane, min(step.seconds, seconds))
                 account.unpause()
                 attempt += 1
             if not isinstance(step, Found) or step.state not in ENDED:
                 step = await self._starts.find(key)
             found = step
 
-    async def _hold(self, step: Later, account: Account, attempt: int) -> None:
+    async def _find(self, key: str, lane: str) -> Found:
+        """Return what is known of an item, once it may be sent."""
+        found = await self._starts.find(key)
+        follow_trace(found.trace)
+        if found.seconds_held:
+            # Another worker has learnt that.
+            await self._hold(key, lane, found.seconds_held)
+            found = await self._starts.find(key)
+        return found
+
+    async def _hold(self, key: str, lane: str, seconds: float) -> None:
         """Wait, at most until an event says that the account works again."""
-        seconds = step.seconds
-        if step.is_paused and account.paused is None:
-            # The event has come already.
-            seconds = min(seconds, backoff(attempt))
         with anyio.CancelScope() as scope:
-            self._held[account.name] = scope
-            await self._sleep(seconds)
-        self._held.pop(account.name, None)
+            self._held[key] = (lane, scope)
+            try:
+                await self._sleep(seconds)
+            finally:
+                del self._held[key]
 
     def _release(self, event: AccountUnpaused) -> None:
-        if event.account in self._held:
-            self._held[event.account].cancel()
+        for account, scope in self._held.values():
+            if account == event.account:
+                scope.cancel()
 
     async def _account(self, item: Item) -> Account:
         """Return the account of an item; wait while its token cannot be had."""
@@ -301,10 +347,11 @@ class ItemRunner:
 
     async def _start(self, item: Item, account: Account, attempt: int) -> _StartResult:
         """Start an item that is free; return its handle, or when to try again."""
+        step: _StartResult = _PARKED
         async with self._turns:
-            stopping = self._stopping
-            step = None if stopping else await self._intend(item, account, attempt)
-        if stopping:
+            if not self._stopping:
+                step = await self._intend(item, account, attempt)
+        if step is _PARKED:
             # Not with a turn, because `quiesce` takes all of them.
             await _park()
         return step
@@ -352,19 +399,20 @@ class ItemRunner:
     ) -> _NextStep:
         passing = deferring_start_error(error)
         if isinstance(error, SessionClosedError | PollingCrashedError):
-            await self._starts.refused(item.key, item.execution)
-            await self._end_of_session(error)
-        if isinstance(error, JournalError):
+            self._note_end(error)
+            later = _PARKED
+        elif isinstance(error, JournalError):
             # The database of the pace and the contacts, which are asked before.
-            await self._starts.refused(item.key, item.execution)
             _warn("Item %s waits: %s", item.key, error)
-            return Later(backoff(attempt))
-        if passing is None:
+            later = Later(backoff(attempt))
+        elif passing is None:
             refusal = refusal_of(error)
             return await self._starts.finished(item.key, item.execution, refusal)
-        # The backlog of a paused account is not spent on refusals.
-        await self._starts.refused(item.key, item.execution)
-        return _later(passing, item)
+        else:
+            # The backlog of a paused account is not spent on refusals.
+            later = _later(passing, item)
+        goes_on = await self._starts.refused(item.key, item.execution, _known(later))
+        return later if goes_on else None
 
     async def _wait(self, item: Item, handle: WorkflowHandle[Any]) -> _NextStep:
         """Wait for the end of a workflow, and record it."""
@@ -376,7 +424,8 @@ class ItemRunner:
         except AuthenticationError as error:
             return _later(error, item)
         except (SessionClosedError, PollingCrashedError) as error:
-            await self._end_of_session(error)
+            self._note_end(error)
+            await _park()
         except LinkedApiError as error:
             end = error
         finally:
@@ -386,16 +435,16 @@ class ItemRunner:
             end, may_write=may_write(item.workflow), never_ran=False
         )
         if passing is not None:
-            await self._starts.again(item.key, workflow_id)
-            return _later(passing, item)
+            later = _later(passing, item)
+            goes_on = await self._starts.again(item.key, workflow_id, _known(later))
+            return later if goes_on else None
         stored = end_of(end, item.workflow, workflow_id)
         return await self._starts.finished(item.key, item.execution, stored)
 
-    async def _end_of_session(self, error: LinkedApiError) -> NoReturn:
-        """Leave an item as it is, because another worker goes on with it."""
+    def _note_end(self, error: LinkedApiError) -> None:
+        """End the worker, if its session has not been left by it."""
         if isinstance(error, PollingCrashedError):
             self._crash(error)
-        await _park()
 
     async def _delivered(self, key: str) -> None:
         """Let the worker's user have a result, however often that fails."""
@@ -449,6 +498,20 @@ def _warn(message: str, key: str, error: Exception) -> None:
     _log.warning(
         message, key, error, extra=log_extra(key=key, reason=error_reason(error))
     )
+
+
+def _known(later: Later) -> float:
+    """Return for how many seconds an item is held, whichever worker has it.
+
+    That of a paused account is not: another session would not hear that it works again.
+    """
+    return 0.0 if later.is_paused or later is _PARKED else later.seconds
+
+
+def _is_cancelled() -> bool:
+    """Return whether the current task is to end."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 async def _park() -> NoReturn:

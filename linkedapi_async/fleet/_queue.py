@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
 import functools
 import logging
@@ -52,7 +53,7 @@ from linkedapi_async.fleet._events import (
     remove_events,
 )
 from linkedapi_async.fleet._shared import forget_bookings
-from linkedapi_async.fleet._starts import Starts, StartState
+from linkedapi_async.fleet._starts import ENDED, Starts, StartState
 from linkedapi_async.fleet._trace import current_trace
 from linkedapi_async.webhooks import Event
 from linkedapi_async.webhooks._checker import DeliveryChecker
@@ -236,15 +237,15 @@ class Queue:
         """
         added = 0
         batch: list[dict[str, Any]] = []
-        async for account, workflow, key in _aiter(plan):
-            try:
+        try:
+            async for account, workflow, key in _aiter(plan):
                 batch.append(_item(account, workflow, key))
-            except ValueError:
-                await self._submit(batch)
-                raise
-            if len(batch) == BATCH:
-                added += await self._submit(batch)
-                batch = []
+                if len(batch) == BATCH:
+                    full, batch = batch, []
+                    added += await self._submit(full)
+        except Exception:
+            await self._submit(batch)
+            raise
         return added + await self._submit(batch)
 
     async def _submit(self, batch: list[dict[str, Any]]) -> int:
@@ -441,7 +442,8 @@ class Queue:
             return account
 
         account = await self._database.do(account_of)
-        await guarded(self._database, self._opened().wake(key, account))
+        if await guarded(self._database, self._opened().wake(key, account)):
+            await self._starts.woken(key)
 
     async def cancel(self, key: str) -> Literal["cancelled", "requested", "finished"]:
         """Cancel an item.
@@ -587,8 +589,15 @@ async def opened(database: Database) -> DbosClient:
 
 async def guarded(database: Database, work: Awaitable[T]) -> T:
     """Return the result of *work*, with errors of DBOS as ours."""
-    try:
+    with dbos_errors(database):
         return await work
+
+
+@contextlib.contextmanager
+def dbos_errors(database: Database) -> Iterator[None]:
+    """Raise errors of DBOS as ours."""
+    try:
+        yield
     except dbos_error.DBOSException as error:
         message = f"the queue, {database.where}, cannot be used: {error}"
         raise QueueError(message) from error
@@ -741,5 +750,7 @@ def _old_keys(seconds: float, connection: sa.Connection) -> list[str]:
 
 
 def _remove(keys: list[str], connection: sa.Connection) -> None:
-    for table in (results, items):
-        connection.execute(sa.delete(table).where(table.c.key.in_(keys)))
+    # One that was freed meanwhile runs again.
+    ended = items.c.key.in_(keys) & items.c.state.in_(ENDED)
+    gone = connection.scalars(sa.delete(items).where(ended).returning(items.c.key))
+    connection.execute(sa.delete(results).where(results.c.key.in_(list(gone))))

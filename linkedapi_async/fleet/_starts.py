@@ -40,6 +40,9 @@ StartState: TypeAlias = Literal[
     "ours", "free", "intended", "accepted", "unknown", "finished", "cancelled"
 ]
 
+WAKE_PATIENCE: Final = 30.0
+"""After how many seconds a worker wakes an item instead of who changed it."""
+
 ENDED: Final = frozenset({"finished", "cancelled"})
 
 ItemEndStatus: TypeAlias = Literal[
@@ -59,6 +62,8 @@ class Found(NamedTuple):
     """The workflow as JSON; only `Starts.find` reads it."""
     trace: dict[str, str] | None = None
     """The trace context of its submission; only `Starts.find` reads it."""
+    seconds_held: float = 0.0
+    """For how long it must not be sent yet; only `Starts.find` reads it."""
 
 
 @attrs.frozen(kw_only=True)
@@ -77,7 +82,7 @@ class End:
 
 _CHANGING: Final = (
     *("state", "execution", "workflow_id", "candidates", "cancel"),
-    *("intended_at", "unknown_at"),
+    *("intended_at", "unknown_at", "not_before", "wake_at"),
 )
 """The columns of an item that change."""
 
@@ -102,6 +107,16 @@ class _Rows:
         self._rows = [SimpleNamespace(**row) for row in self._before]
         self._ends: list[dict[str, Any]] = []
         self.by_key = {row.key: row for row in self._rows}
+
+    def free(self, row: Any, seconds: float) -> bool:
+        """Let an item be sent later, or cancel it, if that is wanted; return which."""
+        if row.cancel:
+            self.end(row, End(status="cancelled"))
+            return False
+        row.state = "free"
+        # PostgreSQL gives the time as a Decimal.
+        row.not_before = float(row.now) + seconds if seconds else None
+        return True
 
     def end(self, row: Any, end: End) -> None:
         """Store a result, and close the start."""
@@ -152,9 +167,12 @@ def _change(
 
 def _find(connection: sa.Connection, keys: list[str]) -> list[Found]:
     c = items.c
-    found = sa.select(c.key, c.state, c.workflow_id, c.definition, c.trace).where(
-        c.key.in_(keys)
-    )
+    # What is not free has another reason to wait.
+    left = sa.case((c.state == "free", c.not_before - now(connection)), else_=0.0)
+    held = sa.case((left > 0.0, left), else_=0.0)
+    found = sa.select(
+        *(c.key, c.state, c.workflow_id, c.definition, c.trace, held)
+    ).where(c.key.in_(keys))
     rows = {key: Found(*rest) for key, *rest in connection.execute(found)}
     return [rows.get(key, Found("finished")) for key in keys]  # else it was forgotten
 
@@ -227,15 +245,24 @@ class Starts:
             return False
         return goes_on
 
-    async def refused(self, key: str, execution: str) -> None:
-        """Take an intent back, because nothing was started."""
+    async def refused(self, key: str, execution: str, seconds: float = 0.0) -> bool:
+        """Take an intent back, because nothing was started.
 
-        def step(row: Any, _: _Rows) -> None:
+        Args:
+            key: The item's.
+            execution: The execution that had the intent.
+            seconds: For how long no worker is to send it.
+
+        Returns:
+            Whether it is tried again; not if it was to be cancelled.
+        """
+
+        def step(row: Any, rows: _Rows) -> bool:
             """Free the row, if the intent is the own one."""
-            if _is_intent(row, execution):
-                row.state = "free"
+            return not _is_intent(row, execution) or rows.free(row, seconds)
 
-        await self._step(key, step)
+        goes_on: bool = await self._step(key, step)
+        return goes_on
 
     async def unknown(
         self, key: str, execution: str, candidates: tuple[str, ...] = ()
@@ -250,15 +277,24 @@ class Starts:
 
         await self._step(key, step)
 
-    async def again(self, key: str, workflow_id: str) -> None:
-        """Free the key of a workflow that has changed nothing, so that it runs again."""
+    async def again(self, key: str, workflow_id: str, seconds: float = 0.0) -> bool:
+        """Free the key of a workflow that has changed nothing, so that it runs again.
 
-        def step(row: Any, _: _Rows) -> None:
+        Args:
+            key: The item's.
+            workflow_id: The API's id of the workflow.
+            seconds: For how long no worker is to send it.
+
+        Returns:
+            As `refused`.
+        """
+
+        def step(row: Any, rows: _Rows) -> bool:
             """Free the row, if it has this workflow."""
-            if _is_accepted(row, workflow_id):
-                row.state = "free"
+            return not _is_accepted(row, workflow_id) or rows.free(row, seconds)
 
-        await self._step(key, step)
+        goes_on: bool = await self._step(key, step)
+        return goes_on
 
     async def finished(self, key: str, execution: str, end: End) -> Found:
         """Record how an item ended, once; return what is known then.
@@ -303,6 +339,7 @@ class Starts:
             """Give the row its id."""
             if row is not None and row.state == "unknown":
                 row.state, row.workflow_id = "accepted", workflow_id
+                row.wake_at = row.now
             elif not _is_accepted(row, workflow_id):
                 raise _not_possible(row, key, "adopted")
 
@@ -312,8 +349,12 @@ class Starts:
             message = f"{workflow_id} is the workflow of another item already"
             raise ValueError(message) from None
 
-    async def discard(self, key: str) -> None:
+    async def discard(self, key: str, *, wake: bool = True) -> None:
         """Decide that an unknown start was not accepted; twice is harmless.
+
+        Args:
+            key: The item's.
+            wake: Whether its execution has ended, so that DBOS must begin another.
 
         Raises:
             QueueError: The start is not unknown.
@@ -323,7 +364,8 @@ class Starts:
             """Free the row."""
             if row is None or row.state not in {"unknown", "free"}:
                 raise _not_possible(row, key, "discarded")
-            row.state = "free"
+            row.state, row.not_before = "free", None
+            row.wake_at = row.now if wake else None
 
         await self._step(key, step)
 
@@ -402,7 +444,33 @@ class Starts:
                 )
                 raise QueueError(message)
             rows.connection.execute(sa.delete(results).where(results.c.key == key))
-            row.state = "free"
+            row.state, row.not_before, row.wake_at = "free", None, row.now
+
+        await self._step(key, step)
+
+    async def to_wake(self) -> list[Any]:
+        """Return the keys and accounts of the items that the caller is to wake.
+
+        Whoever changed them was to do it, and may have been killed before. Of several
+        callers one gets an item.
+        """
+
+        def step(connection: sa.Connection) -> list[Any]:
+            """Claim the rows."""
+            time, c = now(connection), items.c
+            late = sa.update(items).where(c.wake_at < time - WAKE_PATIENCE)
+            claimed = late.values(wake_at=time).returning(c.key, c.account)
+            return list(connection.execute(claimed))
+
+        return await self._database.do(step)
+
+    async def woken(self, key: str) -> None:
+        """Record that DBOS has an item again."""
+
+        def step(row: Any, _: _Rows) -> None:
+            """Change the row, unless it was forgotten."""
+            if row is not None:
+                row.wake_at = None
 
         await self._step(key, step)
 

@@ -25,7 +25,7 @@ from linkedapi_async.fleet._dbos_client import FUNCTION, DbosClient, configurati
 from linkedapi_async.fleet._done import Done, done_from
 from linkedapi_async.fleet._events import EventReader
 from linkedapi_async.fleet._items import ItemRunner, Tokens
-from linkedapi_async.fleet._queue import opened, read_done
+from linkedapi_async.fleet._queue import dbos_errors, guarded, opened, read_done
 from linkedapi_async.fleet._shared import campaign_tables, shared_state
 from linkedapi_async.fleet._starts import Starts
 from linkedapi_async.fleet._tables import Tables
@@ -183,8 +183,11 @@ class Worker:
         executor = uuid.uuid4().hex
         beats = Beats(self._database, executor, self._ttl)
         try:
-            await self._database.call(
-                lambda: client.register(self._lanes, self._interval)
+            await guarded(
+                self._database,
+                self._database.call(
+                    lambda: client.register(self._lanes, self._interval)
+                ),
             )
             async with contextlib.AsyncExitStack() as stack:
                 if self._is_campaign:
@@ -219,9 +222,10 @@ class Worker:
     ) -> None:
         events = EventReader(self._database)
         await events.open(session)
+        starts = Starts(self._database)
         runner = self._items = ItemRunner(
             session,
-            Starts(self._database),
+            starts,
             events=events,
             token=self._token,
             limit=self._limit,
@@ -237,9 +241,10 @@ class Worker:
         self._alive_since = began
         DBOS(config=configuration(self._database, executor))
         durable(runner)
-        DBOS.launch()
+        with dbos_errors(self._database):
+            DBOS.launch()
         tasks = {
-            asyncio.create_task(self._live(beats, runner, client)),
+            asyncio.create_task(self._live(beats, runner, starts, client)),
             asyncio.create_task(events.run(self._interval)),
         }
         known = log_extra(executor=executor)
@@ -259,10 +264,22 @@ class Worker:
             await asyncio.wait(tasks)
             await loop.run_in_executor(threads, destroy)
             loop.set_default_executor(threads)
-            # What this worker has goes to others at once, without waiting for the ttl.
-            await self._database.call(lambda: client.requeue(executor))
-            await beats.leave()
+            await self._leave(beats, client, executor)
             await runner.close()
+
+    async def _leave(self, beats: Beats, client: DbosClient, executor: str) -> None:
+        """Give what this worker has to others at once, without waiting for the ttl."""
+        try:
+            await self._database.call(lambda: client.requeue(executor))
+        except Exception as error:  # noqa: BLE001  # the row of this worker stays
+            _log.warning(
+                "Could not give the lanes of this worker to others, which take them over "
+                "after its ttl: %s",
+                error,
+                extra=log_extra(executor=executor, reason=error_reason(error)),
+            )
+        else:
+            await beats.leave()
 
     def _is_alive(self) -> bool:
         """Return whether no other worker can have taken over yet."""
@@ -275,15 +292,19 @@ class Worker:
         self._failure = error
         self._stop.set()
 
-    async def _live(self, beats: Beats, runner: ItemRunner, client: DbosClient) -> None:
+    async def _live(
+        self, beats: Beats, runner: ItemRunner, starts: Starts, client: DbosClient
+    ) -> None:
         try:
-            await self._beat(beats, runner, client)
+            await self._beat(beats, runner, starts, client)
         except Exception as error:  # noqa: BLE001  # closed by default
             # It could send nothing any more, and would keep its lanes.
             self._crash(error)
 
-    async def _beat(self, beats: Beats, runner: ItemRunner, client: DbosClient) -> None:
-        """Show signs of life, take over dead workers, cancel what is to be cancelled."""
+    async def _beat(
+        self, beats: Beats, runner: ItemRunner, starts: Starts, client: DbosClient
+    ) -> None:
+        """Show signs of life, and do what any worker must do for the queue."""
         while True:
             # Before the beat is stored, so that the others wait longer than this one.
             began = clocks()
@@ -301,6 +322,7 @@ class Worker:
             if now - self._steady_since >= self._ttl:
                 await self._take_over(beats, client)
             await runner.cancel_wanted()
+            await self._wake(starts, client)
             pause = self._ttl / BEATS
             await asyncio.sleep(min(pause, REQUEUE_INTERVAL) if self._taken else pause)
 
@@ -324,6 +346,7 @@ class Worker:
                 if taken == REQUEUE_CHUNK:
                     continue  # there may be more
                 taken = self._taken.pop(executor)
+                await beats.forget(executor)
                 # 0 is normal: a worker that has been dead for long is checked, too,
                 # because it may have claimed items after it woke up.
                 _log.log(
@@ -332,6 +355,24 @@ class Worker:
                     taken,
                     extra=log_extra(executor=executor, lanes=taken),
                 )
+
+    async def _wake(self, starts: Starts, client: DbosClient) -> None:
+        """Wake the items that their programs changed, but could not wake."""
+        for key, account in await starts.to_wake():
+            try:
+                woken = await self._database.call(
+                    functools.partial(client.wake_ended, key, account)
+                )
+            except Exception as error:  # noqa: BLE001  # it is tried again
+                _log.warning(
+                    "Could not wake %s: %s",
+                    key,
+                    error,
+                    extra=log_extra(key=key, reason=error_reason(error)),
+                )
+            else:
+                if woken:
+                    await starts.woken(key)
 
     async def _deliver(self, key: str) -> None:
         """Call *on_result* with the result of an item."""

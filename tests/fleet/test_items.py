@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import attrs
@@ -322,10 +323,11 @@ async def test_an_account_that_works_again_before_its_lane_waits(
     """Then the start is tried again soon, and ever later if it is refused again."""
     refused = fleet.starts.refused
 
-    async def late(key: str, execution: str) -> None:
+    async def late(*arguments: Any) -> bool:
         """Take an intent back while an event comes."""
-        await refused(key, execution)
+        assert await refused(*arguments)
         fleet.session.account(TOKEN, name="lane").unpause()
+        return True
 
     monkeypatch.setattr(fleet.starts, "refused", late)
     fleet.sandbox.sign_out(TOKEN)
@@ -579,16 +581,15 @@ async def test_a_result_is_delivered_until_that_succeeds(
 
 
 def gated(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
-    """Let each start wait behind its intent until an event is set; return the event."""
-    gate, intend = asyncio.Event(), fleet.starts.intend
+    """Let each start wait with its answer until an event is set; return the event."""
+    gate, accepted = asyncio.Event(), fleet.starts.accepted
 
-    async def wait(key: str, execution: str) -> Found:
-        """Record an intent, and wait."""
-        found = await intend(key, execution)
+    async def wait(*arguments: str) -> bool:
+        """Wait, and record the answer."""
         await gate.wait()
-        return found
+        return await accepted(*arguments)
 
-    monkeypatch.setattr(fleet.starts, "intend", wait)
+    monkeypatch.setattr(fleet.starts, "accepted", wait)
     return gate
 
 
@@ -603,7 +604,7 @@ async def test_a_worker_that_stops_begins_no_start(
         await fleet.add(f"item-{number}", WRITE, account=f"lane-{number}")
         run = fleet.runner.run(f"item-{number}", f"lane-{number}")
         runs.append(asyncio.create_task(run))
-    await until(lambda: fleet.runner.starting == 2)
+    await until(lambda: fleet.sent == 2)
     quiet = asyncio.create_task(fleet.runner.quiesce())
     await asyncio.sleep(0.01)
     early = quiet.done()
@@ -629,10 +630,11 @@ async def test_an_item_survives_the_end_of_the_session(
     """What runs when the session is left is no result; another worker goes on."""
     refused, refuse = asyncio.Event(), fleet.starts.refused
 
-    async def taken_back(key: str, execution: str) -> None:
+    async def taken_back(*arguments: Any) -> bool:
         """Take an intent back, and say so."""
-        await refuse(key, execution)
+        goes_on = await refuse(*arguments)
         refused.set()
+        return goes_on
 
     monkeypatch.setattr(fleet.starts, "refused", taken_back)
     fleet.sandbox.speed = 1.0
@@ -694,9 +696,156 @@ async def test_a_crash_of_the_polling_is_the_workers(
     await fleet.add("ada", WRITE)
     run = asyncio.create_task(fleet.runner.run("ada", "lane"))
     await until(lambda: fleet.crashes)
+    async with asyncio.timeout(60):
+        # It has given its turn back, so that the worker can leave.
+        await fleet.runner.quiesce()
 
     assert not run.done()
     assert "free" == (await fleet.starts.find("ada")).state
+
+
+async def test_a_worker_that_stops_does_not_wait_for_the_host(fleet: Fleet) -> None:
+    """A start that waits for a pause of the host goes to another worker, unsent."""
+    fleet.sandbox.inject_fault("throttle", on="start", count=None, retry_after=3000)
+    runs = []
+    for number in range(2):
+        await fleet.add(f"item-{number}", WRITE, account=f"lane-{number}")
+        run = fleet.runner.run(f"item-{number}", f"lane-{number}")
+        runs.append(asyncio.create_task(run))
+    await until(lambda: fleet.runner.starting == 2)
+    async with asyncio.timeout(60):
+        await fleet.runner.quiesce()
+
+    assert 0 == fleet.sent
+    assert ["item-0", "item-1"] == await states(fleet, "free")
+
+
+async def test_an_item_that_is_held_is_held_for_all_workers(fleet: Fleet) -> None:
+    """Another execution waits for the rest of the time before it sends anything."""
+    await fleet.add("ada", WRITE)
+    await fleet.starts.intend("ada", "another worker")
+    await fleet.starts.refused("ada", "another worker", 3000.0)
+    await fleet.runner.run("ada", "lane")
+
+    (waited,) = fleet.waits
+    assert 2900 < waited <= 3000
+    assert 1 == fleet.sent
+
+
+async def test_the_wish_to_cancel_ends_what_was_refused(fleet: Fleet) -> None:
+    """An item that is to be tried again later is cancelled instead."""
+    fleet.sandbox.sign_out(TOKEN)
+    intend = fleet.starts.intend
+
+    async def wanted(key: str, execution: str) -> Found:
+        """Record an intent, and that its item is to be cancelled."""
+        found = await intend(key, execution)
+        await fleet.starts.cancel(key)
+        return found
+
+    fleet.starts.intend = wanted  # type: ignore[method-assign]
+    done = await fleet.run("ada", WRITE)
+
+    assert isinstance(done, Done)
+    assert "cancelled" == done.status
+    assert [] == fleet.waits
+
+
+async def test_a_cancel_is_tried_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An error that passes leaves the wish, and holds up neither beats nor others."""
+    impatient = Retries(attempts=1)
+    async with running(
+        tmp_path, lambda sandbox: sandbox.session(retries=impatient)
+    ) as fleet:
+        fleet.sandbox.inject_fault("status", on="cancel", status=503, count=2)
+        fleet.sandbox.speed = 1.0
+        await fleet.add("ada", WRITE)
+        run = asyncio.create_task(fleet.runner.run("ada", "lane"))
+        await until(lambda: fleet.runner._handles)
+        await fleet.starts.cancel("ada")
+        for _ in range(2):
+            await fleet.runner.cancel_wanted()
+        state = await run
+        await until(lambda: not fleet.runner._cancels)
+
+    assert "cancelled" == state
+    assert [1.0, 2.0] == fleet.waits
+    assert "Could not cancel ada yet" in caplog.text
+
+
+async def test_a_cancel_of_what_has_ended_is_dropped(fleet: Fleet) -> None:
+    """There is nothing to cancel any more."""
+    fleet.sandbox.speed = 1.0
+    await fleet.add("ada", WRITE)
+    run = asyncio.create_task(fleet.runner.run("ada", "lane"))
+    await until(lambda: fleet.runner._handles)
+    await fleet.starts.cancel("ada")
+    handle = fleet.runner._handles["ada"]
+    await fleet.runner._cancel("another")
+
+    async def ended() -> bool:
+        """Say that it was not cancelled."""
+        return False
+
+    fleet.runner._handles["ada"] = cast_handle(ended)
+    await fleet.runner.cancel_wanted()
+    async with asyncio.timeout(60):
+        while await fleet.starts.to_cancel():
+            await asyncio.sleep(0.005)
+    fleet.runner._handles["ada"] = handle
+    fleet.sandbox.speed = 1000
+
+    assert "finished" == await run
+
+
+def cast_handle(cancel: Any) -> Any:
+    """Return what is cancelled as a handle is."""
+    return SimpleNamespace(cancel=cancel)
+
+
+async def test_a_cancellation_of_the_users_own_is_an_error(fleet: Fleet) -> None:
+    """The token provider may raise it, and its item is not lost."""
+    given = iter([asyncio.CancelledError(), TOKEN])
+
+    async def token(_: str) -> str:
+        """Fail once, as a client does that was closed."""
+        found = next(given)
+        if isinstance(found, asyncio.CancelledError):
+            raise found
+        return str(found)
+
+    fleet.runner._token = token
+    done = await fleet.run("ada", WRITE)
+
+    assert isinstance(done, Done)
+    assert "completed" == done.status
+    assert [1.0] == fleet.waits
+
+
+async def test_two_items_of_one_account_are_released(fleet: Fleet) -> None:
+    """An event that the account works again ends the waits of both."""
+    held: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        """Wait for ever."""
+        held.append(seconds)
+        await asyncio.Event().wait()
+
+    fleet.runner._sleep = sleep
+    fleet.sandbox.sign_out(TOKEN)
+    for key in ("ada", "bob"):
+        await fleet.add(key, WRITE)
+    runs = [
+        asyncio.create_task(fleet.runner.run(key, "lane")) for key in ("ada", "bob")
+    ]
+    await until(lambda: len(held) == 2)
+    fleet.sandbox.sign_in(TOKEN)
+    fleet.session.account(TOKEN, name="lane").unpause()
+
+    async with asyncio.timeout(60):
+        assert ["finished"] * 2 == await asyncio.gather(*runs)
 
 
 class NeverListedError(Exception):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from dbos import DBOSClient
 from dbos import error as dbos_error
 
 from linkedapi_async import ParameterError, QueueError, st
-from linkedapi_async.fleet import Progress, Queue, _dbos_client, _queue
+from linkedapi_async.fleet import Progress, Queue, _dbos_client, _queue, _starts
 from linkedapi_async.fleet._database import Database, results
 from linkedapi_async.fleet._dbos_client import SCHEMA
 from linkedapi_async.fleet._starts import End, Starts
@@ -300,6 +300,21 @@ async def test_nothing_can_be_submitted(queue_url: str) -> None:
     assert 0 == added
 
 
+async def test_a_plan_that_fails(queue: Queue) -> None:
+    """What it gave before is submitted, whatever its error is."""
+
+    def plan() -> Iterator[tuple[str, Any, str]]:
+        """Yield two items, and fail."""
+        yield "lane", READ, "a"
+        yield "lane", READ, "b"
+        raise LookupError("row 3")
+
+    with pytest.raises(LookupError, match="row 3"):
+        await queue.submit_all(plan())
+
+    assert {"lane": ["a", "b"]} == lanes(queue)
+
+
 async def test_a_decision_brings_an_unknown_start_back(queue: Queue) -> None:
     """Both decisions put it back to its place, before what waits."""
     for key in ("a", "b", "c"):
@@ -366,8 +381,11 @@ async def test_an_item_that_never_ends_is_not_woken(
     await starts.unknown("a", "1")
     monkeypatch.setattr(queue._client, "status", lambda _: "PENDING")
     await queue.discard("a")
+    monkeypatch.setattr(_starts, "WAKE_PATIENCE", -1.0)
 
     assert {"lane": ["a"]} == lanes(queue)
+    # A worker looks again, in case that it ends.
+    assert [("a", "lane")] == await starts.to_wake()
 
 
 async def test_cancelling(queue: Queue) -> None:
@@ -406,6 +424,34 @@ async def test_forgetting(queue_url: str) -> None:
         assert [0, 1, 1] == counts
         assert again
         assert {"lane": ["open"], "other": ["old"]} == lanes(queue)
+
+
+async def test_forgetting_what_runs_again(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An item that is freed while old ones are removed is not lost."""
+    await queue.submit("lane", hello(1), key="a")
+    await run(queue, "a", failed())
+    client = queue._client
+    assert client is not None
+    remove = client.remove
+
+    def late(keys: Sequence[str]) -> None:
+        """Remove it from the engine, while it is to run again."""
+        remove(keys)
+        with queue._database.engine.begin() as connection:
+            freed = "UPDATE items SET state = 'free' WHERE key = 'a'"
+            connection.exec_driver_sql(freed)
+            connection.exec_driver_sql("DELETE FROM results")
+
+    monkeypatch.setattr(client, "remove", late)
+    await queue.forget(0)
+    gone = lanes(queue)
+    await queue.retry("a")
+
+    assert {} == gone
+    assert {"lane": ["a"]} == lanes(queue)
+    assert "free" == (await Starts(queue._database).find("a")).state
 
 
 async def test_use_before_and_after(tmp_path: Path) -> None:

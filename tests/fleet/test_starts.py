@@ -18,6 +18,7 @@ from hypothesis.stateful import (
 )
 
 from linkedapi_async import QueueError
+from linkedapi_async.fleet import _starts
 from linkedapi_async.fleet._database import Database, items, results
 from linkedapi_async.fleet._starts import End, Found, Starts
 
@@ -214,7 +215,7 @@ async def test_a_cancelled_item_is_not_sent(opened: Database) -> None:
         for key in ("waits", "runs", "ends", "doubted", "in flight", "waits")
     ]
     running = await starts.to_cancel()
-    await starts.refused("in flight", "1")
+    refused = await starts.refused("in flight", "1")
     sent = [
         (await starts.intend(key, "2")).state
         for key in ("waits", "runs", "ends", "doubted", "in flight")
@@ -224,6 +225,7 @@ async def test_a_cancelled_item_is_not_sent(opened: Database) -> None:
     assert [
         *("cancelled", "accepted", "finished", "cancelled", "accepted", "cancelled")
     ] == answers
+    assert not refused
     assert ["runs"] == running
     assert ["cancelled", "accepted", "finished", "cancelled", "cancelled"] == sent
     assert [] == await starts.to_cancel()
@@ -324,6 +326,48 @@ async def test_what_has_changed_nothing_runs_again(opened: Database) -> None:
 
     assert "accepted" == kept.state
     assert Found("ours") == await starts.intend("a", "1")
+
+
+async def test_what_is_held_is_held_for_all(opened: Database) -> None:
+    """Every execution finds how long it must not send; a decision ends that."""
+    starts = Starts(opened)
+    await add(opened, "a", "b", "c")
+    for key in "abc":
+        await starts.intend(key, "1")
+    assert await starts.refused("a", "1", 3000.0)
+    await starts.accepted("b", "1", "id-b")
+    assert await starts.again("b", "id-b", 3000.0)
+    await starts.refused("c", "1")
+    held = [(await starts.find(key)).seconds_held for key in "abc"]
+    await starts.discard("a")
+
+    assert 2900 < held[0] <= 3000
+    assert 2900 < held[1] <= 3000
+    assert 0 == held[2] == (await starts.find("a")).seconds_held
+
+
+async def test_one_caller_wakes_what_its_changer_has_not(
+    opened: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program may be killed between its decision and the engine's part of it."""
+    starts = Starts(opened)
+    await add(opened, "a", "b")
+    for key in "ab":
+        await starts.intend(key, "1")
+        await starts.unknown(key, "1")
+    await starts.adopt("a", "id-1")
+    await starts.discard("b", wake=False)
+    early = await starts.to_wake()
+    monkeypatch.setattr(_starts, "WAKE_PATIENCE", -1.0)
+    late = await starts.to_wake()
+    monkeypatch.undo()
+    once = await starts.to_wake()
+    await starts.woken("a")
+    await starts.woken("gone")
+    monkeypatch.setattr(_starts, "WAKE_PATIENCE", -1.0)
+
+    assert [] == early == once == await starts.to_wake()
+    assert [("a", "lane")] == late
 
 
 async def test_a_forgotten_item_is_over(opened: Database) -> None:

@@ -20,10 +20,19 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from linkedapi_async import Pace, PollingCrashedError, QueueError, Retries, Session, st
 from linkedapi_async.events import WorkflowFinished
-from linkedapi_async.fleet import Done, Progress, Queue, Worker, _items, _worker
+from linkedapi_async.fleet import (
+    Done,
+    Progress,
+    Queue,
+    Worker,
+    _items,
+    _starts,
+    _worker,
+)
 from linkedapi_async.fleet._beats import Beats
 from linkedapi_async.fleet._database import Database, workers
 from linkedapi_async.fleet._dbos_client import DbosClient
+from linkedapi_async.fleet._starts import Starts
 from linkedapi_async.otel import instrument, instrument_worker
 from linkedapi_async.sandbox import Sandbox
 
@@ -205,6 +214,62 @@ async def test_a_dead_worker_is_taken_over(
     ]
     assert {"executor": "dead", "lanes": None} == facts[0]
     assert {"executor": "dead", "lanes": 5} == facts[1]
+
+
+async def test_a_worker_wakes_what_was_decided(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that was killed after its decision has not woken the item."""
+    monkeypatch.setattr(_starts, "WAKE_PATIENCE", -1.0)
+    url = f"sqlite:///{tmp_path / 'work.sqlite3'}"
+    wake = DbosClient.wake_ended
+    answers: list[Any] = [False, sa.exc.InvalidRequestError("first")]
+    results: list[Done] = []
+
+    def unlucky(self: DbosClient, key: str, account: str) -> bool:
+        """Fail, and find it running, before it works."""
+        answer = answers.pop() if answers else None
+        if isinstance(answer, Exception):
+            raise answer
+        return bool(wake(self, key, account) if answer is None else answer)
+
+    monkeypatch.setattr(DbosClient, "wake_ended", unlucky)
+    async with Sandbox(speed=1000) as sandbox, Queue(url) as queue:
+        await queue.submit("lane", hello(1), key="a")
+        starts = Starts(queue._database)
+        await starts.intend("a", "killed")
+        worker = make(url, sandbox, ttl=0.5, on_result=results.append)
+        async with working(worker) as task:
+            await progress(queue, task, lambda found: found.unknown)
+            await starts.discard("a")  # and no more, as a kill leaves it
+            await until(task, lambda: results)
+
+    assert ["completed"] == [done.status for done in results]
+    assert "Could not wake a: first" in caplog.text
+
+
+async def test_a_worker_that_leaves_in_an_outage(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its row stays, so that others take over what it could not give back."""
+
+    def away(*_: object) -> int:
+        """Fail as a database that cannot be reached."""
+        raise sa.exc.InvalidRequestError("away")
+
+    monkeypatch.setattr(DbosClient, "requeue", away)
+    url = f"sqlite:///{tmp_path / 'work.sqlite3'}"
+    async with Sandbox() as sandbox, Queue(url) as queue:
+        worker = make(url, sandbox, ttl=60)
+        async with working(worker) as task:
+            await until(task, lambda: worker.health()["ok"])
+        left = await queue._database.do(
+            lambda connection: connection.execute(sa.select(workers)).all()
+        )
+
+    assert 0 == task.result()
+    assert 1 == len(left)
+    assert "Could not give the lanes of this worker to others" in caplog.text
 
 
 def _now() -> float:
@@ -439,8 +504,14 @@ async def test_only_one_worker_takes_over(queue_url: str) -> None:
     later = await second.claim()
     alive = [await first.beat(), await second.beat()]
     await second.leave()
-    await age("dead", beat=4000, succeeded_at=11)
-    forgotten = [await first.claim(), await first.claim()]
+    await age("dead", succeeded_at=11)
+    await first.forget("dead")
+    again = await first.claim()
+    await age("dead", beat=90_000, succeeded_at=11)
+    old = await first.claim()
+    await first.forget("dead")
+    await age("dead", succeeded_at=11)
+    forgotten = await first.claim()
     await database.close()
 
     assert [] == early
@@ -448,4 +519,6 @@ async def test_only_one_worker_takes_over(queue_url: str) -> None:
     assert not woken
     assert ["dead"] == later
     assert [True, True] == alive
-    assert [[], []] == forgotten
+    # However long it has been dead, it is forgotten only after it was taken over.
+    assert ["dead"] == again == old
+    assert [] == forgotten
