@@ -40,7 +40,7 @@ from linkedapi_async.errors import (
 )
 from linkedapi_async.export import JsonlWriter
 from linkedapi_async.fleet import Done, Queue, QueuedItem
-from linkedapi_async.fleet._database import checked_url
+from linkedapi_async.fleet._connection import validate_database_url
 from linkedapi_async.fleet._queue import MAX_NAME, is_name
 
 
@@ -129,7 +129,7 @@ def row_accounts(
         message = "--queue needs --account NAME, or --account-column COLUMN"
         raise CommandError(message)
     check_typed("--queue", url)
-    parts = checked_url(url)
+    parts = validate_database_url(url)
     is_file = parts.get_backend_name() == "sqlite"
     return RowAccounts(
         account=account, column=column, file=parts.database if is_file else None

@@ -165,10 +165,10 @@ def check_typed(option: str, url: str) -> None:
         CommandError: It is of something else, or has a password.
     """
     fleet_module()
-    from linkedapi_async.fleet._database import checked_url  # noqa: PLC0415
+    from linkedapi_async.fleet._connection import validate_database_url  # noqa: PLC0415
 
     try:
-        parts = checked_url(url)
+        parts = validate_database_url(url)
     except ValueError as error:
         message = f"{option}: {error}"
         raise CommandError(message) from error

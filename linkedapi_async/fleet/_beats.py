@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from linkedapi_async.fleet._database import Database, now, workers
+from linkedapi_async.fleet._database import Database
+from linkedapi_async.fleet._schema import now, workers
 
 
 REMEMBERED = 86_400.0

@@ -1,4 +1,4 @@
-"""The database of a queue: its tables, and a thread that commits changes in batches."""
+"""The database of a queue: a thread that commits changes in batches."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import functools
 import logging
-import os
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,11 +14,27 @@ from typing import Any, Final, TypeAlias, TypeVar
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy import exc as sa_exc
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.schema import CreateSchema
 
+from linkedapi_async._utils.files import create_private
 from linkedapi_async._utils.log import error_reason, log_extra
 from linkedapi_async.errors import QueueError
+from linkedapi_async.fleet._connection import (
+    foreign_tables,
+    is_outage,
+    location,
+    postgresql_engine,
+    sqlite_engine,
+    validate_database_url,
+)
+from linkedapi_async.fleet._schema import (
+    SCHEMA,
+    VERSION,
+    about,
+    items,
+    metadata,
+    serialize_creation,
+)
 
 
 T = TypeVar("T")
@@ -37,12 +52,6 @@ _Call: TypeAlias = "tuple[Bulk, Any, asyncio.Future[Any]]"
 
 _log = logging.getLogger("linkedapi_async")
 
-SCHEMA: Final = "linkedapi"
-"""Where the tables of this library are in PostgreSQL."""
-
-VERSION: Final = 2
-"""The version of the tables below."""
-
 MAX_BATCH: Final = 500
 """How many steps one transaction has at most."""
 
@@ -51,127 +60,6 @@ GATHER: Final = 0.01
 
 DELAYS: Final = (0.1, 0.3, 1.0, 3.0)
 """Delays between attempts during an outage, in seconds; the last one repeats."""
-
-_SERIAL_RESULTS: Final = 5_247_231
-"""The advisory lock under which results get their numbers."""
-
-_BIG: Final = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-"""A number that does not run out; SQLite has but one kind, which has another name."""
-
-metadata = sa.MetaData(schema=SCHEMA)
-
-about = sa.Table("about", metadata, sa.Column("version", sa.Integer, nullable=False))
-
-lanes = sa.Table(
-    "lanes",
-    metadata,
-    sa.Column("account", sa.Text, primary_key=True),
-    sa.Column("last", sa.Integer, nullable=False),
-    sa.Column("account_id", sa.Text, index=True),
-)
-"""The number of the last item of each lane: the order of a lane is that of its numbers.
-
-The API's id of the account is known once there was an event of a workflow of the lane.
-"""
-
-items = sa.Table(
-    "items",
-    metadata,
-    sa.Column("key", sa.Text, primary_key=True),
-    sa.Column("account", sa.Text, nullable=False),
-    sa.Column("definition", sa.Text, nullable=False),
-    sa.Column("state", sa.Text, nullable=False),
-    sa.Column("execution", sa.Text),
-    # Two starts do not become one workflow, even if a proxy replays an answer.
-    sa.Column("workflow_id", sa.Text, unique=True),
-    sa.Column("candidates", sa.JSON(none_as_null=True)),
-    sa.Column("cancel", sa.Boolean, nullable=False, server_default=sa.false()),
-    sa.Column("trace", sa.JSON(none_as_null=True)),
-    # It was sent between these two, if at all.
-    sa.Column("intended_at", sa.Float),
-    sa.Column("unknown_at", sa.Float),
-    # No worker sends it earlier, because its account may not do more before.
-    sa.Column("not_before", sa.Float),
-    # Since when DBOS does not know yet that it runs again.
-    sa.Column("wake_at", sa.Float),
-)
-"""What was submitted, and what is known of its start."""
-
-results = sa.Table(
-    "results",
-    metadata,
-    sa.Column("number", _BIG, primary_key=True, autoincrement=True),
-    sa.Column("key", sa.Text, nullable=False, unique=True),
-    sa.Column("account", sa.Text, nullable=False),
-    sa.Column("workflow_id", sa.Text),
-    sa.Column("status", sa.Text, nullable=False),
-    sa.Column("body", sa.Text),
-    sa.Column("error", sa.Text),
-    sa.Column("wrote", sa.Boolean, nullable=False),
-    sa.Column("ended_at", sa.Float, nullable=False),
-    sqlite_autoincrement=True,
-)
-
-events = sa.Table(
-    "events",
-    metadata,
-    sa.Column("number", _BIG, primary_key=True, autoincrement=True),
-    sa.Column("id", sa.Text, nullable=False, unique=True),
-    sa.Column("workflow_id", sa.Text, index=True),
-    sa.Column("account_id", sa.Text),
-    sa.Column("created_at", sa.Float),
-    sa.Column("body", sa.LargeBinary),
-    sa.Column("received_at", sa.Float, nullable=False, index=True),
-    sqlite_autoincrement=True,
-)
-"""The webhook events that came, each once: the digests of their ids.
-
-Workers read those with a body: of a workflow, or, without its id, of an account. Those
-that say when a workflow was created have that time.
-"""
-
-workers = sa.Table(
-    "workers",
-    metadata,
-    sa.Column("executor", sa.Text, primary_key=True),
-    sa.Column("beat", sa.Float, nullable=False),
-    sa.Column("ttl", sa.Float, nullable=False),
-    sa.Column("successor", sa.Text),
-    sa.Column("succeeded_at", sa.Float),
-)
-"""Which processes work, when each was alive, and who takes over a dead one."""
-
-sa.Index(
-    "events_created",
-    events.c.account_id,
-    events.c.created_at,
-    postgresql_where=events.c.created_at.is_not(None),
-    sqlite_where=events.c.created_at.is_not(None),
-)
-sa.Index(
-    "items_unknown",
-    items.c.key,
-    postgresql_where=items.c.state == "unknown",
-    sqlite_where=items.c.state == "unknown",
-)
-sa.Index(
-    "items_to_cancel",
-    items.c.key,
-    postgresql_where=items.c.cancel,
-    sqlite_where=items.c.cancel,
-)
-sa.Index(
-    "items_to_wake",
-    items.c.wake_at,
-    postgresql_where=items.c.wake_at.is_not(None),
-    sqlite_where=items.c.wake_at.is_not(None),
-)
-sa.Index(
-    "results_failed",
-    results.c.number,
-    postgresql_where=results.c.error.is_not(None),
-    sqlite_where=results.c.error.is_not(None),
-)
 
 
 class RuleError(QueueError):
@@ -187,7 +75,7 @@ class Database:
     """
 
     def __init__(self, url: str, *, retry_outages: bool = False) -> None:
-        self.url = checked_url(url)
+        self.url = validate_database_url(url)
         self._retry_outages = retry_outages
         self.is_sqlite: bool = self.url.get_backend_name() == "sqlite"
         self.engine: sa.Engine = _engine(self.url)
@@ -215,14 +103,13 @@ class Database:
     def _prepare(self, check: Check | None) -> None:
         """Create the tables, unless they are there; check that they are ours."""
         if self.is_sqlite:
-            # Created here, because SQLite would make it readable for everybody.
-            with contextlib.suppress(OSError):
-                os.close(os.open(str(self.url.database), os.O_CREAT | os.O_EXCL, 0o600))
+            with contextlib.suppress(OSError):  # connecting says what is wrong
+                create_private(str(self.url.database))
         # An error takes all of it back.
         with self.engine.begin() as connection:
             if not self.is_sqlite:
                 # Two processes may be the first one.
-                _serialize(connection, _SERIAL_RESULTS)
+                serialize_creation(connection)
                 connection.execute(CreateSchema(SCHEMA, if_not_exists=True))
             found = self.tables_in(connection, SCHEMA)
             if found:
@@ -272,11 +159,7 @@ class Database:
 
     def foreign(self, schema: str) -> QueueError:
         """Return the error for a schema, or a file, that is not ours."""
-        what = "file" if self.is_sqlite else f"schema {schema}"
-        return QueueError(
-            f"{self.where}: the {what} has the tables of another application; use a "
-            "database of its own for the queue"
-        )
+        return QueueError(foreign_tables(self.url, schema))
 
     def check_complete(
         self, connection: sa.Connection, schema: str, needed: Iterable[str]
@@ -293,8 +176,7 @@ class Database:
     @property
     def where(self) -> str:
         """The file, or the host and the name of the database, for messages."""
-        host = "" if self.is_sqlite else f"{self.url.host or ''}/"
-        return f"{host}{self.url.database}"
+        return location(self.url)
 
     def failed(self, error: Exception) -> Exception:
         """Return the error that a caller gets instead of one of the database."""
@@ -426,105 +308,15 @@ def _settle(batch: list[_Call], ends: list[Any]) -> None:
             future.set_result(end)
 
 
-def is_outage(error: Exception) -> bool:
-    """Return whether an error may pass without anyone changing anything."""
-    return isinstance(error, sa_exc.OperationalError | sa_exc.InterfaceError) or (
-        isinstance(error, sa_exc.DBAPIError) and error.connection_invalidated
-    )
-
-
-def checked_url(url: str) -> sa.URL:
-    """Return the parts of a URL, for the driver that is installed.
-
-    Raises:
-        ValueError: It is not ``sqlite:///path`` or ``postgresql://…``.
-    """
-    try:
-        parts = sa.make_url(url)
-    except sa_exc.ArgumentError:
-        parts = sa.URL.create("missing")  # without the URL, which has a password
-    backend = parts.get_backend_name()
-    if backend in {"postgresql", "postgres"}:
-        return parts.set(drivername="postgresql+psycopg")
-    if backend == "sqlite" and parts.database and parts.database != ":memory:":
-        return parts.set(drivername="sqlite")
-    message = (
-        "the URL of a queue must be sqlite:///path or postgresql://…, got "
-        f"{backend if backend != 'missing' else 'something else'}"
-    )
-    raise ValueError(message)
-
-
 def _engine(url: sa.URL) -> sa.Engine:
-    if url.get_backend_name() == "sqlite":
-        # What is read must still hold when it is changed, also across processes.
-        opening = "BEGIN IMMEDIATE"
-        engine = sa.create_engine(
-            url,
-            connect_args={"timeout": 30.0, "isolation_level": None},
-            execution_options={"schema_translate_map": {SCHEMA: None}},
-        )
+    if url.get_backend_name() != "sqlite":
+        return postgresql_engine(url, connections=2, pool_pre_ping=True)
+    engine = sqlite_engine(
+        url, timeout=30.0, execution_options={"schema_translate_map": {SCHEMA: None}}
+    )
 
-        @event.listens_for(engine, "connect")
-        def _(connection: Any, _: object) -> None:
-            connection.execute("PRAGMA journal_mode=WAL")
-
-    else:
-        # In one message: each round trip costs as much as what it asks for. A process
-        # that is stopped now would let all others wait for its locks.
-        opening = (
-            "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '15s'; "
-            "SET LOCAL lock_timeout = '30s'"
-        )
-        engine = sa.create_engine(
-            url,
-            pool_size=2,
-            max_overflow=0,
-            pool_pre_ping=True,
-            # Behind a pooler of transactions, statements cannot be prepared.
-            connect_args={
-                "autocommit": True,  # so that it does not begin transactions itself
-                "prepare_threshold": None,
-                "connect_timeout": 10,
-            },
-        )
-
-    @event.listens_for(engine, "begin")
-    def _(connection: sa.Connection) -> None:
-        connection.exec_driver_sql(opening)
+    @event.listens_for(engine, "connect")
+    def _(connection: Any, _: object) -> None:
+        connection.execute("PRAGMA journal_mode=WAL")
 
     return engine
-
-
-def insert(connection: sa.Connection, table: sa.Table) -> Any:
-    """Return an INSERT for *table* that can say what happens on a conflict."""
-    is_sqlite = connection.dialect.name == "sqlite"
-    return sqlite.insert(table) if is_sqlite else postgresql.insert(table)
-
-
-def number_results(connection: sa.Connection) -> None:
-    """Let the numbers of results be in the order of their commits.
-
-    Otherwise one that is committed late would have a number that readers have passed.
-    """
-    _serialize(connection, _SERIAL_RESULTS + 1)
-
-
-def number_events(connection: sa.Connection) -> None:
-    """Let the numbers of events be in the order of their commits, too."""
-    _serialize(connection, _SERIAL_RESULTS + 2)
-
-
-def _serialize(connection: sa.Connection, lock: int) -> None:
-    if connection.dialect.name != "sqlite":  # there the whole file is locked
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(lock)))
-
-
-def now(connection: sa.Connection) -> sa.ColumnElement[Any]:
-    """Return the time by the clock of the database, in seconds since 1970.
-
-    Clocks of hosts may differ; that of SQLite is the host's.
-    """
-    if connection.dialect.name == "sqlite":
-        return (sa.func.julianday("now") - 2440587.5) * 86400.0
-    return sa.extract("epoch", sa.func.clock_timestamp())

@@ -19,8 +19,8 @@ from linkedapi_async._http.requests import validate_workflow_id
 from linkedapi_async._utils.log import error_reason, log_extra
 from linkedapi_async._utils.secret import Secret
 from linkedapi_async.errors import QueueError, WebhookError
-from linkedapi_async.fleet._database import (
-    Database,
+from linkedapi_async.fleet._database import Database
+from linkedapi_async.fleet._schema import (
     events,
     insert,
     items,

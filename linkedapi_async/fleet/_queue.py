@@ -30,14 +30,7 @@ from linkedapi_async._utils.text import safe_repr
 from linkedapi_async._wire.dump import dump_workflow
 from linkedapi_async._wire.load import load_workflow
 from linkedapi_async.errors import QueueError
-from linkedapi_async.fleet._database import (
-    Database,
-    insert,
-    items,
-    lanes,
-    now,
-    results,
-)
+from linkedapi_async.fleet._database import Database
 from linkedapi_async.fleet._dbos_client import (
     DbosClient,
     LanePosition,
@@ -52,6 +45,7 @@ from linkedapi_async.fleet._events import (
     created_meanwhile,
     remove_events,
 )
+from linkedapi_async.fleet._schema import insert, items, lanes, now, results
 from linkedapi_async.fleet._shared import forget_bookings
 from linkedapi_async.fleet._starts import ENDED, Starts, StartState
 from linkedapi_async.fleet._trace import current_trace

@@ -26,14 +26,8 @@ import sqlalchemy as sa
 
 from linkedapi_async._http.requests import validate_workflow_id
 from linkedapi_async.errors import QueueError
-from linkedapi_async.fleet._database import (
-    Database,
-    RuleError,
-    items,
-    now,
-    number_results,
-    results,
-)
+from linkedapi_async.fleet._database import Database, RuleError
+from linkedapi_async.fleet._schema import items, now, number_results, results
 
 
 StartState: TypeAlias = Literal[

@@ -7,8 +7,6 @@ named parameters such as ``:account``, and both databases understand all of them
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -16,12 +14,20 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeAlias, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy import event
 from sqlalchemy import exc as sa_exc
 from sqlalchemy.schema import CreateSchema
 
+from linkedapi_async._utils.files import create_private
 from linkedapi_async._utils.text import safe_repr
 from linkedapi_async.errors import JournalError
+from linkedapi_async.fleet._connection import (
+    foreign_tables,
+    is_outage,
+    location,
+    postgresql_engine,
+    sqlite_engine,
+    validate_database_url,
+)
 
 
 T = TypeVar("T")
@@ -116,7 +122,7 @@ class Tables:
     def __init__(
         self, url: str, *, retry_seconds: float = OUTAGE_RETRY_SECONDS
     ) -> None:
-        self._url = _checked(url)
+        self._url = validate_database_url(url)
         self._is_sqlite = self._url.get_backend_name() == "sqlite"
         self._retry_seconds = retry_seconds
         self._users = 0
@@ -189,17 +195,11 @@ class Tables:
             try:
                 return self._transact(step, lock)
             except sa_exc.DBAPIError as error:
-                if not (self._is_outage(error) and time.monotonic() < deadline):
+                passes = is_outage(error) and not self._is_sqlite
+                if not (passes and time.monotonic() < deadline):
                     raise
                 if self._closing.wait(_PAUSE):
                     raise
-
-    def _is_outage(self, error: sa_exc.DBAPIError) -> bool:
-        """Return whether the server may work again by itself."""
-        passing = sa_exc.OperationalError | sa_exc.InterfaceError
-        return not self._is_sqlite and (
-            isinstance(error, passing) or error.connection_invalidated
-        )
 
     def _transact(self, step: Callable[[Execute], T], lock: str) -> T:
         engine: Any = self._engine
@@ -228,12 +228,7 @@ class Tables:
                 _metadata.create_all(connection, checkfirst=False)
                 connection.execute(sa.insert(_about).values(version=_VERSION))
             elif "campaigns" not in names:
-                what = "file" if self._is_sqlite else f"schema {SCHEMA}"
-                message = (
-                    f"{self._where}: the {what} has the tables of another application; "
-                    "use a database of its own for the queue"
-                )
-                raise JournalError(message)
+                raise JournalError(foreign_tables(self._url, SCHEMA))
             else:
                 self._check(connection.execute(sa.select(_about.c.version)).scalar())
 
@@ -251,59 +246,18 @@ class Tables:
             engine.dispose()
 
     @property
-    def _where(self) -> str:
-        host = "" if self._is_sqlite else f"{self._url.host or ''}/"
-        return f"{host}{self._url.database}"
-
-    @property
     def _name(self) -> str:
-        return f"the tables of pace and contacts ({self._where})"
+        return f"the tables of pace and contacts ({location(self._url)})"
 
     @safe_repr
     def __repr__(self) -> str:
-        return f"<Tables in {self._where}>"
-
-
-def _checked(url: str) -> sa.URL:
-    try:
-        parts = sa.make_url(url)
-    except sa_exc.ArgumentError:
-        parts = sa.URL.create("none")  # the message would have the password
-    backend = parts.get_backend_name()
-    if backend in {"postgresql", "postgres"}:
-        return parts.set(drivername="postgresql+psycopg")
-    if backend == "sqlite" and parts.database and parts.database != ":memory:":
-        return parts.set(drivername="sqlite")
-    message = "the URL of a database must begin with postgresql:// or sqlite:///"
-    raise ValueError(message)
+        return f"<Tables in {location(self._url)}>"
 
 
 def _engine(url: sa.URL) -> sa.Engine:
     """Return what connects to a database, one connection at most."""
-    if url.get_backend_name() == "sqlite":
-        path = str(url.database)
-        # Created here, because SQLite would make it readable for everybody.
-        with contextlib.suppress(FileExistsError):
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-        options: dict[str, Any] = {
-            "timeout": OUTAGE_RETRY_SECONDS,
-            "isolation_level": None,
-        }
-        opening = "BEGIN IMMEDIATE"
-    else:
-        # Behind a pooler of transactions, statements cannot be prepared.
-        options = {"prepare_threshold": None, "connect_timeout": 10}
-        # In one message. A process that is stopped now would let all others wait for
-        # its locks, hence the first timeout.
-        opening = (
-            f"SET LOCAL search_path = {SCHEMA}; "
-            "SET LOCAL idle_in_transaction_session_timeout = '15s'; "
-            "SET LOCAL lock_timeout = '30s'"
-        )
-    engine = sa.create_engine(url, pool_size=1, max_overflow=0, connect_args=options)
-
-    @event.listens_for(engine, "begin")
-    def _(connection: sa.Connection) -> None:
-        connection.exec_driver_sql(opening)
-
-    return engine
+    if url.get_backend_name() != "sqlite":
+        settings = f"SET LOCAL search_path = {SCHEMA}"
+        return postgresql_engine(url, connections=1, settings=settings)
+    create_private(str(url.database))
+    return sqlite_engine(url, timeout=OUTAGE_RETRY_SECONDS, pool_size=1, max_overflow=0)

@@ -20,12 +20,13 @@ from linkedapi_async._utils.text import safe_repr
 from linkedapi_async.contacts import Contacts, ContactStore
 from linkedapi_async.fleet._beats import Beats
 from linkedapi_async.fleet._contacts import SharedContactStore
-from linkedapi_async.fleet._database import Database, results
+from linkedapi_async.fleet._database import Database
 from linkedapi_async.fleet._dbos_client import FUNCTION, DbosClient, configuration
 from linkedapi_async.fleet._done import Done, done_from
 from linkedapi_async.fleet._events import EventReader
 from linkedapi_async.fleet._items import ItemRunner, Tokens
 from linkedapi_async.fleet._queue import dbos_errors, guarded, opened, read_done
+from linkedapi_async.fleet._schema import results
 from linkedapi_async.fleet._shared import campaign_tables, shared_state
 from linkedapi_async.fleet._starts import Starts
 from linkedapi_async.fleet._tables import Tables

@@ -15,7 +15,8 @@ from postgres_server import PostgresServer
 
 from linkedapi_async import QueueError, Session
 from linkedapi_async.fleet import Queue, Worker, _database
-from linkedapi_async.fleet._database import Database, RuleError, about, lanes, results
+from linkedapi_async.fleet._database import Database, RuleError
+from linkedapi_async.fleet._schema import about, lanes, results
 
 
 pytestmark = pytest.mark.anyio

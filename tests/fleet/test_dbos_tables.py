@@ -9,7 +9,8 @@ import sqlalchemy as sa
 
 from linkedapi_async import QueueError, st
 from linkedapi_async.fleet import Queue, _dbos_client
-from linkedapi_async.fleet._database import Database, checked_url
+from linkedapi_async.fleet._connection import validate_database_url
+from linkedapi_async.fleet._database import Database
 from linkedapi_async.fleet._dbos_client import MIGRATION, TABLES, newest_migration
 
 
@@ -20,7 +21,7 @@ READ = st.open_person_page("https://www.linkedin.com/in/ada", basic_info=True)
 
 def change(url: str, *statements: str) -> None:
     """Run statements in a database, with ``{dbos}`` for the place of the tables."""
-    engine = sa.create_engine(checked_url(url))
+    engine = sa.create_engine(validate_database_url(url))
     place = "" if engine.dialect.name == "sqlite" else f"{_dbos_client.SCHEMA}."
     with engine.begin() as connection:
         for statement in statements:
@@ -30,7 +31,7 @@ def change(url: str, *statements: str) -> None:
 
 def tables(url: str) -> set[tuple[str | None, str]]:
     """Return the names of all tables, with their schemas."""
-    engine = sa.create_engine(checked_url(url))
+    engine = sa.create_engine(validate_database_url(url))
     known = sa.inspect(engine)
     schemas = [None] if engine.dialect.name == "sqlite" else known.get_schema_names()
     found = {

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from linkedapi_async import Session, st
 from linkedapi_async.events import AccountPaused
 from linkedapi_async.fleet import Done, Queue, Worker
-from linkedapi_async.fleet._database import items, lanes
+from linkedapi_async.fleet._schema import items, lanes
 from linkedapi_async.fleet._starts import End, Starts
 from linkedapi_async.sandbox import Sandbox
 from linkedapi_async.webhooks import sign

@@ -19,8 +19,9 @@ from postgres_server import PostgresServer
 
 from linkedapi_async import Polling, Session, WorkflowHandle, st
 from linkedapi_async.fleet import Done, Queue, Worker, _events
-from linkedapi_async.fleet._database import Database, events, insert, now, number_events
+from linkedapi_async.fleet._database import Database
 from linkedapi_async.fleet._events import EventReader
+from linkedapi_async.fleet._schema import events, insert, now, number_events
 from linkedapi_async.sandbox import Sandbox
 from linkedapi_async.webhooks import MessageEvent, WebhookError, sign
 

@@ -125,7 +125,7 @@ async def test_text_that_the_database_does_not_take(database: str) -> None:
 )
 def test_wrong_urls(url: str) -> None:
     """Another URL is an error that does not show it, because it may have a password."""
-    with pytest.raises(ValueError, match="must begin with postgresql") as caught:
+    with pytest.raises(ValueError, match="must be sqlite:") as caught:
         Tables(url)
 
     assert "secret" not in str(caught.value)

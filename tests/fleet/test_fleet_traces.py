@@ -17,7 +17,7 @@ from opentelemetry.trace import SpanContext, TraceFlags, TraceState
 
 from linkedapi_async import Session, st
 from linkedapi_async.fleet import Done, Queue, Worker
-from linkedapi_async.fleet._database import items
+from linkedapi_async.fleet._schema import items
 from linkedapi_async.fleet._trace import follow_trace
 from linkedapi_async.otel import instrument
 from linkedapi_async.sandbox import Sandbox

@@ -31,11 +31,12 @@ from linkedapi_async import (
 )
 from linkedapi_async._utils.json import encode_json
 from linkedapi_async.fleet import Done
-from linkedapi_async.fleet._database import Database, items, results
+from linkedapi_async.fleet._database import Database
 from linkedapi_async.fleet._done import done_from, end_of
 from linkedapi_async.fleet._events import EventReader
 from linkedapi_async.fleet._items import ItemRunner, backoff
 from linkedapi_async.fleet._queue import read_done
+from linkedapi_async.fleet._schema import items, results
 from linkedapi_async.fleet._starts import Found, Starts
 from linkedapi_async.sandbox import Sandbox
 from linkedapi_async.session import Account

@@ -15,8 +15,9 @@ from dbos import error as dbos_error
 
 from linkedapi_async import ParameterError, QueueError, st
 from linkedapi_async.fleet import Progress, Queue, _dbos_client, _queue, _starts
-from linkedapi_async.fleet._database import Database, results
+from linkedapi_async.fleet._database import Database
 from linkedapi_async.fleet._dbos_client import SCHEMA
+from linkedapi_async.fleet._schema import results
 from linkedapi_async.fleet._starts import End, Starts
 
 

@@ -19,7 +19,8 @@ from hypothesis.stateful import (
 
 from linkedapi_async import QueueError
 from linkedapi_async.fleet import _starts
-from linkedapi_async.fleet._database import Database, items, results
+from linkedapi_async.fleet._database import Database
+from linkedapi_async.fleet._schema import items, results
 from linkedapi_async.fleet._starts import End, Found, Starts
 
 

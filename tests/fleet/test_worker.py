@@ -30,8 +30,9 @@ from linkedapi_async.fleet import (
     _worker,
 )
 from linkedapi_async.fleet._beats import Beats
-from linkedapi_async.fleet._database import Database, workers
+from linkedapi_async.fleet._database import Database
 from linkedapi_async.fleet._dbos_client import DbosClient
+from linkedapi_async.fleet._schema import workers
 from linkedapi_async.fleet._starts import Starts
 from linkedapi_async.otel import instrument, instrument_worker
 from linkedapi_async.sandbox import Sandbox

@@ -1,0 +1,107 @@
+"""The connection to a database: its URL, its engine, and what an outage is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy import exc as sa_exc
+
+
+def validate_database_url(url: str) -> sa.URL:
+    """Return the parts of a URL, for the driver that is installed.
+
+    Raises:
+        ValueError: It is not ``sqlite:///path`` or ``postgresql://…``.
+    """
+    try:
+        parts = sa.make_url(url)
+    except sa_exc.ArgumentError:
+        parts = sa.URL.create("missing")  # without the URL, which has a password
+    backend = parts.get_backend_name()
+    if backend in {"postgresql", "postgres"}:
+        return parts.set(drivername="postgresql+psycopg")
+    if backend == "sqlite" and parts.database and parts.database != ":memory:":
+        return parts.set(drivername="sqlite")
+    message = (
+        "the URL of a queue must be sqlite:///path or postgresql://…, got "
+        f"{backend if backend != 'missing' else 'something else'}"
+    )
+    raise ValueError(message)
+
+
+def location(url: sa.URL) -> str:
+    """Return the file, or the host and the name of the database, for messages."""
+    host = "" if url.get_backend_name() == "sqlite" else f"{url.host or ''}/"
+    return f"{host}{url.database}"
+
+
+def foreign_tables(url: sa.URL, schema: str) -> str:
+    """Return the message for a schema, or a file of SQLite, that is not ours."""
+    what = "file" if url.get_backend_name() == "sqlite" else f"schema {schema}"
+    return (
+        f"{location(url)}: the {what} has the tables of another application; use a "
+        "database of its own for the queue"
+    )
+
+
+def is_outage(error: Exception) -> bool:
+    """Return whether an error may pass without anyone changing anything."""
+    return isinstance(error, sa_exc.OperationalError | sa_exc.InterfaceError) or (
+        isinstance(error, sa_exc.DBAPIError) and error.connection_invalidated
+    )
+
+
+def sqlite_engine(url: sa.URL, *, timeout: float, **options: Any) -> sa.Engine:
+    """Return an engine for a file.
+
+    Args:
+        url: The validated URL.
+        timeout: How long to wait for the lock of another process, in seconds.
+        options: As for `sqlalchemy.create_engine`.
+    """
+    arguments = {"timeout": timeout, "isolation_level": None}
+    engine = sa.create_engine(url, connect_args=arguments, **options)
+    # What is read must still hold when it is changed, also across processes.
+    _begin_with(engine, "BEGIN IMMEDIATE")
+    return engine
+
+
+def postgresql_engine(
+    url: sa.URL, *, connections: int, settings: str = "", **options: Any
+) -> sa.Engine:
+    """Return an engine for a server.
+
+    Args:
+        url: The validated URL.
+        connections: How many it opens at most.
+        settings: Statements that each transaction begins with, besides those here.
+        options: As for `sqlalchemy.create_engine`.
+    """
+    engine = sa.create_engine(
+        url,
+        pool_size=connections,
+        max_overflow=0,
+        # Behind a pooler of transactions, statements cannot be prepared.
+        connect_args={
+            "autocommit": True,  # so that it does not begin transactions itself
+            "prepare_threshold": None,
+            "connect_timeout": 10,
+        },
+        **options,
+    )
+    # In one message: each round trip costs as much as what it asks for. A process
+    # that is stopped now would let all others wait for its locks.
+    _begin_with(
+        engine,
+        "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '15s'; "
+        f"SET LOCAL lock_timeout = '30s'; {settings}",
+    )
+    return engine
+
+
+def _begin_with(engine: sa.Engine, statements: str) -> None:
+    @event.listens_for(engine, "begin")
+    def _(connection: sa.Connection) -> None:
+        connection.exec_driver_sql(statements)

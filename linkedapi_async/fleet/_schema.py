@@ -1,0 +1,175 @@
+"""The tables of a queue, and the parts of SQL in which its two databases differ."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+
+SCHEMA: Final = "linkedapi"
+"""Where the tables of this library are in PostgreSQL."""
+
+VERSION: Final = 2
+"""The version of the tables below."""
+
+_LOCK: Final = 5_247_231
+"""The first of three advisory locks: of the tables, of results, and of events."""
+
+_BIG: Final = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+"""A number that does not run out; SQLite has but one kind, which has another name."""
+
+metadata = sa.MetaData(schema=SCHEMA)
+
+about = sa.Table("about", metadata, sa.Column("version", sa.Integer, nullable=False))
+
+lanes = sa.Table(
+    "lanes",
+    metadata,
+    sa.Column("account", sa.Text, primary_key=True),
+    sa.Column("last", sa.Integer, nullable=False),
+    sa.Column("account_id", sa.Text, index=True),
+)
+"""The number of the last item of each lane: the order of a lane is that of its numbers.
+
+The API's id of the account is known once there was an event of a workflow of the lane.
+"""
+
+items = sa.Table(
+    "items",
+    metadata,
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("account", sa.Text, nullable=False),
+    sa.Column("definition", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("execution", sa.Text),
+    # Two starts do not become one workflow, even if a proxy replays an answer.
+    sa.Column("workflow_id", sa.Text, unique=True),
+    sa.Column("candidates", sa.JSON(none_as_null=True)),
+    sa.Column("cancel", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("trace", sa.JSON(none_as_null=True)),
+    # It was sent between these two, if at all.
+    sa.Column("intended_at", sa.Float),
+    sa.Column("unknown_at", sa.Float),
+    # No worker sends it earlier, because its account may not do more before.
+    sa.Column("not_before", sa.Float),
+    # Since when DBOS does not know yet that it runs again.
+    sa.Column("wake_at", sa.Float),
+)
+"""What was submitted, and what is known of its start."""
+
+results = sa.Table(
+    "results",
+    metadata,
+    sa.Column("number", _BIG, primary_key=True, autoincrement=True),
+    sa.Column("key", sa.Text, nullable=False, unique=True),
+    sa.Column("account", sa.Text, nullable=False),
+    sa.Column("workflow_id", sa.Text),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("body", sa.Text),
+    sa.Column("error", sa.Text),
+    sa.Column("wrote", sa.Boolean, nullable=False),
+    sa.Column("ended_at", sa.Float, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+events = sa.Table(
+    "events",
+    metadata,
+    sa.Column("number", _BIG, primary_key=True, autoincrement=True),
+    sa.Column("id", sa.Text, nullable=False, unique=True),
+    sa.Column("workflow_id", sa.Text, index=True),
+    sa.Column("account_id", sa.Text),
+    sa.Column("created_at", sa.Float),
+    sa.Column("body", sa.LargeBinary),
+    sa.Column("received_at", sa.Float, nullable=False, index=True),
+    sqlite_autoincrement=True,
+)
+"""The webhook events that came, each once: the digests of their ids.
+
+Workers read those with a body: of a workflow, or, without its id, of an account. Those
+that say when a workflow was created have that time.
+"""
+
+workers = sa.Table(
+    "workers",
+    metadata,
+    sa.Column("executor", sa.Text, primary_key=True),
+    sa.Column("beat", sa.Float, nullable=False),
+    sa.Column("ttl", sa.Float, nullable=False),
+    sa.Column("successor", sa.Text),
+    sa.Column("succeeded_at", sa.Float),
+)
+"""Which processes work, when each was alive, and who takes over a dead one."""
+
+sa.Index(
+    "events_created",
+    events.c.account_id,
+    events.c.created_at,
+    postgresql_where=events.c.created_at.is_not(None),
+    sqlite_where=events.c.created_at.is_not(None),
+)
+sa.Index(
+    "items_unknown",
+    items.c.key,
+    postgresql_where=items.c.state == "unknown",
+    sqlite_where=items.c.state == "unknown",
+)
+sa.Index(
+    "items_to_cancel",
+    items.c.key,
+    postgresql_where=items.c.cancel,
+    sqlite_where=items.c.cancel,
+)
+sa.Index(
+    "items_to_wake",
+    items.c.wake_at,
+    postgresql_where=items.c.wake_at.is_not(None),
+    sqlite_where=items.c.wake_at.is_not(None),
+)
+sa.Index(
+    "results_failed",
+    results.c.number,
+    postgresql_where=results.c.error.is_not(None),
+    sqlite_where=results.c.error.is_not(None),
+)
+
+
+def insert(connection: sa.Connection, table: sa.Table) -> Any:
+    """Return an INSERT for *table* that can say what happens on a conflict."""
+    is_sqlite = connection.dialect.name == "sqlite"
+    return sqlite.insert(table) if is_sqlite else postgresql.insert(table)
+
+
+def serialize_creation(connection: sa.Connection) -> None:
+    """Let no other process create or check the tables until the transaction ends."""
+    _serialize(connection, _LOCK)
+
+
+def number_results(connection: sa.Connection) -> None:
+    """Let the numbers of results be in the order of their commits.
+
+    Otherwise one that is committed late would have a number that readers have passed.
+    """
+    _serialize(connection, _LOCK + 1)
+
+
+def number_events(connection: sa.Connection) -> None:
+    """Let the numbers of events be in the order of their commits, too."""
+    _serialize(connection, _LOCK + 2)
+
+
+def _serialize(connection: sa.Connection, lock: int) -> None:
+    if connection.dialect.name != "sqlite":  # there the whole file is locked
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(lock)))
+
+
+def now(connection: sa.Connection) -> sa.ColumnElement[Any]:
+    """Return the time by the clock of the database, in seconds since 1970.
+
+    Clocks of hosts may differ; that of SQLite is the host's.
+    """
+    if connection.dialect.name == "sqlite":
+        return (sa.func.julianday("now") - 2440587.5) * 86400.0
+    return sa.extract("epoch", sa.func.clock_timestamp())
