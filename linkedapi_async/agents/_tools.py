@@ -10,12 +10,11 @@ from mcp import types
 
 from linkedapi_async._actions.reference import format_action, search_actions
 from linkedapi_async._results.key import ACTIONS
+from linkedapi_async._types import Json
 from linkedapi_async._utils.spelling import nearest
 from linkedapi_async.agents._checks import Check
 from linkedapi_async.agents._desk import Answer, AnswerStatus, Desk, Report
 
-
-Json: TypeAlias = dict[str, Any]
 
 Consent: TypeAlias = Callable[[str], Awaitable[bool | types.InputRequiredResult]]
 """Asks the user; returns whether it was granted, or what the client has to ask first."""
