@@ -295,7 +295,13 @@ class ItemRunner:
         found = await self._starts.find(key)
         follow_trace(found.trace)
         if found.seconds_held:
-            # Another worker has learnt that.
+            _log.info(
+                "%s waits %.0f s, and so does account %s: a worker has recorded that",
+                key,
+                found.seconds_held,
+                lane,
+                extra=log_extra(account=lane, key=key, seconds=found.seconds_held),
+            )
             await self._hold(key, lane, found.seconds_held)
             found = await self._starts.find(key)
         return found

@@ -35,7 +35,7 @@ StartState: TypeAlias = Literal[
 ]
 
 WAKE_PATIENCE: Final = 30.0
-"""After how many seconds a worker wakes an item instead of who changed it."""
+"""After how many seconds a worker wakes an item that its program has not woken."""
 
 ENDED: Final = frozenset({"finished", "cancelled"})
 
@@ -445,8 +445,8 @@ class Starts:
     async def to_wake(self) -> list[Any]:
         """Return the keys and accounts of the items that the caller is to wake.
 
-        Whoever changed them was to do it, and may have been killed before. Of several
-        callers one gets an item.
+        The program that changed them may have been killed before it woke them. Of
+        several callers one gets an item.
         """
 
         def step(connection: sa.Connection) -> list[Any]:
