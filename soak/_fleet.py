@@ -91,6 +91,8 @@ class Fleet:
         self._all: list[ForkServerProcess] = []
         self.statuses = Counter[int | None]()
         """How many workers have left with which exit status."""
+        self.kills = 0
+        """How many workers `replace` has killed."""
 
     async def __aenter__(self) -> Self:
         """Begin with no workers."""
@@ -116,7 +118,9 @@ class Fleet:
     @property
     def taken_over(self) -> int:
         """How often a worker has logged that it took over lanes of another one."""
-        return self.log.read_text(encoding="utf-8").count("Took over ")
+        log = self.log.read_text(encoding="utf-8")
+        # A worker that is dead for long is checked, too, and has no lanes then.
+        return len(re.findall("Took over [1-9]", log))
 
     def serving(self, account: str) -> int:
         """Return the number of the worker that serves an account; 0 if it has left."""
@@ -152,6 +156,7 @@ class Fleet:
         began = time.monotonic()
         leaving = self.workers.pop(number)
         _send(leaving, sent)
+        self.kills += sent is signal.SIGKILL
         self.add()
         await self._leave(leaving)
         return time.monotonic() - began

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import time
@@ -22,6 +23,9 @@ def work(folder: Path, environment: Mapping[str, str], ahead: float) -> None:
     with (folder / "log").open("ab") as log:
         for output in (sys.stdout, sys.stderr):
             os.dup2(log.fileno(), output.fileno())
+    # All that the library logs is searched for tokens.
+    logging.basicConfig(level="INFO")
+    logging.getLogger("linkedapi_async").setLevel("DEBUG")
     os.chdir(folder)
     os.environ.update(environment)
     real = time.time

@@ -157,7 +157,7 @@ async def soak(url: str, folder: Path, share: float) -> dict[str, Any]:
     allowed = size.days * size.per_day * size.lanes
     figures = {
         "virtual days": size.days,
-        "kills": size.days,
+        "kills": fleet.kills,
         "accepted in a day, of an account, at most": most,
         "allowed in a day": size.per_day,
         "accepted, of all that was allowed": f"{sent / allowed:.1%}",
@@ -165,6 +165,7 @@ async def soak(url: str, folder: Path, share: float) -> dict[str, Any]:
         "sent twice": twice,
         "exit statuses of all workers": dict(sorted(fleet.statuses.items())),
     }
+    assert fleet.kills == size.days, figures
     assert most <= size.per_day, figures
     assert twice == 0, figures
     if is_full:
