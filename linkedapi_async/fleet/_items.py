@@ -33,6 +33,7 @@ from linkedapi_async.errors import (
     UnsupportedError,
     WorkflowError,
     WorkflowNotFoundError,
+    verdict_of,
 )
 from linkedapi_async.events import AccountUnpaused
 from linkedapi_async.fleet._done import end_of, refusal_of, workflow_from
@@ -81,6 +82,8 @@ class Later:
     seconds: float
     is_paused: bool = False
     """Whether it waits for its account to work again."""
+    seconds_for_all: float = 0.0
+    """For how long no other worker may try it either."""
 
 
 @attrs.frozen
@@ -417,7 +420,9 @@ class ItemRunner:
         else:
             # The backlog of a paused account is not spent on refusals.
             later = _later(passing, item)
-        goes_on = await self._starts.refused(item.key, item.execution, _known(later))
+        goes_on = await self._starts.refused(
+            item.key, item.execution, later.seconds_for_all
+        )
         return later if goes_on else None
 
     async def _wait(self, item: Item, handle: WorkflowHandle[Any]) -> _NextStep:
@@ -442,7 +447,9 @@ class ItemRunner:
         )
         if passing is not None:
             later = _later(passing, item)
-            goes_on = await self._starts.again(item.key, workflow_id, _known(later))
+            goes_on = await self._starts.again(
+                item.key, workflow_id, later.seconds_for_all
+            )
             return later if goes_on else None
         stored = end_of(end, item.workflow, workflow_id)
         return await self._starts.finished(item.key, item.execution, stored)
@@ -497,21 +504,22 @@ def _later(error: LinkedApiError, item: Item) -> Later:
             seconds=seconds,
         ),
     )
-    return Later(seconds, is_paused=isinstance(error, AccountPausedError))
+    # What an account may do is the API's word. The pace is counted by each worker, and
+    # another one may have a token that works, or hear that the account does.
+    is_limit = verdict_of(error).about == "category" and not isinstance(
+        error, PaceError
+    )
+    return Later(
+        seconds,
+        is_paused=isinstance(error, AccountPausedError),
+        seconds_for_all=seconds if is_limit else 0.0,
+    )
 
 
 def _warn(message: str, key: str, error: Exception) -> None:
     _log.warning(
         message, key, error, extra=log_extra(key=key, reason=error_reason(error))
     )
-
-
-def _known(later: Later) -> float:
-    """Return for how many seconds an item is held, whichever worker has it.
-
-    That of a paused account is not: another session would not hear that it works again.
-    """
-    return 0.0 if later.is_paused or later is _PARKED else later.seconds
 
 
 def _is_cancelled() -> bool:

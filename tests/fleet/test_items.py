@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -353,7 +354,12 @@ async def test_a_limit_that_was_reached_is_waited_out(fleet: Fleet) -> None:
 
     assert isinstance(done, Done)
     assert ("completed", None) == (done.status, done.error)
-    assert 1 == len(fleet.waits)
+    (waited,) = fleet.waits
+    found = await fleet.database.do(
+        lambda connection: connection.execute(sa.select(items)).one()
+    )
+    # The workers share one clock, that of the database.
+    assert found.not_before == pytest.approx(time.time() + waited, abs=120)
     assert 2 == fleet.sent
 
 
