@@ -356,10 +356,9 @@ class ItemRunner:
 
     async def _start(self, item: Item, account: Account, attempt: int) -> _StartResult:
         """Start an item that is free; return its handle, or when to try again."""
-        step: _StartResult = _PARKED
         async with self._turns:
-            if not self._stopping:
-                step = await self._intend(item, account, attempt)
+            stops = self._stopping
+            step = _PARKED if stops else await self._intend(item, account, attempt)
         if step is _PARKED:
             # Not with a turn, because `quiesce` takes all of them.
             await _park()

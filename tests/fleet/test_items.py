@@ -832,7 +832,7 @@ async def test_a_cancellation_of_the_users_own_is_an_error(fleet: Fleet) -> None
 
 
 async def test_two_items_of_one_account_are_released(fleet: Fleet) -> None:
-    """An event that the account works again ends the waits of both."""
+    """An event that the account works again ends the waits of both, and no other's."""
     held: list[float] = []
 
     async def sleep(seconds: float) -> None:
@@ -842,17 +842,19 @@ async def test_two_items_of_one_account_are_released(fleet: Fleet) -> None:
 
     fleet.runner._sleep = sleep
     fleet.sandbox.sign_out(TOKEN)
-    for key in ("ada", "bob"):
-        await fleet.add(key, WRITE)
-    runs = [
-        asyncio.create_task(fleet.runner.run(key, "lane")) for key in ("ada", "bob")
-    ]
-    await until(lambda: len(held) == 2)
+    fleet.sandbox.sign_out("token-of-other")
+    lanes = {"ada": "lane", "bob": "lane", "eve": "other"}
+    runs = []
+    for key, lane in lanes.items():
+        await fleet.add(key, WRITE, lane)
+        runs.append(asyncio.create_task(fleet.runner.run(key, lane)))
+    await until(lambda: len(held) == 3)
     fleet.sandbox.sign_in(TOKEN)
     fleet.session.account(TOKEN, name="lane").unpause()
 
     async with asyncio.timeout(60):
-        assert ["finished"] * 2 == await asyncio.gather(*runs)
+        assert ["finished"] * 2 == await asyncio.gather(*runs[:2])
+    assert not runs[2].done()
 
 
 class NeverListedError(Exception):

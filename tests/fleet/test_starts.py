@@ -234,6 +234,19 @@ async def test_a_cancelled_item_is_not_sent(opened: Database) -> None:
         await starts.cancel("none")
 
 
+async def test_the_wish_to_cancel_outlasts_a_crash(opened: Database) -> None:
+    """An item that was to be cancelled is not sent after its start was discarded."""
+    starts = Starts(opened)
+    await add(opened, "a")
+    await starts.intend("a", "1")
+    await starts.cancel("a")
+    doubted = await starts.intend("a", "2")
+    await starts.discard("a")
+
+    assert Found("unknown") == doubted
+    assert Found("cancelled") == await starts.intend("a", "3")
+
+
 async def test_what_may_have_written_is_run_again_on_request_only(
     opened: Database,
 ) -> None:

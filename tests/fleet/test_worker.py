@@ -242,6 +242,9 @@ async def test_a_worker_wakes_what_was_decided(
         worker = make(url, sandbox, ttl=0.5, on_result=results.append)
         async with working(worker) as task:
             await progress(queue, task, lambda found: found.unknown)
+            ended = queue._client
+            assert ended is not None
+            await until(task, lambda: ended.status("a") == "SUCCESS")
             await starts.discard("a")  # and no more, as a kill leaves it
             await until(task, lambda: results)
 
