@@ -103,7 +103,11 @@ class _Rows:
         self.by_key = {row.key: row for row in self._rows}
 
     def free(self, row: Any, seconds: float) -> bool:
-        """Let an item be sent later, or cancel it, if that is wanted; return which."""
+        """Let an item be sent again later, or end it if it was to be cancelled.
+
+        Returns:
+            Whether it is sent again.
+        """
         if row.cancel:
             self.end(row, End(status="cancelled"))
             return False
@@ -128,6 +132,7 @@ class _Rows:
         )
         row.state = "cancelled" if end.status == "cancelled" else "finished"
         row.cancel = False
+        row.wake_at = None  # an execution that was still there has done it
 
     def write(self) -> None:
         """Write what was changed."""

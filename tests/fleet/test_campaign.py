@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fleet_harness import make_worker, working
 
 from linkedapi_async import JournalError, Pace, QueueError, SuppressedError, st
 from linkedapi_async._pacing import Booking, History
 from linkedapi_async.contacts import Contacts
-from linkedapi_async.fleet import Done, Queue, Worker
+from linkedapi_async.fleet import Done, Queue
 from linkedapi_async.fleet._shared import KEPT, TableBookings, campaign_tables
 from linkedapi_async.sandbox import Sandbox
 
@@ -31,32 +32,16 @@ def hello(name: str) -> st.send_message:
     return st.send_message(f"https://www.linkedin.com/in/{name}", text="Hello!")
 
 
-async def token(account: str) -> str:
-    """Return the token of an account."""
-    return f"token-of-{account}"
-
-
 @contextlib.asynccontextmanager
-async def working(
+async def campaigning(
     url: str, sandbox: Sandbox, **settings: Any
 ) -> AsyncIterator[list[Done]]:
     """Run a worker, and end it; give the list of its results."""
     results: list[Done] = []
-    worker = Worker(
-        url,
-        session=sandbox.session,
-        token=token,
-        interval=0.05,
-        on_result=results.append,
-        **settings,
-    )
-    task = asyncio.create_task(worker.run())
-    try:
+    worker = make_worker(url, sandbox, on_result=results.append, **settings)
+    async with working(worker) as task:
         yield results
         assert not task.done(), task
-    finally:
-        worker.stop()
-        await asyncio.wait({task})
     assert 0 == task.result()
 
 
@@ -76,10 +61,10 @@ async def test_a_pace_holds_over_all_workers(
         await queue.submit("lane", hello("ada"), key="a")
         await queue.submit("lane", hello("bob"), key="b")
         await queue.submit("other", hello("eve"), key="c")
-        async with working(queue_url, sandbox, pace=MONTHLY) as results:
+        async with campaigning(queue_url, sandbox, pace=MONTHLY) as results:
             await until(lambda: len(results) == 2 and "b waits" in caplog.text)
         caplog.clear()
-        async with working(queue_url, sandbox, pace=MONTHLY):
+        async with campaigning(queue_url, sandbox, pace=MONTHLY):
             await until(lambda: "b waits" in caplog.text)
         found = await queue.progress()
 
@@ -98,11 +83,11 @@ async def test_contacts_hold_over_all_workers(queue_url: str) -> None:
     contacts = functools.partial(Contacts, never=["https://www.linkedin.com/in/eve"])
     async with Sandbox(speed=1000) as sandbox, Queue(queue_url) as queue:
         await queue.submit("lane", hello("ada"), key="a")
-        async with working(queue_url, sandbox, contacts=contacts) as results:
+        async with campaigning(queue_url, sandbox, contacts=contacts) as results:
             await until(lambda: results)
         await queue.submit("other", hello("ada"), key="b")
         await queue.submit("other", hello("eve"), key="c")
-        async with working(queue_url, sandbox, contacts=contacts) as others:
+        async with campaigning(queue_url, sandbox, contacts=contacts) as others:
             await until(lambda: len(others) == 2)
 
     assert 1 == len(sandbox.workflows)
@@ -163,7 +148,7 @@ async def test_an_item_waits_for_the_tables_of_its_campaign(
     monkeypatch.setattr("linkedapi_async.fleet._items.FIRST_DELAY", 0.01)
     async with Sandbox(speed=1000) as sandbox, Queue(url) as queue:
         await queue.submit("lane", hello("ada"), key="a")
-        async with working(url, sandbox, pace=MONTHLY) as results:
+        async with campaigning(url, sandbox, pace=MONTHLY) as results:
             await until(lambda: results)
         assert () == tuple(await queue.unknown())
 
@@ -176,8 +161,6 @@ async def test_a_worker_without_its_tables(tmp_path: Path) -> None:
     path = tmp_path / "work.sqlite3"
     Path(f"{path}.campaigns").write_text("something else, and no database")
     async with Sandbox() as sandbox:
-        worker = Worker(
-            f"sqlite:///{path}", session=sandbox.session, token=token, pace=MONTHLY
-        )
+        worker = make_worker(f"sqlite:///{path}", sandbox, pace=MONTHLY)
         with pytest.raises(JournalError, match="cannot be used: "):
             await worker.run()

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from fleet_harness import make_worker, working
 
 from linkedapi_async import Session, st
 from linkedapi_async.events import AccountPaused
-from linkedapi_async.fleet import Done, Queue, Worker
+from linkedapi_async.fleet import Done, Queue
 from linkedapi_async.fleet._schema import items, lanes
 from linkedapi_async.fleet._starts import End, Starts
 from linkedapi_async.sandbox import Sandbox
@@ -76,10 +77,6 @@ async def test_an_account_that_is_active_again_wakes_its_lane(queue_url: str) ->
     results: dict[str, Done] = {}
     delivered, paused = asyncio.Event(), asyncio.Event()
 
-    async def token(account: str) -> str:
-        """Return the token of an account."""
-        return f"token-of-{account}"
-
     def on_result(done: Done) -> None:
         """Note that a result came."""
         results[done.key] = done
@@ -93,17 +90,11 @@ async def test_an_account_that_is_active_again_wakes_its_lane(queue_url: str) ->
             made.on(AccountPaused, lambda _: paused.set())
             return made
 
-        worker = Worker(
-            queue_url,
-            session=session,
-            token=token,
-            interval=0.05,
-            ttl=60,
-            on_result=on_result,
+        worker = make_worker(
+            queue_url, sandbox, session=session, ttl=60, on_result=on_result
         )
         await queue.submit("one", WRITE, key="a")
-        working = asyncio.create_task(worker.run())
-        async with asyncio.timeout(120):
+        async with working(worker), asyncio.timeout(120):
             await delivered.wait()
             delivered.clear()
             await receive(queue, COMPLETED, results["a"].workflow_id)
@@ -115,8 +106,6 @@ async def test_an_account_that_is_active_again_wakes_its_lane(queue_url: str) ->
             await receive(queue, "account.active", account_id=None)
             await receive(queue, "account.active")
             await delivered.wait()
-        worker.stop()
-        await working
 
     assert "completed" == results["b"].status
     assert 2 == len(sandbox.workflows)

@@ -15,10 +15,11 @@ import pytest
 import sqlalchemy as sa
 from aiohttp import web
 from anyio.from_thread import start_blocking_portal
+from fleet_harness import make_worker, working
 from postgres_server import PostgresServer
 
 from linkedapi_async import Polling, Session, WorkflowHandle, st
-from linkedapi_async.fleet import Done, Queue, Worker, _events
+from linkedapi_async.fleet import Done, Queue, _events
 from linkedapi_async.fleet._database import Database
 from linkedapi_async.fleet._events import EventReader
 from linkedapi_async.fleet._schema import events, insert, now, number_events
@@ -130,10 +131,6 @@ async def polls_per_workflow(url: str, payload: Literal["fat", "thin"]) -> float
     results: list[Done] = []
     finished = asyncio.Event()
 
-    async def token(account: str) -> str:
-        """Return the token of an account."""
-        return f"token-of-{account}"
-
     def on_result(done: Done) -> None:
         """Note when all have ended."""
         results.append(done)
@@ -148,18 +145,14 @@ async def polls_per_workflow(url: str, payload: Literal["fat", "thin"]) -> float
     ):
         async with Sandbox(speed=1000) as sandbox:
             sandbox.send_webhooks_to(address, secret=SECRET, payload_mode=payload)
-            worker = Worker(
+            worker = make_worker(
                 url,
+                sandbox,
                 session=lambda: sandbox.session(polling=Polling(initial_delay=60)),
-                token=token,
-                interval=0.05,
                 on_result=on_result,
             )
-            working = asyncio.create_task(worker.run())
-            async with asyncio.timeout(300):
+            async with working(worker), asyncio.timeout(300):
                 await finished.wait()
-            worker.stop()
-            await working
             polled = sandbox.polls_per_workflow
 
     assert ["completed"] * 12 == [done.status for done in results]

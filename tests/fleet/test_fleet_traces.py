@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from fleet_harness import make_worker, working
 from opentelemetry import baggage, context, trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -16,7 +17,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanContext, TraceFlags, TraceState
 
 from linkedapi_async import Session, st
-from linkedapi_async.fleet import Done, Queue, Worker
+from linkedapi_async.fleet import Done, Queue
 from linkedapi_async.fleet._schema import items
 from linkedapi_async.fleet._trace import follow_trace
 from linkedapi_async.otel import instrument
@@ -26,11 +27,6 @@ from linkedapi_async.sandbox import Sandbox
 pytestmark = pytest.mark.anyio
 
 READ = st.open_person_page("https://www.linkedin.com/in/ada", basic_info=True)
-
-
-async def token(account: str) -> str:
-    """Return the token of an account."""
-    return f"token-of-{account}"
 
 
 async def stored(queue: Queue) -> dict[str, dict[str, str] | None]:
@@ -66,19 +62,11 @@ async def test_a_start_belongs_to_the_trace_of_its_submission(queue_url: str) ->
             await queue.submit("one", READ, key="a")
             await queue.submit_all([("two", READ, "b")])
         await queue.submit("one", READ, key="c")
-        worker = Worker(
-            queue_url,
-            session=session,
-            token=token,
-            interval=0.05,
-            ttl=60,
-            on_result=on_result,
+        worker = make_worker(
+            queue_url, sandbox, session=session, ttl=60, on_result=on_result
         )
-        working = asyncio.create_task(worker.run())
-        async with asyncio.timeout(120):
+        async with working(worker), asyncio.timeout(120):
             await finished.wait()
-        worker.stop()
-        await working
 
     plan = span.get_span_context()
     found = {

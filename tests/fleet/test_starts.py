@@ -365,12 +365,15 @@ async def test_one_caller_wakes_what_its_changer_has_not(
 ) -> None:
     """A program may be killed between its decision and the engine's part of it."""
     starts = Starts(opened)
-    await add(opened, "a", "b")
-    for key in "ab":
+    await add(opened, "a", "b", "c")
+    for key in "abc":
         await starts.intend(key, "1")
         await starts.unknown(key, "1")
     await starts.adopt("a", "id-1")
     await starts.discard("b", wake=False)
+    # An execution that had not ended has seen the decision.
+    await starts.adopt("c", "id-3")
+    await starts.finished("c", "1", End(status="completed", workflow_id="id-3"))
     early = await starts.to_wake()
     monkeypatch.setattr(_starts, "WAKE_PATIENCE", -1.0)
     late = await starts.to_wake()

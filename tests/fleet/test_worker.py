@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from fleet_harness import make_worker, token, working
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
@@ -46,29 +46,6 @@ def hello(number: int) -> st.send_message:
     return st.send_message(f"https://www.linkedin.com/in/p-{number}", text="Hello!")
 
 
-async def token(account: str) -> str:
-    """Return the token of an account."""
-    return f"token-of-{account}"
-
-
-def make(url: str, sandbox: Sandbox, **settings: Any) -> Worker:
-    """Return a worker that looks for items often."""
-    return Worker(
-        url, session=sandbox.session, token=token, **{"interval": 0.05, **settings}
-    )
-
-
-@contextlib.asynccontextmanager
-async def working(worker: Worker) -> AsyncIterator[asyncio.Task[int]]:
-    """Run a worker, and end it."""
-    task = asyncio.create_task(worker.run())
-    try:
-        yield task
-    finally:
-        worker.stop()
-        await asyncio.wait({task})
-
-
 async def until(task: asyncio.Task[int], condition: Callable[[], object]) -> None:
     """Wait until something holds, or a worker has ended."""
     async with asyncio.timeout(120):
@@ -93,7 +70,7 @@ async def test_a_worker_runs_lanes_in_order(queue_url: str) -> None:
         await queue.submit_all(
             (f"lane-{n % 3}", hello(n), f"key-{n:02}") for n in range(9)
         )
-        worker = make(queue_url, sandbox, ttl=60, on_result=results.append)
+        worker = make_worker(queue_url, sandbox, ttl=60, on_result=results.append)
         async with working(worker) as task:
             await until(task, lambda: len(results) == 9)
             health = worker.health()
@@ -200,7 +177,7 @@ async def test_a_dead_worker_is_taken_over(
             connection.execute(
                 sa.insert(workers).values(executor="dead", beat=_now() - 60, ttl=3)
             )
-        worker = make(url, sandbox, ttl=3, on_result=results.append)
+        worker = make_worker(url, sandbox, ttl=3, on_result=results.append)
         assert not worker.health()["ok"]
         async with working(worker) as task:
             await until(task, lambda: len(results) == 5)
@@ -239,7 +216,7 @@ async def test_a_worker_wakes_what_was_decided(
         await queue.submit("lane", hello(1), key="a")
         starts = Starts(queue._database)
         await starts.intend("a", "killed")
-        worker = make(url, sandbox, ttl=0.5, on_result=results.append)
+        worker = make_worker(url, sandbox, ttl=0.5, on_result=results.append)
         async with working(worker) as task:
             await progress(queue, task, lambda found: found.unknown)
             ended = queue._client
@@ -264,7 +241,7 @@ async def test_a_worker_that_leaves_in_an_outage(
     monkeypatch.setattr(DbosClient, "requeue", away)
     url = f"sqlite:///{tmp_path / 'work.sqlite3'}"
     async with Sandbox() as sandbox, Queue(url) as queue:
-        worker = make(url, sandbox, ttl=60)
+        worker = make_worker(url, sandbox, ttl=60)
         async with working(worker) as task:
             await until(task, lambda: worker.health()["ok"])
         left = await queue._database.do(
@@ -286,7 +263,7 @@ async def test_a_worker_that_was_taken_over_leaves(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'work.sqlite3'}"
     async with Sandbox(speed=1) as sandbox, Queue(url) as queue:
         await queue.submit("lane", hello(1), key="a")
-        async with working(make(url, sandbox, ttl=0.5)) as task:
+        async with working(make_worker(url, sandbox, ttl=0.5)) as task:
             await until(task, lambda: sandbox.workflows)
             with queue._database.engine.begin() as connection:
                 connection.execute(sa.update(workers).values(successor="another"))
@@ -315,7 +292,8 @@ async def test_a_worker_without_a_sign_of_life_sends_nothing(
         return await beat(self)
 
     monkeypatch.setattr(Beats, "beat", wait)
-    monkeypatch.setattr("linkedapi_async.fleet._items.FIRST_DELAY", 0.01)
+    # A host that cannot be reached is given a minute.
+    monkeypatch.setattr(_items, "delay_of", lambda *_: (0.01, None))
     results: list[Done] = []
     async with Sandbox(speed=1000) as sandbox, Queue(url) as queue:
         worker = Worker(
@@ -343,7 +321,7 @@ async def test_a_crash_of_the_polling_ends_the_worker(tmp_path: Path) -> None:
     """The error is the caller's, and the lanes go to others."""
     url = f"sqlite:///{tmp_path / 'work.sqlite3'}"
     async with Sandbox(speed=1000) as sandbox:
-        worker = make(url, sandbox)
+        worker = make_worker(url, sandbox)
         async with working(worker) as task:
             await until(task, lambda: worker.health()["ok"])
             assert worker._items is not None
@@ -366,7 +344,7 @@ async def test_a_worker_that_cannot_show_life_ends(
 
     monkeypatch.setattr(Beats, "beat", fail)
     async with Sandbox(speed=1000) as sandbox:
-        async with working(make(url, sandbox)) as task:
+        async with working(make_worker(url, sandbox)) as task:
             await until(task, task.done)
 
     with pytest.raises(KeyError, match="beat"):
@@ -377,7 +355,7 @@ async def test_a_result_that_was_forgotten_is_not_delivered(tmp_path: Path) -> N
     """What is no longer there is no reason to try for ever."""
     url = f"sqlite:///{tmp_path / 'work.sqlite3'}"
     async with Sandbox() as sandbox, Queue(url):
-        worker = make(url, sandbox, on_result=pytest.fail)
+        worker = make_worker(url, sandbox, on_result=pytest.fail)
         await worker._deliver("gone")
         await worker._database.close()
 
@@ -417,7 +395,7 @@ async def test_sessions_that_a_worker_cannot_use(
 async def test_a_worker_without_a_database(tmp_path: Path) -> None:
     """It does not begin, and says why."""
     async with Sandbox() as sandbox:
-        worker = make(f"sqlite:///{tmp_path / 'no' / 'work.sqlite3'}", sandbox)
+        worker = make_worker(f"sqlite:///{tmp_path / 'no' / 'work.sqlite3'}", sandbox)
         with pytest.raises(QueueError, match="cannot be used"):
             await worker.run()
 
