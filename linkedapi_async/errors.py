@@ -4,7 +4,7 @@
 
     LinkedApiError
     ├─ WorkflowError (ValueError)          the workflow is wrong; nothing was sent
-    │  ├─ NestingError                     an action is nested where it cannot be
+    │  ├─ NestingError                     an action is nested in the wrong place
     │  ├─ ParameterError                   a parameter is wrong, unknown or missing
     │  ├─ InvalidDefinitionError           a JSON definition has problems
     │  ├─ AllowanceError                   it may do more than its pace ever allows
@@ -112,7 +112,7 @@ class UnknownValueWarning(UserWarning):
 
 
 class TextWarning(UserWarning):
-    """A text looks as if a value were missing in it; it is sent as it is."""
+    """A text seems to lack a value; it is sent as it is."""
 
 
 def _rebuild(cls: type[ErrorT], args: tuple[Any, ...]) -> ErrorT:
@@ -169,7 +169,7 @@ class WorkflowError(LinkedApiError, ValueError):
 
 
 class NestingError(WorkflowError):
-    """An action is nested where it cannot be.
+    """An action is nested in the wrong place.
 
     Attributes:
         offender: The action type that cannot be nested there.
@@ -251,10 +251,11 @@ class AllowanceError(WorkflowError):
 
     Attributes:
         category: The account limit, such as ``stMessages``.
-        most: How many actions it may do that count; `math.inf` if it has no bound.
+        most: The most actions of that category that it may do; `math.inf` if that has
+            no bound.
         allowance: How many the pace allows in a whole *period*.
         period: ``day``, ``week`` or ``month``.
-        products: How *most* comes about: the lists that actions are done for.
+        products: How *most* is calculated: the lists for whose items actions are done.
     """
 
     def __init__(
@@ -294,7 +295,7 @@ class UnsupportedError(WorkflowError):
 
 
 class RequestError(LinkedApiError):
-    """A request failed: the API refused it, or it did not get there and back.
+    """A request failed: the API refused it, or no complete answer came.
 
     Attributes:
         type: The API's error type, if it sent one.
@@ -394,7 +395,7 @@ class PaceError(LinkedApiError):
 
     Attributes:
         account: The ``name`` of the account.
-        reason: What holds the start back, in words.
+        reason: What holds the start back, as text.
         until: When the pace allows it, with a time zone; None if that is unknown.
         category: The account limit that is used up, such as ``stConnectionRequests``;
             None if the whole account waits.
@@ -417,11 +418,11 @@ class PaceError(LinkedApiError):
 
 
 class SuppressedError(LinkedApiError):
-    """A workflow would write again to a target, or to one to leave alone; not sent.
+    """A workflow would write to a target again, or to one in ``never``; not sent.
 
     Attributes:
         target: The canonical URL or id of the target.
-        since: When it was contacted; None if it was not, or that is unknown.
+        since: When it was contacted; None if it was not, or if the time is unknown.
         key: The key of the item that contacted it; None without a key.
     """
 
@@ -442,8 +443,8 @@ class SuppressedError(LinkedApiError):
 class StartUnknownError(LinkedApiError):
     """A start was sent, and it is unknown whether the server accepted it.
 
-    A second start may do everything twice. The account's history in the platform shows
-    whether the workflow runs.
+    Starting it again may do everything twice. The account's history in the platform
+    shows whether the workflow runs.
 
     Attributes:
         account: The ``name`` of the account it was sent for.
@@ -500,7 +501,7 @@ class WaitTimeoutError(LinkedApiError, TimeoutError):
     """The wait ended; the workflow goes on.
 
     Attributes:
-        handle: The handle to go on waiting with; None after pickling.
+        handle: The handle with which to wait again; None after pickling.
         pending_reason: Why the workflow is pending, as the API spells it.
         api_message: The explanation of the API for people, as it is.
     """
@@ -540,8 +541,8 @@ class SessionClosedError(LinkedApiError):
 class PollingCrashedError(LinkedApiError, RuntimeError):
     """The session's polling engine crashed; the workflow goes on.
 
-    The session starts nothing more, and a new one can wait for the workflow. It is a
-    bug of this library; the cause is its ``__cause__``.
+    The session starts nothing more; a new session can wait for the workflow. The crash
+    is a bug of this library; ``__cause__`` has the error behind it.
     """
 
     def __init__(self, *, workflow_id: str | None = None) -> None:
@@ -668,7 +669,7 @@ class ActionError(LinkedApiError):
 
     @property
     def done(self) -> tuple[Any, ...]:
-        """What the workflow has changed on LinkedIn all the same: `Completion.written`."""
+        """What the workflow changed on LinkedIn before: `Completion.written`."""
         return self.completion.written
 
 
@@ -681,13 +682,13 @@ class ResultMissingError(LinkedApiError, KeyError):
 
 
 About: TypeAlias = Literal["target", "workflow", "category", "account", "token", "host"]
-"""What an error is a verdict about.
+"""What an error concerns.
 
 - ``target``: the person, company, post or conversation; other targets are not affected.
-- ``workflow``: the workflow itself; it fails again for every target.
-- ``category``: one account limit, such as ``stMessages``; other actions go on.
-- ``account``: the LinkedIn account; nothing of it goes on.
-- ``token``: the main token or its subscription; no account goes on.
+- ``workflow``: the workflow itself; it would fail for every target.
+- ``category``: one account limit, such as ``stMessages``; other actions still work.
+- ``account``: the LinkedIn account; none of its workflows can run.
+- ``token``: the main token or its subscription; no account can run workflows.
 - ``host``: the API or the connection to it.
 """
 
@@ -698,11 +699,11 @@ class Verdict(NamedTuple):
     about: About
     """What failed."""
     passes: bool
-    """Whether it passes without anyone changing anything."""
+    """Whether the cause ends without any action of yours."""
     category: str | None = None
     """The account limit; only for ``category``, and None if it is unknown."""
     retry_after: float | None = None
-    """When it passes, in seconds from now; None if that is unknown."""
+    """When the cause ends, in seconds from now; None if that is unknown."""
 
 
 class _VerdictFacts(NamedTuple):
@@ -801,13 +802,13 @@ def request_error_class(error_type: str) -> type[RequestError]:
 
 
 def verdict_of(error: BaseException) -> Verdict:
-    """Return what *error* is a verdict about, and whether it passes.
+    """Return what *error* concerns, and whether its cause is temporary.
 
-    The API's error type or failure reason decides, then the class of the error. An
-    unknown type is a verdict about the workflow, and does not pass.
+    The API's error type or failure reason decides; without one, the class of the error.
+    An unknown type is taken to concern the workflow and to be permanent.
 
     Args:
-        error: Any error; one of this library says more.
+        error: Any error; those of this library give the most exact answer.
     """
     if isinstance(error, PaceError) and error.category is not None:
         return Verdict("category", passes=True, category=error.category)

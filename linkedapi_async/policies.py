@@ -1,7 +1,7 @@
 """How long to wait: between polls, before a retry, and between the starts of an account.
 
-Polling and retrying are two policies on purpose. A poll that finds a workflow still
-running has succeeded; a request that needs a retry has failed.
+Polling and retrying are separate policies, because a poll that finds a workflow still
+running has succeeded, whereas a request that needs a retry has failed.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def _whole(_instance: Any, attribute: Attribute[Any], value: Any) -> None:
 
 
 def _grown(start: float, growth: float, steps: int, maximum: float) -> float:
-    """Return *start* grown *steps* times, at most *maximum*."""
+    """Return *start* multiplied *steps* times by *growth*, at most *maximum*."""
     # Compare logarithms, because the plain power overflows after a day of waiting.
     if start >= maximum or steps * math.log(growth) >= math.log(maximum / start):
         return maximum
@@ -127,7 +127,7 @@ class Polling:
     """When to poll the workflows of an account.
 
     An account runs one workflow at a time, so only the head of its queue is polled at
-    full cadence; of all the others, one is polled every *queued_interval* seconds.
+    these intervals; of all the others, one is polled every *queued_interval* seconds.
     """
 
     initial_delay: float = field(default=10, validator=_Range(0))
@@ -153,7 +153,7 @@ class Polling:
     queued_interval: float = field(default=120, validator=_POSITIVE)
     """Time in seconds between two polls of the workflows behind the head.
 
-    Upper limit of all waits of a head, too.
+    It is also the longest wait between two polls of a head.
     """
 
     deadline: float = field(
@@ -162,23 +162,23 @@ class Polling:
     """Time in seconds after which a wait without ``timeout=`` gives up.
 
     The default is 24 hours; `math.inf` waits for ever. Time for which the API reports
-    `outsideWorkingHours` does not count; towards a `timeout=` it does.
+    `outsideWorkingHours` does not count here, but it counts towards a `timeout=`.
     """
 
     late_cost: float | None = field(
         default=2.5, validator=_Range(0, above=True, none=True)
     )
-    """How many requests it is worth to notice an end one second earlier.
+    """How many requests one second of earlier notice of an end is worth.
 
-    After five ends of workflows of the same kind, polls follow how long these took: the
-    next poll comes when the expected delay has cost as much as one request. Until then,
-    and with None always, the intervals above apply. Learnt waits are not shorter than
-    *interval* and not longer than *queued_interval*.
+    After five workflows of the same kind have ended, polls are planned by how long
+    these took: the next poll comes when the expected delay has cost as much as one
+    request. Until then, and always with None, the intervals above apply. Learnt waits
+    lie between *interval* and *queued_interval*.
 
-    A second costs the same whatever the duration: with the default, the end of a
-    workflow of 25 seconds is noticed 2.5 seconds late by 5 requests, that of one of 20
-    minutes 16 seconds late by 40 requests. Four times the cost halves the delay and
-    doubles the requests.
+    With the default, a workflow of 25 seconds takes about 5 requests and its end is
+    noticed 2.5 seconds late; one of 20 minutes takes about 40 requests, and its end is
+    noticed 16 seconds late. A cost four times as high halves the delay and doubles the
+    requests.
     """
 
     @classmethod
@@ -239,7 +239,7 @@ class Polling:
     def tail_wait(self, rng: random.Random) -> float:
         """Return the time in seconds before the next poll behind the head.
 
-        Jitter only shortens it, because *queued_interval* is a promise.
+        Jitter only shortens it, because *queued_interval* is an upper limit.
         """
         return self.queued_interval * (1 - self.jitter * rng.random())
 
@@ -272,7 +272,7 @@ class Retries:
     """Maximum number of retries per request that is not a retry.
 
     It keeps retries from amplifying an outage: with the default, after the first ten
-    retries at most every tenth request is one. Where no retry is left, the error of the
+    retries at most every tenth request is one. If no retry is left, the error of the
     last attempt is raised.
     """
 
@@ -311,13 +311,13 @@ class RetryBudget:
 
 @frozen
 class Ramp:
-    """Allowances a day that grow from a small number to the whole, for a new account."""
+    """Daily allowances for a new account, which grow to the full ones."""
 
     start: int = field(validator=_whole)
     """How many actions of each category on the first day, at most its allowance."""
 
     days: int = field(validator=_whole)
-    """After how many days an allowance is whole; it grows by the same amount each day.
+    """After how many days an allowance is full; it grows by the same amount each day.
 
     The first day is the one of the account's first start in the journal.
     """
@@ -330,7 +330,7 @@ class Ramp:
 
 @frozen(kw_only=True)
 class PlatformUse:
-    """How much of a limit was used on the platform, by whatever program."""
+    """How much of a limit was used on the platform, by all programs."""
 
     category: str
     """The limit, such as ``stMessages``."""
@@ -437,12 +437,12 @@ class _Identified(Protocol):
 
 @frozen(kw_only=True)
 class Pace:
-    """How much an account does, and when: of starts, not of requests.
+    """How much an account may do, and when. It limits starts, not requests.
 
-    A workflow counts as the most that it can do, and once it has ended as what it did.
-    Days, weeks (from Monday) and months are those of the calendar, in *timezone*. A
-    workflow that runs across midnight counts on both days, because it is unknown when
-    LinkedIn counted it.
+    A workflow counts with the most actions that it can do, and after its end with those
+    that it did. Days, weeks (from Monday) and months are those of the calendar, in
+    *timezone*. A workflow that runs across midnight counts on both days, because it is
+    unknown when LinkedIn counted it.
 
     Raises:
         ValueError: A category or time zone is unknown, hours overlap, or a number is
@@ -462,7 +462,7 @@ class Pace:
     """How many in a month."""
 
     min_interval: float = field(default=0, validator=_Range(0))
-    """Least time in seconds between two starts of the account."""
+    """Minimum time in seconds between two starts of the account."""
 
     jitter: float = field(default=0.2, validator=_Range(0, 1))
     """Fraction of *min_interval* by which each interval is lengthened at random."""
@@ -470,11 +470,11 @@ class Pace:
     hours: Hours | None = field(default=None, converter=_hours)
     """When workflows are started: ``Mon-Fri 09:00-12:00, 13:00-17:00 Europe/Berlin``.
 
-    Text is read; without days it means every day. None starts them at any time.
+    A string is parsed; without days it means every day. None allows starts at any time.
     """
 
     ramp: Ramp | None = field(default=None, validator=_ramp)
-    """How the allowances a day grow on the first days; None: they are whole at once."""
+    """How the daily allowances grow at first; None gives the full ones at once."""
 
     timezone: str | None = field(default=None, converter=_zone_name)
     """Where days begin; None is the zone of *hours*, or UTC without hours."""
@@ -482,7 +482,7 @@ class Pace:
     usage: tuple[PlatformUse, ...] = field(default=(), converter=_uses)
     """What was used on the platform when it was last looked up; see `from_api`.
 
-    What exceeds the journal's own count was used by other programs, and is not left.
+    What exceeds the journal's own count was used by other programs, and is subtracted.
     """
 
     def __attrs_post_init__(self) -> None:
@@ -519,9 +519,9 @@ class Pace:
     ) -> Self:
         """Return a pace with the limits that an account has on the platform.
 
-        What was used in the present day, week and month, by whatever program, is not
-        left. Limits that are switched off, and categories that this version does not
-        know, set no allowance.
+        What any program has used in the present day, week and month is subtracted.
+        Limits that are switched off, and categories that this version does not know,
+        set no allowance.
 
         Args:
             admin: A `linkedapi_async.admin.Admin` that is open.

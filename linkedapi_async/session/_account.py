@@ -14,15 +14,15 @@ from linkedapi_async.session._runner import Runner, drain
 
 
 def default_name(identification_token: str) -> str:
-    """Return the name of an account without one: it identifies, and reveals nothing."""
+    """Return the default name of an account, which does not reveal the token."""
     return hashlib.sha256(identification_token.encode()).hexdigest()[:12]
 
 
 class Account(WorkflowMethods):
-    """A LinkedIn account; `Session.account` gives it.
+    """A LinkedIn account, as `Session.account` returns it.
 
-    It runs its workflows one after another. The session has at most one start for it
-    under way, so the order in which the server accepted them is known.
+    It runs its workflows one after another. The session has at most one start in
+    progress for it, so the order in which the server accepted them is known.
     """
 
     def __init__(self, runner: Runner) -> None:
@@ -61,7 +61,7 @@ class Account(WorkflowMethods):
 
     @property
     def pace(self) -> Pace | None:
-        """How much it does, and when; None sets no bounds."""
+        """How much it may do, and when; None sets no limits."""
         pacer = self._own_runner.pacer
         return None if pacer is None else pacer.pace
 
@@ -74,14 +74,14 @@ class Account(WorkflowMethods):
         """Why the account starts nothing at present; None while it does.
 
         The API said that the account is signed out, has no subscription, or the like.
-        Its running workflows are polled at the cadence of a tail.
+        Meanwhile its workflows are polled as rarely as queued ones.
         """
         return self._own_runner.paused
 
     def unpause(self) -> None:
-        """Start workflows again, once what paused the account is fixed.
+        """Let the account start workflows again, after its problem is solved.
 
-        A workflow of the account that completes does the same.
+        The same happens when a workflow of the account completes.
         """
         self._own_runner.unpause()
 

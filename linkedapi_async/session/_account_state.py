@@ -1,4 +1,4 @@
-"""The state of one account in a session, and the requests in its name."""
+"""The state of one account in a session, and the requests that use it."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class AccountState:
         identification_token: The account's token.
         name: What the account is called in the journal, in logs, stats and errors.
         account_id: The API's id of the account, by which webhook events are matched.
-        pacer: Lets starts wait for the account's pace, if it has one.
+        pacer: Makes starts wait for the account's pace, if it has one.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class AccountState:
         self.handles: dict[str, ManagedHandle] = {}
         """The unfinished handles by id, in the order of their starts."""
         self.turn: asyncio.Lock = asyncio.Lock()
-        """Held by the one start that may be under way."""
+        """Held by the one start that may be in progress."""
         self.starting = False
         """Whether a start has been sent and not answered."""
         self.wakers: set[Callable[[], None]] = set()
@@ -148,12 +148,12 @@ class AccountState:
             wake()
 
     async def never_ran(self, pending: PendingWorkflow) -> bool:
-        """Return whether a workflow that failed as a whole has certainly not begun.
+        """Return whether a workflow that failed as a whole certainly never began.
 
-        An account runs its workflows in the order in which they were accepted. So one
-        that was pending has not begun if another one before it ended by the sign-out,
-        and the account has not worked since. The ends of those before it may be noticed
-        later than its own.
+        An account runs its workflows in the order in which they were accepted. So a
+        workflow that was pending never began if the sign-out ended one before it and
+        the account has not worked since. The session may notice the end of the earlier
+        one later.
 
         Args:
             pending: A workflow that has ended.
@@ -165,7 +165,7 @@ class AccountState:
             return False
         for other in tuple(self.handles.values()):
             if 0 < other.pending.number < pending.number:
-                # Whatever ends that wait, the halt says what is certain.
+                # What ends that wait does not matter: the halt says what is certain.
                 with contextlib.suppress(LinkedApiError):
                     await other.wait_for_end()
         if self._halt is None:
@@ -195,7 +195,7 @@ class AccountState:
             ordered: Whether the server accepted it after all others of the account.
             recorder: Its record in the journal.
         """
-        # The lane is the runner's own: the poller groups workflows by their account.
+        # The runner is the identity of the lane: the poller groups workflows by it.
         pending = PendingWorkflow(workflow_id, self, kind=duration_kind(workflow))
         if accepted is not None:
             pending.status = accepted.status
@@ -218,15 +218,15 @@ class AccountState:
         return handle
 
     def reconsider(self) -> None:
-        """Look whether webhook events explain unknown starts."""
+        """Check whether webhook events explain unknown starts."""
         for events in self.runtime.start_events:
             with self.runtime.reported_errors():
                 events.reconsider(self.name)
 
     async def poll(self, pending: PendingWorkflow) -> Answer:
-        """Poll once, without a retry: the lanes poll again.
+        """Poll once, without a retry, because the lanes poll again.
 
-        Whatever fails is a failed poll of this one workflow.
+        Any error is a failed poll of this one workflow.
         """
         try:
             answer = await self._send_poll(pending)
@@ -256,7 +256,7 @@ class AccountState:
         return answer
 
     def note_running(self, workflow_id: str) -> None:
-        """Record that a workflow runs, unless that was known."""
+        """Record that a workflow runs, unless that is known already."""
         handle = self.handles.get(workflow_id)
         self._halt = None  # the account works
         if handle is not None and handle.status != "running":
@@ -333,7 +333,7 @@ class AccountState:
         )
 
     async def cancel(self, workflow_id: str) -> bool:
-        """Cancel a workflow, also while the session is left; return whether it was.
+        """Cancel a workflow, also while the session closes; return whether that worked.
 
         Raises:
             UnsupportedError: The account_api generation cannot cancel.
@@ -381,14 +381,14 @@ class AccountState:
         admitted: bool = False,
         lost: list[RequestError] | None = None,
     ) -> T:
-        """Send *request*, again where the failure rules say so, and read the answer.
+        """Send *request*, retry it by the failure rules, and read the answer.
 
         Args:
             request: What to send.
-            kind: What the failure rules go by.
-            read: Makes the value of the answer's result.
+            kind: Which failure rules apply.
+            read: Converts the result in the answer.
             admitted: Whether the request has waited for the host's pause and rate.
-            lost: Gets the failures after which the work may have been done.
+            lost: Receives the failures after which the server may have done the work.
         """
         observer = self.runtime.observer
         return await self.runtime.caller.call(
@@ -418,7 +418,7 @@ class AccountState:
     # Its unknown starts
 
     def candidates_since(self, since: float) -> tuple[str, ...]:
-        """Return what a start may have become that was sent at *since*, by events.
+        """Return the workflows that a start sent at *since* may have created.
 
         Args:
             since: In seconds since 1970.
@@ -434,13 +434,13 @@ class AccountState:
         return tuple(dict.fromkeys(found))
 
     async def is_certain(self, candidates: tuple[str, ...]) -> bool:
-        """Return whether the one candidate must be the start that is unknown."""
+        """Return whether the only candidate must be that of the unknown start."""
         if not (self.runtime.sole_client and len(candidates) == 1):
             return False
         journal = self.runtime.journal
         if journal is None:
             return not self.runtime.unknown_starts[self.name]
         if await journal.key_of(candidates[0]) is not None:
-            return False  # another start has become this workflow
+            return False  # this workflow belongs to another start
         rows = await journal.unknown(account=self.name)
         return not (self.runtime.unknown_starts[self.name] or rows)

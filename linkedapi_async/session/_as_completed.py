@@ -1,4 +1,4 @@
-"""Many workflows in, finished handles out, never more than a limit at once."""
+"""Run many workflows, at most *limit* at a time, and yield the finished handles."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class _Item:
     key: str | None
     workflow: Secret[Any]
     bound: str | None = None
-    """The account that it stays with."""
+    """The account on which it must run."""
     _categories: frozenset[str] | None = None
 
     @property
@@ -85,24 +85,24 @@ class _Later:
 
     record: Deferred
     item: _Item
-    """Without its workflow where the journal has that."""
+    """Its workflow is left out if the journal has it."""
     wakes_at: float
     hold: Hold | None
-    """What holds it back on its account; None if something else does."""
+    """What its account holds back because of it; None if there is another cause."""
 
     def wakes(self, now: float) -> bool:
-        """Return whether it is to be placed again."""
+        """Return whether it is time to look for an account again."""
         return self.wakes_at <= now or (self.hold is not None and self.hold.lifted)
 
 
 @attrs.define(eq=False)
 class _Share:
-    """What one account of the stream does."""
+    """The share of one account in the stream."""
 
     runner: Runner
     holds: Holds
     used: int = 0
-    """Its items that the body has not dealt with."""
+    """Its items that the body has not processed."""
 
     @property
     def name(self) -> str:
@@ -120,16 +120,16 @@ _TURN: Final = 1_000
 
 
 class _TakenError(JournalError):
-    """Another stream of the session has just started an item."""
+    """Another stream of the session has just started the item."""
 
 
 class AsCompleted(Generic[ResultT]):
     """An async iterator over finished handles; `Session.as_completed` returns it.
 
-    It reads an item of the input only if an account may take it and has a slot, and
-    releases the slot when the body requests the next handle, so the limit bounds what
-    is in memory. With a journal, the keys that earlier runs have delivered are in memory
-    too, about 150 bytes for each.
+    It reads an item of the input only if an account may take it and has a free slot,
+    and frees the slot when the body requests the next handle. So the limit bounds what
+    is in memory. With a journal, the keys that earlier runs have delivered are in
+    memory too, about 150 bytes for each.
     """
 
     def __init__(
@@ -142,7 +142,8 @@ class AsCompleted(Generic[ResultT]):
         wait: bool,
         once: bool,
     ) -> None:
-        # How many acts of each item the journal has; negative once it was skipped.
+        # The number of acts that the journal has of each item; negative after it was
+        # skipped.
         self._delivered: dict[str, int | None] = {}
         self._skipped = 0
         self._next_item = _item_source(workflows, self._is_new)
@@ -163,7 +164,7 @@ class AsCompleted(Generic[ResultT]):
         self._input_done = False
         self._current: tuple[ManagedHandle, _Share] | None = None
         self._changed = asyncio.Event()
-        # Items that were drawn and wait for a slot of an account that may start them.
+        # Items that were read and wait for a slot of an account that may start them.
         self._waiting: deque[_Item] = deque()
         self._later: dict[str, _Later] = {}
         self._returning = 0  # deferred items whose rows are looked up
@@ -171,29 +172,27 @@ class AsCompleted(Generic[ResultT]):
         self._stopped = False
         self._reading = anyio.CancelScope()
         self._keyed = False
-        self._in_vain = (
-            0  # items in a row that were deferred as soon as they were drawn
-        )
+        self._in_vain = 0  # items in a row that were deferred as soon as they were read
 
     @property
     def deferred(self) -> tuple[Deferred, ...]:
-        """The items that wait: why, and until when.
+        """The deferred items, with the reason and the time when they may run.
 
-        They changed nothing on LinkedIn. A later stream that brings their keys starts
+        They changed nothing on LinkedIn. A later stream that contains their keys starts
         them. Items that this stream has not read are not among them.
         """
         return tuple(later.record for later in self._later.values())
 
     @property
     def complete(self) -> bool:
-        """Whether all of the input was read and has ended, and nothing is deferred."""
+        """Whether the input was read, and every item has ended and none is deferred."""
         read = self._input_done and not (self._input_error or self._stopped)
         return read and not (self._running or self._waiting or self._later)
 
     def stop(self) -> None:
-        """Read and start no more items; end once what is under way has ended.
+        """Read and start no more items; end when those in progress have ended.
 
-        Items that were read and not started are as if they had not been read.
+        Items that were read but not started are treated as if they had not been read.
         """
         self._stopped = True
         self._reading.cancel()
@@ -227,7 +226,7 @@ class AsCompleted(Generic[ResultT]):
             message = "use it as: async with session.as_completed(…) as done"
             raise RuntimeError(message)
         if self._current is not None:
-            # The body takes the next handle once it has dealt with this one.
+            # The body requests the next handle after it has processed this one.
             handle, share = self._current
             handle.acknowledge()
             self._current = None
@@ -238,7 +237,7 @@ class AsCompleted(Generic[ResultT]):
             handle, _ = self._current = ended
             handle.deliver(since)
             return handle
-        # The end stays, for later calls.
+        # Put the end back, because later calls need it too.
         self._finished.put_nowait(None)
         if self._input_error is not None:
             raise self._input_error
@@ -266,9 +265,9 @@ class AsCompleted(Generic[ResultT]):
         self._finished.put_nowait(None)
 
     async def _load(self) -> None:
-        """Take from the journal what is done, and what was closed.
+        """Read from the journal what is done, and what was held back.
 
-        One item tries each of what was closed, whatever time was noted.
+        One item tries each of these, even before the recorded time.
         """
         journal = self._runtime.journal
         noted: list[tuple[str, About]] = []
@@ -284,14 +283,14 @@ class AsCompleted(Generic[ResultT]):
             share.holds = Holds(account=account, categories="category" in about)
 
     def _is_new(self, item: Any) -> bool:
-        """Return whether an item is to be looked at, and not known as delivered."""
+        """Return whether an item is not yet known as delivered."""
         if not isinstance(item, tuple) or len(item) not in {2, 3}:
             return True
         key, delivered = item[0], self._delivered
         if not isinstance(key, str) or key not in delivered:
             return True
         acts = delivered[key]
-        # What it did counts for the items behind it.
+        # Later items that do the same are suppressed.
         if acts:
             delivered[key] = -abs(acts)
         elif acts is None and self._once:
@@ -301,7 +300,7 @@ class AsCompleted(Generic[ResultT]):
         return self._skipped % _TURN == 0
 
     def _reader(self) -> _Share | None:
-        """Return an account that may take an item, if the input is to be read."""
+        """Return an account that may take an item; None to read no input now."""
         if not self._may_read():
             return None
         free = [s for s in self._shares.values() if s.used < self._limit]
@@ -316,14 +315,15 @@ class AsCompleted(Generic[ResultT]):
         return not (self._input_done or self._stopped) and drawn < self._limit
 
     async def _read(self, share: _Share) -> None:
-        """Read one item into a slot of *share*, and place it."""
+        """Read one item into a slot of *share*, and choose its account."""
         self._runtime.poller.check_running()
         share.used += 1
         read = None
         self._reading = anyio.CancelScope()
         try:
             with self._reading:
-                # Workflows have personal messages, which no frame shows to a tracker.
+                # Workflows have personal messages, which no frame may show to an error
+                # tracker.
                 read = Secret(await self._next_item())
         except Exception as error:  # noqa: BLE001  # the input's own, for the body
             if not isinstance(error, StopAsyncIteration):
@@ -347,7 +347,7 @@ class AsCompleted(Generic[ResultT]):
             self._start(item, share, found)
 
     async def _found(self, item: _Item, share: _Share) -> ManagedHandle | bool | None:
-        """Return the handle of an item that is not to be started; else as `_known`."""
+        """Return the handle of an item that must not be started; else as `_known`."""
         if item.key in self._delivered:
             await asyncio.sleep(0)  # the turn of other tasks
             return True
@@ -358,10 +358,9 @@ class AsCompleted(Generic[ResultT]):
         return found
 
     async def _suppressed(self, item: _Item) -> SuppressedError | None:
-        """Return the error if an item before does the same to one person.
+        """Return an error if an earlier item does the same to a person.
 
-        It counts for those behind it also if it is unknown whether it was started,
-        because it may have been.
+        An item whose start is unknown counts too, because it may have run.
         """
         if item.key is None or not self._once:
             return None
@@ -374,7 +373,7 @@ class AsCompleted(Generic[ResultT]):
         return self._acts.add(item.key, acts)
 
     def _check(self, item: _Item, account: Any) -> None:
-        """Check that the key is new, and bind the item to its account."""
+        """Check that the key is new, and assign the item to its account."""
         if item.key is not None and not self._keys.add(item.key):
             message = f"the key {item.key!r} came twice; keys must be unique"
             raise ValueError(message)
@@ -416,7 +415,7 @@ class AsCompleted(Generic[ResultT]):
         return True
 
     def _resumed(self, item: _Item, row: Row) -> ManagedHandle | bool:
-        """Return the handle of what is under way; defer what another stream has."""
+        """Return the handle of an item in progress; defer one of another stream."""
         runner = next(iter(self._shares.values())).runner
         try:
             return runner.resume(row, item.workflow)
@@ -458,12 +457,12 @@ class AsCompleted(Generic[ResultT]):
         return hold
 
     def _look(self, *, lifted: bool) -> None:
-        """Look at the deferred items again, if a hold was lifted."""
+        """Check the deferred items again, if a hold was lifted."""
         if lifted:
             self._look_at = -math.inf
 
     def _place_waiting(self) -> None:
-        """Start what waits for a slot, and what was deferred until now."""
+        """Start items that wait for a slot, and those whose deferral ends now."""
         for _ in range(len(self._waiting)):
             self._place(self._waiting.popleft())
         for share in self._shares.values():
@@ -483,18 +482,18 @@ class AsCompleted(Generic[ResultT]):
         self._look_at = -math.inf if ready[free:] else min(left, default=math.inf)
 
     def _free_places(self) -> int:
-        """Return how many deferred items may be placed again at present."""
+        """Return how many deferred items may be started now."""
         return max(0, self._limit - len(self._waiting) - self._returning)
 
     async def _again(self, item: _Item) -> None:
-        """Place a deferred item again."""
+        """Start a deferred item."""
         try:
             await self._place_again(item)
         finally:
             self._returning -= 1
 
     async def _place_again(self, item: _Item) -> None:
-        """Place a deferred item, as far as its row allows it."""
+        """Start a deferred item, if its row allows that."""
         key, journal = cast("str", item.key), self._runtime.journal
         row = None if journal is None else await journal.row(key)
         found: ManagedHandle | bool | None = None
@@ -516,7 +515,7 @@ class AsCompleted(Generic[ResultT]):
             self._start(item, self._share_of(found), found)
 
     def _share_of(self, handle: ManagedHandle) -> _Share:
-        """Return what the account of a handle does, or another one of the stream."""
+        """Return the share of the handle's account, or of another of the stream."""
         return self._shares.get(handle.account) or next(iter(self._shares.values()))
 
     def _place(self, item: _Item) -> None:
@@ -569,10 +568,11 @@ class AsCompleted(Generic[ResultT]):
         *,
         has_slot: bool,
     ) -> None:
-        """Do what is done with an item; deliver whatever it raises.
+        """Do *work* for an item; deliver any error that it raises.
 
-        The row of the item, if it has one, stays as it is for the next run. *work*
-        is called here, as a task that is cancelled before it begins awaits nothing.
+        The row of the item, if it has one, stays as it is for the next run. *work* is
+        called here, because a coroutine of a task that is cancelled before it begins is
+        never awaited.
         """
         try:
             await work()
@@ -615,7 +615,7 @@ class AsCompleted(Generic[ResultT]):
         if self._may_read() and (
             not self._keyed or any(map(self._is_open, self._shares.values()))
         ):
-            return False  # the body has not dealt with what ended
+            return False  # the body has not processed what ended
         if self._stopped or (self._input_done and not self._later):
             return True
         now, holds = self._runtime.now(), (s.holds for s in self._shares.values())
@@ -647,19 +647,19 @@ class AsCompleted(Generic[ResultT]):
     async def _wait_for(
         self, item: _Item, handle: ManagedHandle
     ) -> LinkedApiError | None:
-        """Wait for the end of an item; return the error for which it runs later."""
+        """Wait for the end of an item; return the error if it is to run later."""
         try:
             await handle.wait_for_end()
         except Exception as error:  # noqa: BLE001  # the handle's result() raises it
             if item.key is not None and isinstance(error, WaitTimeoutError):
-                # What the account starts next would wait as long.
+                # The next start on the account would wait as long.
                 self._hold(self._share_of(handle), (None,), error)
         return None if item.key is None else await self._deferring(handle)
 
     async def _ended_early(
         self, item: _Item, share: _Share, handle: ManagedHandle, error: LinkedApiError
     ) -> None:
-        """Defer an item whose start, or whose workflow, was held back."""
+        """Defer an item whose start or workflow was held back."""
         if isinstance(error, _TakenError):
             self._put_off(item, share.name, error)
             return
@@ -685,7 +685,7 @@ class AsCompleted(Generic[ResultT]):
     async def _defer(
         self, item: _Item, share: _Share, error: LinkedApiError, hold: Hold | None
     ) -> None:
-        """Let another account start an item, or record that it is started later."""
+        """Let another account start an item, or defer it."""
         if item.bound is None and any(
             self._hold_of(each, item.categories) is None
             for each in self._shares.values()
@@ -719,7 +719,7 @@ class AsCompleted(Generic[ResultT]):
     def _put_off(
         self, item: _Item, account: str, error: LinkedApiError, hold: Hold | None = None
     ) -> None:
-        """Keep what is started later."""
+        """Keep a deferred item."""
         key = cast("str", item.key)
         seconds, until = delay_of(error, _now())
         wakes_at = self._runtime.now() + seconds if hold is None else hold.ends_at
@@ -728,7 +728,7 @@ class AsCompleted(Generic[ResultT]):
         self._look_at = min(self._look_at, wakes_at)
 
     async def _started(self, item: _Item, share: _Share) -> ManagedHandle:
-        """Return the handle of an item that is started, or could not be."""
+        """Return the handle of an item, started or not."""
         try:
             return await share.runner.start(
                 _roots(item.workflow),
@@ -739,7 +739,7 @@ class AsCompleted(Generic[ResultT]):
             )
         except Exception as error:  # noqa: BLE001  # the handle's result() raises it
             if isinstance(error, ValueError) and not isinstance(error, LinkedApiError):
-                # The journal has had the key since it was looked up.
+                # The key was added to the journal after it was looked up.
                 error = _TakenError(f"another stream has started {item.key!r}")
             return self._unstarted(item, share.runner, error)
 
@@ -750,7 +750,7 @@ class AsCompleted(Generic[ResultT]):
         return ManagedHandle(runner, workflow(), error=error, key=item.key)
 
     async def _deferring(self, handle: ManagedHandle) -> LinkedApiError | None:
-        """Return the error for which an item runs later; None if it has ended."""
+        """Return the error if an item is to run later; None if it has ended."""
         end = handle.ended
         if isinstance(end, _TakenError):
             return end
@@ -769,7 +769,7 @@ def _now() -> dt.datetime:
 
 
 def _split(secret: Secret[Any]) -> tuple[str | None, Secret[Any], Any]:
-    """Return the key, the workflow and the account of an item, as far as it has them."""
+    """Return key, workflow and account of an item; None for what it lacks."""
     item = secret.reveal()
     if not isinstance(item, tuple) or len(item) not in {2, 3}:
         return None, secret, None
@@ -799,7 +799,7 @@ def _roots(secret: Secret[Any]) -> Secret[tuple[Any, ...]]:
 def _item_source(
     workflows: Iterable[Any] | AsyncIterable[Any], is_new: Callable[[Any], bool]
 ) -> Callable[[], Awaitable[Any]]:
-    """Return what draws the next new item, or raises `StopAsyncIteration`."""
+    """Return a function that reads the next item or raises `StopAsyncIteration`."""
     if isinstance(workflows, AsyncIterable):
         items = aiter(workflows)
 

@@ -1,4 +1,4 @@
-"""What a session does with its contacts, from the reservation to the end."""
+"""How a session reserves contacts, and records them when a workflow has ended."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ _log = logging.getLogger("linkedapi_async")
 
 @attrs.frozen
 class Reservation:
-    """What one start has reserved."""
+    """The contacts that one start has reserved."""
 
     claim: bytes
     attempt: bytes
 
 
 class ContactKeeper:
-    """Reserves what starts do to people, and keeps it once they have done it.
+    """Reserves the people that starts write to, and records those who were written to.
 
     Args:
-        contacts: Whom was written to when.
+        contacts: The record of who was written to, and when.
         journal: The journal of the session, if there is one. It proves that a start of an
             earlier run, which has reserved a contact, was not sent.
-        identity: What distinguishes the keys of the session from equal ones, if there is
-            no journal, and somewhere else proves the same.
+        identity: Distinguishes the keys of the session from those of others, if there
+            is no journal and its caller proves the same.
     """
 
     def __init__(
@@ -71,20 +71,20 @@ class ContactKeeper:
             self._identity = await self._journal.identity()
 
     async def aclose(self) -> None:
-        """Finish what was begun, then close."""
+        """Finish the pending changes, then close."""
         while self._tasks:
             await asyncio.wait(self._tasks)
         await self._contacts.aclose()
 
     def _claim(self, key: str | None) -> bytes:
-        """Return who reserves: the same in every run of a journal for the same key."""
+        """Return the owner of a reservation: one journal and key have the same."""
         if key is None or self._identity is None:
             return os.urandom(16)
         data = f"{self._identity}\0{key}".encode(errors="surrogatepass")
         return hashlib.sha256(data).digest()[:16]
 
     async def reserve(self, definition: Any, key: str | None) -> Reservation | None:
-        """Reserve what a workflow does to people, before it is sent.
+        """Reserve the people that a workflow writes to, before it is sent.
 
         Args:
             definition: The workflow as JSON values.
@@ -111,25 +111,25 @@ class ContactKeeper:
 
         Args:
             reservation: What `reserve` returned.
-            refused: Whether the server has refused the start. Otherwise what an earlier
-                run has reserved for it is kept.
+            refused: Whether the server has refused the start. If not, a reservation
+                that an earlier run has made for it is kept.
         """
         attempt = None if refused else reservation.attempt
         self._spawn(self._contacts.store.release(reservation.claim, attempt))
 
     def accepted(self, workflow_id: str, reservation: Reservation) -> None:
-        """Note which workflow a reservation is for."""
+        """Record which workflow a reservation is for."""
         self._claims[workflow_id] = reservation.claim
 
     def recalled(self, workflow_id: str, key: str) -> None:
-        """Note that a workflow was started for *key* by an earlier run."""
+        """Record that an earlier run started a workflow for *key*."""
         self._claims[workflow_id] = self._claim(key)
 
     async def free(self, workflow_id: str) -> None:
-        """Release what a workflow has, which failed before it began.
+        """Release the reservation of a workflow that failed before it began.
 
-        Call it before that is recorded elsewhere: a start is suppressed by a contact
-        that is left over, also by one of its own key.
+        Call it before the failure is recorded elsewhere: a reservation that is left
+        over suppresses further starts, even those with its own key.
         """
         claim = self._failed.pop(workflow_id, None)
         if claim is not None:
@@ -139,8 +139,9 @@ class ContactKeeper:
     def ended(self, workflow_id: str, end: object) -> asyncio.Task[None] | None:
         """Begin to record how a workflow has ended; return the task that does it.
 
-        What may have been written is kept, and names that the completion connects are
-        connected. A wait that ended otherwise changes nothing.
+        Contacts that may have been written to are kept, and names that the completion
+        gives to one person are connected. A wait that ended in another way changes
+        nothing.
         """
         claim = self._claims.pop(workflow_id, None)
         if isinstance(end, CompletedWorkflow):
@@ -170,9 +171,9 @@ class ContactKeeper:
         return task
 
     async def _logged(self, step: Coroutine[Any, Any, None]) -> None:
-        """Do *step*; log its error, because no result is withheld for it.
+        """Do *step*; log its error, because an error here must not withhold a result.
 
-        What is reserved stays so, and that is the safe way.
+        The reservation stays then, which is safe.
         """
         try:
             await step

@@ -1,4 +1,4 @@
-"""Which items of a stream run later, and what an account may start meanwhile.
+"""Which items of a stream are deferred, and what an account may start meanwhile.
 
 Pure: the caller passes the time, in seconds on the clock of the event loop.
 """
@@ -32,10 +32,10 @@ from linkedapi_async.errors import (
 
 
 RETRY_AFTER: Final = 3600.0
-"""When something is tried again whose end is not known, in seconds."""
+"""Time in seconds after which something with an unknown end is tried again."""
 
 RETRY_HOST_AFTER: Final = 60.0
-"""When a host that did not answer is tried again, in seconds."""
+"""Time in seconds after which a host that did not answer is tried again."""
 
 SOON: Final = 0.001
 """The shortest wait for a pace, in seconds, because clocks differ in their last digits."""
@@ -44,12 +44,12 @@ REFUSALS: Final = 3
 """How many times in a row ``requestNotAllowed`` pauses a category."""
 
 _ONE_REFUSAL: Final = "requestNotAllowed"
-"""Is about the target or about the category: only its repetition says which."""
+"""An error of the target or of the category; only its repetition shows which."""
 
 _DEFERRING: Final = frozenset({"account", "category", "token", "host"})
 
 HeldCategory: TypeAlias = str | None
-"""What is held back on an account: a category, or None for all that it does."""
+"""What is held back on an account: a category, or None for all of its actions."""
 
 
 @attrs.frozen
@@ -72,7 +72,7 @@ class Deferred:
 
 
 def deferring_start_error(error: Exception) -> LinkedApiError | None:
-    """Return *error* if it says that an item, which was not started, runs later."""
+    """Return *error* if an item that was not started is deferred because of it."""
     if not isinstance(error, RequestError | PaceError):
         return None
     return error if verdict_of(error).about in _DEFERRING else None
@@ -81,16 +81,16 @@ def deferring_start_error(error: Exception) -> LinkedApiError | None:
 def deferring_end_error(
     end: Completion | Exception | None, *, may_write: bool, never_ran: bool
 ) -> LinkedApiError | None:
-    """Return the error for which an item runs again later; None if it must not.
+    """Return the error because of which an item is deferred; None if it must not be.
 
-    It runs again only if it has certainly changed nothing on LinkedIn: every action of
-    its completion that writes has failed with a verdict that passes, or the workflow
-    failed as a whole and has not begun, or has nothing that writes.
+    It is deferred only if it has certainly changed nothing on LinkedIn: every writing
+    action of its completion has failed with a temporary error, or the workflow failed
+    as a whole and either never began or has no writing action.
 
     Args:
         end: How its workflow ended.
         may_write: Whether an action of the workflow writes.
-        never_ran: Whether the workflow has certainly not begun.
+        never_ran: Whether the workflow certainly never began.
     """
     if isinstance(end, WorkflowFailedError):
         deferring = verdict_of(end).about in _DEFERRING
@@ -104,7 +104,7 @@ def deferring_end_error(
 
 
 def _wrote_nothing(error: ActionError | None) -> bool:
-    """Return whether an action that writes has certainly not done so.
+    """Return whether an action has certainly not written anything.
 
     An error of the host does not say how far the action came.
     """
@@ -117,7 +117,7 @@ def _wrote_nothing(error: ActionError | None) -> bool:
 def categories_of(workflow: Any) -> frozenset[str]:
     """Return the account limits that a workflow counts against.
 
-    Empty if it is no workflow: its start says why.
+    The result is empty if it is no workflow; its start raises the error then.
     """
     try:
         with warnings.catch_warnings():
@@ -136,10 +136,10 @@ def categories_of(workflow: Any) -> frozenset[str]:
 
 @attrs.define(eq=False)
 class Hold:
-    """Why an account starts nothing of some scopes."""
+    """Why an account starts no items of some scopes."""
 
     error: LinkedApiError
-    """What said so."""
+    """The error that said so."""
     ends_at: float
     """When one item may try it again."""
     about_account: bool
@@ -149,11 +149,11 @@ class Hold:
     waited_out: bool
     """Whether a stream waits for its end in any case."""
     lifted: bool = False
-    """Whether it ended before its time."""
+    """Whether it ended early."""
 
 
 def may_write(workflow: Any) -> bool:
-    """Return whether an action of a workflow writes; one that is unknown may."""
+    """Return whether an action of a workflow writes, or may because it is unknown."""
     if isinstance(workflow, Action) and not workflow.children:
         return workflow.effect == "write"  # most workflows, in a fifth of the time
     if not isinstance(workflow, Action | tuple):
@@ -168,9 +168,10 @@ def may_write(workflow: Any) -> bool:
 def delay_of(
     error: LinkedApiError, now: dt.datetime
 ) -> tuple[float, dt.datetime | None]:
-    """Return when *error* passes: in seconds from *now*, and when if that is known.
+    """Return when the cause of *error* ends: in seconds from *now*, and as a time.
 
-    If it is unknown, it is when it is tried again: a limit when the next day begins.
+    If that is unknown, return in how many seconds to try again: after a limit, when the
+    next day begins.
 
     Args:
         error: Why an item was held back.
@@ -185,16 +186,16 @@ def delay_of(
     if verdict.about == "category":
         tomorrow = now.date() + dt.timedelta(days=1)
         midnight = dt.datetime.combine(tomorrow, dt.time(), now.tzinfo)
-        # Not the difference of two local times, because clocks are changed.
+        # Not the difference of two local times, because of summer time.
         return midnight.timestamp() - now.timestamp(), None
     return (RETRY_HOST_AFTER if verdict.about == "host" else RETRY_AFTER), None
 
 
 class Holds:
-    """What one account does not start at present, and what it tries with one item.
+    """What one account holds back at present, and what it tries with one item.
 
     A category, or None for the whole account, is *open*, *held* until some time, or
-    *doubted*: then one item at a time may try it, until one shows that it works.
+    *doubted*. While it is doubted, one item at a time may try it, until one succeeds.
 
     Args:
         account: Whether the whole account is doubted.
@@ -211,7 +212,7 @@ class Holds:
             self._trying[None] = None
 
     def held(self, categories: Iterable[HeldCategory], now: float) -> Hold | None:
-        """Return what holds back an item of *categories*, the longest of all."""
+        """Return the longest hold that applies to an item of *categories*."""
         for category in (None, *categories):
             hold = self._held.get(category)
             if hold is not None and hold.ends_at <= now:
@@ -226,13 +227,13 @@ class Holds:
         return None in self._trying
 
     def busy(self, categories: Iterable[HeldCategory]) -> bool:
-        """Return whether another item tries one of *categories* at present."""
+        """Return whether another item is trying one of *categories* now."""
         return any(
             self._trying.get(category) is not None for category in (None, *categories)
         )
 
     def begin(self, item: object, categories: Iterable[HeldCategory]) -> bool:
-        """Note that *item* is started; return whether it tries the whole account."""
+        """Record that *item* is started; return whether it tries the whole account."""
         for category in (None, *categories):
             doubted = (
                 self._doubts_categories and category and category not in self._proven
@@ -244,12 +245,12 @@ class Holds:
     def end(
         self, item: object, categories: Iterable[HeldCategory], *, worked: bool
     ) -> bool:
-        """Note that *item* has ended; return whether that lifts a hold.
+        """Record that *item* has ended; return whether that lifts a hold.
 
         Args:
             item: The one that was started.
             categories: Its categories.
-            worked: Whether it shows that all of them are open.
+            worked: Whether its end shows that all of them are open.
         """
         lifted = False
         for category in (None, *categories):
@@ -273,8 +274,8 @@ class Holds:
         """End what holds the whole account; return whether something did.
 
         Args:
-            about_account: Whether it was a verdict about the account, and not about the
-                token or the host.
+            about_account: Whether the error concerned the account, and not the token or
+                the host.
         """
         hold = self._held.get(None)
         if hold is None or hold.about_account != about_account:
@@ -296,7 +297,7 @@ class Holds:
         ]
 
     def next_end(self, now: float) -> float:
-        """Return when the next hold ends; infinity without one."""
+        """Return when the next hold ends; infinity if there is none."""
         ends = (hold.ends_at for hold in self._held.values())
         return min((end for end in ends if end > now), default=math.inf)
 
@@ -308,10 +309,10 @@ class Holds:
 def held_categories(
     error: LinkedApiError, verdict: Verdict, categories: frozenset[str]
 ) -> tuple[HeldCategory, ...]:
-    """Return what *error* closes on an account, for an item of *categories*.
+    """Return what *error* of an item of *categories* holds back on an account.
 
-    An action that failed because of the account says nothing about other actions,
-    because the account has run its workflow.
+    An error of one action because of the account does not affect other actions, because
+    the account has run the workflow.
     """
     if verdict.about == "category":
         known = [verdict.category] if verdict.category else sorted(categories)
@@ -320,5 +321,5 @@ def held_categories(
 
 
 def is_refusal(error: LinkedApiError) -> bool:
-    """Return whether only the repetition of *error* says what it is about."""
+    """Return whether only the repetition of *error* shows what it concerns."""
     return getattr(error, "type", None) == _ONE_REFUSAL

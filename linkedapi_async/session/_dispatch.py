@@ -37,7 +37,7 @@ class Subscription:
 
 
 class EventDispatcher:
-    """Makes events of what an observer records, and calls the callbacks with them.
+    """Turns what an observer records into events, and calls the callbacks with them.
 
     It is the observer's dispatcher while it has subscriptions.
     """
@@ -51,7 +51,7 @@ class EventDispatcher:
     def subscribe(
         self, kind: type[EventT], callback: Callable[[EventT], object]
     ) -> Callable[[], None]:
-        """Call *callback* with all events of *kind*; return what ends it."""
+        """Call *callback* with all events of *kind*; return how to end that."""
         if kind not in EVENT_CLASSES.values():
             message = f"event must be a class of linkedapi_async.events, got {kind!r}"
             raise TypeError(message)
@@ -108,6 +108,6 @@ class EventDispatcher:
 
 
 def _is_async(callback: Callable[..., object]) -> bool:
-    """Return whether *callback* gives a coroutine, which would never be awaited."""
+    """Return whether *callback* returns a coroutine, which would never be awaited."""
     call = getattr(callback, "__call__", None)  # noqa: B004  # of an object: async too?
     return inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(call)

@@ -1,4 +1,4 @@
-"""How long workflows take: what a session has learnt, and where it keeps that."""
+"""How long workflows take, as a session learns and stores it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def as_roots(workflow: tuple[Any, ...]) -> Roots:
 
 
 def duration_kind(workflow: Roots | None) -> int | None:
-    """Return the same number for workflows that take about the same time.
+    """Return one number for all workflows that should take about the same time.
 
     It depends on the types of their actions and on the size of their limits. It is the
     same in every process, because journals keep it.
@@ -65,11 +65,11 @@ def _digest(kind: tuple[object, ...]) -> int:
 
 
 class Durations:
-    """How long workflows take, as far as a session has learnt; `Session.durations`.
+    """How long workflows take, as a session has learnt it; see `Session.durations`.
 
-    It learns from each end that it notices, about at most 1,000 kinds of workflows: those
-    with the same action types in the same places, and limits of about the same size. A
-    journal keeps it for the next session.
+    It learns from each end that it notices, for at most 1,000 kinds of workflows.
+    Workflows are of one kind if they have the same action types in the same places, and
+    limits of about the same size. A journal keeps it for the next session.
     """
 
     def __init__(self, learner: DurationLearner) -> None:
@@ -85,15 +85,15 @@ class Durations:
                 array workflow.
 
         Returns:
-            The median in seconds, and an interval for eight cases in ten; None before
-            five ends of workflows of that kind were noticed.
+            The median in seconds, and an interval for eight cases in ten; None until
+            the session has noticed five ends of that kind.
         """
         return self._learner.estimate(duration_kind(as_roots(workflow)))
 
     def estimate_all(
         self, workflows: Mapping[Any, int], *, accounts: int = 1
     ) -> Estimate | None:
-        """Return how long accounts need that share many workflows evenly.
+        """Return how long several accounts take to run many workflows, shared evenly.
 
         Args:
             workflows: How often each workflow is run, such as a `collections.Counter`;
@@ -101,8 +101,8 @@ class Durations:
             accounts: How many accounts there are.
 
         Returns:
-            The median in seconds, and an interval for eight cases in ten; None before
-            five ends of each kind of them were noticed.
+            The median in seconds, and an interval for eight cases in ten; None until
+            the session has noticed five ends of each kind.
         """
         kinds: Counter[Hashable] = Counter()
         for workflow, times in workflows.items():
@@ -110,7 +110,7 @@ class Durations:
         return total_time(self._learner, kinds, accounts)
 
     def __len__(self) -> int:
-        """Return about how many kinds of workflows anything is known."""
+        """Return the number of kinds of which something is known."""
         return len(self._learner)
 
     @safe_repr
@@ -119,25 +119,25 @@ class Durations:
 
 
 class DurationRecords(Protocol):
-    """Where it is kept how long workflows take: a journal, or what processes share."""
+    """A store of learnt durations: a journal, or a store that processes share."""
 
     async def durations(self) -> Sequence[tuple[Any, ...]]:
-        """Return what was stored; parts of it may be damaged."""
+        """Return the stored durations; some of them may be damaged."""
         ...
 
     async def store_durations(self, records: Iterable[DurationRecord]) -> None:
-        """Store what was learnt, the kind whose last end is oldest first."""
+        """Store the durations, ordered by the time of the last end, oldest first."""
         ...
 
 
 class DurationStore:
-    """Keeps what a session learns, in its journal or beside what processes share.
+    """Stores what a session learns, in its journal or in a store that processes share.
 
-    Neither damage to it nor a failed write is an error: it is learnt anew.
+    Neither damaged data nor a failed write is an error: the session learns anew.
 
     Args:
-        learner: What learns.
-        records: Where it is kept, if anywhere.
+        learner: Learns the durations.
+        records: Where they are stored, if anywhere.
     """
 
     def __init__(
@@ -149,7 +149,7 @@ class DurationStore:
         self._store_at = -math.inf
 
     async def load(self) -> None:
-        """Learn what earlier sessions have learnt."""
+        """Load what earlier sessions have learnt."""
         if self._records is not None:
             try:
                 self._learner.restore(await self._records.durations())
@@ -178,8 +178,8 @@ class DurationStore:
 
     def _report(self, verb: str, error: Exception) -> None:
         _log.info(
-            "The journal could not %s how long workflows take, so that is learnt "
-            "anew: %s",
+            "The journal could not %s how long workflows take, so the session "
+            "learns it anew: %s",
             verb,
             error,
             extra=log_extra(reason=error_reason(error)),

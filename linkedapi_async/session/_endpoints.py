@@ -1,6 +1,6 @@
 """The endpoints that need no workflow: messages, events, usage.
 
-They answer at once, from what workflows have synced before.
+They answer at once with data that workflows have synced before.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ ADVICE = {
 
 
 def _moment(owner: str, name: str, value: object) -> str | None:
-    """Return a moment as it is sent; text is sent unchanged."""
+    """Return a point in time as it is sent; text is sent unchanged."""
     if value is None or (isinstance(value, str) and parse_time(value) is not None):
         return value
     if isinstance(value, dt.datetime) and value.tzinfo is not None:
@@ -117,7 +117,7 @@ class EndpointMethods(ABC):
     ) -> list[Conversation]:
         """Return the messages of conversations that were synced before.
 
-        In linked_api, `poll_inbox` with *person_url* is the newer way.
+        In linked_api, prefer `poll_inbox` with *person_url*, which is newer.
 
         Args:
             conversations: URLs of persons, `ConversationQuery` objects, or dicts as in
@@ -258,15 +258,15 @@ class EndpointMethods(ABC):
     async def send_feedback(
         self, type: FeedbackType, message: str, **context: str
     ) -> str:
-        """Send feedback on the API to its makers; linked_api only.
+        """Send feedback on the API to Linked API; linked_api only.
 
-        It is sent once: a failure after which it may have arrived is raised and not
+        It is sent once: if it may have arrived in spite of a failure, it is not
         retried.
 
         Args:
             type: ``bug``, ``feature``, ``praise`` or ``other``.
             message: 1 to 5,000 characters.
-            context: What helps to understand it: ``severity`` (low, medium or high),
+            context: Further information: ``severity`` (low, medium or high),
                 ``surface``, ``workflow_id``, ``operation_name``, ``error_text``,
                 ``agent``, and anything else; sent under the names in camelCase.
 
@@ -314,8 +314,8 @@ class EndpointMethods(ABC):
             thread_id: Only this thread.
             interval: The time between two polls, in seconds. While polls fail it
                 doubles, up to 300.
-            window: How much older than the newest message a message may be that is
-                captured late, in seconds. The cursor grows with it.
+            window: How late a message may be captured, in seconds: a late one may be so
+                much older than the newest message. The cursor grows with it.
             follow: False ends the iteration when there is nothing new, and raises the
                 error of a poll that fails.
 

@@ -57,20 +57,20 @@ class WorkflowEvent(AccountEvent):
 
 @frozen(kw_only=True, eq=False)
 class StartHeldBack(AccountEvent):
-    """The pace of an account allows a start only later."""
+    """A start is held back, because the pace of its account allows it only later."""
 
     key: str | None
     """The caller's key of an item of `Session.as_completed`."""
     workflow: Roots = field(repr=False)
     """The workflow that is not started yet."""
     reason: str
-    """What holds it back, in words."""
+    """What holds it back, as text."""
     category: str | None
     """The account limit that is used up; None if the whole account waits."""
     until: datetime | None
     """When the pace allows it at the earliest, in UTC; None if that is unknown."""
     waits: bool
-    """Whether it waits; otherwise its caller gets a `PaceError`."""
+    """Whether the start waits; if not, its caller gets a `PaceError`."""
 
 
 @frozen(kw_only=True, eq=False)
@@ -88,7 +88,7 @@ class WorkflowStarting(AccountEvent):
     workflow: Roots = field(repr=False)
     """The workflow that is started."""
     waited: float
-    """How long it waited for its turn, in seconds."""
+    """How long the start waited for its turn, in seconds."""
 
 
 @frozen(kw_only=True, eq=False)
@@ -159,9 +159,9 @@ class PollAnswered(AccountEvent):
 
 @frozen(kw_only=True, eq=False)
 class WorkflowFinished(WorkflowEvent):
-    """A workflow has ended, or the wait for it has for good.
+    """A workflow has ended, or the session waits for it no longer.
 
-    It is dispatched also if no caller waits. Leaving the session ends no workflow.
+    It is dispatched even if no caller waits. Leaving the session causes no such event.
     """
 
     status: FinalStatus
@@ -169,11 +169,12 @@ class WorkflowFinished(WorkflowEvent):
     reason: str | None
     """The API's word for why it did not complete, or the name of the error's class."""
     error: LinkedApiError | None
-    """Why it did not complete; its actions may have failed even if it did."""
+    """Why it did not complete; even if it completed, actions of it may have failed."""
     detection_delay: float | None
     """An upper bound, in seconds, of how late the end was noticed.
 
-    None if a webhook event reported it, if it was cancelled here, or if it is unknown.
+    None if a webhook event reported the end, if it was cancelled here, or if the delay
+    is unknown.
     """
     polls: int
     """How often it was polled."""
@@ -183,8 +184,8 @@ class WorkflowFinished(WorkflowEvent):
 class WorkflowDelivered(WorkflowEvent):
     """A caller got the result of a workflow for the first time.
 
-    Awaiting its handle delivers, and so does `Session.as_completed` when it yields the
-    handle. Callbacks run in the task that gets it.
+    Awaiting its handle delivers the result, and so does `Session.as_completed` when it
+    yields the handle. Callbacks run in the task that gets the result.
     """
 
     completion: Completion | None = field(repr=False)
@@ -206,9 +207,9 @@ class RequestRetried(AccountEvent):
     error: RequestError
     """Why it failed."""
     attempt: int
-    """Which attempt comes next; the first one was 1."""
+    """The number of the next attempt; the first attempt is 1."""
     wait: float
-    """How long it waits before, in seconds."""
+    """How long the session waits before that attempt, in seconds."""
 
 
 @frozen(kw_only=True, eq=False)
@@ -216,9 +217,9 @@ class AccountPaused(AccountEvent):
     """An account cannot work at present, and starts nothing."""
 
     reason: str | None
-    """The API's error type: what must be fixed."""
+    """The API's error type, which says what must be fixed."""
     error: AccountPausedError
-    """The error that starts raise meanwhile."""
+    """The error that starts raise while the account is paused."""
 
 
 @frozen(kw_only=True, eq=False)
@@ -230,18 +231,18 @@ class AccountUnpaused(AccountEvent):
 class LaneReordered(AccountEvent):
     """A workflow ran or finished out of order, so the order of its account is unknown.
 
-    All of the account's workflows share one cadence until three finish in order.
+    All of the account's workflows are polled equally often until three finish in order.
     """
 
 
 @frozen(kw_only=True, eq=False)
 class OutageBegan(SessionEvent):
-    """Several polls in a row failed, of whatever accounts; waits go on."""
+    """Several polls in a row failed, on any accounts; waits continue."""
 
     error: Exception
     """Why the last one failed."""
     failures: int
-    """How many have failed so far."""
+    """How many polls have failed so far."""
 
 
 @frozen(kw_only=True, eq=False)
@@ -251,4 +252,4 @@ class OutageEnded(SessionEvent):
     failures: int
     """How many polls had failed."""
     seconds: float
-    """How long the outage was, in seconds, as far as polls have seen it."""
+    """How long the outage was, in seconds, according to the polls."""

@@ -29,7 +29,7 @@ ResultT = TypeVar("ResultT", covariant=True)
 
 
 class WorkflowHandle(Generic[ResultT]):
-    """A started workflow, and the way to its typed result.
+    """A started workflow, and access to its typed result.
 
     ``await handle`` is ``await handle.result()``. Handles come from `Session.start`,
     `Session.attach` and `Session.as_completed`.
@@ -71,7 +71,7 @@ class WorkflowHandle(Generic[ResultT]):
 
     @property
     def workflow_id(self) -> str | None:
-        """The API's id of it; None for an item that could not be started."""
+        """The API's id of the workflow; None for an item that could not be started."""
         return None if self._pending is None else self._pending.id
 
     @property
@@ -98,7 +98,7 @@ class WorkflowHandle(Generic[ResultT]):
 
     @property
     def pending_reason(self) -> str | None:
-        """Why it is pending, as the API spells it, such as ``outsideWorkingHours``.
+        """Why it is pending, in the API's words, such as ``outsideWorkingHours``.
 
         None if it is not pending, or the API gives no reason.
         """
@@ -106,7 +106,7 @@ class WorkflowHandle(Generic[ResultT]):
 
     @property
     def message(self) -> str | None:
-        """What the API says of it for people, as it is; None if it says nothing."""
+        """The API's explanation for people, unchanged; None if there is none."""
         return self._pending.message if self._is_waiting(self._pending) else None
 
     @staticmethod
@@ -126,15 +126,15 @@ class WorkflowHandle(Generic[ResultT]):
     def eta(self) -> Estimate | None:
         """Return in how many seconds the workflow will have ended, without a request.
 
-        It follows from its place in the queue of its account and from how long
-        workflows of the same kind took. Workflows that other programs start on the
-        account are not counted.
+        The estimate uses its place in the queue of its account, and how long workflows
+        of the same kind took. Workflows that other programs start on the account are
+        not counted.
 
         Returns:
             The median in seconds from now, and an interval for eight cases in ten. None
-            if the workflow has ended, and where too little is known: before five ends
-            of each kind in the queue, outside working hours, and for ids of unknown
-            order.
+            if the workflow has ended, or if too little is known: before five workflows
+            of each kind in the queue have ended, outside working hours, and for ids of
+            unknown order.
         """
         if not self._is_waiting(self._pending):
             return None
@@ -153,7 +153,7 @@ class WorkflowHandle(Generic[ResultT]):
                 `Session.recover` finds it until `Journal.delivered` records it.
 
         Raises:
-            WaitTimeoutError: It has not ended; it goes on, and so can the wait.
+            WaitTimeoutError: It has not ended; it goes on, and you may wait again.
             WorkflowFailedError: The workflow as a whole failed.
             WorkflowCancelledError: It was cancelled.
             WorkflowNotFoundError: The API does not know its id.
@@ -177,9 +177,9 @@ class WorkflowHandle(Generic[ResultT]):
         if self._ended is None and self._pending is not None:
             ended = await self._wait(self._pending, timeout)
             if self._recorder is not None:
-                # The journal has the end before any caller acts on it.
+                # The end is in the journal before any caller can act on it.
                 await self._recorder.flushed()
-            # Keep what came first, so that all who wait get the same object.
+            # Keep the first one, so that all waiters get the same object.
             if self._ended is None:
                 self._ended = ended
 
@@ -228,7 +228,7 @@ class WorkflowHandle(Generic[ResultT]):
             timeout: As for `completion`.
 
         Raises:
-            ActionError: The root failed; its `completion` has all that came.
+            ActionError: The root failed; its `completion` has all outcomes.
             LinkedApiError: As for `completion`.
         """
         completion = await self.completion(timeout)
@@ -248,8 +248,8 @@ class WorkflowHandle(Generic[ResultT]):
     async def cancel(self) -> bool:
         """Cancel the workflow; return whether it was cancelled.
 
-        After True all waits for it raise `WorkflowCancelledError` and it is no longer
-        polled; after False the wait goes on, or has ended otherwise already.
+        After True all waits for it raise `WorkflowCancelledError`, and it is no longer
+        polled. After False the wait continues, unless the workflow has ended.
 
         Raises:
             UnsupportedError: The account_api generation cannot cancel.
@@ -273,16 +273,16 @@ class ManagedHandle(WorkflowHandle[Any]):
 
     @property
     def pending(self) -> PendingWorkflow:
-        """The poller's record of it; only of a workflow that was started."""
+        """The poller's record of it; None if it was not started."""
         return cast("PendingWorkflow", self._pending)
 
     @property
     def ended(self) -> Completion | Exception | None:
-        """What it ended with, once the wait for that is over."""
+        """What it ended with; None during the wait."""
         return self._ended
 
     async def never_ran(self) -> bool:
-        """Return whether it failed as a whole and has certainly not begun."""
+        """Return whether it failed as a whole and certainly never began."""
         return await self._owner.never_ran(self.pending)
 
     @property
@@ -295,14 +295,14 @@ class ManagedHandle(WorkflowHandle[Any]):
         self._owner.runtime.poller.check_running(self.workflow_id)
 
     async def wait_for_end(self, timeout: float | None = None) -> None:
-        """Wait until it has ended and the journal knows, without acknowledging it."""
+        """Wait until its end is in the journal, without acknowledging it."""
         await self._wait_for_end(timeout)
 
     def deliver(self, since: float) -> None:
-        """Record that a caller, who waits *since* then, gets the result."""
+        """Record that a caller, which has waited since *since*, gets the result."""
         self._deliver(since)
 
     def acknowledge(self) -> None:
-        """Record in the journal that the caller has dealt with the result."""
+        """Record in the journal that the caller has processed the result."""
         if self._recorder is not None:
             self._recorder.acknowledge()

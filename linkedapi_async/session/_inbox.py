@@ -40,7 +40,7 @@ VERSION = 1
 """The layout of cursors."""
 
 MARGIN = dt.timedelta(seconds=1)
-"""How much further back a poll looks, because the API may exclude the moment itself."""
+"""How much further back a poll looks, because the API may exclude the given time."""
 
 REMEMBERED = 10_000
 """How many delivered items are remembered at most, not counting those of one moment."""
@@ -125,7 +125,7 @@ class Cursor:
     def has_gap(self, items: Iterable[Item]) -> bool:
         """Return whether an answer does not reach back to what was acknowledged."""
         now = self._clock()
-        # An item of the future is in every answer, so it proves nothing.
+        # An item with a time in the future is in every answer, so it proves nothing.
         past = any(when <= now for when in self._times)
         return past and not any(
             item.when is not None and item.when <= now and self._knows(item)
@@ -205,7 +205,7 @@ class Cursor:
         state = _read_cursor(text, self._kind)
         self._floor = state["floor"]
         if self._floor is not None:
-            # Earlier versions let an item of the future raise it above the present.
+            # In cursors of earlier versions, this time may be in the future.
             self._floor = min(self._floor, _before(self._clock(), self._window))
         for when, keys in state["taken"].items():
             for key in keys:
@@ -270,13 +270,13 @@ class ItemStream(Generic[ItemT]):
                 ...
                 store(messages.cursor)
 
-    An item is acknowledged when the body asks for the next one: until then the `cursor`
-    is before it, so that a crash loses nothing. Call `acknowledge` when the item was
-    processed, to move the `cursor` past it at once.
+    An item is acknowledged when the body requests the next one. Until then the `cursor`
+    is before the item, so that a crash loses nothing. After processing an item, call
+    `acknowledge` to move the `cursor` past it at once.
 
-    An error ends one step and not the iterator: iterating again continues. Memory holds
-    one answer, and the ids of the items that were acknowledged within the window, at
-    most 10,000 of them, not counting those of one moment.
+    An error does not end the iterator: iterating again continues. Memory holds one
+    answer, and the ids of the items that were acknowledged within the window, at most
+    10,000 of them, not counting those of one moment.
     """
 
     def __init__(
@@ -323,7 +323,7 @@ class ItemStream(Generic[ItemT]):
             self._current = None
 
     async def aclose(self) -> None:
-        """End the iteration and a wait that is under way; the cursor stays."""
+        """End the iteration and any wait for the next item; the cursor stays."""
         if not self._closed.done():
             self._closed.set_result(None)
 
@@ -407,9 +407,9 @@ class ItemStream(Generic[ItemT]):
         self._pending.reverse()
 
     def _on_failure(self, error: RequestError) -> None:
-        """Continue after a failed poll, or raise *error* if that is useless.
+        """Continue after a failed poll, or raise *error* if repeating is useless.
 
-        Once the API has answered, a refusal must be repeated to be raised.
+        After the API has answered once, a refusal is raised only when it is repeated.
         """
         self._failures += 1
         refused = isinstance(error, AuthenticationError | RejectedError)

@@ -39,9 +39,10 @@ class JournalRecorder:
 
     Args:
         journal: An open one.
-        spawn: Runs a coroutine in a task that the session waits for when it is left.
+        spawn: Runs a coroutine in a task; leaving the session waits for that task.
         key: The key of the start in the journal.
-        stream: Whether it is an item of a stream, which acknowledges it by itself.
+        stream: Whether it is an item of a stream, because a stream acknowledges its
+            items itself.
         named: Whether the key is the caller's, and so is never used again.
     """
 
@@ -73,7 +74,7 @@ class JournalRecorder:
         self.stream: bool = stream
 
     def record_intent(self, account: str, definition: bytes) -> asyncio.Future[None]:
-        """Record that a start is about to be sent; done when that is on disk."""
+        """Record that a start is about to be sent; return when that is on disk."""
         return self._journal.submit_intent(
             self.key, account, definition, stream=self._named
         )
@@ -87,7 +88,7 @@ class JournalRecorder:
         await self._journal.refused(self.key)
 
     async def unknown(self, candidates: tuple[str, ...]) -> None:
-        """Record that the start may have been accepted, and what it may have become."""
+        """Record that the start may have been accepted, and its candidates."""
         await self._journal.unknown_start(self.key)
         for workflow_id in candidates:
             await self._journal.suggest(self.key, workflow_id)
@@ -97,12 +98,12 @@ class JournalRecorder:
     ) -> None:
         """Begin to record how the workflow ended; `flushed` waits for it.
 
-        A wait that ended because of the token, say, does not tell how the workflow
-        ended: the row stays as it is, and the next run recovers it.
+        If a wait ended for another reason, such as a refused token, the end of the
+        workflow is unknown: the row stays as it is, and the next run recovers it.
 
         Args:
             end: How it ended.
-            after: What is recorded elsewhere first.
+            after: Another record that must be finished first.
         """
         end_status, result = _end_record(end)
         if end_status is not None:
@@ -146,13 +147,13 @@ class JournalRecorder:
             self._spawn(self._log_errors(self._journal.delivered(self.key)))
 
     def recovered(self) -> None:
-        """Take it that the end is on disk, because it was read from there."""
+        """Mark the end as recorded, because it was read from the journal."""
         self._end_recorded = self._spawn(_nothing())
 
     async def _log_errors(self, step: Coroutine[Any, Any, None]) -> None:
-        """Do *step*; log its error, because the journal withholds no result.
+        """Do *step*; log its error, because it must not withhold a result.
 
-        What is not recorded is recovered by the next run.
+        The next run recovers whatever is not recorded.
         """
         try:
             await step
@@ -170,7 +171,7 @@ async def _nothing() -> None:
 
 
 def _end_record(end: object) -> tuple[EndStatus | None, bytes | None]:
-    """Return how a workflow ended, if it did, and what of it is stored."""
+    """Return how a workflow ended, if it did, and the data to store."""
     if isinstance(end, CompletedWorkflow):
         return "completed", encode_json(end.raw)
     if isinstance(end, WorkflowFailedError):
@@ -193,9 +194,10 @@ def _first_error(end: object) -> LinkedApiError | None:
 def may_have_written(end: object, row: Row | None) -> bool:
     """Return whether a failed workflow may have changed something on LinkedIn.
 
-    In a completed workflow, an action that failed did not, unless its error is a verdict
-    about the workflow, as unknown errors are, or about the host. A workflow that failed
-    as a whole does not say how far it came, so any action of it that writes may have.
+    In a completed workflow, a failed action changed nothing, unless its error concerns
+    the workflow, as unknown errors do, or the host. It is unknown how far a workflow
+    that failed as a whole came, so each of its writing actions may have changed
+    something.
     """
     if isinstance(end, CompletedWorkflow):
         return any(
@@ -217,8 +219,8 @@ def may_have_written(end: object, row: Row | None) -> bool:
 def end_of(row: Row) -> object:
     """Return how the workflow of *row* ended, or None if it must be polled.
 
-    It is polled also where the stored result is damaged, so that one bad row withholds
-    neither its own result nor others.
+    It is polled also if the stored result is damaged, so that a bad row affects neither
+    its own result nor others.
     """
     workflow_id = str(row.workflow_id)
     if row.end_status == "cancelled":

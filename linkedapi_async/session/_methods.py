@@ -207,16 +207,17 @@ class WorkflowMethods(EndpointMethods):
     ) -> WorkflowHandle[Any]:
         """Start a workflow; return its handle as soon as the server has accepted it.
 
-        Cancelling this call loses no id: a start that is under way ends in the
+        Cancelling this call loses no id: a start that is in progress ends in the
         background, its handle is in `handles`, and a warning names its id.
 
         Args:
             workflow: What to start; several are the roots of one array workflow. A
                 dict or list as in the API's docs works too.
-            check: False sends a dict or list exactly as it is, and a built workflow
-                also where this API generation is said to lack something.
-            key: Your name of it, as in `as_completed`. With a journal it is started at
-                most once, over all runs: calling this again gives the same workflow.
+            check: False sends a dict or list exactly as it is, and does not check a
+                built workflow against the API generation.
+            key: Your identifier of it, as in `as_completed`. With a journal it is
+                started at most once over all runs, and calling this again returns the
+                same workflow.
 
         Raises:
             WorkflowError: Something is wrong with the workflow; nothing was sent.
@@ -257,8 +258,8 @@ class WorkflowMethods(EndpointMethods):
             workflow_id: The API's id of it.
             workflow: The workflow that was sent, for typed results that distinguish
                 equal siblings; a tuple of roots for an array workflow.
-            key: The key that it was started with, in another process: what was reserved
-                and booked for it ends with the workflow.
+            key: The key that it was started with in another process. Its reservations
+                and its counts against the pace are settled when the workflow ends.
 
         Raises:
             ValueError: The id is malformed, or is attached with another workflow.
@@ -293,10 +294,11 @@ class WorkflowMethods(EndpointMethods):
         Args:
             workflow_ids: The API's ids of them.
             workflow: The workflow that each of them was started with, as for `attach`.
-            ordered: Whether the account accepted them in this order. Their ends are
-                noticed as soon as those of own starts then. In unknown order, a thousand
-                of them are noticed about twenty minutes late at as many requests. It has
-                no effect while other workflows of the account are unfinished here.
+            ordered: Whether the account accepted them in this order. If so, their ends
+                are noticed as early as those of workflows that the session started. In
+                unknown order, the ends of a thousand are noticed about twenty minutes
+                late, with as many requests. It has no effect while other workflows of
+                the account are unfinished in this session.
 
         Raises:
             ValueError: An id is malformed, or is attached with another workflow.
@@ -360,7 +362,7 @@ class WorkflowMethods(EndpointMethods):
         once: bool = True,
         check: bool = True,
     ) -> AsCompleted[Any]:
-        """Run many workflows; give each handle when it has finished.
+        """Run many workflows; yield each handle when it has finished.
 
         An async context manager and an async iterator::
 
@@ -369,17 +371,19 @@ class WorkflowMethods(EndpointMethods):
                     ...
             print(done.deferred)
 
-        An item that could not be built or started is given too: its `workflow_id` is
+        An item that could not be built or started is yielded too: its `workflow_id` is
         None and its `result()` raises. Only an error of the input itself is raised,
-        after what was under way. Leaving early takes no further items.
+        after the items in progress were yielded. After leaving early, no further items
+        are started.
 
         An item with a key that was held back by its account, a limit, the token or the
-        host, and has certainly changed nothing on LinkedIn, is not given but *deferred*.
-        It runs on another one of the *accounts*, unless it was started before, or as
-        soon as what held it back has passed. The stream ends when nothing more can be
-        done at present: `AsCompleted.deferred` has what waits. An account that cannot
-        work takes no items. With a journal, the next stream with the same items goes on
-        with the rest: it tries each account and limit with one item at once.
+        host, and has certainly changed nothing on LinkedIn, is not yielded but
+        *deferred*. Another one of the *accounts* runs it, unless it was started before,
+        or it runs when the cause has ended. The stream ends when nothing more can be
+        done at present; `AsCompleted.deferred` lists the deferred items. An account
+        that cannot work takes no items. With a journal, the next stream with the same
+        items continues with those that are left: it tries each account and limit at
+        once, with one item.
 
         Args:
             workflows: Any iterable or async iterable of workflows, definitions, tuples
@@ -389,16 +393,16 @@ class WorkflowMethods(EndpointMethods):
                 journal skips what was delivered.
             accounts: The accounts that share the items: each takes the next one when it
                 has a free slot. By default the one of this object.
-            limit: How many are in flight at most on each account, finished ones that the
-                body has not received included; this bounds the memory.
-            wait: Whether to wait until every item has ended, also where that takes
-                days. What passes at an unknown time is tried again with one item:
-                a limit when the next day begins, everything else each hour.
-            once: Whether an item with a key is not started, but has a `SuppressedError`
-                with the key of the first one, if it does to a person what an item before
-                it does, whatever the text. It is noticed within the last 100,000; see
-                `linkedapi_async.contacts` for more. False is for several messages to
-                one person.
+            limit: How many workflows are in flight on each account at most, including
+                finished ones that the body has not received. This bounds the memory.
+            wait: Whether to wait until every item has ended, even for days. If it is
+                unknown when a cause will end, one item tries again: after a limit when
+                the next day begins, otherwise once an hour.
+            once: Whether to suppress an item with a key that does the same to a person
+                as an earlier item, even with another text: it is not started and has a
+                `SuppressedError` with the key of the first item. The stream remembers
+                the last 100,000 acts; see `linkedapi_async.contacts` for more. Pass
+                False to send several messages to one person.
             check: As for `start`.
 
         Raises:

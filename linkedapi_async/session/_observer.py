@@ -1,4 +1,4 @@
-"""What happens in a session: each fact once, for the standard logs and for events.
+"""Reports what happens in a session to the standard logs and as events.
 
 ====================================  ==================================================
 logger                                what it logs
@@ -11,7 +11,7 @@ logger                                what it logs
 ``linkedapi_async.ends``              DEBUG of each end, and of each result delivered
 ``linkedapi_async.retries``           DEBUG of each request that is retried
 ``linkedapi_async.webhooks``          WARNING of deliveries that were refused
-``linkedapi_async.fleet``             INFO of the begin and the end of a worker; DEBUG
+``linkedapi_async.fleet``             INFO of the start and the end of a worker; DEBUG
                                       of what is submitted to a queue
 ====================================  ==================================================
 
@@ -71,10 +71,10 @@ EXTRA_FIELDS: Final = {
     "wait": "seconds",
     "attempt": "attempt",
 }
-"""Which facts a log record carries, and under which name."""
+"""Which facts a log record carries, and the names of their attributes."""
 
 _WORDS: Final = ("actions", "request", "summary")
-"""Which facts a line may name besides."""
+"""Further facts that a log line may contain."""
 
 _OUTCOMES: Final = {StillRunning: "waiting", Ended: "finished", PollFailed: "missed"}
 
@@ -113,7 +113,7 @@ class ObservedWorkflow(Protocol):
 
 
 class Dispatcher(Protocol):
-    """Makes events of facts, for callbacks."""
+    """Turns facts into events, for callbacks."""
 
     def wants(self, event: str) -> bool:
         """Return whether a callback waits for events of the class *event*."""
@@ -125,18 +125,18 @@ class Dispatcher(Protocol):
 
 
 class Observer:
-    """Takes note of what happens in a session; times are in seconds.
+    """Records what happens in a session; times are in seconds.
 
-    Each method is one fact, with the class of its event and the line of the log. What
-    these need is worked out only if the line is logged or a callback waits for the
-    event.
+    Each method records one fact, and has the class of its event and the line of the
+    log. Their values are computed only if the line is logged or a callback waits for
+    the event.
     """
 
     __slots__ = ("dispatcher",)
 
     def __init__(self) -> None:
         self.dispatcher: Dispatcher | None = None
-        """Where events go; None while nothing listens."""
+        """Dispatches the events; None while there is no callback."""
 
     def _record(
         self,
@@ -147,7 +147,7 @@ class Observer:
         level: int = logging.DEBUG,
         **facts: Any,
     ) -> None:
-        """Log the *line* and dispatch the *event*, where either is wanted."""
+        """Log the *line* and dispatch the *event*, if they are needed."""
         logged = bool(line) and log.isEnabledFor(level)
         dispatcher = self.dispatcher
         wanted = dispatcher is not None and dispatcher.wants(event)
@@ -244,7 +244,7 @@ class Observer:
         )
 
     def polled(self, account: str, workflow_id: str, answer: Answer) -> None:
-        """Record the answer to a poll, before anything follows from it."""
+        """Record the answer to a poll, before it is processed."""
         self._record(
             "PollAnswered",
             "Workflow %(workflow_id)s on account %(account)s: %(summary)s",
@@ -354,7 +354,7 @@ class Observer:
 
 
 def _derived(facts: dict[str, Any]) -> dict[str, Any]:
-    """Return the *facts* with what follows from them."""
+    """Return the *facts* with those that are derived from them."""
     known = {"status": None, "error": None, **facts}
     handle: ObservedWorkflow | None = facts.get("handle")
     if handle is not None:
@@ -376,7 +376,7 @@ def _derived(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def _of_answer(answer: Answer) -> dict[str, Any]:
-    """Return what the answer to a poll says."""
+    """Return a summary of the answer to a poll."""
     status = reason = error = pending_reason = message = None
     if isinstance(answer, PollFailed):
         error = answer.error

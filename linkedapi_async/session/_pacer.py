@@ -62,7 +62,7 @@ _SOON: Final = 0.001
 """The shortest timer, in seconds, because clocks differ in their last digits."""
 
 Kind: TypeAlias = tuple[tuple[tuple[str, int], ...], bool]
-"""What a start can do at most, and whether it waits for no more than an interval."""
+"""What a start can do at most, and whether it waits for longer than an interval."""
 
 
 class _Waiter:
@@ -79,7 +79,7 @@ class _Waiter:
 
 
 class Slot:
-    """The turn of one start; it is booked until its workflow has ended."""
+    """The turn of one start; its booking stays open until its workflow has ended."""
 
     __slots__ = ("_is_decided", "_is_recorded", "_pacer", "booking", "kind")
 
@@ -94,12 +94,12 @@ class Slot:
         """Check the turn once more, just before the start is sent.
 
         Returns:
-            False if it has passed, because the start waited too long for the host, or
-            another process took it.
+            False if the turn has passed, because the start waited too long for the host
+            or another process used the allowance.
         """
         if not self._pacer.renew(self):
             return False
-        # It may be recorded also if the claim fails.
+        # The booking may be recorded even if the claim fails.
         self._is_recorded = self._pacer.is_shared
         if await self._pacer.claim(self):
             return True
@@ -107,7 +107,7 @@ class Slot:
         return False
 
     def record(self) -> asyncio.Future[None] | None:
-        """Record the booking, unless that is done; the future is done when it is safe."""
+        """Record the booking once; the future is done when it is stored."""
         self._is_recorded = True
         return self._pacer.record(self)
 
@@ -117,23 +117,24 @@ class Slot:
         self._pacer.accepted(self, workflow_id)
 
     def free(self) -> None:
-        """Remove the booking, because nothing was started, unless that is decided."""
+        """Remove the booking, unless it is settled, because nothing was started."""
         if not self._is_decided:
             self._is_decided = True
             self._pacer.free(self, is_recorded=self._is_recorded)
 
     def keep(self) -> None:
-        """Keep the booking, because the start may be accepted, unless that is decided."""
+        """Keep the booking, unless it is settled, because the start may be accepted."""
         if not self._is_decided:
             self._is_decided = True
             self._pacer.keep(self)
 
 
 class Pacer:
-    """Lets the starts of one account wait for its pace.
+    """Makes the starts of one account wait for its pace.
 
-    Starts of one kind begin in the order of their calls. A start that cannot begin today
-    does not hold back one of another kind that can. One timer serves all that wait.
+    Starts of one kind begin in the order of their calls. A start that cannot begin
+    today does not delay one of another kind that can. One timer serves all waiting
+    starts.
 
     Args:
         runtime: The state of the session.
@@ -165,10 +166,10 @@ class Pacer:
         self._warned: set[str] = set()
         runtime.on_closing.append(self._close)
 
-    # What starts call
+    # Called by starts
 
     def count(self, roots: Roots) -> Uses:
-        """Return the most that a workflow can do, by category.
+        """Return the maximum number of actions of a workflow, by category.
 
         Raises:
             AllowanceError: The pace never allows it.
@@ -199,7 +200,7 @@ class Pacer:
                 period=beyond.period,
                 products=list(map(_product, counts)),
             )
-        # What the pace does not limit today, it may limit in the next run.
+        # The next run may limit what this pace does not limit.
         return {name: int(n) for name, n in sorted(most.items()) if n < math.inf}
 
     async def admit(
@@ -215,13 +216,13 @@ class Pacer:
         """Wait for the turn of a start.
 
         Args:
-            uses: What it can do at most.
+            uses: The most actions that it can do, by category.
             workflow: Its roots, for events, and their definition.
             key: The caller's key.
             name: The key of the booking.
             max_wait: How long it may wait, in seconds.
-            wait: Whether it waits for more than the interval between two starts, and
-                the end of what is under way.
+            wait: Whether it waits for longer than the interval between two starts and
+                the end of the workflows in progress.
 
         Raises:
             PaceError: Its turn comes too late.
@@ -262,7 +263,7 @@ class Pacer:
             raise
 
     def _withdraw(self, waiter: _Waiter) -> None:
-        """Take note that the caller no longer waits."""
+        """Record that the caller no longer waits."""
         if waiter.slot.cancelled():
             self._remove(waiter)
         elif waiter.slot.exception() is None:
@@ -272,7 +273,7 @@ class Pacer:
         """Return when a start of a workflow may be sent, after those that wait.
 
         Raises:
-            AllowanceError: It never may.
+            AllowanceError: The pace never allows it.
         """
         ledger = await self._load()
         return ledger.turn(
@@ -299,17 +300,17 @@ class Pacer:
         return self._shared is not None
 
     async def claim(self, slot: Slot) -> bool:
-        """Record a booking, if other processes book too; False if they leave no turn."""
+        """Record a booking, if other processes book too; False if it does not fit."""
         if self._shared is None:
             return True
         pace, uses, now = self.pace, dict(slot.kind[0]), slot.booking.at
         rng = self._runtime.rng
 
         def allows(history: History) -> bool:
-            """Say whether the turn is still free."""
+            """Return whether the turn is still free."""
             latest = max((each.at for each in history.bookings), default=-math.inf)
             turn = Ledger(pace, history, now, rng).turn(uses, now)
-            # The jitter of the interval is this process's own affair.
+            # Each process has its own jitter of the interval.
             return turn.brief and now >= latest + pace.min_interval - _SOON
 
         history = await self._shared.claim(slot.booking, now - HISTORY, allows)
@@ -333,7 +334,7 @@ class Pacer:
         self.follow(workflow_id, slot.booking.key)
 
     def follow(self, workflow_id: str, key: str) -> None:
-        """Book the end of a workflow under *key*, once it has ended."""
+        """Settle the booking of *key* when its workflow has ended."""
         self._keys[workflow_id] = key
         if self._ledger is not None:
             self._ledger.revive(key)
@@ -348,24 +349,24 @@ class Pacer:
         self._pump()
 
     def keep(self, slot: Slot) -> None:
-        """Keep a booking whose end this session will not learn."""
+        """Keep a booking whose end this session will not notice."""
         self._slots.pop(slot)
         self._known().abandon(slot.booking.key)
         self._sent(slot)
         self._pump()
 
     def settle(self, key: str, now: float) -> None:
-        """Count the most that an unknown start may have done, because it is repeated."""
+        """Count the most that an unknown start may have done; it is sent again."""
         if self._ledger is not None:
             self._ledger.settle(key, now, None)
 
     def ended(self, workflow_id: str, end: object, roots: Roots | None) -> None:
-        """Book what a workflow did, now that the wait for it has ended."""
+        """Record what a workflow did, after the wait for it has ended."""
         key = self._keys.pop(workflow_id, None)
         if key is None:
             return
         if not isinstance(end, _ENDS):
-            # The wait has ended, and not the workflow.
+            # The wait has ended, but not the workflow.
             if self._ledger is not None:
                 self._ledger.abandon(key)
             return
@@ -378,7 +379,7 @@ class Pacer:
     # The ledger
 
     async def _load(self) -> Ledger:
-        """Return the ledger; with what other processes have booked by now."""
+        """Return the ledger, including what other processes have booked by now."""
         if self._ledger is not None and self._shared is None:
             return self._ledger
         async with self._loading:
@@ -389,7 +390,7 @@ class Pacer:
             return self._renew_ledger(history)
 
     def _renew_ledger(self, history: History) -> Ledger:
-        """Replace the ledger; what waits to be recorded counts in the new one too."""
+        """Replace the ledger; bookings that are not recorded yet still count."""
         rng = self._runtime.rng
         if self._shared is not None:
             # The same jitter in each look at the same bookings, in every process.
@@ -403,8 +404,8 @@ class Pacer:
         return ledger
 
     async def _reload(self) -> None:
-        """Look what other processes have booked, and admit what may be sent."""
-        # The claim before a start says what is wrong.
+        """Load what other processes have booked, and admit what may be sent."""
+        # The claim before a start raises the error.
         with contextlib.suppress(JournalError):
             await self._load()
         self._pump()
@@ -413,7 +414,7 @@ class Pacer:
         assert self._ledger is not None  # noqa: S101  # whoever has a slot was admitted
         return self._ledger
 
-    # Those that wait
+    # Waiting starts
 
     def _add(self, waiter: _Waiter) -> None:
         self._waiting.setdefault(waiter.kind, OrderedDict())[waiter] = None
@@ -443,7 +444,7 @@ class Pacer:
         waiter.slot.set_exception(self._error(turn))
 
     def _pump(self) -> None:
-        """Admit what may be sent now, and set the timer for what comes next."""
+        """Admit the starts that may be sent now, and set the timer for the others."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -474,7 +475,7 @@ class Pacer:
         waiter.slot.set_result(slot)
 
     def _refuse_brief(self, turns: Mapping[Kind, Turn]) -> None:
-        """End the waits of starts that wait for no more than an interval."""
+        """End the waits of starts that may not wait for longer than an interval."""
         ledger, now = self._known(), wall_time()
         for kind, turn in turns.items():
             uses, is_brief = kind
@@ -501,13 +502,13 @@ class Pacer:
             self._runtime.spawn(self._reload())
 
     def retire(self) -> None:
-        """Let the session forget it; nothing waits for it any more."""
+        """Remove it from the session; no start waits for it any more."""
         self._runtime.on_closing.remove(self._close)
         if self._timer is not None:
             self._timer.cancel()
 
     def _close(self) -> None:
-        """End all waits, because the session is left."""
+        """End all waits, because the session closes."""
         if self._timer is not None:
             self._timer.cancel()
         for waiters in tuple(self._waiting.values()):
@@ -519,9 +520,9 @@ class Pacer:
         self._runtime.spawn(self._log_errors(step))
 
     async def _log_errors(self, step: Coroutine[Any, Any, None]) -> None:
-        """Do *step*; log its error, because a booking withholds no result.
+        """Do *step*; log its error, because it must not withhold a result.
 
-        What is not recorded counts as the most, for some days.
+        A booking whose end is not recorded counts as the most, for some days.
         """
         try:
             await step
@@ -540,11 +541,11 @@ _ENDS: Final = (
     WorkflowCancelledError,
     WorkflowNotFoundError,
 )
-"""Ends of workflows; other errors end only the wait."""
+"""The errors that end a workflow; other errors end only the wait."""
 
 
 def _done(end: object, roots: Roots | None) -> Uses | None:
-    """Return what a workflow did, or None if its end does not say."""
+    """Return what a workflow did, or None if that is unknown."""
     if not isinstance(end, CompletedWorkflow):
         return None
     each = roots if isinstance(roots, tuple) else () if roots is None else (roots,)
@@ -558,7 +559,7 @@ def _done(end: object, roots: Roots | None) -> Uses | None:
     for outcome in read_completion(end.raw).walk():
         known = ACTIONS.get(outcome.action_type)
         category = own.get(outcome.action_type) if known is None else known.category
-        # An error that is a verdict about the workflow may have come after the action.
+        # An error that concerns the workflow may have come after the action.
         did = outcome.error is None or verdict_of(outcome.error).about == "workflow"
         if category is not None and did:
             done[category] += 1

@@ -1,4 +1,4 @@
-"""A memory of the last keys, with a limit."""
+"""A bounded memory of the last keys."""
 
 from __future__ import annotations
 

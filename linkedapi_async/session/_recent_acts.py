@@ -1,4 +1,4 @@
-"""What the items of a stream do to whom, with a limit."""
+"""A bounded memory of the acts of a stream's items."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from linkedapi_async.session._recent import MAX_REMEMBERED
 
 
 class RecentActs:
-    """Remembers what the last items do to whom, with their keys.
+    """Remembers the acts of the last items, with their keys.
 
     Targets are kept as digests, so that memory is bounded.
     """
@@ -27,11 +27,11 @@ class RecentActs:
         self._keys: dict[bytes, str] = {}
 
     def add(self, key: str, acts: Mapping[bytes, Act]) -> SuppressedError | None:
-        """Remember the acts of an item; return the error if another item has one.
+        """Remember the acts of an item; return an error if another item has one.
 
         Args:
             key: The item's key.
-            acts: What it does to whom, by digests.
+            acts: Its acts, by the digests of their targets.
         """
         found = None
         for digest, act in acts.items():
@@ -48,14 +48,14 @@ class RecentActs:
 
 
 def acts_of_item(secret: Secret[Any]) -> dict[bytes, Act]:
-    """Return the acts with a target; none of what is no workflow, which fails later.
+    """Return the acts that have a target; none if it is no workflow.
 
     Args:
         secret: The workflow: actions, or JSON values.
     """
     workflow = secret.reveal()
     if isinstance(workflow, Action) and not may_write(workflow):
-        return {}  # in a tenth of the time
+        return {}  # fast path, in a tenth of the time
     if isinstance(workflow, Action | tuple):
         try:
             workflow = dump_workflow(workflow)

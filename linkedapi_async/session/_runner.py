@@ -1,4 +1,4 @@
-"""One account's verbs: start, attach, recall, drain."""
+"""Start, attach, recover and drain the workflows of one account."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 
 class Runner(AccountState):
-    """Starts the workflows of one account, and finds those of earlier runs again.
+    """Starts the workflows of one account, and recovers those of earlier runs.
 
     Args:
         runtime: As for `AccountState`.
@@ -90,8 +90,8 @@ class Runner(AccountState):
             stream: Whether a stream acknowledges the end of a workflow with a key.
             max_wait: How long it may wait for the account's pace, in seconds; None is
                 the deadline of the policy.
-            wait_for_pace: Whether it waits for more than the least interval between two
-                starts and the end of what is under way.
+            wait_for_pace: Whether it waits for longer than the minimum interval between
+                two starts and the end of the workflows in progress.
 
         Raises:
             PaceError: Its turn comes too late; nothing was sent.
@@ -111,7 +111,8 @@ class Runner(AccountState):
         try:
             while True:
                 if self.pacer is not None and uses is not None:
-                    # Many may wait for days, so no other coroutine is between the two.
+                    # No coroutine is added in between, because many starts may wait for
+                    # days.
                     slot = await self.pacer.admit(
                         uses,
                         prepared,
@@ -140,12 +141,12 @@ class Runner(AccountState):
     def _counted(
         self, workflow: Secret[tuple[Any, ...]], *, check: bool
     ) -> tuple[Secret[tuple[Roots, Any]], Uses | None]:
-        """Return a workflow as it is sent, and what the pace counts of it."""
+        """Return a workflow as it is sent, and the actions that the pace counts."""
         try:
             prepared = Secret(self._prepare(*workflow.reveal(), check=check))
             if self.pacer is None:
                 return prepared, None
-            # It may wait for days, beside many others.
+            # It may wait for days, with many others.
             uses = self.pacer.count(prepared.reveal()[0])
             return _without_definition(prepared), uses
         except Exception as error:
@@ -169,7 +170,7 @@ class Runner(AccountState):
             raise
 
     def retire(self) -> None:
-        """Forget all that the session keeps for the account.
+        """Forget everything that the session keeps for the account.
 
         Raises:
             RuntimeError: It is in use.
@@ -236,10 +237,10 @@ class Runner(AccountState):
         return await self.start(workflow, check=check, key=key, stream=False)
 
     async def row_of(self, key: str) -> Row | None:
-        """Return what the journal has of a key, unless it may simply be started.
+        """Return the row of a key, unless the workflow may simply be started.
 
         An unknown start that only reads is forgotten, because it may run twice without
-        harm. What it may have used of the account's pace counts.
+        harm. It still counts against the account's pace.
         """
         journal = self.runtime.journal
         row = None if journal is None else await journal.row(key)
@@ -345,16 +346,16 @@ class Runner(AccountState):
         """
         self.runtime.check_open()
         valid = [validate_workflow_id(workflow_id) for workflow_id in workflow_ids]
-        # How they are mixed with what is waited for already is not known.
+        # Their order relative to the workflows in the lane is unknown.
         ordered = ordered and not self.handles
         return tuple(self.attach(each, workflow, ordered=ordered) for each in valid)
 
     def resume(self, row: Row, workflow: Secret[Any]) -> ManagedHandle:
-        """Return the handle of a workflow that was started with a key before.
+        """Return the handle of a workflow that was started earlier with a key.
 
         Args:
-            row: Its row, which is not deferred.
-            workflow: The workflow, of which the caller has the keys of its results.
+            row: Its row; it must not be deferred.
+            workflow: The caller's workflow, whose actions are the keys of its results.
 
         Raises:
             JournalError: It is being started at present, or belongs to an account that
@@ -384,7 +385,7 @@ class Runner(AccountState):
         known = self.handles.get(workflow_id)
         if known is not None:
             return known
-        # Only the caller's own workflow has the keys that the caller reads results by.
+        # Only the actions of the caller's own workflow are the keys of its results.
         if not isinstance(workflow, Action | tuple):
             workflow = workflow_of(row)
         recorder = JournalRecorder(
@@ -411,7 +412,7 @@ class Runner(AccountState):
         )
 
     def _recall(self, workflow_id: str, key: str) -> None:
-        """Let the end of a workflow find what was reserved and booked for *key*."""
+        """Settle the reservation and the booking of *key* when its workflow ends."""
         if self.runtime.contacts is not None:
             self.runtime.contacts.recalled(workflow_id, key)
         if self.pacer is not None:
@@ -439,7 +440,7 @@ def _with_definition(prepared: Secret[Any]) -> Secret[Any]:
 async def drain(
     unfinished: Callable[[], Iterable[ManagedHandle]], timeout: float | None
 ) -> tuple[ManagedHandle, ...]:
-    """Wait until nothing is unfinished, or the time is up; return what is."""
+    """Wait until nothing is unfinished or the time is up; return the rest."""
     with anyio.move_on_after(timeout):
         while first := next(iter(unfinished()), None):
             with contextlib.suppress(LinkedApiError):

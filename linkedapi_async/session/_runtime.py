@@ -39,12 +39,12 @@ if TYPE_CHECKING:
 _log = logging.getLogger("linkedapi_async")
 
 CLOSING_MARGIN: Final = 1.0
-"""How much longer than a request leaving may take, in seconds."""
+"""How much longer than a request it may take to leave a session, in seconds."""
 
 
 @attrs.define
 class Counters:
-    """What a session counts by itself."""
+    """The counters that a session keeps itself."""
 
     started: int = 0
     completed: int = 0
@@ -66,7 +66,7 @@ class AccountOwner(Protocol):
         ...
 
     def on_end(self, pending: PendingWorkflow) -> None:
-        """Take note that the wait for a workflow has ended."""
+        """Record that the wait for a workflow has ended."""
         ...
 
     async def cancel(self, workflow_id: str) -> bool:
@@ -79,10 +79,10 @@ class AccountOwner(Protocol):
 
 
 class StartEvents(Protocol):
-    """What webhook events say of workflows that the session does not know."""
+    """Events of workflows that the session does not know."""
 
     def match(self, workflow_id: str, account: str) -> None:
-        """Use what came before the session knew the workflow of *account*."""
+        """Use events that came before the session knew the workflow of *account*."""
         ...
 
     def ended(self, workflow_id: str) -> None:
@@ -90,7 +90,7 @@ class StartEvents(Protocol):
         ...
 
     def reconsider(self, account: str) -> None:
-        """Look whether early events explain unknown starts of an account."""
+        """Check whether early events explain unknown starts of an account."""
         ...
 
     def candidates(self, account_id: str, since: float, until: float) -> list[str]:
@@ -108,8 +108,8 @@ class Runtime:
         request_timeout: The longest time for one request, in seconds.
         journal: Where starts and ends are recorded, if anywhere.
         sole_client: Whether only this session starts workflows on its accounts.
-        contacts: Where it is recorded whom was written to, if anywhere.
-        shared: What it shares with the sessions of other processes, if anything.
+        contacts: The record of who was written to, if there is one.
+        shared: The state that it shares with the sessions of other processes, if any.
     """
 
     def __init__(
@@ -139,11 +139,11 @@ class Runtime:
         self.unknown_starts: Counter[str] = Counter()
         """How many starts of an account ended without a known outcome, by name."""
         self.starting: set[asyncio.Task[None]] = set()
-        """The tasks of starts under way."""
+        """The tasks of starts in progress."""
         self.workflow_ids: RecentKeys = RecentKeys()
         """The ids that the session knows, those of ended workflows included."""
         self.on_closing: list[Callable[[], None]] = []
-        """What ends the waits of starts that wait for their pace."""
+        """Functions that end the waits of starts for their pace."""
         self.start_limit: asyncio.Semaphore = asyncio.Semaphore(connection.connections)
         self.poller: Poller = Poller(
             _poll,
@@ -194,7 +194,7 @@ class Runtime:
             RuntimeError: It was opened before.
             JournalError: The journal cannot be opened.
         """
-        # First, because entering twice must not touch the open journal.
+        # This comes first, because entering twice must not touch the open journal.
         self.transport = self.connection.open()
         self.caller = self.connection.caller(self, self.transport)
         undo = AsyncExitStack()
@@ -213,15 +213,17 @@ class Runtime:
         self.spawn(self.duration_store.load())
 
     async def close(self, cancel_all: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Let requests of starts end, then end every wait, and close everything.
+        """Wait for the requests of starts, then end every wait, and close everything.
 
         It takes at most the request timeout and a second, also if the server or the disk
-        hangs: a journal that is not closed by then writes on in its thread. Cancellation
+        hangs: a journal that is not closed by then goes on writing in its thread.
+            Cancellation
         does not interrupt it, because the id of an accepted start must reach the journal;
         it is raised afterwards.
 
         Args:
-            cancel_all: Cancels the unfinished workflows, if leaving is to do that.
+            cancel_all: Cancels the unfinished workflows, if the session is set to do
+                that.
         """
         self._closed = True
         closing = asyncio.create_task(self._close(cancel_all))
@@ -240,9 +242,10 @@ class Runtime:
     async def _close(self, cancel_all: Callable[[], Coroutine[Any, Any, None]]) -> None:
         # One deadline for all steps, so that leaving takes no longer in total.
         end = self.now() + self.request_timeout + CLOSING_MARGIN
-        deadline = end - CLOSING_MARGIN / 2  # the rest of the time is for the disk
+        deadline = end - CLOSING_MARGIN / 2  # the disk gets the rest of the time
         async with AsyncExitStack() as stack:
-            # From the last line to the first, whatever goes wrong on the way.
+            # These steps run from the last line to the first, even if one of them
+            # fails.
             if self.journal is not None:
                 stack.push_async_callback(self._close_journal, self.journal, end)
             if self.contacts is not None:
@@ -251,8 +254,8 @@ class Runtime:
             stack.push_async_callback(self.connection.aclose)
             stack.push_async_callback(self._end_tasks, deadline)
             stack.push_async_callback(self.poller.aclose, _closed_error)
-            # Starts under way get their answer. None is retried, and none waits for the
-            # end of a pause of the host, which may be an hour away.
+            # Starts in progress get their answer. None is retried, and none waits for
+            # the end of a pause of the host, which may last an hour.
             self._end_starts()
             await self._end_tasks(deadline)
             self._waits_end = False  # for the requests that cancel workflows
@@ -260,7 +263,7 @@ class Runtime:
             await self._within(deadline, cancel_all)
 
     def _end_waits(self) -> None:
-        """End what waits for the host, and let nothing more wait for it."""
+        """End all waits for the host, and let nothing more wait for it."""
         self._waits_end = True
         for scope in self._waiting:
             scope.cancel()
@@ -299,10 +302,10 @@ class Runtime:
             raise SessionClosedError
 
     async def admit_retry(self, seconds: float) -> bool:
-        """Wait for *seconds* and until the host may get a retry; False if it is left."""
+        """Wait for *seconds*, then for the host; False if the session is left."""
 
         async def wait() -> None:
-            """Wait for the span, then for the host."""
+            """Wait for *seconds*, then for the host."""
             await asyncio.sleep(seconds)
             await self.poller.admit()
 
@@ -325,7 +328,7 @@ class Runtime:
         return not scope.cancelled_caught
 
     def check_open(self) -> None:
-        """Check that the session may be used here and now.
+        """Check that the session is open, and used in the loop that entered it.
 
         Raises:
             RuntimeError: It is not entered, or was entered in another event loop.
@@ -346,12 +349,12 @@ class Runtime:
             raise SessionClosedError
 
     async def quiesce(self) -> None:
-        """Start nothing more, and wait for the starts under way."""
+        """Start nothing more, and wait for the starts in progress."""
         self._quiet = True
         self._end_starts()
         while self.starting:
             await asyncio.wait(self.starting)
-        self._waits_end = self._closed  # requests about workflows go on
+        self._waits_end = self._closed  # requests about workflows are still sent
 
     def _end_starts(self) -> None:
         """End the waits of starts for the host and for their pace."""
@@ -384,7 +387,7 @@ class Runtime:
         return task
 
     def note_end(self) -> None:
-        """Store now and then how long workflows take."""
+        """Store from time to time how long workflows take."""
         self.duration_store.store_if_old(self.now(), self.spawn)
 
     def _on_reordered(self, account: object) -> None:

@@ -1,4 +1,4 @@
-"""The session as users see it: its settings, its accounts, its life cycle."""
+"""The session of the user: its settings, its accounts, its life cycle."""
 
 from __future__ import annotations
 
@@ -64,11 +64,11 @@ class Stats:
     in_flight: int
     """Workflows that have not ended, attached ones included."""
     completed: int
-    """Workflows that ended with a completion, whatever its actions say."""
+    """Workflows that ended with a completion, even if actions of it failed."""
     failed: int
     """Workflows that ended in any other way."""
     pending_reasons: Mapping[str, int]
-    """How many workflows are pending for which reason, as the API spells it."""
+    """How many workflows are pending, by the reason as the API spells it."""
     polls: int
     """Polls that were answered or failed."""
     retries: int
@@ -79,10 +79,10 @@ class Stats:
     """Median detection delay of the last 4096 ends, in seconds.
 
     It is an upper bound, because it counts from the last time at which the workflow was
-    certainly unfinished. None as long as nothing has ended.
+    certainly unfinished. None before the first end.
     """
     detection_delay_p99: float | None
-    """The 99th percentile of it."""
+    """The 99th percentile of the detection delay, in seconds."""
 
     @property
     def polls_per_workflow(self) -> float:
@@ -92,10 +92,10 @@ class Stats:
 
 @attrs.frozen(kw_only=True)
 class Recovered:
-    """What earlier runs have left; `Session.recover` gives it."""
+    """What earlier runs have left unfinished, as `Session.recover` returns it."""
 
     handles: tuple[WorkflowHandle[Any], ...]
-    """What has not ended, or was not delivered; in the order in which it was started."""
+    """Workflows that have not ended or were not delivered, in order of their starts."""
     unknown: tuple[Row, ...]
     """Starts with an unknown outcome; decide with `Journal.adopt` or `discard`."""
     other_accounts: tuple[Row, ...]
@@ -140,7 +140,7 @@ class Session(WorkflowMethods):
 
     Pass exactly one of *linked_api_token* and *account_api_token*; it decides which
     generation of the API is used. The methods `run`, `start`, `attach`, `status`,
-    `cancel` and `as_completed` work on the default account; `account` gives others.
+    `cancel` and `as_completed` work on the default account; `account` returns others.
 
     Args:
         linked_api_token: The main token of the current API.
@@ -151,36 +151,41 @@ class Session(WorkflowMethods):
             characters; by default that of this library and its version.
         polling: When workflows are polled.
         retries: When a failed request is retried.
-        http: An `aiohttp.ClientSession` of your own; it is never closed here.
-            Starts then use its connections instead of new ones: where the server has
-            closed one, the start is not sent again, but `StartUnknownError` may be
-            raised without need. ``TCPConnector(force_close=True)`` prevents that.
+        http: An `aiohttp.ClientSession` of your own; it is never closed here. Starts
+            then use its connections instead of new ones: if the server has just closed
+            such a connection, `StartUnknownError` may be raised although nothing was
+            accepted. ``TCPConnector(force_close=True)`` prevents that.
         trust_env: Whether proxies come from the environment.
         ssl: As aiohttp takes it; False switches the check of certificates off.
         proxy: The URL of a proxy.
         request_timeout: The longest time for one request, in seconds. Leaving the
             session takes at most a second longer.
         max_response_bytes: The largest answer that is read, in bytes.
-        connections: How many connections are open at most, and so requests under way.
+        connections: The maximum number of open connections, and so of requests in
+            progress.
         rate: How many polls are sent at most per second; None sets no limit.
-        journal: Where starts and ends are recorded: the path of a SQLite
-            file, or a `linkedapi_async.journal.Journal`; `recover` picks up from there.
-        contacts: Whom was written to, across campaigns, accounts and processes. A start
-            that would write to a person again is a `SuppressedError`.
-        cancel_on_exit: Whether leaving cancels what is unfinished, remotely.
-        sole_client: Whether only this session starts workflows on these accounts. Then
-            a start whose answer was lost becomes the one workflow that webhook events
-            report and no other start explains; see `listen`.
+        journal: Where starts and ends are recorded: the path of a SQLite file, or a
+            `linkedapi_async.journal.Journal`; `recover` continues what it contains.
+        contacts: The record of who was written to, across campaigns, accounts and
+            processes. A start that would write to a person again raises a
+            `SuppressedError`.
+        cancel_on_exit: Whether leaving the session cancels unfinished workflows in the
+            API.
+        sole_client: Whether only this session starts workflows on these accounts. Then,
+            if the answer to a start is lost and webhook events report exactly one
+            workflow that belongs to no other start, the session takes it as that of the
+            lost start; see `listen`.
         account_id: The API's id of the default account, for webhook events.
-        pace: How much each account does, and when, counted for each account on its own:
-            in the journal, so that further runs hold it too, or else in memory.
-        shared: What it shares with the sessions of other processes, such as the workers
-            of a fleet, which set it; not with a *journal*.
+        pace: How much each account may do, and when. It is counted for each account
+            separately: in the journal, so that later runs keep it too, or otherwise in
+            memory.
+        shared: The state that it shares with the sessions of other processes. The
+            workers of a fleet set it. It cannot be combined with a *journal*.
         allow_insecure_http: Whether *base_url* may be plain http off loopback.
 
     Raises:
         TypeError: A setting has the wrong type.
-        ValueError: Both main tokens, neither, or a value that is not allowed.
+        ValueError: Both main tokens or none were passed, or a value is not allowed.
     """
 
     def __init__(
@@ -223,7 +228,9 @@ class Session(WorkflowMethods):
         check_type("pace", pace, Pace, None)
         check_type("shared", shared, SharedState, None)
         if shared is not None and journal is not None:
-            message = "pass journal= or shared=, not both: a journal is of one process"
+            message = (
+                "pass journal= or shared=, not both: a journal belongs to one process"
+            )
             raise ValueError(message)
         if rate is not None:
             check_positive("rate", rate)
@@ -269,12 +276,12 @@ class Session(WorkflowMethods):
 
     @property
     def generation(self) -> Generation:
-        """The generation of the API that is spoken."""
+        """The generation of the API that the session uses."""
         return self._runtime.requests.generation
 
     @property
     def base_url(self) -> str:
-        """Where the API is."""
+        """The address of the API."""
         return self._runtime.requests.base_url
 
     @property
@@ -289,7 +296,7 @@ class Session(WorkflowMethods):
 
     @property
     def pace(self) -> Pace | None:
-        """How much an account does, and when, unless it has a pace of its own."""
+        """How much an account may do, and when, unless it has a pace of its own."""
         return self._pace
 
     @property
@@ -307,7 +314,7 @@ class Session(WorkflowMethods):
         variables count as absent.
 
         Args:
-            settings: Everything else, as for `Session`; it wins over the variables.
+            settings: Everything else, as for `Session`; these take precedence.
 
         Raises:
             ValueError: A variable is missing or has a wrong value; the message names it.
@@ -320,9 +327,9 @@ class Session(WorkflowMethods):
     async def open(self) -> Self:
         """Open it and return it; the same as entering it.
 
-        It is for what has no ``async with`` around it: the cells of a notebook, or a
-        framework that calls one function at its start and another at its end, which
-        calls `aclose`.
+        Use it where ``async with`` is not possible: in the cells of a notebook, or in a
+        framework that calls one function when it starts and another when it stops. The
+        latter calls `aclose`.
 
         Raises:
             RuntimeError: It was opened before.
@@ -332,7 +339,7 @@ class Session(WorkflowMethods):
         return self
 
     async def aclose(self) -> None:
-        """Close it; the same as leaving it. To close it again does nothing."""
+        """Close it; the same as leaving it. Closing it again does nothing."""
         if self._runtime.state != "closed":
             await self.__aexit__()
 
@@ -341,13 +348,13 @@ class Session(WorkflowMethods):
 
     async def __aexit__(self, *_: object) -> None:
         self._runtime.check_open()
-        # First, so that no event reaches a session that is being left.
+        # This comes first, so that no event reaches a session that is closing.
         for subscription in self._subscriptions:
             subscription.close()
         await self._runtime.close(self._cancel_all)
 
     async def _cancel_all(self) -> None:
-        """Cancel what is unfinished, if leaving is to do that."""
+        """Cancel the unfinished workflows, if the session is set to do that."""
 
         async def cancel(runner: Runner, workflow_id: str) -> None:
             try:
@@ -380,11 +387,12 @@ class Session(WorkflowMethods):
         """Return another LinkedIn account on the same connections.
 
         Args:
-            identification_token: The account's; the same one gives the same object.
+            identification_token: The account's token; the same token gives the same
+                object.
             name: What the account is called in logs, stats and errors; by default 12
                 hex digits of the token's SHA-256.
             account_id: The API's id of it, by which webhook events are matched.
-            pace: How much it does, and when; by default as the session's.
+            pace: How much it may do, and when; by default the session's pace.
 
         Raises:
             ValueError: The token is malformed, the name is not free, or the account has
@@ -430,15 +438,15 @@ class Session(WorkflowMethods):
         return account
 
     def forget_account(self, account: Account) -> None:
-        """Forget an account, so that thousands may come and go in one session.
+        """Forget an account, so that one session may use thousands one after another.
 
         Its token is forgotten too. `account` names it again, at any time.
 
         Args:
-            account: One that `account` gave; of no use any more afterwards.
+            account: An account from `account`; it cannot be used afterwards.
 
         Raises:
-            ValueError: It is the default account, or not of this session.
+            ValueError: It is the default account, or belongs to another session.
             RuntimeError: It has unfinished workflows, starts under way or a stream, or
                 its pace is counted in memory.
         """
@@ -493,7 +501,7 @@ class Session(WorkflowMethods):
 
     @property
     def accounts(self) -> tuple[Account, ...]:
-        """The default account, if there is one, and all that `account` gave."""
+        """The default account, if there is one, and all accounts from `account`."""
         self._add_default_account()
         return tuple(self._accounts.values())
 
@@ -502,7 +510,7 @@ class Session(WorkflowMethods):
             self._account(self._identity)
 
     def _all_runners(self) -> Iterable[Runner]:
-        # Rows may be of the default account before it was first used.
+        # Rows may belong to the default account before it was first used.
         self._add_default_account()
         return self._runners.values()
 
@@ -519,29 +527,30 @@ class Session(WorkflowMethods):
     def listen(self, receiver: WebhookReceiver) -> WebhookSubscription:
         """End waits by webhook events or by polls, whichever comes first.
 
-        While the events prove healthy, workflows are rarely polled; when events go
-        missing, they are polled as without webhooks. An event may be lost, late,
-        doubled or out of order: that changes nothing but the number of requests. Fat
-        payloads spare the requests for results; thin ones cost one request each.
+        While events arrive reliably, workflows are rarely polled; when events are lost,
+        they are polled as often as without webhooks. An event may be lost, late,
+        repeated or out of order: that changes only the number of requests. Fat payloads
+        contain the results; with thin ones, each result costs one request.
 
-        Events that an account is frozen, deleted or to be reconnected pause it, and
-        that it is active lets it go on; for them its ``account_id`` must be known. An
-        event of a workflow that no start explains makes it a candidate of an unknown
-        start in the `journal`, and on `StartUnknownError`.
+        An event that an account is frozen, deleted or must be reconnected pauses it,
+        and an event that it is active unpauses it; its ``account_id`` must be known for
+        that. If an event reports a workflow that belongs to no known start, the
+        workflow becomes a candidate of an unknown start, in the `journal` and on
+        `StartUnknownError`.
 
         https://linkedapi.io/docs/webhooks
 
         Args:
-            receiver: Gets the events, of the client that this session's main token is of.
+            receiver: Receives the events of the client to which the main token belongs.
 
         Returns:
             The subscription. Closing it ends it, and so does leaving the session.
         """
-        # Most sessions listen to nothing.
+        # Most sessions use no webhooks.
         from linkedapi_async.session._webhooks import WebhookSubscription  # noqa: PLC0415
 
         self._runtime.check_open()
-        self._add_default_account()  # events may be of it before it was first used
+        self._add_default_account()  # events may concern it before it was first used
         subscription = WebhookSubscription(self._runtime, self._runners, receiver)
         self._subscriptions.append(subscription)
         return subscription
@@ -557,9 +566,9 @@ class Session(WorkflowMethods):
 
             session.on(WorkflowFinished, lambda event: print(event.reason, event.polls))
 
-        An error that it raises is logged and stops nothing. It is called in the
-        thread of the event loop, which waits for it. An event without a subscription
-        costs nothing.
+        An error that it raises is logged and has no other effect. It is called in the
+        thread of the event loop and blocks it. An event without a subscription costs
+        nothing.
 
         Args:
             event: A class of `linkedapi_async.events`; a base class means
@@ -585,14 +594,14 @@ class Session(WorkflowMethods):
         return self._runtime.journal
 
     async def recover(self) -> Recovered:
-        """Pick up what earlier runs with the same journal have left.
+        """Continue what earlier runs with the same journal have left unfinished.
 
-        Name the accounts with `account` first: rows know them by their names only.
+        Name the accounts with `account` first, because rows refer to them by name.
 
         Returns:
-            Typed handles of all that has not ended, or has ended and was not
-            delivered; the starts that wait for a decision; the rows of accounts that
-            this session does not have.
+            Typed handles of the workflows that have not ended or were not delivered;
+            the starts that wait for a decision; the rows of accounts that this session
+            does not have.
 
         Raises:
             ValueError: The session keeps no journal.
@@ -638,13 +647,13 @@ class Session(WorkflowMethods):
         return await drain(self._unfinished, timeout)
 
     async def quiesce(self) -> tuple[WorkflowHandle[Any], ...]:
-        """Start nothing more, and wait until the starts under way have their answers.
+        """Start nothing more, and wait until the starts in progress are answered.
 
-        For a process that is to end, while another one takes its workflows over: leave
-        the session afterwards, and attach the handles' ids there. Starts that wait for
-        their account, their pace or the host end with `SessionClosedError`, and so does
-        every further one; nothing of them was sent. Unfinished workflows are polled on,
-        and may be cancelled.
+        Use it in a process that is about to end while another one takes over its
+        workflows: leave the session afterwards, and attach the ids of the handles in
+        the other process. Starts that wait for their account, their pace or the host
+        end with `SessionClosedError`, as do further starts; they were not sent.
+        Unfinished workflows are still polled, and may be cancelled.
 
         Returns:
             All unfinished handles of all accounts.
@@ -679,12 +688,13 @@ class Session(WorkflowMethods):
         """Return in how many seconds all unfinished workflows will have ended.
 
         Args:
-            workflow: A workflow, as for `start`, that is to be started besides.
-            times: How often it is: all accounts of the session share them evenly.
+            workflow: A further workflow, as for `start`, that you are about to start.
+            times: How often you start it; the accounts of the session share these
+                evenly.
 
         Returns:
-            The median in seconds from now, and an interval for eight cases in ten; 0
-            if nothing is unfinished. None where too little is known, as for
+            The median in seconds from now, and an interval for eight cases in ten; 0 if
+            nothing is unfinished. None if too little is known, as for
             `WorkflowHandle.eta`.
 
         Raises:
@@ -701,11 +711,11 @@ class Session(WorkflowMethods):
 
     @property
     def durations(self) -> Durations:
-        """What was learnt about how long workflows take, from all accounts."""
+        """What the session has learnt about how long workflows take, on all accounts."""
         return Durations(self._runtime.poller.durations)
 
     def counts_by_state(self) -> dict[LaneState, int]:
-        """Return how many workflows wait in which state, from any thread."""
+        """Return the number of workflows by state; callable from any thread."""
         is_open = self._runtime.state == "open"
         return self._runtime.poller.counts_by_state() if is_open else {}
 
@@ -751,7 +761,7 @@ POLL_INTERVAL = "LINKED_API_POLL_INTERVAL"
 def environment_settings(
     variables: Secret[Mapping[str, str]],
 ) -> Secret[dict[str, Any]]:
-    """Return the arguments of `Session` that environment *variables* give."""
+    """Return the arguments of `Session` that environment *variables* set."""
     mains = ("LINKED_API_TOKEN", "ACCOUNT_API_TOKEN")
     found = [name for name in mains if variables.reveal().get(name)]
     if len(found) != 1:

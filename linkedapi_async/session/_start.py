@@ -1,4 +1,4 @@
-"""One start on its way; it outlives the call that began it."""
+"""One start in progress; it outlives the call that began it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("linkedapi_async")
 
 _NUMBERS = itertools.count(1)
-"""The numbers of starts, by which their events are put together."""
+"""The numbers of starts, which connect the events of one start."""
 
 
 class TurnMissedError(Exception):
@@ -44,15 +44,15 @@ class TurnMissedError(Exception):
 class Start:
     """One start of a workflow.
 
-    The caller waits for *done* and not for the task, so that cancelling the caller
+    The caller waits for *done* instead of the task, so that cancelling the caller
     cancels only its wait.
 
     Args:
-        account: Where it starts.
+        account: The account on which it starts.
         roots: The workflow.
         definition: The workflow as JSON.
         key: The caller's key.
-        recorder: The start's record in the journal, if there is a journal.
+        recorder: Its record in the journal, if there is a journal.
         slot: Its turn, if the account has a pace.
         queued_at: When the caller began it, on the clock of the loop.
     """
@@ -89,7 +89,7 @@ class Start:
         try:
             handle, recorded = await self._reserve_and_send()
         except asyncio.CancelledError:
-            # Leaving waits no longer; a start that was sent may have been accepted.
+            # The session no longer waits; a start that was sent may have been accepted.
             account = self._account
             self._end_turn(is_free=not self.begun)
             self._fail(
@@ -99,19 +99,20 @@ class Start:
             )
             raise
         except Exception as error:  # noqa: BLE001  # the caller's, or the log's
-            # Closed by default: only what was refused, or not sent, is free.
+            # Closed by default: a key is freed only if the start was refused or not
+            # sent.
             is_free = not self._posted or isinstance(error, RequestError)
             self._end_turn(is_free=is_free)
             self._fail(error)
             return
-        # The next start need not wait until this one is on disk; its caller does.
+        # The caller waits until this start is on disk; the next start need not.
         if recorded is None:
             self._succeed(handle)
         else:
             recorded.add_done_callback(functools.partial(self._on_recorded, handle))
 
     def withdraw(self) -> None:
-        """Free its turn, because it will not be sent."""
+        """Free the turn of the start, because it will not be sent."""
         self._end_turn(is_free=True)
 
     def _end_turn(self, *, is_free: bool) -> None:
@@ -178,14 +179,14 @@ class Start:
             raise
 
     async def _send(self) -> tuple[ManagedHandle, asyncio.Future[None] | None]:
-        """Start it; return the handle, and what is done once its id is on disk."""
+        """Start it; return the handle, and a future of when its id is on disk."""
         account, runtime, recorder = (
             self._account,
             self._account.runtime,
             self._recorder,
         )
         async with account.turn, runtime.start_limit:
-            # The turn may have taken hours.
+            # The wait for the turn may have taken hours.
             runtime.check_starting()
             runtime.poller.check_running()
             account.check_working()
@@ -193,7 +194,7 @@ class Start:
             await runtime.admit()
             if self._slot is not None and not await self._slot.renew():
                 raise TurnMissedError
-            # The pause may have taken an hour, and the database of the pace minutes.
+            # The pause may have taken an hour, and the database minutes.
             runtime.check_starting()
             runtime.poller.check_running()
             self.begun = account.starting = True
@@ -206,7 +207,8 @@ class Start:
                     self._key,
                     sent_at - self._queued_at,
                 )
-                # Submitted first, so that one commit makes it and the intent safe.
+                # Submitted first, so that one commit stores it together with the
+                # intent.
                 booked = None if self._slot is None else self._slot.record()
                 if recorder is None:
                     accepted = await self._post(request)
@@ -224,7 +226,7 @@ class Start:
                 raise
             finally:
                 account.starting = False
-                # Events that came during the start could be of it, so they waited.
+                # Events that came during the start may belong to it, so they were kept.
                 account.reconsider()
             try:
                 return self._accept(accepted, sent_at)
@@ -235,7 +237,7 @@ class Start:
     def _accept(
         self, accepted: Accepted, sent_at: float
     ) -> tuple[ManagedHandle, asyncio.Future[None] | None]:
-        """Record an accepted start and poll it, each also if the other fails."""
+        """Record an accepted start and poll it, and do each even if the other fails."""
         account, runtime, recorder = (
             self._account,
             self._account.runtime,
@@ -268,7 +270,8 @@ class Start:
         try:
             return await self._call(request)
         except StartUnknownError as error:
-            # The id of another start explains nothing, though it is a candidate.
+            # A workflow of another start does not explain this one, even as a
+            # candidate.
             replayed = bool(error.candidates)
             error.candidates = error.candidates or account.candidates_since(since)
             if replayed or not await account.is_certain(error.candidates):
@@ -305,7 +308,7 @@ class Start:
             reason = f"an unexpected {type(error).__name__} came after it was sent"
             raise account.unknown_start(reason) from error
         if not account.runtime.workflow_ids.add(accepted.workflow_id):
-            # A proxy has replayed an answer, or the server takes the two for one.
+            # A proxy has replayed an answer, or the server confuses the two starts.
             reason = f"the answer has the id of another start, {accepted.workflow_id}"
             raise account.unknown_start(reason, (accepted.workflow_id,))
         return accepted
@@ -316,7 +319,7 @@ class Start:
         recorder: JournalRecorder,
         booked: asyncio.Future[None] | None,
     ) -> Accepted:
-        """Send the start between the two records that make a crash harmless."""
+        """Record the intent, send the start, and record its outcome."""
         await recorder.record_intent(self._account.name, request.body or b"")
         if booked is not None:
             try:

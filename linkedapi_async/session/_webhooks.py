@@ -1,7 +1,7 @@
-"""The events of webhooks in a session: whichever comes first ends a wait.
+"""Webhook events in a session: an event or a poll ends a wait, whichever comes first.
 
-An event is a hint that may be lost, late, doubled or out of order. It never makes a
-wait end wrongly: what it does not say in full is polled.
+An event may be lost, late, repeated or out of order. It never makes a wait end wrongly,
+because the session polls for whatever an event does not contain.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 
 
 KEEP_SECONDS: Final = 300.0
-"""How long an event is kept whose workflow is not known yet, in seconds."""
+"""How long an event of an unknown workflow is kept, in seconds."""
 
 MAX_KEPT: Final = 10_000
-"""How many workflows are kept at most, of those that are known and of those that are not."""
+"""The maximum number of workflows that are kept, each of known and unknown ones."""
 
 CLOCK_SKEW: Final = 30.0
 """How far apart the server's clock and ours may be, in seconds."""
@@ -54,7 +54,7 @@ _log = logging.getLogger("linkedapi_async")
 
 @attrs.define
 class UnmatchedEvents:
-    """What events have said of a workflow that is not known yet."""
+    """What events have reported of a workflow that is not known yet."""
 
     workflow_id: str
     account_id: str | None
@@ -63,11 +63,11 @@ class UnmatchedEvents:
     created: float | None
     """When the workflow was created, in seconds since 1970, if an event said so."""
     last: WorkflowEvent
-    """The event that says most."""
+    """The event with the most information."""
 
 
 class WebhookSubscription:
-    """What `Session.listen` returns: the receiver's events count until it is closed.
+    """What `Session.listen` returns: the session uses events until it is closed.
 
     A context manager; leaving the session closes it too.
     """
@@ -82,10 +82,10 @@ class WebhookSubscription:
         self._runners = runners
         self._loop = asyncio.get_running_loop()
         self._unmatched: dict[str, UnmatchedEvents] = {}
-        # So that a late event of a workflow that has ended explains nothing else.
+        # So that a late event of an ended workflow does not become a candidate.
         self._known: dict[str, None] = {}
-        # The names of the accounts of unfinished workflows. A session that listens to
-        # nothing has no such index, because 100,000 waits would pay for it.
+        # The names of the accounts of unfinished workflows. A session without webhooks
+        # has no such index, because 100,000 waits would need memory for it.
         self._account_of = {
             workflow_id: runner.name
             for runner in runners.values()
@@ -97,11 +97,11 @@ class WebhookSubscription:
         self._closed = False
         runtime.start_events.append(self)
         runtime.poller.listen()
-        # Last, because a receiver in another thread may deliver at once.
+        # This comes last, because a receiver in another thread may deliver at once.
         self._unsubscribe = receiver.subscribe(self._on_event)
 
     def close(self) -> None:
-        """Listen no longer; workflows are polled as without webhooks."""
+        """Stop using events; workflows are polled as without webhooks."""
         if not self._closed:
             self._closed = True
             self._unsubscribe()
@@ -116,7 +116,7 @@ class WebhookSubscription:
         self.close()
 
     def _on_event(self, event: Event) -> None:
-        """Take an event, in whatever thread the receiver was called."""
+        """Process an event; the receiver may be called in any thread."""
         try:
             here = asyncio.get_running_loop() is self._loop
         except RuntimeError:
@@ -160,7 +160,7 @@ class WebhookSubscription:
         self._apply(event)
 
     def _apply(self, event: WorkflowEvent) -> None:
-        """Let the poller know what an event says of a workflow that it polls."""
+        """Pass an event to the poller, which polls its workflow."""
         runner = self._runner_with(event.workflow_id)
         if runner is None:
             return  # it has ended meanwhile
@@ -186,7 +186,7 @@ class WebhookSubscription:
     # Workflows that the session does not know, or not yet
 
     def _keep(self, event: WorkflowEvent) -> None:
-        """Keep an event until its workflow is known, or explains an unknown start."""
+        """Keep an event until its workflow is known, or proves to be an unknown start."""
         now = self._loop.time()
         self._prune(now)
         created = None
@@ -277,8 +277,8 @@ class WebhookSubscription:
     async def _suggest(
         self, runner: Runner, journal: Journal, row: Row, *, alone: bool
     ) -> None:
-        """Record the candidates of an unknown start; adopt the only one if it is safe."""
-        # After a crash the row does not say until when the request was under way.
+        """Record the candidates of an unknown start; adopt the only one if that is safe."""
+        # After a crash, the row does not contain when the request ended.
         end = max(row.updated, row.created + self._runtime.request_timeout)
         account_id = runner.account_id
         ids = (

@@ -1,4 +1,4 @@
-"""What a session shares with those of other processes."""
+"""The state that sessions of several processes share."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ __all__ = ["Booking", "DurationRecords", "History", "SharedBookings", "SharedSta
 
 @attrs.frozen(kw_only=True)
 class SharedState:
-    """What the sessions of several processes have in common, beside their contacts.
+    """The state that sessions of several processes share, in addition to contacts.
 
-    The keys of starts are unique among all of these sessions, because bookings and
-    reservations are found by them in another process. Such a session keeps no
-    journal, so its caller proves that a start with a key was not sent before.
+    The keys of starts must be unique among all of these sessions, because another
+    process finds bookings and reservations by them. Such a session keeps no journal, so
+    its caller must prove that a start with a key was not sent before.
     """
 
     identity: str
     """What distinguishes these sessions from others that use the same contacts."""
     bookings: SharedBookings = attrs.field(repr=False)
-    """What the paces of the accounts count."""
+    """The bookings of the accounts' paces."""
     durations: DurationRecords = attrs.field(repr=False)
     """How long workflows take."""
     waits: bool = True
-    """Whether a start waits for the pace; otherwise it is a `PaceError` at once."""
+    """Whether a start waits for the pace; if not, it raises `PaceError` at once."""
