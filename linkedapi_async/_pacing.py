@@ -1,8 +1,8 @@
-"""What an account did, and when it may do more: pure, because the caller says the time.
+"""What an account did, and when it may do more; pure, because callers pass the time.
 
-Moments are seconds since 1970. A workflow is booked with the most that it can do before
-it is sent, and with what it did once it has ended. As long as its end is unknown it
-counts on every day, because LinkedIn may count it on any; otherwise on the days from its
+Moments are seconds since 1970. Before it is sent, a workflow is booked with the most
+that it can do, and after its end with what it did. While its end is unknown it counts
+on every day, because LinkedIn may count it on any of them; later on the days from its
 start to its end.
 """
 
@@ -31,17 +31,17 @@ Uses: TypeAlias = Mapping[str, int]
 """How many actions by category."""
 
 MAX_OPEN: Final = 3 * 86400.0
-"""How long a workflow counts whose end no session knows, in seconds: over a weekend."""
+"""How long a workflow counts if no session knows its end, in seconds: a weekend."""
 
 HORIZON: Final = 36_600
-"""How many days ahead a turn is looked for."""
+"""How many days ahead a turn is searched."""
 
 PERIOD_NAMES: Final = {"daily": "day", "weekly": "week", "monthly": "month"}
 
 
 @attrs.frozen
 class Booking:
-    """What one start may do, or did."""
+    """The actions that one start may do, or did."""
 
     key: str
     """The key of the start in the journal."""
@@ -62,7 +62,7 @@ class History:
     first: float | None
     """When the account started its first workflow; None if it has started none."""
     bookings: tuple[Booking, ...]
-    """What has not ended, or has ended late enough to matter."""
+    """The bookings that have not ended, or ended late enough to count."""
 
 
 class BookingStore(Protocol):
@@ -88,7 +88,7 @@ class Bookings(BookingStore, Protocol):
     """Bookings that one process makes."""
 
     def submit_booking(self, booking: Booking) -> asyncio.Future[None]:
-        """Add a booking; the future is done when it is safe.
+        """Add a booking; the future is done when it is stored.
 
         It replaces one of its key that has not ended.
         """
@@ -166,11 +166,11 @@ class Turn(NamedTuple):
     category: str | None = None
     """The limit that holds it back, if one does."""
     brief: bool = True
-    """Whether at most the interval between two starts holds it back."""
+    """Whether nothing but the interval between two starts holds it back."""
 
 
 class Excess(NamedTuple):
-    """What exceeds a whole allowance."""
+    """The actions that exceed a full allowance."""
 
     category: str
     most: float
@@ -181,7 +181,7 @@ class Excess(NamedTuple):
 
 
 def excess(pace: Pace, uses: Mapping[str, float]) -> Excess | None:
-    """Return what of *uses* a pace never allows, if anything is."""
+    """Return the part of *uses* that a pace never allows; None if it may allow all."""
     for period, allowances in pace.limits:
         for category in sorted(allowances.keys() & uses.keys()):
             most, allowance = uses[category], allowances[category]
@@ -199,7 +199,7 @@ class _Block(NamedTuple):
 
 
 class Ledger:
-    """The bookings of one account, and what its pace says of them.
+    """The bookings of one account, and what its pace still allows.
 
     Args:
         pace: The policy.
@@ -219,7 +219,8 @@ class Ledger:
         self._ended: Counter[tuple[str, str, dt.date]] = Counter()
         self._open: dict[str, Booking] = {}
         self._live: dict[str, None] = {}
-        # The sums of what is open: all of it, and what this session waits for.
+        # The sums of the open bookings: of all, and of those that this session waits
+        # for.
         self._open_uses: Counter[str] = Counter()
         self._live_uses: Counter[str] = Counter()
         self._expiry = math.inf
@@ -234,7 +235,7 @@ class Ledger:
         self._expire(now)
 
     def _of_others(self, history: History) -> dict[tuple[str, str, dt.date], int]:
-        """Return what other programs had used when the platform was asked."""
+        """Return what other programs had used when the platform's counts were read."""
         found = {}
         for use in self._pace.usage:
             first = _first_day(use.period, self.date(use.at))
@@ -252,7 +253,7 @@ class Ledger:
         """Return the day of a moment, in the time zone of the pace."""
         return self._calendar.date(moment)
 
-    # What is booked
+    # Bookings
 
     def book(self, booking: Booking) -> None:
         """Add a start that this session is about to send."""
@@ -310,7 +311,7 @@ class Ledger:
                     self._ended[category, period, begin] += number
 
     def _expire(self, now: float) -> None:
-        """End what has been open for too long, if this session does not wait for it."""
+        """End bookings that were open too long, unless this session waits for them."""
         if now < self._expiry:
             return
         left = math.inf
@@ -329,7 +330,7 @@ class Ledger:
         interval *= 1 + self._pace.jitter * self._rng.random()
         self._next_start = max(self._next_start, moment + interval)
 
-    # What is left
+    # What the pace allows
 
     def turn(
         self,
@@ -342,15 +343,15 @@ class Ledger:
     ) -> Turn:
         """Return when a start may be sent at the earliest; nothing changes.
 
-        What is open is taken to end before the next day.
+        Open bookings are assumed to end before the next day.
 
         Args:
             uses: What it can do at most.
             now: The present moment.
             ahead: What the starts that wait before it can do at most.
             starts: How many starts wait before it.
-            live: Whether what this session waits for counts. It may turn out to have
-                done less than the most.
+            live: Whether to count the workflows that this session waits for. They may
+                do less than the most.
         """
         self._expire(now)
         after = max(now, self._next_start)
@@ -376,7 +377,7 @@ class Ledger:
     def _block(
         self, category: str, number: int, waiting: int, now: float, *, live: bool
     ) -> _Block | None:
-        """Return until when a category is used up, if it is."""
+        """Return until when a category is used up; None if it is not."""
         today = self.date(now)
         walked: Counter[tuple[str, dt.date]] = Counter()
         rest, reason, is_first = waiting, "", True

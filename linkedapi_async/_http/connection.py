@@ -1,4 +1,4 @@
-"""What a session and an `Admin` share: checked settings, tokens and connections."""
+"""The part that `Session` and `Admin` share: checked settings, tokens, connections."""
 
 from __future__ import annotations
 
@@ -244,7 +244,7 @@ def _a(noun: str) -> str:
 
 
 def _shown(value: object) -> str:
-    """Return a number or a class as it is, and the type of all else: it may be secret."""
+    """Return a number or a class; of all else only the type, as it may be secret."""
     if value is None or isinstance(value, int | float):
         return repr(value)
     if isinstance(value, type):

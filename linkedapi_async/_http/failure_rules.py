@@ -1,4 +1,4 @@
-"""What follows a failed request: raise the error, retry, or call the result unknown."""
+"""What to do after a failed request: raise the error, retry, or call it unknown."""
 
 from __future__ import annotations
 
@@ -25,15 +25,16 @@ FailureKind: TypeAlias = Literal[
 
 # A start that only reads may run twice without harm, so it is retried once.
 FAILURE_RULES: dict[FailureKind, dict[RequestKind, RetryDecision]] = {
-    # Not a byte of the request left.
+    # No byte of the request was sent.
     "unsent": {"ask": "retry", "start_read": "retry", "start_write": "retry"},
-    # Not a byte left either, and the proxy would refuse again.
+    # No byte was sent either, and the proxy would refuse again.
     "proxy_refused": {"ask": "raise", "start_read": "raise", "start_write": "raise"},
     # It may have been sent, and no complete answer came.
     "lost": {"ask": "retry", "start_read": "retry_once", "start_write": "unknown"},
     # 429: the server says that it did not accept the request.
     "throttled": {"ask": "retry", "start_read": "retry", "start_write": "retry"},
-    # An answer that is not the API's: 5xx, HTML, a truncated body, a redirect.
+    # An answer that does not come from the API: 5xx, HTML, a truncated body, a
+    # redirect.
     "invalid_response": {
         "ask": "retry",
         "start_read": "retry_once",
@@ -57,12 +58,12 @@ def classify_failure(error: RequestError) -> FailureKind:
         return "throttled"
     if isinstance(error, AuthenticationError) and error.type is not None:
         return "api_error"
-    # Closed by default: any other answer leaves open what the server did, also a bare
-    # 401 or 403, which a gateway may have sent.
+    # Closed by default: after any other answer it is unknown what the server did. That
+    # includes a 401 or 403 without an error of the API, which a gateway may have sent.
     known = isinstance(error, AccountPausedError | RejectedError)
     return "api_error" if known else "invalid_response"
 
 
 def retry_decision(error: RequestError, kind: RequestKind) -> RetryDecision:
-    """Return what follows a request of *kind* that ended in *error*."""
+    """Return what to do after a request of *kind* that ended in *error*."""
     return FAILURE_RULES[classify_failure(error)][kind]

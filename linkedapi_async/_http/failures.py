@@ -1,4 +1,4 @@
-"""Errors made anew from those of aiohttp, without its requests and frames."""
+"""Errors made from those of aiohttp, without its requests and frames."""
 
 from __future__ import annotations
 
@@ -76,19 +76,19 @@ def _text(error: Exception, headers: Headers) -> str:
     if isinstance(error, aiohttp.ClientResponseError):
         text = (
             error.message
-        )  # its whole text has the URL, the proxy's password included
+        )  # its full text contains the URL, with the proxy's password
     elif isinstance(error, OSError) and error.strerror:
         text = str(error.strerror)
     else:
         text = str(error)
-    # Redacted before it is cut, so that no half of a token stays.
+    # Redacted before it is shortened, so that no part of a token remains.
     redacted = headers.redact(text.encode(errors="backslashreplace")).decode()
     redacted = _USER_INFO.sub("", redacted)
     return printable(redacted[:LONGEST_REASON])
 
 
 def _copy(error: Exception, text: str) -> Exception | None:
-    """Return an error of the standard library that says the same."""
+    """Return an equivalent error of the standard library."""
     if isinstance(error, ssl.SSLError):
         copy = ssl.SSLError(error.errno, text)
         if isinstance(error, ssl.SSLCertVerificationError):
@@ -100,5 +100,5 @@ def _copy(error: Exception, text: str) -> Exception | None:
     if isinstance(error, socket.gaierror):
         return socket.gaierror(error.errno, text)
     if isinstance(error, OSError) and error.errno is not None:
-        return OSError(error.errno, text)  # it picks the class by the number
+        return OSError(error.errno, text)  # this selects the class by the number
     return TimeoutError(text) if isinstance(error, TimeoutError) else None

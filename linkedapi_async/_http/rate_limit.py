@@ -1,4 +1,4 @@
-"""A sliding window: at most so many requests in any span, first come, first served."""
+"""A sliding window: limited requests in any span, first come, first served."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ class SlidingWindow:
         Raises:
             RuntimeError: It was closed meanwhile.
         """
-        # One caller waits for the end of a pause, so that those behind it keep order.
+        # Only one caller waits for the end of a pause, so that the others keep their
+        # order.
         async with self._turn:
             await self._slots.acquire()
             try:
@@ -87,7 +88,8 @@ class SlidingWindow:
     def close(self) -> None:
         """End all waits with an error."""
         self._closed.set()
-        # One slot is enough: each waiter that gets it fails and releases it again.
+        # One slot is enough, because each waiter that gets it fails and releases it
+        # again.
         self._slots.release()
 
     def _check_open(self) -> None:

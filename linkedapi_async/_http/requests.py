@@ -42,7 +42,7 @@ _TOKEN = re.compile(r"[\x21-\x7e]+")
 
 
 SHORTEST_REDACTED = 8
-"""The length from which a token is removed from answers; shorter ones are words."""
+"""The length from which a token is removed from answers; shorter ones may be words."""
 
 REDACTED = b"[redacted]"
 
@@ -147,14 +147,14 @@ def is_loopback(host: str) -> bool:
 
 @attrs.frozen
 class Headers:
-    """The headers of a request; the tokens among them are opaque."""
+    """The headers of a request; those that are tokens are opaque."""
 
     tokens: Mapping[str, Secret[str]] = attrs.field(factory=dict)
     client: str = DEFAULT_CLIENT
     """The name of the program, as the API's statistics show it."""
 
     def reveal(self) -> CIMultiDict[str]:
-        """Return all headers with their values; do not bind them to a name."""
+        """Return all headers with their values; never assign them to a variable."""
         shown = {name: token.reveal() for name, token in self.tokens.items()}
         return CIMultiDict({**shown, "client": self.client, **COMMON_HEADERS})
 
@@ -166,7 +166,7 @@ class Headers:
 
     @functools.cached_property
     def _redacted(self) -> Secret[tuple[bytes, ...]]:
-        """What is redacted: tokens as they are, and as JSON strings escape them."""
+        """The texts to redact: tokens as they are, and as JSON strings escape them."""
         patterns: dict[bytes, None] = {}
         for token in self.tokens.values():
             if len(token.reveal()) >= SHORTEST_REDACTED:

@@ -89,7 +89,7 @@ class WorkflowStatus(str):
         return made
 
     def __getnewargs__(self) -> tuple[str, str | None, str | None]:  # type: ignore[override]  # more than a plain string has
-        """Return what pickling and copying make it of."""
+        """Return the arguments from which pickling and copying make it."""
         return str(self), self.pending_reason, self.message
 
 
@@ -203,7 +203,8 @@ def _error(
         cls = HTTP_ERROR_CLASSES.get(status, ProtocolError)
     else:
         cls = request_error_class(word)
-        # After a fault of the server, it is open what was done: that is no refusal.
+        # After a fault of the server, it is unknown what was done, so this is no
+        # refusal.
         if cls is RejectedError and status >= 500:  # noqa: PLR2004
             cls = ProtocolError
     return cls(text, type=word, http_status=status)
@@ -245,7 +246,7 @@ def read_status(result: Any, workflow_id: str) -> Answer:
     fields = result if isinstance(result, dict) else {}
     answered = fields.get("workflowId")
     if answered not in (None, workflow_id):  # may be unhashable
-        # A cache or a proxy has mixed up two answers.
+        # A cache or a proxy may have confused two answers.
         message = f"the answer is about the workflow {str(answered)[:60]!r}"
         return PollFailed(ProtocolError(message, workflow_id=workflow_id), "failed")
     completion = fields.get("completion")
@@ -332,7 +333,7 @@ def read_poll(response: Response, workflow_id: str, *, now: float) -> Answer:
 
 
 def unreadable(error: Exception) -> ProtocolError:
-    """Return the error for an answer whose reading raised *error*."""
+    """Return the error for an answer that could not be read because of *error*."""
     return ProtocolError(f"the answer cannot be read: {type(error).__name__}")
 
 

@@ -35,10 +35,10 @@ HEADERS_READ = ("Content-Type", "Retry-After")
 
 
 may_leave: ContextVar[Callable[[], bool] | None] = ContextVar("may_leave", default=None)
-"""Asked at the last moment whether a request other than a GET may leave.
+"""Called just before a request other than a GET is sent; returns whether it may be.
 
-A process may stop between its decision and here, and continue when another one goes on
-with its work.
+A process may be suspended after it decided to send, and wake up when another process
+has taken over its work.
 """
 
 
@@ -59,7 +59,7 @@ class _SentBeforeError(aiohttp.ClientError):
 
 
 class _HeldBackError(Exception):
-    """The request did not leave, because `may_leave` did not allow it any more."""
+    """The request was not sent, because `may_leave` no longer allowed it."""
 
 
 class _Attempt(dict[str, Any]):
@@ -72,15 +72,15 @@ class _Attempt(dict[str, Any]):
     def __init__(self, trace: aiohttp.TraceConfig, *, once: bool) -> None:
         super().__init__()
         self.trace = trace
-        """What observes it. A user's client may have that of another session too."""
+        """The tracing that observes it; a user's client may have others too."""
         self.once = once
-        """Whether the request must not leave a second time."""
+        """Whether the request must not be sent a second time."""
         self.observed = False
         self.left = False
 
     @property
     def sent(self) -> bool:
-        """Whether the request may have left; true where nothing was observed."""
+        """Whether the request may have been sent; true if nothing was observed."""
         return self.left or not self.observed
 
 
@@ -102,7 +102,7 @@ def _trace() -> aiohttp.TraceConfig:
         context: SimpleNamespace,
         _params: aiohttp.TraceRequestHeadersSentParams,
     ) -> None:
-        """Record that the request leaves; aiohttp calls it before it writes a byte."""
+        """Record that the request is sent; aiohttp calls this before it writes a byte."""
         attempt = context.trace_request_ctx
         if isinstance(attempt, _Attempt) and attempt.trace is trace:
             # aiohttp repeats a DELETE by itself when a reused connection breaks, and a
@@ -187,8 +187,8 @@ class AiohttpTransport:
             message = "the HTTP client is closed; an http= client must outlive its user"
             raise ConnectionFailedError(message, sent=False)
         attempt = _Attempt(self._trace, once=write or request.method == "DELETE")
-        # aiohttp's errors and frames contain the request's headers, and so the tokens:
-        # what is raised is made anew, outside of the block that caught them.
+        # aiohttp's errors and frames contain the request's headers, and so the tokens.
+        # So a new error is raised, outside of the block that caught them.
         try:
             return await self._exchange(client, request, headers, attempt)
         except RequestError as error:
@@ -214,7 +214,7 @@ class AiohttpTransport:
             request.method,
             request.url,
             data=request.body,
-            # Never bound to a name, because error reporters show variables.
+            # Never assigned to a variable, because error trackers show variables.
             headers=headers.reveal(),
             allow_redirects=False,
             raise_for_status=False,
@@ -242,7 +242,7 @@ class AiohttpTransport:
         length = response.headers.get("Content-Length", "").lstrip("0")
         # The length of a compressed body does not bound what it decompresses to.
         if length.isdecimal() and "Content-Encoding" not in response.headers:
-            # A length of more digits than 18 is above every limit, and slow to convert.
+            # A length of more than 18 digits is above every limit, and slow to convert.
             fits = len(length) < 19 and int(length) <= limit  # noqa: PLR2004
             return await response.read() if fits else None
         body = bytearray()

@@ -1,6 +1,6 @@
-"""When workflows will have ended: from the order of lanes, and from what was learnt.
+"""Estimates when workflows will have ended, by lane order and learnt durations.
 
-Pure, like everything about time here.
+Pure: callers pass the time.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 
 OUTLIER: Final = 6.0
-"""The most standard deviations that a duration is believed to be off its mean."""
+"""The maximum distance of a duration from its mean, in standard deviations."""
 
 STEPS: Final = 40
 """How often an interval of time is halved to find a quantile."""
 
 SHORTEST: Final = 1e-3
-"""The shortest time, in seconds, that is not taken for none."""
+"""The shortest time, in seconds, that does not count as zero."""
 
 NODES: Final = (
     (-2.856970013872806, 0.011257411327720689),
@@ -36,18 +36,18 @@ NODES: Final = (
     (1.355626179974266, 0.22207592200561266),
     (2.856970013872806, 0.011257411327720689),
 )
-"""Values of a normal variable and their weights, which represent all of them."""
+"""Values of a normal variable, with weights, that represent its distribution."""
 
 
 @frozen
 class TimeLeft:
-    """The time until a lane has ended: log-normal, of which some has passed."""
+    """The time until a lane has ended: log-normal, and partly over."""
 
     mean: float
-    """The mean of its logarithm, counted from the start."""
+    """The mean of the logarithm of the time since the start."""
 
     spread: float
-    """The standard deviation of that."""
+    """The standard deviation of that logarithm."""
 
     uncertainty: float
     """The relative error of its mean, which all lanes share."""
@@ -59,7 +59,7 @@ class TimeLeft:
     """The time in seconds since the start."""
 
     def ended(self, seconds: float) -> float:
-        """Return the chance that it has ended after *seconds* more."""
+        """Return the probability that it has ended after *seconds* more."""
         after = ended_share(self.mean, self.spread, self.elapsed + seconds)
         before = ended_share(self.mean, self.spread, self.elapsed)
         return (after - before) / (1 - before)
@@ -75,9 +75,9 @@ def time_left(
 
     Args:
         learner: What was learnt about durations.
-        head: The kind of the one that runs.
+        head: The kind of the running workflow.
         elapsed: How long it has run, in seconds.
-        behind: How many of which kind run after it.
+        behind: How many workflows of each kind follow.
 
     Returns:
         None if too little is known about one of the kinds.
@@ -87,7 +87,7 @@ def time_left(
         return None
     mean = first.mean
     if elapsed > 0:
-        # One that takes ever longer is longer than was believed.
+        # A workflow that still runs takes longer than was expected.
         mean = max(mean, math.log(elapsed) - OUTLIER * first.spread)
     left = TimeLeft(mean, first.spread, first.uncertainty, first.spread_error, elapsed)
     for kind, count in behind.items():
@@ -110,7 +110,7 @@ def followed(left: TimeLeft, duration: Duration, count: float) -> TimeLeft:
     return TimeLeft(
         math.log(expected) - square / 2,
         max(math.sqrt(square), SHORTEST),
-        # Most of them are of one kind, so that their errors add up.
+        # Most of them are of one kind, so their errors add up.
         (first * left.uncertainty + more * duration.uncertainty) / expected,
         (first * left.spread_error + more * duration.spread_error) / expected,
     )
@@ -129,9 +129,9 @@ def shared(
     """
     found = [(_moments_left(left)[0], left) for left in lanes]
     busy = sorted(found, key=lambda lane: lane[0])
-    idle = min(idle, count)  # no more of them have work
+    idle = min(idle, count)  # only so many of them get work
     work, level, filled = count * duration.expected, 0.0, idle
-    # Like water: the lanes that end first get more, until they end with the next one.
+    # The lanes that end first get more work, until they end together with the next one.
     for expected, _ in busy:
         if filled and (expected - level) * filled >= work:
             break
@@ -157,7 +157,7 @@ def total_time(
 
     Args:
         learner: What was learnt about durations.
-        kinds: How many workflows of which kind there are.
+        kinds: The number of workflows of each kind.
         accounts: How many accounts.
 
     Returns:
@@ -174,7 +174,7 @@ def total_time(
 
 
 def _moments_left(left: TimeLeft) -> tuple[float, float]:
-    """Return the mean and the variance of the time that is left."""
+    """Return the mean and the variance of the remaining time."""
     mean, spread, elapsed = left.mean, left.spread, left.elapsed
     alive = 1 - ended_share(mean, spread, elapsed)
     first, second = (
@@ -203,7 +203,7 @@ def last_end(lanes: Iterable[TimeLeft]) -> Estimate:
     if not alike:
         return Estimate(0.0, 0.0, 0.0)
     groups = [(left, counts[key]) for key, left in alike.items()]
-    # The slowest of many lanes is far off the mean, so that the spread matters more.
+    # The slowest of many lanes is far from the mean, so the spread matters more.
     slowest = _normal_quantile(0.5 ** (1 / counts.total()))
     doubts = [
         count * (left.uncertainty**2 + (slowest * left.spread * left.spread_error) ** 2)
@@ -215,7 +215,7 @@ def last_end(lanes: Iterable[TimeLeft]) -> Estimate:
 
 
 def _normal_quantile(share: float) -> float:
-    """Return below which value of a normal variable that *share* of all is."""
+    """Return the quantile of the normal distribution for *share*."""
     low, high = -8.0, 8.0
     for _ in range(STEPS):
         middle = (low + high) / 2
@@ -225,7 +225,7 @@ def _normal_quantile(share: float) -> float:
 
 
 def _quantile(groups: list[tuple[TimeLeft, int]], doubt: float, share: float) -> float:
-    """Return after how many seconds all have ended with a chance of *share*."""
+    """Return after how many seconds all have ended with the probability *share*."""
     low, high = math.log(SHORTEST), 25.0
     for _ in range(STEPS):
         middle = (low + high) / 2

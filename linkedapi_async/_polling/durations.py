@@ -1,7 +1,7 @@
 """How long workflows of a kind take, learnt from their ends; and when to poll them.
 
-Pure: it knows no clock, and its memory is constant. The durations of a kind are taken
-as log-normal, with a mean and a spread that follow the latest ends.
+Pure: it uses no clock, and its memory is bounded. The durations of a kind are assumed
+    to be log-normal, with a mean and a spread that follow the latest ends.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ DurationRecord: TypeAlias = "tuple[Hashable, float, float, float]"
 
 
 MAX_KINDS: Final = 1000
-"""How many kinds are remembered; the one whose last end is oldest goes first."""
+"""How many kinds are remembered; the one whose last end is oldest is dropped first."""
 
 ENDS_NEEDED: Final = 5
 """How many ends of a kind are needed before its polls depend on them."""
 
 MEMORY: Final = 24.0
-"""How many ends count at most, so that a change is followed within 20."""
+"""How many ends count at most, so that polls adapt to a change within 20."""
 
 SURPRISE: Final = 3.0
-"""How many standard deviations off an end makes earlier ones count little.
+"""From how many standard deviations away an end makes earlier ones count little.
 
 Polls then follow the intervals of the policy until the new durations are known.
 """
 
 SPREAD: Final = 0.6
-"""The spread of durations that is assumed at first, of their logarithm."""
+"""The spread of the logarithm of durations that is assumed at first."""
 
 MIN_SPREAD: Final = 0.1
-"""The smallest spread that is believed."""
+"""The smallest spread that is used."""
 
 GRID: Final = 0.05
 """The steps of mean and spread for which schedules are computed."""
@@ -50,21 +50,21 @@ MAX_POLLS: Final = 200
 """The maximal length of a schedule."""
 
 COVERED: Final = 0.999
-"""The share of workflows that end within a schedule; later waits follow from it."""
+"""The share of workflows that end within a schedule; its end sets the later waits."""
 
 NINE_IN_TEN: Final = 1.2815515655446004
-"""How many standard deviations above the mean one value in ten is."""
+"""How many standard deviations above the mean one value in ten lies."""
 
 MAX_LOGARITHM: Final = 25.0
-"""The largest logarithm of a duration that is believed, of 2,000 years."""
+"""The largest logarithm of a duration that is used, of 2,000 years."""
 
 
 @frozen
 class Estimate:
-    """How long something takes, as far as that is known, in seconds."""
+    """An estimate of how long something takes, in seconds."""
 
     median: float
-    """Half of the cases take longer than this."""
+    """The median: half of the cases take longer."""
 
     low: float
     """Nine cases in ten take longer than this."""
@@ -87,9 +87,9 @@ def ended_share(mean: float, spread: float, seconds: float) -> float:
 def poll_times(mean: float, spread: float, late_cost: float) -> Sequence[float]:
     """Return when to poll a workflow, in seconds since its start.
 
-    The next poll comes when the delay that is expected until then is worth one request:
-    the mean time, over all durations that are still possible, from the end to the poll
-    has grown to 1 / *late_cost* seconds. Close to the optimum for log-normal durations.
+    The next poll comes when the expected delay is worth one request: when the mean time
+    from the end to the poll, over all durations that are still possible, has grown to 1
+    / *late_cost* seconds. This is close to the optimum for log-normal durations.
 
     Args:
         mean: The mean of the logarithm of the duration in seconds.
@@ -115,20 +115,20 @@ def poll_times(mean: float, spread: float, late_cost: float) -> Sequence[float]:
         while found[1] - step * share < target:
             step *= 2
             found = ended(now + step)
-        # Newton's method comes down from above, because the delay grows ever faster.
+        # Newton's method converges from above, because the delay is convex.
         while (excess := found[1] - step * share - target) > 0.02 * allowed:
             step -= excess / (found[0] - share)
             found = ended(now + step)
         now += step
         share, delay = found
         times.append(now)
-    # A wait after the end of a schedule is found from its last two times.
+    # A wait after the end of a schedule is computed from its last two times.
     return times if len(times) > 1 else [*times, 2 * times[0]]
 
 
 @frozen
 class Duration:
-    """How long workflows of one kind take: log-normal, and how sure that is."""
+    """How long workflows of one kind take, and how certain that is."""
 
     mean: float
     """The mean of its logarithm."""
@@ -155,7 +155,7 @@ class Duration:
 
 @define(eq=False)
 class _Kind:
-    """What is known about one kind: weighted moments of the logarithm of a duration."""
+    """The statistics of one kind: weighted moments of the logarithm of a duration."""
 
     weight: float = 0.0
     mean: float = 0.0
@@ -171,14 +171,15 @@ class _Kind:
             self.weight = 2.0
         self.weight = min(self.weight + 1, MEMORY)
         self.mean += error / self.weight
-        # Two more than the weight, because the spread assumed at first counts too.
+        # Two more than the weight, because the initial spread counts too.
         square = error * (value - self.mean)
         self.variance += (square - self.variance) / (self.weight + 2)
 
     @property
     def spread(self) -> float:
-        """The spread that the next value is expected to have."""
-        # More than the variance, because few ends leave the mean and it uncertain.
+        """The expected spread of the next value."""
+        # More than the variance, because after few ends the mean and the variance are
+        # uncertain.
         variance = self.variance * (1 + 2 / self.weight)
         return max(MIN_SPREAD, math.sqrt(variance))
 
@@ -187,8 +188,8 @@ class DurationLearner:
     """Learns how long workflows of each kind take.
 
     Args:
-        late_cost: How many requests a second of delay costs; None if no poll is to
-            depend on what is learnt.
+        late_cost: How many requests a second of delay costs; None if polls do not use
+            what is learnt.
     """
 
     def __init__(self, late_cost: float | None) -> None:
@@ -198,7 +199,7 @@ class DurationLearner:
         """How many durations were observed."""
 
     def __len__(self) -> int:
-        """Return about how many kinds anything is known."""
+        """Return the number of kinds about which something is known."""
         return len(self._kinds)
 
     def duration(self, kind: Hashable) -> Duration | None:
@@ -207,7 +208,8 @@ class DurationLearner:
         if known is None or known.weight < ENDS_NEEDED:
             return None
         spread = max(MIN_SPREAD, math.sqrt(known.variance))
-        # The latest ends weigh as much as the mean of nearly twice as many.
+        # Weighted like this, the latest ends are as exact as the plain mean of nearly
+        # twice as many.
         ends = known.weight if known.weight < MEMORY else 2 * MEMORY - 1
         error = 1 / math.sqrt(2 * (ends - 1))
         uncertainty = error * spread * math.sqrt(2 + spread**2)
@@ -229,7 +231,7 @@ class DurationLearner:
         ]
 
     def restore(self, records: Iterable[Sequence[object]]) -> None:
-        """Learn what `records` returned once; records that are damaged are left out."""
+        """Load what `records` returned earlier; damaged records are left out."""
         for kind, *moments in records:
             weight, mean, variance = (
                 value if isinstance(value, float) else math.nan for value in moments
@@ -246,13 +248,13 @@ class DurationLearner:
 
     def observe(self, kind: Hashable, shortest: float, longest: float) -> None:
         """Count the end of a workflow that took *shortest* to *longest* seconds."""
-        # The true duration is in between: the middle is wrong by the least.
+        # The true duration lies in between, so the middle has the smallest error.
         seconds = max((shortest + longest) / 2, 1e-6)
         self.observed += 1
         self._use(kind).observe(math.log(seconds))
 
     def observe_unfinished(self, kind: Hashable, seconds: float) -> None:
-        """Count a workflow that had not ended after *seconds*, and is not awaited."""
+        """Count a workflow that had not ended after *seconds*, when its wait ended."""
         known = self._kinds.get(kind)
         if known is None or known.weight < ENDS_NEEDED or seconds <= 0:
             return
@@ -264,7 +266,7 @@ class DurationLearner:
             known.observe(known.mean + known.spread * max(ratio, z))
 
     def first_poll(self, kind: Hashable) -> float | None:
-        """Return when a workflow is worth its first poll, in seconds since its start.
+        """Return when to poll a workflow first, in seconds since its start.
 
         `None` if too little is known about the kind.
         """
@@ -284,10 +286,10 @@ class DurationLearner:
         if elapsed <= 0:
             return times[0]
         if elapsed >= times[-2]:
-            # The waits of a log-normal tail grow about as the root of the time.
+            # The waits in a log-normal tail grow about as the square root of the time.
             return (times[-1] - times[-2]) * math.sqrt(elapsed / times[-2])
-        # Polls come a little before or after the planned time: between two times, the
-        # wait is between those that follow them.
+        # Polls come a little before or after the planned time, so the wait is
+        # interpolated between those of the two nearest times.
         after = bisect_right(times, elapsed)
         before_time = times[after - 1] if after else 0.0
         share = (elapsed - before_time) / (times[after] - before_time)
@@ -308,13 +310,14 @@ class DurationLearner:
         """Return the schedule of a kind about which enough is known."""
         if self._late_cost is None:
             return None
-        # On a grid, so that kinds of about the same duration share one cached schedule.
+        # Rounded to a grid, so that kinds of similar duration share one cached
+        # schedule.
         mean = round(known.mean / GRID) * GRID
         spread = math.ceil(known.spread / GRID - 0.5) * GRID
         return poll_times(mean, spread, self._late_cost)
 
     def _use(self, kind: Hashable) -> _Kind:
-        """Return what is known about *kind*, now the latest used."""
+        """Return the statistics of *kind*, and mark it as used last."""
         known = self._kinds.pop(kind, None) or _Kind()
         self._kinds[kind] = known
         if len(self._kinds) > MAX_KINDS:

@@ -1,6 +1,6 @@
 """The lane of one account: its queue, its pending workflows, and their repeated errors.
 
-Pure, like everything about order: times are monotonic seconds that callers pass in.
+Pure: times are monotonic seconds that callers pass in.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 
 REPEATS_NEEDED: Final = 3
-"""How often a definite error must be repeated before it ends a wait."""
+"""How often a final error of the API must be repeated before it ends a wait."""
 
-# Both bounds, because many quick polls may meet one short fault of the API.
+# Both limits are needed, because many quick polls may meet one short fault of the API.
 REPEATS_SPAN: Final = 60.0
 """Minimum time in seconds between the first and the last of these errors."""
 
 
 @frozen
 class RepeatedError:
-    """How often a definite error occurred without a usable answer in between."""
+    """Counts a final error that occurred without a usable answer in between."""
 
     count: int = 0
     since: float = math.inf
@@ -50,12 +50,14 @@ NEVER: Final = RepeatedError()
 class _Link:
     """A position in the two rings of a lane: queue order, and age of the last poll.
 
-    Rings instead of containers, because workflows leave a lane from any position, and
-    because 100,000 pending workflows should pay no more than four pointers each.
+    Rings are used instead of containers, because workflows leave a lane from any
+    position, and because 100,000 pending workflows should cost no more than four
+    pointers each.
     """
 
     ahead: _Link = field(init=False, repr=False)
-    # Any, because each poll looks several times for the head, which is no other link.
+    # The type is Any, because the head is never another link, and each poll reads it
+    # several times.
     behind: Any = field(init=False, repr=False)
     older: _Link = field(init=False, repr=False)
     newer: _Link = field(init=False, repr=False)
@@ -106,7 +108,7 @@ class PendingWorkflow(_Link):
     """The last status that the API reported."""
 
     kind: Hashable = field(default=None, repr=False)
-    """What workflows of about the same duration have in common, if that is known."""
+    """The kind, which workflows of about the same duration share, if it is known."""
 
     reason: str | None = field(default=None, init=False)
     """Why it is pending, as the API reported last."""
@@ -136,7 +138,7 @@ class PendingWorkflow(_Link):
     """How many of its polls were answered, failed ones included."""
 
     detection_delay: float | None = field(default=None, init=False, repr=False)
-    """Upper bound, in seconds, of the time from its end to the poll that found it.
+    """Upper bound, in seconds, of the time from its end to the poll that noticed it.
 
     `None` where it is unknown.
     """
@@ -158,10 +160,10 @@ class PendingWorkflow(_Link):
 
 @define(eq=False, weakref_slot=False)
 class Lane(_Link):
-    """The queue of one account, and the anchor of its two rings.
+    """The queue of one account, and the start of its two rings.
 
     An ordered lane has two timers, one for its head and one for its tail. An unordered
-    lane has the first one only; it paces the whole lane.
+    lane has only the first one, which times the polls of the whole lane.
     """
 
     account: Hashable
@@ -169,7 +171,7 @@ class Lane(_Link):
     size: int = 0
     next_position: int = 0
     in_flight: PendingWorkflow | None = None
-    """The workflow whose poll holds up the timers."""
+    """The workflow whose poll is in flight; the timers wait for it."""
 
     head_poll_at: float = math.inf
     tail_poll_at: float = math.inf
@@ -179,7 +181,7 @@ class Lane(_Link):
     poll_number: int = 1
     """The next poll of the head, counted since it became the head.
 
-    0 is the poll right after a promotion.
+    0 is the poll right after it became the head.
     """
 
     off_hours: int = 0
@@ -192,7 +194,7 @@ class Lane(_Link):
     """Time in seconds that earlier such periods took."""
 
     peak: int = 0
-    """The largest size since it is unordered."""
+    """The largest size since it became unordered."""
 
     streak: int = 0
     """How many ends in a row were in order."""
@@ -201,13 +203,13 @@ class Lane(_Link):
     """Whether the next poll of an unordered lane goes to its head."""
 
     passed_by: int | None = None
-    """The position of an ended workflow, which contradicts all that wait before it."""
+    """The position of an ended workflow; those that wait before it are out of order."""
 
     running: PendingWorkflow | None = None
     """The last workflow that the API called running."""
 
     promoted_runner: PendingWorkflow | None = None
-    """The workflow that became the head because it was running."""
+    """The workflow that became the head because the API called it running."""
 
     last_unpolled: PendingWorkflow | None = None
     """The last of the attached workflows that were never polled."""
@@ -219,7 +221,7 @@ class Lane(_Link):
     """Whether an event implied the end of a workflow that no event reported yet."""
 
     distrusts_events: bool = False
-    """Whether a poll was the last to find an end, without any event."""
+    """Whether the last end was noticed by a poll, without any event."""
 
     promoted_at: float = -math.inf
     """When the head of an ordered lane became the head."""
@@ -228,13 +230,13 @@ class Lane(_Link):
     """The earliest time at which that workflow can have started to run."""
 
     head_started_at: float = -math.inf
-    """About when it did."""
+    """The approximate time at which it started to run."""
 
     head_waits: bool = False
     """Whether it was pending when it was last polled."""
 
     def __attrs_post_init__(self) -> None:
-        """Close the empty rings."""
+        """Make the rings empty."""
         self.close_rings()
 
     @property
@@ -246,7 +248,7 @@ class Lane(_Link):
     def longest_unpolled(
         self, besides: PendingWorkflow | None = None
     ) -> PendingWorkflow | None:
-        """Return which one was polled longest ago, but for *besides*, if there is one."""
+        """Return the workflow, but not *besides*, that was polled longest ago."""
         link = self.newer
         if link is besides:
             link = link.newer
@@ -255,7 +257,7 @@ class Lane(_Link):
     def enter(self, workflow: PendingWorkflow, *, ordered: bool) -> None:
         """Put *workflow* at the end of the lane.
 
-        Attached workflows may have ended long ago, so they are polled before all that
+        Attached workflows may have ended long ago, so they are polled before those that
         were polled already.
         """
         workflow.lane, workflow.position = self, self.next_position
@@ -284,7 +286,7 @@ class Lane(_Link):
             self.tail_poll_at = math.inf
 
     def begin_poll(self, workflow: PendingWorkflow) -> None:
-        """Note that a poll of *workflow* is sent now."""
+        """Record that a poll of *workflow* is sent now."""
         workflow.in_flight = True
         workflow.urgent = False
         if self.last_unpolled is workflow:
@@ -302,17 +304,17 @@ class Lane(_Link):
         self.off_hours_since = min(self.off_hours_since, now)
 
     def end_off_hours(self, now: float) -> None:
-        """Note that the account works again."""
+        """Record that the account works again."""
         self.off_hours_before = self.off_hours_seconds(now)
         self.off_hours, self.off_hours_since = 0, math.inf
 
     def follow_runner(self) -> None:
-        """Make the running workflow the head, whatever the believed order was."""
+        """Make the running workflow the head, even against the assumed order."""
         running, head = self.running, self.head
         if running is None or running is head:
             return
         if head.status == "running":
-            # One runs at a time: the old head has finished, most likely.
+            # One runs at a time, so the old head has most likely finished.
             head.remove_by_age()
             head.insert_by_age(self)
         running.remove_from_queue()
@@ -332,7 +334,7 @@ class Lane(_Link):
         self.head_poll_at, self.tail_poll_at = poll_at, math.inf
 
     def begin_head(self, now: float, since: float) -> None:
-        """Note that the head started between *since*, if that is finite, and *now*."""
+        """Record that the head started between *since*, if finite, and *now*."""
         self.promoted_at, self.promoted_since = now, since
         self.head_waits = False
         self.head_started_at = now if since == -math.inf else (since + now) / 2

@@ -1,7 +1,7 @@
-"""Drives the lanes: one task sleeps until the next poll, and a few others send polls.
+"""Polls the lanes: one task sleeps until the next poll, and a few others send polls.
 
-No task group and no cancel scope stays open across user code. Waiters own nothing of
-the engine: each may be cancelled at any time without harm to another.
+No task group and no cancel scope stays open across user code. Waiters own no part of
+the engine, so each may be cancelled at any time without affecting another.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ WARNING_INTERVAL: Final = 60.0
 """Minimum time in seconds between two warnings about the host."""
 
 LATE_TIMER: Final = 1.0
-"""How late, in seconds, a timer fires if the machine slept meanwhile."""
+"""How late, in seconds, a timer must fire to show that the machine slept."""
 
 LAST_POLL: Final = 60.0
 """Maximum time in seconds that the poll after such a sleep may take."""
@@ -65,7 +65,7 @@ class Poller:
         in_flight: How many polls may be in flight at once.
         rate: Requests per second to the host, or `None` for any number.
         on_finish: Called with each workflow whose wait ended, before its waiters wake.
-            If it raises, the waiters wake all the same, and the error is logged or
+            If it raises, the waiters wake nevertheless, and the error is logged or
             raised by `resolve`.
         on_reorder: Called soon after workflows of an account ran out of order.
         on_outage: Called when an outage begins, with its last error, and when it ends,
@@ -110,7 +110,7 @@ class Poller:
         self._outage_since = -math.inf
         self._warned_at = -math.inf
         self.crash: BaseException | None = None
-        """What ended the engine, if it crashed."""
+        """The error that ended the engine, if it crashed."""
         self.stopped: asyncio.Future[None] | None = None
         """Done once the engine polls no more; None before it has started."""
         self.polls: int = 0
@@ -118,7 +118,7 @@ class Poller:
 
     @property
     def waiting(self) -> int:
-        """How many workflows are being watched."""
+        """How many workflows are waited for."""
         return len(self._scheduler)
 
     @property
@@ -145,7 +145,7 @@ class Poller:
         return self._scheduler.eta_of_all(self.now(), kind, times, idle)
 
     def counts_by_state(self) -> dict[LaneState, int]:
-        """Return how many workflows wait in which state, from any thread."""
+        """Return the number of workflows by state; callable from any thread."""
         return self._scheduler.counts_by_state()
 
     def start(self) -> None:
@@ -173,7 +173,8 @@ class Poller:
             ordered: Whether the server accepted it after all others of its account.
             fresh: Whether the server accepted it now. If not, it may have ended.
         """
-        # After a crash too: the server runs it, and waits for it raise with its id.
+        # This holds after a crash too: the server runs it, and waits for it raise an
+        # error with its id.
         if self._closing is not None:
             raise self._closing(workflow)
         now = self.now()
@@ -194,7 +195,7 @@ class Poller:
         return True
 
     def listen(self) -> None:
-        """Expect webhook events; nothing changes until they prove healthy."""
+        """Expect webhook events; polls change only after events proved reliable."""
         self._scheduler.listen()
 
     def stop_listening(self) -> None:
@@ -203,7 +204,7 @@ class Poller:
         self._set_timer()
 
     def event_finished(self, workflow: PendingWorkflow, end: Ended | None) -> None:
-        """Note an event that *workflow* has ended.
+        """Process an event that *workflow* has ended.
 
         Args:
             workflow: A workflow that is or was watched.
@@ -218,21 +219,22 @@ class Poller:
             self._feed()
 
     def event_confirmed(self, workflow_id: str) -> None:
-        """Note the event of an end that a poll may have found first."""
+        """Process an event of an end that a poll may have noticed first."""
         self._scheduler.event_confirmed(workflow_id)
 
     def event_started(self, workflow: PendingWorkflow) -> None:
-        """Note an event that *workflow* runs."""
+        """Process an event that *workflow* runs."""
         self._scheduler.event_started(workflow, self.now())
         self._set_timer()
 
     def hold(self, account: Hashable) -> None:
-        """Poll an account that cannot work no more often than a tail."""
-        # No timer to set: this moves polls back, and a timer that is too early stays.
+        """Poll an account that cannot work as rarely as a tail."""
+        # No timer is set, because this delays polls, and a timer that fires too early
+        # does no harm.
         self._scheduler.hold(account, self.now())
 
     def release(self, account: Hashable) -> None:
-        """Poll an account at full cadence again."""
+        """Poll an account at the usual intervals again."""
         self._scheduler.release(account, self.now())
         self._set_timer()
 
@@ -279,8 +281,8 @@ class Poller:
     async def poll_now(self, workflow: PendingWorkflow) -> None:
         """Poll *workflow* once, or join the poll of it that is in flight.
 
-        Only the rate of the host and the polls in flight can delay it, and a pause of
-        the host, in which one such poll is sent each second.
+        Only the rate of the host, the polls in flight and a pause of the host can delay
+        it; during a pause, one such poll is sent each second.
         """
         if workflow.end is None:
             await self._poll_within(workflow, math.inf)
@@ -360,7 +362,8 @@ class Poller:
             raise RuntimeError(f"{workflow.id} is not watched")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
-        # Before *begin*: during a pause, only what has a waiter is polled.
+        # This comes before *begin*, because during a pause only workflows with a waiter
+        # are polled.
         waiters.setdefault(workflow, set()).add(future)
         timer = None
         if begin is not None:
@@ -372,7 +375,7 @@ class Poller:
         finally:
             if timer is not None:
                 timer.cancel()
-            # There is no set if `_wake` has taken it.
+            # The set is missing if `_wake` has removed it.
             others = waiters.get(workflow, set())
             others.discard(future)
             if not others:
@@ -388,7 +391,8 @@ class Poller:
 
     def _spawn(self, body: Callable[[], Coroutine[None, None, None]]) -> None:
         """Run *body* as a task of the engine."""
-        # Not in the context of a caller: it would outlive the call and own all polls.
+        # An empty context, because that of a caller would outlive the call and apply to
+        # all polls.
         context = self._context.copy()
         task = asyncio.get_running_loop().create_task(body(), context=context)
         self._tasks.add(task)
@@ -419,7 +423,7 @@ class Poller:
             self._wake(workflow)
 
     async def _drive(self) -> None:
-        """Feed the workers whenever the time of a poll has come."""
+        """Give polls to the workers when their time has come."""
         loop = asyncio.get_running_loop()
         while True:
             self._driver_sleep = loop.create_future()
@@ -453,7 +457,7 @@ class Poller:
     def _take_one_shot(self, now: float) -> list[PendingWorkflow]:
         """Return the poll that may be sent *now* in spite of a pause, if there is one.
 
-        A caller waits for the answer to this very poll, and the pause may take an hour.
+        A caller waits for the answer to this poll, and the pause may take an hour.
         """
         workflow = self._next_one_shot()
         if workflow is None or now < self._throttle.next_urgent_slot():
@@ -473,11 +477,11 @@ class Poller:
         if self._idle:
             _release(self._idle.pop())
         else:
-            # No more workers than polls in flight: one limit bounds both.
+            # There are no more workers than polls in flight, so one limit bounds both.
             self._spawn(self._work)
 
     def _next_timer(self) -> float:
-        """Return when the driver must look at the lanes next."""
+        """Return when the driver must check the lanes next."""
         when = self._scheduler.next_poll_at()
         # A poll planned in a pause is deferred at its time, lane after lane.
         if when >= self._throttle.until:
@@ -490,7 +494,7 @@ class Poller:
         return when
 
     def _set_timer(self) -> None:
-        """Wake the driver in time; a timer that is too early stays."""
+        """Wake the driver in time; a timer that fires too early is kept."""
         when = math.inf if self._stopped else self._next_timer()
         if when == math.inf or self._loop is None:
             return
@@ -523,13 +527,13 @@ class Poller:
                     answer = self._unexpected(workflow, error)
                 except Exception as error:  # noqa: BLE001  # no other wait must end
                     answer = self._unexpected(workflow, error)
-                # First, so that the next poll gets the place of this one.
+                # This comes first, so that the next poll gets the place of this one.
                 self._busy -= 1
                 self._settle(workflow, answer)
             await self._sleep()
 
     def _sleep(self) -> asyncio.Future[None]:
-        """Return what a worker without work waits for."""
+        """Return the future that an idle worker waits for."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if self._stopped:
             future.cancel()  # the poll before swallowed the cancellation
@@ -554,12 +558,12 @@ class Poller:
         self._report(self._note_host, now, answer)
         for future in self._one_shot_waiters.pop(workflow, ()):
             _release(future)
-        # This worker goes on with the first of them itself.
+        # This worker takes the first of them itself.
         self._feed(spare=1)
 
     def _conclude(self, workflow: PendingWorkflow, end: Ended) -> None:
         """Keep the *end* of the wait for *workflow* and report it."""
-        # Before anything else, because the callback and the waiters look at it.
+        # This comes first, because the callback and the waiters read it.
         workflow.end = end
         workflow.status = end.status or workflow.status
         try:
@@ -576,12 +580,12 @@ class Poller:
         return PollFailed(error)
 
     def _report(self, call: Callable[..., object], *args: object) -> None:
-        """Call what reports to code outside the engine; no wait ends if it raises."""
+        """Call a callback of other code; an error of it ends no wait."""
         try:
             call(*args)
         except Exception as error:  # noqa: BLE001  # hooks, handlers and filters
             reason = type(error).__name__
-            # The log may be what raises.
+            # Logging itself may raise.
             with contextlib.suppress(Exception):
                 _log.error(
                     "A callback of the polling engine failed: %s",
@@ -590,7 +594,7 @@ class Poller:
                 )
 
     def _note_host(self, now: float, answer: Answer) -> None:
-        """Count failed polls in a row; definite answers show that the host is there."""
+        """Count failed polls in a row; other answers show that the host is there."""
         if isinstance(answer, PollFailed) and answer.kind == "failed":
             self._count_failure(now, answer.error)
         elif self._failures:
@@ -617,7 +621,7 @@ class Poller:
         if failures < OUTAGE_THRESHOLD:
             return
         seconds = now - self._outage_since
-        # Without a warning before it, the message would be a riddle.
+        # Without an earlier warning, the message would be hard to understand.
         if self._warned_at >= self._outage_since:
             _log.info(
                 "The host answers again, after %d polls failed in a row in %.0f s",

@@ -1,8 +1,8 @@
 """Which workflow to poll next, and when: pure, without a socket or a clock.
 
-One lane per account. The order of a lane is a belief, never a condition: whatever the
-true order is, every workflow of a lane is polled again within `queued_interval` seconds
-times the number of workflows that wait in it. Times are monotonic seconds.
+One lane per account. The order of a lane is only an estimate: with any true order,
+every workflow of a lane is polled again within `queued_interval` seconds times the
+number of workflows that wait in it. Times are monotonic seconds.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ LaneState: TypeAlias = Literal["head", "tail", "unordered", "paused"]
 unknown order, or of an account that cannot work."""
 
 OFF_HOURS: Final = "outsideWorkingHours"
-"""The reason of a pending workflow that slows its lane down."""
+"""The pending reason for which a lane is polled less often."""
 
 MAX_DELAYS: Final = 4096
 """How many detection delays are kept, the latest ones."""
@@ -41,7 +41,7 @@ RECOVERY: Final = 3
 
 
 class PollScheduler:
-    """All lanes of a session, over one heap of lanes.
+    """All lanes of a session, in one heap.
 
     Take workflows with `take`, poll them, and pass each answer to `answered`. A lane
     has at most one poll in flight, apart from those that `expedite` caused.
@@ -64,7 +64,8 @@ class PollScheduler:
         self._held: set[Hashable] = set()
         # An API that never says "pending" calls all of a queue "running".
         self._running_is_exact = False
-        # The head may get every second poll only if the others still get theirs in time.
+        # The head may get every second poll only if the others are still polled in
+        # time.
         self._alternates = (
             2 * polling.max_interval * (1 + polling.jitter) <= polling.queued_interval
         )
@@ -162,7 +163,7 @@ class PollScheduler:
         self._webhook_health = None
 
     def event_finished(self, workflow: PendingWorkflow, now: float) -> None:
-        """Let *workflow* go, because an event reported how it ended."""
+        """Remove *workflow*, because an event reported how it ended."""
         lane = workflow.lane
         if lane is not None:
             self._finished(lane, workflow, now, by_event=True)
@@ -174,12 +175,12 @@ class PollScheduler:
         lane = workflow.lane
         if lane is not None:
             self._event_first()
-            # Should the poll fail, the lane is polled at full cadence.
+            # If the poll fails, the lane is polled at the usual intervals.
             lane.expects_end = lane.distrusts_events = True
             self.expedite(workflow)
 
     def event_started(self, workflow: PendingWorkflow, now: float) -> None:
-        """Note an event that *workflow* runs: the one before it has ended."""
+        """Process an event that *workflow* runs, so the one before it has ended."""
         lane = workflow.lane
         if lane is None:
             return

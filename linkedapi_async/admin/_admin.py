@@ -1,4 +1,4 @@
-"""The `Admin` itself: its settings, its life and its resources."""
+"""The `Admin` itself: its settings, its life cycle and its resources."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ class Admin:
     An async context manager, bound to the event loop that enters it. The calls are
     grouped by the API's names: ``await admin.accounts.get_all()``.
 
-    A failed call is retried where that is safe: if it only reads, or never reached the
-    API. A change that was sent and not answered is not retried: the error is a
+    A failed call is retried if that is safe: if it only reads, or never reached the
+    API. A change that was sent but not answered is not retried: the error is a
     `ConnectionFailedError` whose ``sent`` is True, or a `ProtocolError`, and has a note
     that it is unknown whether the change was made.
 
@@ -228,7 +228,7 @@ class Admin:
             if id is None and withheld:
                 address = await _profile_address(account)
                 ids = [r.id for r in withheld if address and _address(r.url) == address]
-                # With two records of one profile, no guess is safe.
+                # If two records have one profile, a guess could be wrong.
                 id = ids[0] if len(ids) == 1 else None
             if id is None:
                 unmatched.append(account)
@@ -262,5 +262,5 @@ async def _profile_address(account: Account) -> str:
 
 
 def _address(url: str | None) -> str:
-    """Return the address of a profile without what differs and does not matter."""
+    """Return the address of a profile in one form for all its spellings."""
     return (url or "").partition("?")[0].rstrip("/").casefold()

@@ -68,7 +68,8 @@ class AdminConnection:
             RuntimeError: It is not open.
         """
         self._connection.check_open()
-        # First, so that calls which wait raise instead of using closed connections.
+        # This comes first, so that waiting calls raise instead of using closed
+        # connections.
         self._window.close()
         await self._connection.aclose()
 
@@ -85,8 +86,8 @@ class AdminConnection:
 
         Args:
             call: The name of the call, such as ``accounts.getAll``.
-            kind: What the failure rules decide by.
-            read: Makes the value from the answer's result.
+            kind: Which failure rules apply.
+            read: Converts the answer's result.
             parameters: The JSON to send.
             void: Whether the answer may lack a result.
         """

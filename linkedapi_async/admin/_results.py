@@ -72,7 +72,7 @@ def _hidden(_: str) -> str:
 
 
 def shortened(text: str) -> str:
-    """Return the beginning of *text*: enough to recognise it, too little to use it."""
+    """Return the beginning of *text*: enough to recognise it, but not to use it."""
     return f"{text[:8]}…" if len(text) > 8 else text  # noqa: PLR2004
 
 
@@ -92,9 +92,9 @@ MASKS: dict[str, Callable[[str], str]] = {
     "token": _hidden,
     "url": _without_query,
 }
-"""What a repr shows of attributes that let their reader do something.
+"""How a repr shows attributes that give access.
 
-The id of a connection session does, for it is the end of the link.
+The id of a connection session is one, because it is the end of the link.
 """
 
 
@@ -122,7 +122,7 @@ class SubscriptionStatus(AdminResult):
     status: SubscriptionWord | None = None
     """None without a subscription."""
     eligible_for_trial: bool | None = None
-    """Whether the trial of 7 days is to be had."""
+    """Whether the trial of 7 days is available."""
     cancel_at_period_end: bool | None = None
 
 
@@ -137,7 +137,7 @@ class Seat(AdminResult):
 
 @result
 class SeatChange(AdminResult):
-    """What became of a change of seats."""
+    """The outcome of a change of seats."""
 
     status: Literal["complete", "processing"] | str | None = None
     payment_link: str | None = None
@@ -173,14 +173,14 @@ class AdminAccount(AdminResult):
     connected_at: str | None = None
     """ISO 8601, UTC."""
     reconnection_session_id: str | None = None
-    """Only when the account has to be connected again."""
+    """Present only if the account must be connected again."""
     reconnection_link: str | None = None
     """Where to connect it again; a repr does not show it."""
 
 
 @result
 class ConnectionProgress(AdminResult):
-    """How far a connection session is."""
+    """The progress of a connection session."""
 
     session_id: str | None = None
     status: ConnectionWord | None = None

@@ -1,7 +1,7 @@
-"""Contacts: whom campaigns have written to, so that each person hears once.
+"""Contacts: a record of who was written to, so that no person is written to twice.
 
-`Contacts` is the policy, a `ContactStore` is where it is kept: across campaigns, accounts
-and processes. A store gets digests of names, never the names.
+`Contacts` is the policy; a `ContactStore` keeps the record, across campaigns, accounts
+and processes. A store receives digests of names, never the names.
 """
 
 from linkedapi_async.contacts._contacts import Contacts

@@ -1,4 +1,4 @@
-"""The policy: each person is written to once in a while, whoever writes."""
+"""The policy: each person is written to at most once in a given time."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from linkedapi_async.urls import target_kind
 
 
 class Contacts:
-    """Lets each person be written to once in a while, whoever writes.
+    """Makes sure that each person is written to at most once in a given time.
 
-    ``Session(contacts=…)`` opens it, reserves what a workflow is about to do before it is
-    started, and closes it. One object may serve several sessions::
+    ``Session(contacts=…)`` opens it, reserves the people that a workflow writes to before
+    it is started, and closes it. One object may serve several sessions::
 
         contacts = Contacts("contacts.sqlite3", once_in=timedelta(days=90))
         async with Session(..., contacts=contacts) as session: ...
@@ -34,8 +34,8 @@ class Contacts:
     Args:
         store: The path of a SQLite file, or a `ContactStore`.
         once_in: How long a contact prevents another one of its kind.
-        never: Whom to leave alone: URLs or URNs, or the path of a CSV file. Each row of
-            the file but the first must have one in any of its cells.
+        never: People who are never written to: URLs or URNs, or the path of a CSV file.
+            Each row of the file except the first must have one in any of its cells.
 
     Raises:
         ValueError: *once_in* is not positive, or an entry of *never* names no target.
@@ -75,7 +75,7 @@ class Contacts:
                 raise
 
     async def aclose(self) -> None:
-        """Close the store when its last user closes it; once more is harmless."""
+        """Close the store when its last user closes it; closing twice does no harm."""
         self._users = max(0, self._users - 1)
         if not self._users:
             await self.store.aclose()
@@ -88,7 +88,7 @@ class Contacts:
         await self.aclose()
 
     async def reserve(self, claim: bytes, attempt: bytes, acts: Sequence[Act]) -> None:
-        """Reserve what a workflow does to its targets, before it is sent.
+        """Reserve the targets that a workflow writes to, before it is sent.
 
         Args:
             claim: As for `ContactStore.reserve`.
@@ -141,13 +141,13 @@ class Contacts:
         return SuppressedError(message, target=str(act.target), since=since)
 
     async def connect(self, *names: str) -> None:
-        """Take *names* as names of one person: URLs or URNs."""
+        """Record that *names* belong to one person: URLs or URNs."""
         await self.store.connect([Name.of(name) for name in dict.fromkeys(names)])
 
     async def forget(self, person: str) -> bool:
-        """Erase a person with all names and contacts, as data protection may demand.
+        """Erase a person with all names and contacts, as data protection may require.
 
-        The person may be contacted again then, unless *never* has the name.
+        The person may be contacted again then, unless *never* contains the name.
 
         Args:
             person: Any known URL or URN of the person.

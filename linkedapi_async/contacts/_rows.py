@@ -1,4 +1,4 @@
-"""Contacts in the tables of a database: the statements, which all databases share."""
+"""Contacts in tables: the statements that all databases share."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Execute: TypeAlias = Callable[[str, Mapping[str, Any]], Any]
 
 
 class Owner(NamedTuple):
-    """Who has a reservation."""
+    """The owner of a reservation."""
 
     claim: bytes
     attempt: bytes
 
 
 class SqlContactStore(ContactStore):
-    """Contacts in tables, whatever the database."""
+    """Contacts in the tables of any database."""
 
     @abstractmethod
     async def _do(self, step: Callable[[ContactRows], T]) -> T:
@@ -58,15 +58,15 @@ class SqlContactStore(ContactStore):
         return await self._do(step)
 
     async def release(self, claim: bytes, attempt: bytes | None = None) -> None:
-        """Remove what a claim has, because nothing was sent."""
+        """Remove the reservations of a claim, because nothing was sent."""
         await self._do(lambda rows: rows.release(claim, attempt))
 
     async def keep(self, claim: bytes) -> None:
-        """Record that what a claim has reserved took place."""
+        """Record that the acts that a claim has reserved took place."""
         await self._do(lambda rows: rows.keep(claim))
 
     async def connect(self, names: Sequence[Name]) -> None:
-        """Take *names* as names of one person: see `ContactStore.connect`."""
+        """Record that *names* belong to one person: see `ContactStore.connect`."""
         await self._do(lambda rows: rows.connect(names))
 
     async def names(self, name: Name) -> frozenset[bytes]:
@@ -139,7 +139,7 @@ class ContactRows:
         )
 
     def release(self, claim: bytes, attempt: bytes | None) -> None:
-        """Remove what a claim, or one attempt of it, has."""
+        """Remove the reservations of a claim, or of one attempt of it."""
         statement = "DELETE FROM contacts WHERE claim = :claim"
         values = {"claim": claim}
         if attempt is not None:
@@ -148,12 +148,12 @@ class ContactRows:
         self._execute(statement, values)
 
     def keep(self, claim: bytes) -> None:
-        """Mark what a claim has as kept."""
+        """Mark the reservations of a claim as kept."""
         statement = "UPDATE contacts SET kept = 1 WHERE claim = :claim"
         self._execute(statement, {"claim": claim})
 
     def connect(self, names: Sequence[Name]) -> None:
-        """Make *names* those of one person, as far as they do not contradict."""
+        """Connect *names* to one person, as far as they do not contradict."""
         people = {self.known_person(name) for name in names}
         if len(people) == 1 and None not in people:
             return

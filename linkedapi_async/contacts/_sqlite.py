@@ -48,7 +48,7 @@ _SCHEMA: Final = (
 )
 
 _LOCK_TIMEOUT: Final = 60.0
-"""How long another process is waited for, in seconds."""
+"""How long to wait for another process, in seconds."""
 
 
 class SqliteContactStore(SqlContactStore):
@@ -86,7 +86,7 @@ class SqliteContactStore(SqlContactStore):
             raise
 
     async def aclose(self) -> None:
-        """Finish what was called, then close; twice is harmless."""
+        """Finish the pending calls, then close; closing twice does no harm."""
         thread, self._thread = self._thread, None
         if thread is not None:
             loop = asyncio.get_running_loop()
@@ -112,7 +112,7 @@ class SqliteContactStore(SqlContactStore):
         """Create the tables of an empty file.
 
         Raises:
-            JournalError: The file has something else.
+            JournalError: The file has other content.
         """
         marks = [
             connection.execute(query).fetchone()[0]
@@ -170,7 +170,7 @@ class SqliteContactStore(SqlContactStore):
 
 @contextlib.contextmanager
 def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Do what the block does, or none of it, and let no other process in between."""
+    """Run the block as one transaction that excludes other processes."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield

@@ -13,12 +13,12 @@ from linkedapi_async.urls import normalize_url, sort_of_id
 
 
 class Name(NamedTuple):
-    """One name of a person, without the name."""
+    """One name of a person, as a digest."""
 
     digest: bytes
     """16 bytes of the SHA-256 of its canonical form."""
     sort: str
-    """The name without its id, which all ids of a sort share; empty without one."""
+    """The kind of id that the name is; empty if it is no id."""
 
     @classmethod
     def of(cls, name: str) -> Name:
@@ -41,9 +41,9 @@ class Previous:
 
 
 class ContactStore(ABC):
-    """Where contacts are kept.
+    """A store of contacts.
 
-    Every method is one transaction, and what it changed is safe when it returns. Several
+    Every method is one transaction, and its changes are stored when it returns. Several
     sessions and processes may use a store at the same time.
     """
 
@@ -72,9 +72,9 @@ class ContactStore(ABC):
         """Reserve all of *acts*, or none of them.
 
         Args:
-            claim: Who reserves. What the same claim has reserved and not kept is no
-                obstacle, because it was proven that nothing was sent.
-            attempt: Which try of the claim it is.
+            claim: The owner of the reservation. Its earlier reservations that were not
+                kept are no obstacle, because it was proven that nothing was sent.
+            attempt: The attempt of the claim.
             acts: What will be done to whom, by kind and name.
             now: The time, in seconds since 1970.
             since: Only contacts after this time are obstacles.
@@ -89,7 +89,7 @@ class ContactStore(ABC):
 
         Args:
             claim: As for `reserve`.
-            attempt: Only what this try has reserved; None means all of it.
+            attempt: Only the reservations of this attempt; None means all.
         """
 
     @abstractmethod
@@ -98,7 +98,7 @@ class ContactStore(ABC):
 
     @abstractmethod
     async def connect(self, names: Sequence[Name]) -> None:
-        """Take *names* as names of one person.
+        """Record that *names* belong to one person.
 
         Ids are permanent, public names are not: a public name leaves its person when it
         is connected to another id of the same sort. Ids that contradict each other are

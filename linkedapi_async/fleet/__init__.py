@@ -8,9 +8,9 @@
     worker = Worker("postgresql://…/work", session=Session.from_env, token=token)
     await worker.run()  # on each host
 
-A write is sent at most once by itself, whatever crashes; a start of which it is unknown
-whether it was accepted waits for a decision; each result comes at least once; the items
-of an account run one after another, in the order in which they were submitted.
+A write is sent at most once unless you decide otherwise, even after crashes. An unknown
+start waits for your decision. Each result is delivered at least once. The items of an
+account run one after another, in the order in which they were submitted.
 
 It needs DBOS, which brings SQLAlchemy and psycopg: the extra ``dbos``.
 """

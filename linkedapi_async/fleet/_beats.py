@@ -1,4 +1,4 @@
-"""Which workers are alive, and which of them take over the dead ones."""
+"""Records which workers are alive, and which of them replace dead ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from linkedapi_async.fleet._schema import now, workers
 REMEMBERED = 86_400.0
 """How long the row of a dead worker is kept, in seconds.
 
-A frozen process may claim an item before it sees that it was replaced.
+A suspended process may claim an item before it notices that it was replaced.
 """
 
 
@@ -44,7 +44,7 @@ class Beats:
         """Record a sign of life; return False if another worker has taken over."""
 
         def step(connection: sa.Connection) -> bool:
-            """Renew the own row, unless it has a successor."""
+            """Update the own row, unless it has a successor."""
             own = (workers.c.executor == self._executor) & workers.c.successor.is_(None)
             changed = connection.execute(
                 sa.update(workers).where(own).values(beat=now(connection))
@@ -61,19 +61,20 @@ class Beats:
         )
 
     async def claim(self) -> list[str]:
-        """Return the dead workers that this one is to take over.
+        """Return the dead workers that this worker is to replace.
 
-        One whose successor has died on the way is claimed again, and so is one that was
-        taken over, until it is forgotten: it may have claimed items after it woke up.
+        A worker whose successor died meanwhile is claimed again. So is a worker that
+        was replaced already, until its row is removed, because it may have claimed
+        items after it woke up.
         """
 
         def step(connection: sa.Connection) -> list[str]:
-            """Become the successor of what is dead."""
+            """Become the successor of dead workers."""
             time, c = now(connection), workers.c
             claimed = connection.execute(
                 sa.update(workers)
                 .where(
-                    # By its own ttl, on which it relies.
+                    # Its own ttl decides, because it relies on it.
                     c.beat + c.ttl < time,
                     c.executor != self._executor,
                     c.successor.is_(None) | (c.succeeded_at < time - self._ttl),
@@ -86,7 +87,7 @@ class Beats:
         return await self._database.do(step)
 
     async def forget(self, executor: str) -> None:
-        """Remove a worker that was taken over, if it has been dead for long."""
+        """Remove a replaced worker, if it has been dead for long."""
 
         def step(connection: sa.Connection) -> None:
             """Remove its row."""

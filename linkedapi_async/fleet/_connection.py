@@ -1,4 +1,4 @@
-"""The connection to a database: its URL, its engine, and what an outage is."""
+"""The connection to a database: its URL, its engine, and which errors are outages."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def validate_database_url(url: str) -> sa.URL:
 
 
 def location(url: sa.URL) -> str:
-    """Return the file, or the host and the name of the database, for messages."""
+    """Return the file, or the host and the database, for messages."""
     host = "" if url.get_backend_name() == "sqlite" else f"{url.host or ''}/"
     return f"{host}{url.database}"
 
 
 def foreign_tables(url: sa.URL, schema: str) -> str:
-    """Return the message for a schema, or a file of SQLite, that is not ours."""
+    """Return the message for a schema, or a SQLite file, of another application."""
     what = "file" if url.get_backend_name() == "sqlite" else f"schema {schema}"
     return (
         f"{location(url)}: the {what} has the tables of another application; use a "
@@ -47,7 +47,7 @@ def foreign_tables(url: sa.URL, schema: str) -> str:
 
 
 def is_outage(error: Exception) -> bool:
-    """Return whether an error may pass without anyone changing anything."""
+    """Return whether an error may be temporary."""
     return isinstance(error, sa_exc.OperationalError | sa_exc.InterfaceError) or (
         isinstance(error, sa_exc.DBAPIError) and error.connection_invalidated
     )
@@ -63,7 +63,7 @@ def sqlite_engine(url: sa.URL, *, timeout: float, **options: Any) -> sa.Engine:
     """
     arguments = {"timeout": timeout, "isolation_level": None}
     engine = sa.create_engine(url, connect_args=arguments, **options)
-    # What is read must still hold when it is changed, also across processes.
+    # Rows must not change between reading and writing, also by other processes.
     _begin_with(engine, "BEGIN IMMEDIATE")
     return engine
 
@@ -76,14 +76,14 @@ def postgresql_engine(
     Args:
         url: The validated URL.
         connections: How many it opens at most.
-        settings: Statements that each transaction begins with, besides those here.
+        settings: Further statements with which each transaction begins.
         options: As for `sqlalchemy.create_engine`.
     """
     engine = sa.create_engine(
         url,
         pool_size=connections,
         max_overflow=0,
-        # Behind a pooler of transactions, statements cannot be prepared.
+        # Behind a pooler in the mode *transaction*, statements cannot be prepared.
         connect_args={
             "autocommit": True,  # so that it does not begin transactions itself
             "prepare_threshold": None,
@@ -91,8 +91,9 @@ def postgresql_engine(
         },
         **options,
     )
-    # In one message: each round trip costs as much as what it asks for. A process
-    # that is stopped now would let all others wait for its locks.
+    # In one message, because a round trip costs as much as the statements. The
+    # time-outs are needed because a suspended process would make all others wait for
+    # its locks.
     _begin_with(
         engine,
         "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '15s'; "

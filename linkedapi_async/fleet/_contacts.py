@@ -18,7 +18,7 @@ class SharedContactStore(SqlContactStore):
     """Contacts in PostgreSQL, for the workers of all hosts.
 
     Args:
-        tables: Where they are.
+        tables: The tables that keep them.
     """
 
     def __init__(self, tables: Tables) -> None:
@@ -44,7 +44,8 @@ class SharedContactStore(SqlContactStore):
         if not self._is_open:
             message = "the contacts are not open; enter the session first"
             raise JournalError(message)
-        # A person may get further names at any time, so one lock is for all people.
+        # A person may get further names at any time, so there is one lock for all
+        # people.
         return await self._tables.do(
             lambda execute: step(ContactRows(execute)), lock="contacts"
         )

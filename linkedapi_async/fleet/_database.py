@@ -40,13 +40,13 @@ from linkedapi_async.fleet._schema import (
 T = TypeVar("T")
 
 Statement: TypeAlias = Callable[[sa.Connection], T]
-"""A change or a question; it may run again if its commit was lost."""
+"""A change or a query; it may run again if its commit was lost."""
 
 Bulk: TypeAlias = Callable[[sa.Connection, list[Any]], list[Any]]
 """The same for many arguments at once; it returns one result for each, in their order."""
 
 Check: TypeAlias = Callable[[sa.Connection, bool], None]
-"""Raises an error if something does not fit; it gets whether there are any items."""
+"""Raises an error if something does not fit; it is passed whether there are items."""
 
 _Call: TypeAlias = "tuple[Bulk, Any, asyncio.Future[Any]]"
 
@@ -63,11 +63,11 @@ DELAYS: Final = (0.1, 0.3, 1.0, 3.0)
 
 
 class RuleError(QueueError):
-    """A change is against a rule of the tables, such as one key for each item."""
+    """A change violates a constraint of the tables, such as one key for each item."""
 
 
 class Database:
-    """Runs steps in transactions; those that wait at once share one.
+    """Runs steps in transactions; steps that wait at the same time share one.
 
     Args:
         url: ``sqlite:///path`` or ``postgresql://…``.
@@ -87,10 +87,10 @@ class Database:
         """How many transactions were committed."""
 
     async def open(self, check: Check | None = None) -> None:
-        """Create what is missing of the tables, or check that they fit.
+        """Create the missing tables, or check that the tables fit.
 
         Args:
-            check: Checks what else is there, before anything is changed.
+            check: Checks the other tables, before anything is changed.
 
         Raises:
             QueueError: The database cannot be reached, or is not one of this version.
@@ -103,12 +103,12 @@ class Database:
     def _prepare(self, check: Check | None) -> None:
         """Create the tables, unless they are there; check that they are ours."""
         if self.is_sqlite:
-            with contextlib.suppress(OSError):  # connecting says what is wrong
+            with contextlib.suppress(OSError):  # connecting raises the error
                 create_private(str(self.url.database))
-        # An error takes all of it back.
+        # An error rolls all of it back.
         with self.engine.begin() as connection:
             if not self.is_sqlite:
-                # Two processes may be the first one.
+                # Two processes may do this at the same time.
                 serialize_creation(connection)
                 connection.execute(CreateSchema(SCHEMA, if_not_exists=True))
             found = self.tables_in(connection, SCHEMA)
@@ -142,7 +142,7 @@ class Database:
     def version_in(
         self, connection: sa.Connection, schema: str, name: str
     ) -> int | None:
-        """Return what a table has in its only column, which is called ``version``.
+        """Return the value of a table's only column, ``version``.
 
         Returns:
             None without such a table, or without a row.
@@ -158,7 +158,7 @@ class Database:
         return version if isinstance(version, int) else None
 
     def foreign(self, schema: str) -> QueueError:
-        """Return the error for a schema, or a file, that is not ours."""
+        """Return the error for a schema, or a file, of another application."""
         return QueueError(foreign_tables(self.url, schema))
 
     def check_complete(
@@ -191,7 +191,7 @@ class Database:
         )
 
     async def close(self) -> None:
-        """Wait for the steps that were called, then close the connections."""
+        """Wait for the pending steps, then close the connections."""
         if self._task is not None:
             await asyncio.wait({self._task})
         await self.call(self.engine.dispose)
@@ -213,12 +213,12 @@ class Database:
     async def do_bulk(self, bulk: Bulk, argument: Any) -> Any:
         """Return what *bulk* returns for an argument, once it is committed.
 
-        It is called once for all arguments that wait, because a round trip to the
-        database costs more than what is done there.
+        It is called once for all waiting arguments, because a round trip to the
+        database costs more than the work there.
 
         Raises:
             QueueError: The database cannot be used.
-            RuleError: It is against a rule of the tables.
+            RuleError: It violates a constraint of the tables.
         """
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting.append((bulk, argument, future))
@@ -304,7 +304,7 @@ def _settle(batch: list[_Call], ends: list[Any]) -> None:
     for (_, _, future), end in zip(batch, ends, strict=True):
         if isinstance(end, Exception) and not future.done():
             future.set_exception(end)
-        elif not future.done():  # else its caller was cancelled
+        elif not future.done():  # otherwise its caller was cancelled
             future.set_result(end)
 
 

@@ -1,4 +1,4 @@
-"""What DBOS is used for: the order of lanes, which worker runs what, and retention.
+"""The use of DBOS: for the order of lanes, the choice of workers, and retention.
 
 DBOS calls the durable function again after a crash. It never decides whether something
 is sent: `linkedapi_async.fleet._starts` does.
@@ -56,12 +56,12 @@ TABLES: Final = frozenset(
 _MIGRATIONS: Final = "dbos_migrations"
 
 RUNS: Final = "PENDING"
-"""The word of DBOS for an item that a worker has."""
+"""DBOS's name for the state of an item that a worker has."""
 
 ACTIVE: Final = ("ENQUEUED", RUNS, "DELAYED")
 
 MAX_CHUNK: Final = 1_000
-"""How many items one statement is about at most."""
+"""The maximum number of items in one statement."""
 
 _NO_CONSOLE: Final = logging.NullHandler()
 
@@ -81,9 +81,9 @@ def url_of(database: Database) -> str:
 
 
 def check(database: Database, connection: sa.Connection, has_items: bool) -> None:
-    """Check what is where DBOS has its tables.
+    """Check the tables of DBOS, and whether they belong to it.
 
-    DBOS itself takes all newer tables for its own.
+    DBOS itself would use newer tables as if they were its own.
 
     Args:
         database: The queue's.
@@ -96,7 +96,7 @@ def check(database: Database, connection: sa.Connection, has_items: bool) -> Non
     """
     found = database.tables_in(connection, SCHEMA)
     version = database.version_in(connection, SCHEMA, _MIGRATIONS) or 0
-    # Without items, another process may just be creating them.
+    # If there are no items, another process may just be creating the tables.
     if version == MIGRATION or (not version and has_items):
         database.check_complete(connection, SCHEMA, TABLES)
     if not (version or database.is_sqlite) and found - {_MIGRATIONS}:
@@ -114,7 +114,7 @@ def check(database: Database, connection: sa.Connection, has_items: bool) -> Non
 def newest_migration() -> int:
     """Return the version of the tables that the installed DBOS makes.
 
-    It does not say which one that is, so it makes them, in a file that is removed.
+    DBOS does not report that version, so its tables are made in a temporary file.
     """
     with tempfile.TemporaryDirectory() as folder:
         database = Database(f"sqlite:///{folder}/tables")
@@ -129,14 +129,14 @@ def migrate(database: Database) -> None:
     """Create the tables of DBOS, or bring them up to date."""
     log = logging.getLogger("dbos")
     log.setLevel(logging.WARNING)
-    # With a handler of its own, DBOS would keep standard error for ever, and what it
-    # logs would not reach the program's handlers.
+    # With a handler of its own, DBOS would keep using this standard error, and its log
+    # records would not reach the program's handlers.
     log.addHandler(_NO_CONSOLE)
     DBOS.migrate(url_of(database), schema=SCHEMA)
 
 
 def configuration(database: Database, executor: str) -> DBOSConfig:
-    """Return how DBOS runs in a worker.
+    """Return the configuration of DBOS in a worker.
 
     Args:
         database: The queue's.
@@ -152,7 +152,8 @@ def configuration(database: Database, executor: str) -> DBOSConfig:
         "max_executor_threads": 16,
         "sys_db_pool_size": 6,
         "log_level": "WARNING",
-        # Nothing here uses its messages, and a pooler of transactions has none.
+        # Nothing here uses its messages, and a pooler in the mode *transaction* has
+        # none.
         "use_listen_notify": False,
     }
 
@@ -163,7 +164,7 @@ class LanePosition(NamedTuple):
     key: str
     account: str
     number: int
-    """Times of one transaction are the same, so they give no order."""
+    """All times in one transaction are equal, so they give no order."""
 
 
 _CONSTANT: Final = {
@@ -187,13 +188,13 @@ _ENQUEUE: Final = sa.text(f"""
     FROM unnest(CAST(:keys AS text[]), CAST(:accounts AS text[]), CAST(:numbers AS int[]))
         AS new(key, account, number)
 """)  # noqa: S608  # the schema is a constant
-"""What DBOS has in PostgreSQL for programs without its client."""
+"""The function of DBOS in PostgreSQL for programs without its client."""
 
 
 class DbosClient:
     """The client of DBOS: it queues, requeues, wakes and removes items.
 
-    All calls but `wake` block; they are for the thread of the database.
+    All calls except `wake` block; they are for the thread of the database.
     """
 
     def __init__(self, database: Database) -> None:
@@ -208,7 +209,7 @@ class DbosClient:
         )
 
     def close(self) -> None:
-        """Close what the client has opened."""
+        """Close the connections of the client."""
         self._client.destroy()
 
     def register(self, lanes: int, interval: float) -> None:
@@ -229,7 +230,7 @@ class DbosClient:
             for position in positions:
                 self._enqueue(connection, position)
         else:
-            # One round trip for all: one for each item costs six times as much.
+            # One round trip for all, because one for each item costs six times as much.
             columns = [list(column) for column in zip(*positions, strict=True)]
             values = dict(zip(("keys", "accounts", "numbers"), columns, strict=True))
             connection.execute(_ENQUEUE, {**_CONSTANT, **values})
@@ -250,7 +251,7 @@ class DbosClient:
         )
 
     def status(self, key: str) -> str | None:
-        """Return where an item is, in the words of DBOS; None if it is missing."""
+        """Return the state of an item, as DBOS spells it; None if it is missing."""
         found = self._client.list_workflows(
             workflow_ids=[key], load_input=False, load_output=False
         )
@@ -261,12 +262,13 @@ class DbosClient:
         self._client.cancel_workflow(key)
 
     async def wake(self, key: str, account: str) -> bool:
-        """Put an item that has ended for DBOS back to its place in its lane.
+        """Put an item that has ended for DBOS back into its place in its lane.
 
-        An execution that has just given it up has not ended yet, so this waits.
+        An execution that has just released the item may not have ended yet, so this
+        waits.
 
         Returns:
-            Whether that was done; not if the execution has not ended for so long.
+            Whether that was done; False if the execution did not end in that time.
         """
         for _ in range(WAKE_TRIES):
             if await self._database.call(lambda: self.wake_ended(key, account)):
@@ -278,7 +280,7 @@ class DbosClient:
         """Do the same, if the execution has ended; return whether it has."""
         status = self.status(key)
         if status is None:
-            # It was removed while its key was freed.
+            # The item was removed while its key was freed.
             with self._database.engine.begin() as connection:
                 self.enqueue(connection, [LanePosition(key, account, FIRST)])
         elif status in ACTIVE:
@@ -290,11 +292,11 @@ class DbosClient:
         return True
 
     def requeue(self, executor: str, limit: int | None = None) -> int:
-        """Put what a worker has back to its place in the lanes; return how much.
+        """Put the items of a worker back into their lanes; return how many.
 
         Args:
             executor: The name of the worker in the database.
-            limit: How much at most; None is all.
+            limit: The maximum number; None means all.
         """
         found = self._client.list_workflows(
             executor_id=executor,

@@ -1,4 +1,4 @@
-"""How items end: what is stored of it, and what is read again."""
+"""How items end: what is stored of an end, and how it is read."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def refusal_of(error: LinkedApiError) -> End:
 
 
 def end_of(end: Completion | LinkedApiError, workflow: Any, workflow_id: str) -> End:
-    """Return what is stored of how a workflow ended."""
+    """Return the stored form of a workflow's end."""
     if isinstance(end, Completion):
         failed = next(iter(end.errors), None)
         return End(
@@ -88,10 +88,10 @@ def end_of(end: Completion | LinkedApiError, workflow: Any, workflow_id: str) ->
 
 @attrs.frozen(kw_only=True, eq=False, slots=False)
 class Done:
-    """An item that has ended; `Queue.results` gives it."""
+    """An item that has ended, as `Queue.results` yields it."""
 
     cursor: int
-    """Where the next read of results goes on: it grows from one to the next."""
+    """The position after which the next read continues; it grows with each result."""
     key: str
     """The item's key."""
     account: str
@@ -101,9 +101,9 @@ class Done:
     status: ItemEndStatus
     """How it ended.
 
-    ``completed``: with a completion, whatever its actions say. ``failed``: as a whole.
-    ``cancelled``: by `Queue.cancel` or elsewhere. ``lost``: the API does not know its
-    id. ``refused``: it was not started, and is not tried again.
+    ``completed``: with a completion, even if actions of it failed. ``failed``: as a
+        whole. ``cancelled``: by `Queue.cancel` or elsewhere. ``lost``: the API does not
+        know its id. ``refused``: it was not started, and is not tried again.
     """
     error: str | None
     """The reason, if it or an action of it failed."""
@@ -151,7 +151,7 @@ class Done:
         """Return what its root yields, typed; an array workflow gives a tuple.
 
         Raises:
-            ActionError: The root failed; its `completion` has all that came.
+            ActionError: The root failed; its `completion` has all outcomes.
             LinkedApiError: As for `completion`.
         """
         completion = self.completion()

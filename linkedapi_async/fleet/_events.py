@@ -1,8 +1,8 @@
-"""Webhook events on their way from any host to the workers.
+"""Passes webhook events from any host to the workers.
 
-The process that receives an event stores it. Each worker looks for new ones, and gives
-its session those of its own workflows, as `Session.listen` does: there an event that is
-lost or late costs a poll, and changes nothing else.
+The process that receives an event stores it. Each worker reads new events, and passes
+those of its own workflows to its session, as `Session.listen` does. An event that is
+lost or late costs a poll and has no other effect.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ class EventStore:
     """Stores the events that one process receives.
 
     Args:
-        database: A connection of its own, so that no event waits for other steps, nor
-            holds its lock beside theirs.
+        database: A connection of its own, so that no event waits for other steps, and
+            none needs its lock together with theirs.
     """
 
     def __init__(self, database: Database) -> None:
@@ -76,7 +76,7 @@ class EventStore:
     async def receive(
         self, checker: DeliveryChecker, headers: AnyHeaders, body: Body
     ) -> Event | None:
-        """Check a delivery and store its event; return that, or None if it is known.
+        """Check a delivery and store its event; return it, or None if it is known.
 
         Raises:
             WebhookError: It is refused, or could not be stored.
@@ -146,10 +146,10 @@ def _name_account(connection: sa.Connection, workflow_id: str, account_id: str) 
 
 
 def created_meanwhile(connection: sa.Connection) -> dict[str, list[str]]:
-    """Return which workflows each unknown start may have become, by its key.
+    """Return, by key, the workflows that each unknown start may have created.
 
-    By their events, they were created on its account while it was under way, and no item
-    has them.
+    According to events, they were created on its account during the start, and they
+    belong to no item.
     """
     began, ended = items.c.intended_at, items.c.unknown_at
     other = sa.alias(items)
@@ -197,7 +197,7 @@ class EventHandler:
 
 
 class EventReader:
-    """Gives the session of a worker the events of its workflows.
+    """Passes the events of a worker's workflows to its session.
 
     Args:
         database: The worker's.
@@ -206,14 +206,14 @@ class EventReader:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._session: Session
-        # All of them were checked when they came.
+        # All of them were checked when they were received.
         self._receiver = WebhookReceiver(allow_unsigned=True)
         self._cursor = 0
         self._waited: set[str] = set()
         self._ended: dict[str, None] = {}
 
     async def open(self, session: Session) -> None:
-        """Let *session* listen to what comes from now on."""
+        """Let *session* use the events from now on."""
         self._session = session
         session.listen(self._receiver)
         last = sa.select(sa.func.coalesce(sa.func.max(events.c.number), 0))
@@ -230,22 +230,22 @@ class EventReader:
     async def watch(self, workflow_id: str) -> None:
         """Read the events of a workflow from now on, and those that came before.
 
-        They may have come before its id was known, or to a worker that is dead.
+        They may have come before its id was known, or while another worker ran it.
         """
         self._waited.add(workflow_id)
-        if self._cursor:  # else there were none at all
+        if self._cursor:  # otherwise there were none at all
             with _warned():
                 await self._give(events.c.workflow_id == workflow_id)
 
     def leave(self, workflow_id: str) -> None:
-        """Note that a workflow has ended; an event that says so may be late."""
+        """Record that a workflow has ended; the event of its end may be late."""
         self._waited.discard(workflow_id)
         self._ended[workflow_id] = None
         if len(self._ended) > MAX_ENDED:
             del self._ended[next(iter(self._ended))]
 
     async def read(self) -> None:
-        """Give the session what has come since the last call."""
+        """Pass the events since the last call to the session."""
         with _warned():
             while await self._read() == BATCH:
                 pass
@@ -271,14 +271,15 @@ class EventReader:
         if named:
             await self._identify(named)
         if wanted:
-            # Only these bodies, because other workers have most of the workflows.
+            # Only these bodies are read, because most workflows belong to other
+            # workers.
             await self._give(events.c.number.in_(wanted))
         if found:
             self._cursor = found[-1].number
         return len(found)
 
     async def _identify(self, account_ids: set[str]) -> None:
-        """Let the session know which of its accounts have these ids."""
+        """Set the ids of the session's accounts."""
         query = sa.select(lanes.c.account, lanes.c.account_id).where(
             lanes.c.account_id.in_(account_ids)
         )
@@ -306,7 +307,7 @@ class EventReader:
 
 @contextlib.contextmanager
 def _warned() -> Iterator[None]:
-    """Go on without events that cannot be read: polls find out the same."""
+    """Continue without events that cannot be read, because polls find the same."""
     try:
         yield
     except Exception as error:  # noqa: BLE001  # an event is a hint

@@ -58,7 +58,7 @@ FIRST_DELAY: Final = 1.0
 MAX_DELAY: Final = 60.0
 """The longest delay, in seconds."""
 
-# Whatever else a start raises may have come after it was sent.
+# Any other error of a start may have come after it was sent.
 _NOT_SENT: Final = (
     JournalError,
     PaceError,
@@ -83,7 +83,7 @@ class Later:
     is_paused: bool = False
     """Whether it waits for its account to work again."""
     seconds_for_all: float = 0.0
-    """For how long no other worker may try it either."""
+    """How long no other worker may try it either, in seconds."""
 
 
 @attrs.frozen
@@ -103,7 +103,7 @@ class Item:
 
 
 _PARKED: Final = Later(math.inf)
-"""What another worker goes on with, because this one stops."""
+"""Marks an item that another worker continues, because this one stops."""
 
 _NextStep: TypeAlias = Later | Found | None
 """When to retry the item, or its state; None if the state must be read again."""
@@ -117,14 +117,15 @@ class ItemRunner:
     Args:
         session: The open session that sends and polls.
         starts: The protocol of starts.
-        events: Gives the session the webhook events of what is under way.
+        events: Passes the webhook events of workflows in progress to the session.
         token: Returns the token of an account.
-        limit: How many starts are under way at once: a crash makes as many unknown.
+        limit: The maximum number of starts in progress: a crash may make as many
+            unknown.
         deliver: Called with the key of an item that has ended, until it succeeds.
         crash: Called when the worker cannot go on.
-        is_alive: Whether no other worker can have taken over meanwhile; without that,
-            nothing leaves.
-        sleep: Waits.
+        is_alive: Returns whether no other worker can have taken over meanwhile; if one
+            can, nothing is sent.
+        sleep: Waits a number of seconds.
     """
 
     def __init__(
@@ -155,16 +156,16 @@ class ItemRunner:
         self._lanes: Counter[str] = Counter()
         self._accounts: dict[str, Account] = {}
         self._held: dict[str, tuple[str, anyio.CancelScope]] = {}
-        """The accounts of the items that wait, and what ends their waits."""
+        """The waits of items, by account, and the events that end them."""
         self._cancels: dict[str, asyncio.Task[None]] = {}
         session.on(AccountUnpaused, self._release)
         self._stopping = False
         self.starting = 0
-        """How many starts are under way."""
+        """How many starts are in progress."""
 
     @property
     def running(self) -> int:
-        """How many items are under way."""
+        """How many items are in progress."""
         return len(self._running)
 
     async def run(self, key: str, lane: str) -> str:
@@ -180,7 +181,7 @@ class ItemRunner:
         return await asyncio.shield(task)
 
     def _leave(self, key: str, lane: str) -> None:
-        """Forget an item that is over, and its account, of which thousands may come."""
+        """Forget an item that is over, and its account; there may be thousands."""
         del self._running[key]
         self._lanes[lane] -= 1
         if self._lanes[lane]:
@@ -188,29 +189,29 @@ class ItemRunner:
         del self._lanes[lane]
         account = self._accounts.pop(lane, None)
         if account is not None:
-            # It stays if something else uses it.
+            # The account is kept if something else uses it.
             with contextlib.suppress(ValueError, RuntimeError):
                 self._session.forget_account(account)
 
     async def quiesce(self) -> None:
-        """Begin no further start, and wait for the answers to those under way."""
+        """Begin no further start, and wait for the answers to those in progress."""
         self._stopping = True
-        # Starts that wait for the host or their pace, which may be hours, end unsent.
+        # Starts that wait for the host or their pace, maybe for hours, end unsent.
         await self._session.quiesce()
         for _ in range(self._limit):
             await self._turns.acquire()
 
     async def close(self) -> None:
-        """End what is still under way, without an end for its items."""
+        """Stop the remaining tasks, without recording an end of their items."""
         tasks = [*self._running.values(), *self._cancels.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def cancel_wanted(self) -> None:
-        """Begin to cancel what runs here and is to be cancelled.
+        """Begin to cancel the workflows of this worker that are to be cancelled.
 
-        The API may take its time, or be away, and the caller has other duties.
+        The API may be slow or unreachable, and the caller must not wait for it.
         """
         for key in await self._starts.to_cancel():
             if key in self._handles and key not in self._cancels:
@@ -221,7 +222,7 @@ class ItemRunner:
         del self._cancels[key]
 
     async def _cancel(self, key: str) -> None:
-        """Cancel a workflow, unless it ends before or the API says that it cannot."""
+        """Cancel a workflow, unless it ends before or the API cannot cancel it."""
         attempt = 0
         while (handle := self._handles.get(key)) is not None:
             try:
@@ -238,7 +239,7 @@ class ItemRunner:
             return
 
     async def _run(self, key: str, lane: str) -> str:
-        # This task is the item's own, and so is its context.
+        # This task belongs to the item, and so does its context.
         may_leave.set(self._is_alive)
         attempt = 0
         while True:
@@ -248,8 +249,8 @@ class ItemRunner:
                 # The user's code may raise this error, too.
                 if _is_cancelled():
                     raise
-                # Otherwise DBOS would take the item for ended. Each attempt is an
-                # execution of its own, so that nothing is sent again.
+                # Otherwise DBOS would treat the item as ended. Each attempt is an
+                # execution of its own, so nothing is sent again.
                 delay = backoff(attempt)
                 _log.exception(
                     "Unexpected error in item %s of account %s; retrying in %g s",
@@ -273,7 +274,7 @@ class ItemRunner:
             if found.state == "unknown":
                 if may_write(item.workflow):
                     return found.state
-                # Reading twice is harmless.
+                # Reading twice does no harm.
                 await self._starts.discard(key, wake=False)
             account = await self._account(item)
             if found.workflow_id is None or found.state != "accepted":
@@ -283,7 +284,8 @@ class ItemRunner:
             if isinstance(step, WorkflowHandle):
                 step = await self._wait(item, step)
             if isinstance(step, Later):
-                # Without a pause, the event that it works again has come already.
+                # If the account is not paused, the event that it works again has come
+                # already.
                 early = step.is_paused and account.paused is None
                 seconds = backoff(attempt) if early else math.inf
                 await self._hold(key, lane, min(step.seconds, seconds))
@@ -294,7 +296,7 @@ class ItemRunner:
             found = step
 
     async def _find(self, key: str, lane: str) -> Found:
-        """Return what is known of an item, once it may be sent."""
+        """Return what is known of an item, when it may be sent."""
         found = await self._starts.find(key)
         follow_trace(found.trace)
         if found.seconds_held:
@@ -324,7 +326,7 @@ class ItemRunner:
                 scope.cancel()
 
     async def _account(self, item: Item) -> Account:
-        """Return the account of an item; wait while its token cannot be had."""
+        """Return the account of an item; wait until its token is available."""
         attempt = 0
         while True:
             try:
@@ -355,12 +357,12 @@ class ItemRunner:
             await self._sleep(delay)
 
     async def _start(self, item: Item, account: Account, attempt: int) -> _StartResult:
-        """Start an item that is free; return its handle, or when to try again."""
+        """Start an item that is free; return its handle, or a retry."""
         async with self._turns:
             stops = self._stopping
             step = _PARKED if stops else await self._intend(item, account, attempt)
         if step is _PARKED:
-            # Not with a turn, because `quiesce` takes all of them.
+            # This needs no turn, because `quiesce` takes all of them.
             await _park()
         return step
 
@@ -388,7 +390,7 @@ class ItemRunner:
         try:
             goes_on = await self._starts.accepted(item.key, item.execution, workflow_id)
         except Exception:
-            # Whatever is wrong, the id is not lost.
+            # The id must not be lost, whatever the error is.
             await self._starts.unknown(item.key, item.execution, (workflow_id,))
             raise
         if goes_on:
@@ -410,14 +412,15 @@ class ItemRunner:
             self._note_end(error)
             later = _PARKED
         elif isinstance(error, JournalError):
-            # The database of the pace and the contacts, which are asked before.
+            # An error of the database of the pace and the contacts, which comes before
+            # the start.
             _warn("Item %s waits: %s", item.key, error)
             later = Later(backoff(attempt))
         elif passing is None:
             refusal = refusal_of(error)
             return await self._starts.finished(item.key, item.execution, refusal)
         else:
-            # The backlog of a paused account is not spent on refusals.
+            # The waiting items of a paused account must not be used up by refusals.
             later = _later(passing, item)
         goes_on = await self._starts.refused(
             item.key, item.execution, later.seconds_for_all
@@ -454,12 +457,12 @@ class ItemRunner:
         return await self._starts.finished(item.key, item.execution, stored)
 
     def _note_end(self, error: LinkedApiError) -> None:
-        """End the worker, if its session has not been left by it."""
+        """End the worker, unless it has left its session itself."""
         if isinstance(error, PollingCrashedError):
             self._crash(error)
 
     async def _delivered(self, key: str) -> None:
-        """Let the worker's user have a result, however often that fails."""
+        """Deliver a result to the worker's user; repeat that until it succeeds."""
         if self._deliver is None:
             return
         attempt = 0
@@ -486,10 +489,10 @@ def backoff(attempt: int) -> float:
 
 
 def _later(error: LinkedApiError, item: Item) -> Later:
-    """Return when an item is tried again that *error* holds back."""
+    """Return when to retry an item that *error* holds back."""
     seconds, _ = delay_of(error, dt.datetime.now().astimezone())
     _log.log(
-        # A delay by the pace is expected, so it is no warning.
+        # A delay by the pace is expected, so it is not logged as a warning.
         logging.INFO if isinstance(error, PaceError) else logging.WARNING,
         "%s waits %.0f s, and so does account %s: %s",
         item.key,
@@ -503,8 +506,9 @@ def _later(error: LinkedApiError, item: Item) -> Later:
             seconds=seconds,
         ),
     )
-    # What an account may do is the API's word. The pace is counted by each worker, and
-    # another one may have a token that works, or hear that the account does.
+    # A limit of the API holds for all workers. A delay by the pace does not, because
+    # each worker counts it. After another error, another worker may have a token that
+    # works, or learn that the account works again.
     is_limit = verdict_of(error).about == "category" and not isinstance(
         error, PaceError
     )

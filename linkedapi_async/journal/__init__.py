@@ -1,7 +1,7 @@
-"""What was started and how it ended, on disk: nothing is lost, nothing sent twice.
+"""Records on disk what was started and how it ended, so a crash repeats nothing.
 
-A row is on disk before its start is sent, so a crash leaves at worst a start that is
-*unknown*, never one that is forgotten. Rows name accounts; no token is ever stored.
+A row is on disk before its start is sent, so after a crash a start may be *unknown*,
+but is never forgotten. Rows name accounts; no token is ever stored.
 """
 
 from linkedapi_async.journal._journal import Failure, Journal, MemoryJournal

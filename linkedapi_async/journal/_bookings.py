@@ -1,4 +1,4 @@
-"""Bookings in the table of a database: the statements, which all databases share."""
+"""Bookings in a table: the statements that all databases share."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _booking(row: tuple[Any, ...]) -> Booking:
         found = {str(name): int(number) for name, number in json.loads(uses).items()}
         return Booking(str(key), str(account), float(at), found, ended and float(ended))
     except (AttributeError, TypeError, ValueError) as error:
-        # To count less than was done would exceed a limit.
+        # Counting less than was done could exceed a limit.
         message = (
             f"what {key!r} has used of its account's limits is damaged; delete the row "
             "of this key from the table bookings"

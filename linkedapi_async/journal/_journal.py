@@ -43,29 +43,29 @@ class Failure:
     error: str
     """The API's type of the error."""
     about: About
-    """What it is a verdict about."""
+    """What the error concerns."""
     wrote: bool
     """Whether the workflow may have changed something on LinkedIn."""
 
 
 class Journal(ABC):
-    """What was started, how far it came and how it ended.
+    """Records what was started, how far it came and how it ended.
 
-    Every method returns when its change is safe, and changes take effect in the order
+    Every method returns when its change is stored, and changes take effect in the order
     of the calls. Cancelling a call cancels the wait for it, never the change. A change
-    that does not follow from the row's state is a `JournalError` and changes nothing.
+    that is not possible in the row's state raises a `JournalError` and changes nothing.
 
     An async context manager; a `Session` opens and closes its journal. It may be opened
     again after it was closed.
 
     Args:
-        store_results: Whether results are stored. Without, only the end status is, and
-            the definition is erased on delivery; unfinished rows keep it, because typed
-            results need it. Digests of what an item did to whom stay.
+        store_results: Whether results are stored. If not, only the end status is
+            stored, and the definition is erased on delivery; unfinished rows keep it,
+            because typed results need it. The digests of an item's acts are kept.
     """
 
     run_number: int
-    """Which opening this is: 1 for the first one, 0 before it."""
+    """The number of this opening: 1 for the first one, 0 before it."""
 
     def __init__(self, *, store_results: bool = True) -> None:
         self.store_results = store_results
@@ -114,7 +114,7 @@ class Journal(ABC):
         """Record that a workflow is about to be started; call it before sending.
 
         Args:
-            key: The name of the start from now on.
+            key: The key that identifies the start from now on.
             account: The ``name`` of the account.
             definition: The workflow as JSON.
             stream: Whether it is an item of a resumable stream.
@@ -133,7 +133,7 @@ class Journal(ABC):
         *,
         stream: bool,
     ) -> asyncio.Future[None]:
-        """Do as `intend`; the future is done when the intent is safe.
+        """Do the same as `intend`; the future is done when the intent is stored.
 
         Args:
             key: As for `intend`.
@@ -156,14 +156,14 @@ class Journal(ABC):
         await self.submit_accepted(key, workflow_id)
 
     def submit_accepted(self, key: str, workflow_id: str) -> asyncio.Future[None]:
-        """Do as `accepted`; the future is done when the id is safe."""
+        """Do the same as `accepted`; the future is done when the id is stored."""
         values = (workflow_id, self._now(), key)
         return self._submit(Change(MARK_ACCEPTED, values, _not_accepted))
 
     async def refused(self, key: str) -> None:
-        """Remove an intent that led to nothing; its key is free again.
+        """Remove an intent that started nothing; its key is free again.
 
-        For a start that the server refused, or that was never sent.
+        Use it for a start that the server refused, or that was never sent.
         """
         await self._drop(key, "intended", "refused")
 
@@ -182,8 +182,8 @@ class Journal(ABC):
     ) -> None:
         """Record how a workflow ended, before it is delivered; accepted → finished.
 
-        Once more for a finished row adds a result that is missing; one that is stored
-        stays as it is.
+        Calling it again for a finished row adds a missing result; a stored one is not
+        changed.
 
         Args:
             key: The row's.
@@ -196,7 +196,7 @@ class Journal(ABC):
         now = self._now()
 
         def step(statements: Statements) -> None:
-            """Record the end, or add what is missing of it."""
+            """Record the end, or add its missing result."""
             new = {"state": "finished", "end_status": end_status, "updated": now}
             new |= columns
             if not statements.change(key, "accepted", **new):
@@ -242,7 +242,7 @@ class Journal(ABC):
         await self._do(step)
 
     async def suggest(self, key: str, workflow_id: str) -> None:
-        """Record a workflow that an unknown start may have become, for `adopt`.
+        """Record a workflow that an unknown start may have created, for `adopt`.
 
         Args:
             key: The row's.
@@ -253,7 +253,7 @@ class Journal(ABC):
         """
 
         def step(statements: Statements) -> None:
-            """Add the candidate, or raise what is wrong."""
+            """Add the candidate, or raise the error."""
             if not statements.suggest(key, validate_workflow_id(workflow_id)):
                 state = statements.state(key)
                 raise _invalid_transition(key, state, "given a candidate")
@@ -261,13 +261,13 @@ class Journal(ABC):
         await self._do(step)
 
     async def discard(self, key: str, *, again: bool = True) -> None:
-        """Decide that an unknown start is not waited for.
+        """Decide not to wait for an unknown start.
 
         Args:
             key: The row's.
-            again: True: it was not accepted; the row is removed, its key is free and
-                may be started again. False: it may have been accepted, so leave it
-                alone; the row stays, delivered and lost.
+            again: True if it was not accepted: the row is removed, and its key may be
+                started again. False if it may have been accepted: the row stays, as
+                delivered and lost, and the key is never started again.
 
         Raises:
             JournalError: The row is not unknown.
@@ -288,7 +288,7 @@ class Journal(ABC):
         until: float | None = None,
         bound: bool = False,
     ) -> None:
-        """Record that an item of a stream is started later; finished → deferred.
+        """Record that an item of a stream is deferred; finished → deferred.
 
         The item was not started, or its workflow has ended and changed nothing. The
         next intent with its key starts it.
@@ -338,10 +338,10 @@ class Journal(ABC):
         await self._do(step)
 
     async def deferred(self, *, account: str | None = None) -> list[Row]:
-        """Return the items that are started later, in order of intent.
+        """Return the deferred items, in order of intent.
 
-        A stream that brings the key of one starts it. Its cost depends on how many
-        there are, not on the size of the journal.
+        A stream that contains the key of one starts it. The cost depends on the number
+        of deferred items, not on the size of the journal.
 
         Args:
             account: Only those of the account of that name.
@@ -352,8 +352,9 @@ class Journal(ABC):
     async def delivered_items(self) -> dict[str, int | None]:
         """Return the keys of the items of streams that were delivered.
 
-        With each comes the number of its acts, which are what it did to whom; None if
-        they are not recorded, as in rows delivered before version 8 of the schema.
+        Each key comes with the number of its acts: an act is a kind of action and its
+        target. The number is None if acts are not recorded, as in rows delivered before
+        version 8 of the schema.
         """
         return await self._do(lambda statements: statements.delivered_items())
 
@@ -375,18 +376,18 @@ class Journal(ABC):
         )
 
     async def deferred_about(self) -> list[tuple[str, About]]:
-        """Return which accounts have deferred items, and what held them back.
+        """Return which accounts have deferred items, and what holds them back.
 
-        Each pair of an account's ``name`` and the kind of verdict comes once.
+        Each pair of an account's ``name`` and what its errors concern comes once.
         """
         return await self._do(lambda statements: statements.deferred_about())
 
     async def failed(self, *, account: str | None = None) -> list[Row]:
-        """Return the rows that have ended, but with an error, in order of intent.
+        """Return the rows that have ended with an error, in order of intent.
 
-        Those of a completed workflow in which an action failed are among them, and
-        those that were cancelled or lost. A row that ended before version 4 of the
-        schema is listed only if the workflow as a whole failed.
+        They include completed workflows in which an action failed, and workflows that
+        were cancelled or lost. A row that ended before version 4 of the schema is
+        listed only if the workflow as a whole failed.
 
         Args:
             account: Only those of the account of that name.
@@ -395,15 +396,15 @@ class Journal(ABC):
         return [row for row in rows if account in {None, row.account}]
 
     async def retry(self, key: str, *, again: bool = False) -> None:
-        """Decide that a failed workflow is run again: its key is free.
+        """Free the key of a failed workflow, so that it can run again.
 
-        The row is removed. A stream that brings the key again starts it again. A
-        deferred item is bound to no account any more.
+        The row is removed. A stream that contains the key starts it again. A deferred
+        item is no longer bound to an account.
 
         Args:
             key: The row's.
-            again: Whether it is run again also if it may have changed something on
-                LinkedIn, such as a message that was sent before another action failed.
+            again: Whether to free it even if it may have changed something on LinkedIn,
+                such as by a message that was sent before another action failed.
 
         Raises:
             JournalError: The row is neither failed nor deferred, or may have changed
@@ -411,12 +412,13 @@ class Journal(ABC):
         """
 
         def step(statements: Statements) -> None:
-            """Remove the row, unless that could repeat something."""
+            """Remove the row, unless a new start could repeat something."""
             row = statements.row(key)
             if row is None or not (row.failed or row.state == "deferred"):
                 state = None if row is None else row.end_status or row.state
                 raise _invalid_transition(key, state, "run again")
-            # None counts as True: what is unknown may have changed something.
+            # None counts as True, because an unknown workflow may have changed
+            # something.
             if row.wrote is not False and not again:
                 message = (
                     f"{key!r} may have changed something on LinkedIn before it failed; "
@@ -433,8 +435,8 @@ class Journal(ABC):
         """Free the keys of all failed workflows that can be run again.
 
         Args:
-            about: Only those whose error is a verdict about any of these, such as
-                ``"category"`` for limits that were reached; see `errors.verdict_of`.
+            about: Only those whose error concerns one of these, such as ``"category"``
+                for limits that were reached; see `errors.verdict_of`.
             account: Only those of the account of that name.
             again: As for `retry`; without, rows that may have changed something stay.
 
@@ -458,11 +460,11 @@ class Journal(ABC):
         return await self._do(step)
 
     async def identity(self) -> str:
-        """Return what no other journal has, the same at each opening."""
+        """Return an identifier that no other journal has, the same at each opening."""
         return self._identity
 
     async def rows(self, *states: State) -> list[Row]:
-        """Return the rows in any of *states*, all without, in order of intent."""
+        """Return the rows in any of *states*, or all rows, in order of intent."""
         return await self._do(lambda statements: statements.rows(states))
 
     async def row(self, key: str) -> Row | None:
@@ -472,12 +474,12 @@ class Journal(ABC):
     async def definitions(self) -> list[tuple[str, bytes]]:
         """Return the key and the definition of every row, in order of intent.
 
-        A definition is empty where it was erased.
+        A definition is empty if it was erased.
         """
         return await self._do(lambda statements: statements.definitions())
 
     async def state(self, key: str) -> State | None:
-        """Return the state of *key*, or None: cheaper than its row."""
+        """Return the state of *key*, or None; this costs less than `get`."""
         return await self._do(lambda statements: statements.state(key))
 
     async def key_of(self, workflow_id: str) -> str | None:
@@ -508,13 +510,13 @@ class Journal(ABC):
         return await self._do(lambda table: table.forget(before, streams=streams))
 
     async def durations(self) -> list[tuple[Any, ...]]:
-        """Return what `store_durations` stored last; parts of it may be damaged."""
+        """Return the durations of the last `store_durations`; some may be damaged."""
         return await self._do(lambda statements: statements.durations())
 
     async def store_durations(self, records: Iterable[DurationRecord]) -> None:
-        """Replace what was learnt about how long workflows take.
+        """Replace the stored durations of workflows.
 
-        A session calls it now and then, and when it is left.
+        A session calls it from time to time, and when it is left.
 
         Args:
             records: For each kind of workflow a number that identifies it, and the
@@ -523,7 +525,7 @@ class Journal(ABC):
         await self._do(lambda statements: statements.store_durations(records))
 
     async def bookings(self, account: str, since: float) -> History:
-        """Return what is booked for an account's pace.
+        """Return the bookings for an account's pace.
 
         Args:
             account: The ``name`` of the account.
@@ -535,7 +537,7 @@ class Journal(ABC):
         """Record what a start may do at most, for the pace of its account.
 
         It replaces a booking of its key that has not ended. The future is done when the
-        booking is safe.
+        booking is stored.
         """
         return self._submit(lambda statements: statements.book(booking))
 
@@ -562,13 +564,13 @@ class Journal(ABC):
         twice: bool = False,
         **columns: Any,
     ) -> None:
-        """Change the state of a row from *old*, or find it delivered if *twice*."""
+        """Change the state of a row from *old*; with *twice*, delivered is fine too."""
         if not self.store_results:
             columns["definition"] = b""
         columns |= {"state": "delivered", "updated": self._now()}
 
         def step(statements: Statements) -> None:
-            """Record what the row did, before its definition is erased."""
+            """Record the acts of the row, before its definition is erased."""
             state = statements.state(key)
             if state == "delivered" and twice:
                 return
@@ -626,9 +628,9 @@ def not_open_error(journal: Journal) -> JournalError:
 
 
 class MemoryJournal(Journal):
-    """A journal that ends with the process: for tests, and where a crash is no loss.
+    """A journal in memory, for tests and where a crash does no harm.
 
-    Closing and opening it again acts like a crash and a new process on a file.
+    Closing and opening it again is like a crash and a new process with a file.
     """
 
     def __init__(self, *, store_results: bool = True) -> None:

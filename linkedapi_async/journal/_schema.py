@@ -1,4 +1,4 @@
-"""Rows of a journal in SQLite: the schema, its versions, and every statement."""
+"""The rows of a journal in SQLite: the schema, its versions, and every statement."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ State: TypeAlias = Literal[
 ]
 """How far a start has come.
 
-- *intended*: about to be sent, or under way.
+- *intended*: about to be sent, or in progress.
 - *accepted*: the server gave it an id.
 - *unknown*: it may have been sent, and it is unknown whether the server accepted it.
 - *finished*: the workflow has ended.
 - *delivered*: the caller has seen the end.
-- *deferred*: an item of a stream that has changed nothing and is started later.
+- *deferred*: an item of a stream that has changed nothing and may be started later.
 """
 
 EndStatus: TypeAlias = Literal["completed", "failed", "cancelled", "lost"]
@@ -43,7 +43,7 @@ def _split(ids: str | tuple[str, ...] | None) -> tuple[str, ...]:
 
 @attrs.frozen
 class Row:
-    """What the journal knows of one start."""
+    """The record of one start."""
 
     key: str
     """The caller's key, or one that the session generated."""
@@ -62,22 +62,21 @@ class Row:
     stream: bool = attrs.field(converter=bool)
     """Whether it is an item of a resumable stream: its key is never used again."""
     run_number: int
-    """Which opening of the journal wrote it first: 1 for the first one."""
+    """The number of the opening that wrote it first: 1 for the first opening."""
     created: float
     """When the intent was written, in seconds since 1970."""
     updated: float
     """When the last change was written, in seconds since 1970."""
     candidates: tuple[str, ...] = attrs.field(default=(), converter=_split)
-    """The ids of workflows that an unknown start may have become, by webhook events."""
+    """The ids of workflows that, by webhook events, it may have created if unknown."""
     error: str | None = None
     """The API's type of the first error: of the workflow, or of one of its actions."""
     about: About | None = None
-    """What that error is a verdict about, as `errors.verdict_of` has it."""
+    """What that error concerns, as `errors.verdict_of` returns it."""
     wrote: bool | None = attrs.field(
         default=None, converter=attrs.converters.optional(bool)
     )
-    """Whether a workflow that failed may have changed something on LinkedIn; None if it
-    did not fail, or that is unknown."""
+    """Whether it may have changed something although it failed; None if unknown."""
     until: float | None = None
     """When a deferred item may be started, in seconds since 1970; None if unknown."""
     bound: bool = attrs.field(default=False, converter=bool)
@@ -85,13 +84,13 @@ class Row:
 
     @property
     def failed(self) -> bool:
-        """Whether it has ended, and not every action of it succeeded."""
+        """Whether it has ended and an action of it failed."""
         if self.state == "deferred":
             return False
         return self.error is not None or self.end_status not in {None, "completed"}
 
 
-# Where a row's values are, if not in the column of the same name.
+# The sources of values that are not in the column of the same name.
 _SUBQUERIES: Final[dict[str, str]] = {
     "result": "(SELECT result FROM results WHERE results.n = workflows.n)",
     "candidates": (
@@ -107,7 +106,7 @@ _COLUMNS: Final = ", ".join(
 INSERT_INTENT: Final = (
     "INSERT INTO workflows (account, definition, stream, run_number, created, updated, "
     "key, state) VALUES (?, ?, ?, ?, ?, ?, ?, 'intended') "
-    # What is deferred has changed nothing, so it may be started.
+    # A deferred item has changed nothing, so it may be started.
     "ON CONFLICT (key) DO UPDATE SET account = excluded.account, "
     "definition = excluded.definition, stream = excluded.stream, "
     "run_number = excluded.run_number, updated = excluded.updated, "
@@ -120,7 +119,7 @@ MARK_ACCEPTED: Final = (
     "WHERE state = 'intended' AND key = ?"
 )
 
-# The same two for many rows, which are elements of a JSON array, at one time.
+# The same two for many rows at once, which are elements of a JSON array.
 _INSERT_INTENTS: Final = """
     INSERT INTO workflows
         (account, definition, stream, key, run_number, created, updated, state)
@@ -155,7 +154,7 @@ class Change:
 
 @functools.cache
 def update_statement(*columns: str) -> str:
-    """Return what sets *columns* of the row that is in a state and has a key."""
+    """Return the statement that sets *columns* of the row with a state and a key."""
     new = ", ".join(f"{name} = ?" for name in columns)
     return f"UPDATE workflows SET {new} WHERE state = ? AND key = ?"  # noqa: S608  # own names
 
@@ -172,12 +171,13 @@ _MARK_COMPLETE: Final = (
 )
 
 _WAL_BYTES: Final = 2**20
-"""How long the write-ahead log is from the start, or a few bytes less."""
+"""The initial length of the write-ahead log, or a few bytes less."""
 
 _ITEMS_AT_ONCE: Final = 65_536
 """How many delivered items one row of a query has."""
 
-# From each version to the next. What was released is never changed, only added to.
+# Each entry leads from one version to the next. Released entries are never changed; new
+# ones are appended.
 _MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         "CREATE TABLE openings (run INTEGER PRIMARY KEY, opened REAL NOT NULL)",
@@ -196,8 +196,9 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
             definition BLOB NOT NULL
         )
         """,
-        # No more indexes: each costs every start a tenth, to save a scan at a resume.
-        # Apart, or each later step would write a large ending once more.
+        # There are no more indexes, because each makes every start a tenth slower and
+        # saves only a scan at a resume. Results have a table of their own, because
+        # otherwise each later step would write a large result again.
         "CREATE TABLE endings (n INTEGER PRIMARY KEY, ending BLOB NOT NULL)",
     ),
     (
@@ -225,7 +226,7 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE workflows RENAME COLUMN run TO run_number",
         "ALTER TABLE endings RENAME TO results",
         "ALTER TABLE results RENAME COLUMN ending TO result",
-        # Costs a start nothing, because it has only those that are unknown.
+        # It costs a start nothing, because it contains only unknown rows.
         "CREATE INDEX unknown_starts ON workflows (account) WHERE state = 'unknown'",
         "ALTER TABLE openings ADD COLUMN log_origin INTEGER",
         "ALTER TABLE openings ADD COLUMN log_size INTEGER",
@@ -239,7 +240,7 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         "ALTER TABLE workflows ADD COLUMN until REAL",
         "ALTER TABLE workflows ADD COLUMN bound INTEGER",
-        # Costs a start nothing, because it has only those that are deferred.
+        # It costs a start nothing, because it contains only deferred rows.
         "CREATE INDEX deferred_items ON workflows (account) WHERE state = 'deferred'",
     ),
     (
@@ -268,7 +269,7 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX account_bookings ON bookings (account, ended)",
     ),
     (
-        # How many acts a delivered row has in the table; NULL if they are not there.
+        # How many acts a delivered row has in the table; NULL if they are not recorded.
         "ALTER TABLE workflows ADD COLUMN acts INTEGER",
         """
         CREATE TABLE acts (
@@ -297,7 +298,7 @@ _SQLITE_MESSAGES: Final = {
 
 
 def journal_error(path: object, error: Exception) -> JournalError:
-    """Return the error of the tree for *error*, with what to do."""
+    """Return the `JournalError` for *error*, with advice."""
     name = getattr(error, "sqlite_errorname", "")
     if isinstance(error, OSError):
         name = "SQLITE_CANTOPEN"
@@ -319,7 +320,7 @@ def journal_error(path: object, error: Exception) -> JournalError:
 
 
 def step_error(path: object, error: Exception) -> Exception:
-    """Return *error* if a step has raised it on purpose, else that of the tree."""
+    """Return *error* if a step raised it on purpose, otherwise a `JournalError`."""
     meant = isinstance(error, JournalError | ValueError)
     if meant and not isinstance(error, UnicodeError):
         return error
@@ -327,10 +328,10 @@ def step_error(path: object, error: Exception) -> Exception:
 
 
 def connect(database: str, **options: Any) -> sqlite3.Connection:
-    """Return a connection on which transactions begin only where this module says so.
+    """Return a connection on which only this module begins transactions.
 
-    Text that is damaged is shown with its odd bytes escaped, because an error would
-    withhold the rows beside it.
+    Invalid bytes of damaged text are escaped, because an error would also withhold the
+    other rows.
     """
     connection: sqlite3.Connection = sqlite3.connect(
         database, isolation_level=None, **options
@@ -365,11 +366,11 @@ def _version(connection: sqlite3.Connection, path: object) -> int:
 
 
 def _preallocate_wal(connection: sqlite3.Connection) -> None:
-    """Make the write-ahead log long enough for the first thousand starts or so.
+    """Make the write-ahead log long enough for about the first thousand starts.
 
-    A commit that lengthens its file waits for the disk twice as long. What does not
-    fit in the cache goes to the log before the commit, and what is rolled back leaves
-    the log as long as it was, and the database as it was.
+    A commit that lengthens its file waits for the disk twice as long. Pages that do not
+    fit in the cache are written to the log before the commit. After the rollback the
+    log keeps its length, and the database is unchanged.
     """
     (cache,) = connection.execute("PRAGMA cache_size").fetchone()
     connection.execute("PRAGMA cache_size = 8")
@@ -391,7 +392,7 @@ def _migrate(connection: sqlite3.Connection, version: int) -> None:
 
 
 def open_run(connection: sqlite3.Connection, path: object) -> int:
-    """Bring a journal up to date and mark what the last run left open as unknown.
+    """Migrate a journal, and mark intents of the last run as unknown.
 
     Returns:
         The number of this run: 1 for the first one.
@@ -402,11 +403,11 @@ def open_run(connection: sqlite3.Connection, path: object) -> int:
     version = _version(connection, path)
     # A change that was acknowledged must survive a power cut.
     connection.execute("PRAGMA synchronous = FULL")
-    # Messages and results that are erased must not stay in free pages of the file.
+    # Erased messages and results must not remain in free pages of the file.
     connection.execute("PRAGMA secure_delete = ON")
     connection.execute("BEGIN IMMEDIATE")
     _migrate(connection, version)
-    # A state that damage has made is no reason to send again either.
+    # A row with a damaged state must not be sent again either.
     connection.execute(
         "UPDATE workflows SET state = 'unknown' WHERE (state IN "
         "('accepted', 'unknown', 'finished', 'delivered', 'deferred')) IS NOT TRUE"
@@ -415,11 +416,13 @@ def open_run(connection: sqlite3.Connection, path: object) -> int:
         "INSERT INTO openings (opened) VALUES (?)", (time.time(),)
     )
     connection.execute("COMMIT")
-    # After the first commit: a file is never empty while it has a log.
+    # This comes after the first commit, so that a file is never empty while it has a
+    # log.
     (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
     if mode == "wal":
         _preallocate_wal(connection)
-        # Only `checkpoint` moves the log, because it marks what the log has.
+        # Only `checkpoint` moves the log to the file, because it records what the log
+        # contains.
         connection.execute("PRAGMA wal_autocheckpoint = 0")
         connection.execute("UPDATE openings SET complete = 0")  # the log's first commit
         checkpoint(connection, Path(str(path)))
@@ -427,9 +430,10 @@ def open_run(connection: sqlite3.Connection, path: object) -> int:
 
 
 def checkpoint(connection: sqlite3.Connection, path: Path) -> None:
-    """Move the log to the file, so that it does not grow, and mark what it has."""
+    """Move the log to the file, so that it does not grow, and record that."""
     connection.execute(_MARK_INCOMPLETE, log_facts(path))
-    # It does not wait for readers of other processes; the next one moves the rest.
+    # It does not wait for readers of other processes; the next checkpoint moves the
+    # rest.
     connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
     connection.execute(_MARK_COMPLETE)
 
@@ -441,14 +445,14 @@ def read(path: Path, states: Sequence[State]) -> list[Row]:
         JournalError: It is not a journal, of a newer version, or damaged.
     """
     try:
-        if not log_of(path).exists():  # else it may be written at present
+        if not log_of(path).exists():  # otherwise a process may be writing it now
             check_log(path)
         with contextlib.ExitStack() as stack:
             connection = connect(f"{path.as_uri()}?mode=ro", uri=True)
             stack.callback(connection.close)
             version = _version(connection, path)
             if version < len(_MIGRATIONS):
-                # The file is not touched: a copy is brought up to date.
+                # The file is not changed: a copy is migrated.
                 older, connection = connection, connect(":memory:")
                 stack.callback(connection.close)
                 older.backup(connection)
@@ -466,7 +470,7 @@ def run_step(
     statements: Statements,
     step: Callable[[Statements], Any],
 ) -> tuple[Any, Exception | None]:
-    """Run one step; if it fails, it changes nothing, and fails alone.
+    """Run one step; a failure changes nothing and affects no other step.
 
     Returns:
         The value of the step, or its error.
@@ -476,7 +480,7 @@ def run_step(
     try:
         value = step(statements)
     except Exception as failed:
-        # A full disk may end the transaction, and then all who share it fail.
+        # A full disk may end the transaction, and then all steps in it fail.
         if not connection.in_transaction:
             raise
         connection.execute("ROLLBACK TO step")
@@ -502,17 +506,18 @@ class Statements(BookingRows):
     def apply_batch(self, steps: Sequence[Callable[[Statements], Any]]) -> bool:
         """Apply intents and ids of rows that differ by two statements.
 
-        The interpreter is free during a statement. A thousand small ones would each
-        wait for it to be free again, because the event loop is busy meanwhile.
+        The interpreter lock is free during a statement. After each of a thousand small
+        statements, this thread would have to wait for the lock, because the event loop
+        is busy.
 
         Returns:
-            Whether all was applied. If not, nothing has changed: applied one by one
-            the steps say why.
+            Whether everything was applied. If not, nothing has changed; then the steps
+            are applied one by one, and raise their errors.
         """
         changes = [step for step in steps if isinstance(step, Change)]
         intents = [c.values for c in changes if c.statement is INSERT_INTENT]
         ids = [c.values for c in changes if c.statement is MARK_ACCEPTED]
-        # There are other steps, or several of one row, which must keep their order.
+        # There are other steps, or several for one row, which must keep their order.
         if len({values[-1] for values in (*intents, *ids)}) < len(steps):
             return False
         now = changes[-1].values[-2]
@@ -527,7 +532,9 @@ class Statements(BookingRows):
             accepted = [(workflow_id, key) for workflow_id, _, key in ids]
             applied &= self._apply_all(_MARK_ALL_ACCEPTED, now, rows=accepted)
         except (sqlite3.Error, TypeError, ValueError):
-            applied = False  # also a SQLite before 3.33, which lacks UPDATE … FROM
+            applied = (
+                False  # this includes SQLite before 3.33, which lacks UPDATE … FROM
+            )
         if not applied:
             self._execute("ROLLBACK TO batch")
         self._execute("RELEASE batch")
@@ -536,7 +543,7 @@ class Statements(BookingRows):
     def _apply_all(self, statement: str, *values: Any, rows: list[Any]) -> bool:
         """Run *statement* for all *rows*; return whether it has changed each."""
         array = json.dumps(rows, ensure_ascii=False)
-        if r"\u0000" in array:  # SQLite would end the text there
+        if r"\u0000" in array:  # SQLite would cut the text there
             return False
         return not rows or self._execute(statement, (*values, array)).rowcount == len(
             rows
@@ -584,7 +591,7 @@ class Statements(BookingRows):
         return next(iter(self._select("WHERE key = ?", (key,))), None)
 
     def rows(self, states: Sequence[State]) -> list[Row]:
-        """Return the rows in *states*, all for none, in the order of their intents."""
+        """Return the rows in *states*, or all rows, in the order of their intents."""
         if not states:
             return self._select("", ())
         where = f"WHERE state IN ({', '.join('?' * len(states))})"
@@ -602,13 +609,13 @@ class Statements(BookingRows):
 
     def unknown(self, account: str | None) -> list[Row]:
         """Return the unknown rows of *account*, or all, by their index."""
-        # The plus keeps SQLite from scanning all rows because they are in order.
+        # The plus keeps SQLite from scanning all rows in their order.
         if account is None:
             return self._select("WHERE state = 'unknown'", (), order="+n")
         return self._select("WHERE state = 'unknown' AND account = ?", (account,))
 
     def failed(self) -> list[Row]:
-        """Return the rows that ended, but not well."""
+        """Return the rows that ended with an error."""
         return self._select(
             "WHERE state IN ('finished', 'delivered') "
             "AND (error IS NOT NULL OR end_status <> 'completed')",
@@ -620,15 +627,15 @@ class Statements(BookingRows):
         return self._select("WHERE state = 'deferred'", ())
 
     def deferred_about(self) -> list[tuple[str, About]]:
-        """Return the account and the kind of verdict of the deferred rows, each once."""
+        """Return each pair of account and cause of the deferred rows once."""
         return self._execute(
             "SELECT DISTINCT account, about FROM workflows WHERE state = 'deferred'"
         ).fetchall()
 
     def delivered_items(self) -> dict[str, int | None]:
         """Return the keys of the delivered items of streams, each with its acts."""
-        # As arrays, because a row each would take three times as long. The casts are for
-        # damaged values, which withhold no others.
+        # The values come as arrays, because single rows would take three times as long.
+        # The casts are for damaged values, which must not withhold others.
         query = (
             "SELECT CAST(json_group_array(CAST(key AS TEXT)) AS BLOB), "
             "json_group_array(CAST(acts AS INTEGER)), max(n) FROM ("
@@ -649,7 +656,7 @@ class Statements(BookingRows):
         return [key for (key,) in self._execute(query, (act,))]
 
     def record_acts(self, key: str) -> None:
-        """Record what the item of a row does to whom, if its definition says so."""
+        """Record the acts of the item of a row, if its definition has any."""
         query = "SELECT n, definition FROM workflows WHERE key = ? AND stream"
         for n, definition in self._execute(query, (key,)).fetchall():
             try:
@@ -672,12 +679,12 @@ class Statements(BookingRows):
         )
 
     def durations(self) -> list[tuple[Any, ...]]:
-        """Return what was learnt about durations, as it was stored."""
+        """Return the durations, as they were stored."""
         query = "SELECT kind, weight, mean, variance FROM durations ORDER BY n"
         return self._execute(query).fetchall()
 
     def store_durations(self, records: Iterable[Sequence[Any]]) -> None:
-        """Replace what was learnt about durations."""
+        """Replace the stored durations."""
         self._execute("DELETE FROM durations")
         for record in records:
             self._execute(

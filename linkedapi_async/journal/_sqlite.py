@@ -41,10 +41,10 @@ MAX_LOG_CHANGES = 1_000
 class SqliteJournal(Journal):
     """A journal in a file, which one process may have open at a time.
 
-    Beside the file are ``….lock``, which stays, and while it is open ``…-wal`` and
-    ``…-shm``: copy or move the ``-wal`` along with the file. All of them are readable
-    for their owner only. The folder must be on a local disk, because locks of network
-    file systems are not reliable.
+    Beside the file is ``….lock``, which remains after closing, and while it is open
+    there are ``…-wal`` and ``…-shm``. Always copy or move the ``-wal`` together with
+    the file. All of them are readable for their owner only. The folder must be on a
+    local disk, because locks of network file systems are not reliable.
 
     Args:
         path: The file; it is created if it is missing.
@@ -58,7 +58,7 @@ class SqliteJournal(Journal):
         if os.fspath(path) in {"", ":memory:"}:
             message = "a journal needs a file; MemoryJournal() has none"
             raise ValueError(message)
-        # All paths of one file lead to one lock.
+        # All paths of one file must have the same lock.
         self.path: Path = Path(path).resolve()
         self._writer: _Writer | None = None
 
@@ -66,7 +66,7 @@ class SqliteJournal(Journal):
     def commits(self) -> int:
         """How many commits waited for the disk since opening.
 
-        Far fewer than changes, where many wait at once.
+        The number is much smaller than that of changes if many changes come at once.
         """
         return self._writer.commits if self._writer else 0
 
@@ -93,11 +93,11 @@ class SqliteJournal(Journal):
         """Wait for all changes that were called, then close; twice is harmless."""
         if self._writer is not None:
             self._writer.stop()
-            # Without the shield, cancelling one call would end the wait of others.
+            # Without the shield, cancelling one call would end the waits of others.
             await asyncio.shield(self._writer.ended)
 
     async def identity(self) -> str:
-        """Return what no other journal has, the same at each opening of the file.
+        """Return an identifier that no other journal has, the same at each opening.
 
         A file that was moved is another journal.
         """
@@ -113,8 +113,8 @@ class SqliteJournal(Journal):
     def read(path: str | os.PathLike[str], *states: State) -> list[Row]:
         """Return rows of a journal, also while another process has it open.
 
-        For use at a terminal: it blocks, and writes nothing. Rows that are *intended*
-        may be of a run that crashed.
+        It is for use at a terminal, because it blocks; it writes nothing. Rows that are
+        *intended* may belong to a run that crashed.
 
         Args:
             path: The file.
@@ -145,7 +145,7 @@ _Done: TypeAlias = tuple["asyncio.Future[Any]", Any, Exception | None]
 
 
 class _Writer:
-    """The one thread that touches the file of a journal.
+    """The only thread that uses the file of a journal.
 
     Steps that come during a commit share the next one, so a thousand of them wait for
     the disk a few times and not a thousand times.
@@ -163,7 +163,7 @@ class _Writer:
         self.ready = False
         self.stopping = False
         self.commits = 0
-        # A daemon: a program that forgot to close must end all the same.
+        # A daemon, because a program that forgot to close the journal must still end.
         self.thread = threading.Thread(
             target=self._work, name=f"journal {path.name}", daemon=True
         )
@@ -178,10 +178,10 @@ class _Writer:
         return future
 
     def _gather_batch(self, before: int, turns: int) -> None:
-        """Submit once a turn of the loop has added no more steps than *before*.
+        """Submit the batch when a turn of the loop added no more steps than *before*.
 
-        Steps of turns that follow each other share a commit so. A thread that is woken
-        earlier would only wait for the interpreter.
+        So steps of consecutive turns share a commit. A thread that is woken earlier
+        would only wait for the interpreter lock.
         """
         now = len(self._gathered)
         if now > before and turns:
@@ -190,7 +190,7 @@ class _Writer:
             self._submit_batch()
 
     def stop(self) -> None:
-        """Let the thread end after all that is queued."""
+        """Let the thread end after all queued steps."""
         self.ready = False
         self.stopping = True
         self._submit_batch()
@@ -204,7 +204,7 @@ class _Writer:
 
     def _work(self) -> None:
         if self._before is not None:
-            # It frees the lock of the file only at its end.
+            # The thread releases the lock of the file only at its end.
             self._before.thread.join()
             self._before = None
         try:
@@ -232,7 +232,8 @@ class _Writer:
             )
             raise JournalError(message)
         try:
-            # First, because the log of a journal that is being written looks damaged.
+            # The lock comes first, because the log of a journal that is being written
+            # looks damaged.
             lock = FileLock(f"{self._path}.lock")
         except BlockingIOError:
             raise JournalLockedError(path=str(self._path)) from None
@@ -250,7 +251,7 @@ class _Writer:
         return connection
 
     def _next_batch(self) -> list[_Job]:
-        """Wait for steps and return all there are; none when it is time to stop."""
+        """Wait for steps and return all of them; return none to stop."""
         with self._wake:
             self._wake.wait_for(lambda: self._submitted or self.stopping)
             batch, self._submitted = self._submitted, []
@@ -290,7 +291,7 @@ class _Writer:
 
     def _call(self, function: Callable[[list[Any]], None], values: list[Any]) -> None:
         """Call *function* with *values* in the loop."""
-        # Nothing waits in a loop that is closed.
+        # Nothing waits in a closed loop.
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(function, values)
 

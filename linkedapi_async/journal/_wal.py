@@ -1,15 +1,15 @@
-"""Whether the write-ahead log beside a journal is its own, and whole.
+"""Checks that the write-ahead log beside a journal belongs to it and is complete.
 
-SQLite gives no error where that is not so: it opens a database without its log as it
-was at the last checkpoint, and applies a log of another database. So the last row of
-the table *openings*, as the file without the log has it, says what log belongs to it:
+SQLite does not report such errors: without its log, it opens a database as it was at
+the last checkpoint, and it applies a log of another database. So the last row of the
+table *openings*, in the file without the log, describes the log that belongs to it:
 
-- *log_origin* is the same for all the life of a log (see `_Header.origin`), and NULL
+- *log_origin* identifies a log as long as it exists (see `_Header.origin`). It is NULL
   while the journal is being opened, when no change was acknowledged yet;
-- *log_size* is how long the log was at least, in bytes;
-- *complete* is 0 if the log has more than the file. It is set to 0 before a checkpoint
-  and to 1 by the first commit after it, so the file has 0 while a log is written, and
-  1 once all of the log was moved to the file.
+- *log_size* is the minimum size of the log, in bytes;
+- *complete* is 0 if the log has changes that the file lacks. It is set to 0 before a
+  checkpoint and to 1 by the first commit after it. So the file has 0 while the log is
+  written, and 1 after the whole log was moved to the file.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class _Header:
 
     @property
     def origin(self) -> int:
-        """What a log keeps: the first salt grows with its sequence number."""
+        """What identifies a log: its first salt grows with its sequence number."""
         return (self.salts[0] - self.sequence) % 2**32
 
 
@@ -134,15 +134,15 @@ def _marker(uri: str) -> Any:
     try:
         with contextlib.closing(sqlite3.connect(uri, uri=True)) as connection:
             return connection.execute(_MARKER).fetchone()
-    except sqlite3.Error:  # what is damaged shows with the log applied
+    except sqlite3.Error:  # damage is found when the log is applied
         return None
 
 
 def _was_opening(path: Path, run: int, opened: float, origin: int | None) -> bool:
-    """Return whether a new log is of a run that was killed while it opened *path*.
+    """Return whether a new log comes from a run that was killed while opening *path*.
 
-    With such a log applied there are the openings of the file, and one more unless
-    the log is of the opening that is the last in the file.
+    When such a log is applied, there are the openings of the file, and one more unless
+    the log belongs to the last opening in the file.
     """
     query = "SELECT run, opened FROM openings WHERE run >= ? ORDER BY run"
     with contextlib.closing(_read_only(path)) as connection:
@@ -154,12 +154,12 @@ def _was_opening(path: Path, run: int, opened: float, origin: int | None) -> boo
 
 
 def _read_only(path: Path) -> sqlite3.Connection:
-    """Return a connection that applies the log, but moves nothing to the file."""
+    """Return a connection that applies the log without moving it to the file."""
     return sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
 
 
 def _valid_frames(path: Path) -> int:
-    """Return how many frames of the log SQLite applies, which give a whole database.
+    """Return how many frames of the log SQLite applies, and check the database.
 
     Raises:
         sqlite3.DatabaseError: The database is damaged.
@@ -170,7 +170,8 @@ def _valid_frames(path: Path) -> int:
             error = sqlite3.DatabaseError(str(problems[0][0]))
             error.sqlite_errorname = "SQLITE_CORRUPT"
             raise error
-    # Read after closing: to close a file ends all locks that the process has of it.
+    # Read after closing, because closing a file ends all locks that the process has on
+    # it.
     index = path.with_name(f"{path.name}-shm").read_bytes()
     # https://sqlite.org/walformat.html#the_wal_index_header
     return int(struct.unpack_from("=I", index, 16)[0])
@@ -179,8 +180,9 @@ def _valid_frames(path: Path) -> int:
 def _commits_after(log: Path, header: _Header, frames: int) -> int:
     """Return how many commits the log has after so many *frames*.
 
-    A commit waits for the disk before the next one begins. So the last one may be torn
-    by a crash, but if SQLite does not apply two, the first one was whole once.
+    A commit waits for the disk before the next one begins. So a crash may leave the
+    last one incomplete. But if SQLite does not apply two commits, the first of them was
+    complete before and is damaged.
     """
     commits = 0
     with log.open("rb") as file:

@@ -9,7 +9,7 @@ steps without memory::
     async for event in receiver.events():
         ...
 
-Delivery is at least once and in no certain order. https://linkedapi.io/docs/webhooks
+Events are delivered at least once, in any order. https://linkedapi.io/docs/webhooks
 """
 
 from linkedapi_async.errors import SignatureError, WebhookError

@@ -120,10 +120,11 @@ class DeliveryChecker:
 
         Args:
             request: The request.
-            accept: Called with its headers and its body. What it raises as a
-                `WebhookError` is the answer, and it has counted that with `refuse`.
+            accept: Called with its headers and its body. A `WebhookError` that it
+                raises sets the status of the answer; it must have counted it with
+                `refuse`.
         """
-        # Receivers in other frameworks do without aiohttp's server.
+        # Receivers in other frameworks do not need aiohttp's server.
         from aiohttp import web  # noqa: PLC0415
 
         try:
@@ -132,7 +133,7 @@ class DeliveryChecker:
         except WebhookError as error:
             self.refuse(error)
             refusal = web.Response(status=error.status)
-            # What is left of the body must not be read as the next request.
+            # The rest of the body must not be read as the next request.
             refusal.force_close()
             return refusal
 
@@ -180,7 +181,7 @@ class DeliveryChecker:
         if self._keys:
             read_signature(request.headers, self._clock(), self._tolerance)
         if not request.can_read_body:
-            # A middleware may have read it; then the request has kept it.
+            # A middleware may have read it already; then the request keeps it.
             return await request.read()
         try:
             async with asyncio.timeout(self._body_timeout):

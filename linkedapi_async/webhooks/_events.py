@@ -19,7 +19,7 @@ from linkedapi_async.errors import WebhookError
 
 
 Body: TypeAlias = bytes | bytearray | memoryview
-"""The body of a delivery, as it came."""
+"""The body of a delivery, as received."""
 
 
 @frozen(kw_only=True)
@@ -53,11 +53,11 @@ class WorkflowEvent(Event):
 
     workflow_id: str
     status: Literal["pending", "running", "completed", "failed"] | str | None = None
-    """Its status since then; completed or failed if it has ended."""
+    """Its status after the event; completed or failed if it has ended."""
 
     @property
     def result(self) -> Any:
-        """What came with a completed one in the payload mode ``fat``; else None.
+        """The result of a completed one in the payload mode ``fat``; otherwise None.
 
         It is the JSON as received; the API does not publish its inner shape.
         """
@@ -65,15 +65,15 @@ class WorkflowEvent(Event):
 
     @property
     def completion(self) -> Any:
-        """The completion in ``result``, in JSON, if it is clear what is one; else None.
+        """The completion in ``result``, in JSON; None if there is none that is clear.
 
-        `Session.attach` with the id reads a typed one, and never has to guess.
+        `Session.attach` with the id returns a typed one, without guessing.
         """
         return self._in_result("completed", "completion", _is_completion)
 
     @property
     def failure(self) -> Mapping[str, Any] | None:
-        """Why it failed, with ``reason`` and ``message``, if that is clear; else None."""
+        """Why it failed, with ``reason`` and ``message``; None if that is not clear."""
         found: Mapping[str, Any] | None
         found = self._in_result("failed", "failure", _is_failure)
         return found
@@ -147,9 +147,9 @@ class WebhookTestEvent(Event):
 
 @frozen(kw_only=True)
 class UnknownEvent(Event):
-    """One of a type that this version does not know, or without what names its object.
+    """An event of an unknown type, or without the id of its object.
 
-    All it has is in ``data``.
+    Its content is in ``data``.
     """
 
 
@@ -182,16 +182,16 @@ STATUSES: Final[Mapping[str, str]] = MappingProxyType(
         "account.deleted": "deleted",
     }
 )
-"""The status that goes without saying."""
+"""The status that is not mentioned."""
 
 
 def read_event(body: Body) -> Event:
-    """Return the event in the body of a delivery; nothing of it is checked for truth.
+    """Return the event in the body of a delivery; its signature is not checked.
 
-    What has an unexpected type counts as not sent; ``raw`` keeps it.
+    A value of an unexpected type counts as missing; ``raw`` keeps it.
 
     Raises:
-        WebhookError: It is no JSON object with an ``id`` and a ``type``.
+        WebhookError: It is not a JSON object with an ``id`` and a ``type``.
         TypeError: *body* is no bytes.
     """
     try:
@@ -236,13 +236,13 @@ def _text(values: Mapping[str, Any], name: str) -> str | None:
 
 
 def digest_of(event: Event) -> bytes:
-    """Return the digest of an event's id, so that all ids take the same space."""
+    """Return the digest of an event's id, so that all ids have the same size."""
     text = event.id.encode(errors="surrogatepass")
     return hashlib.blake2b(text, digest_size=16).digest()
 
 
 def happened_at(event: Event) -> float | None:
-    """Return when an event happened, in seconds since 1970; None if it does not say."""
+    """Return when an event happened, in seconds since 1970; None if unknown."""
     try:
         when = datetime.fromisoformat(event.created_at or "")
     except ValueError:

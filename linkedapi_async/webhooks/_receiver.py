@@ -48,7 +48,7 @@ class WebhookReceiver:
             payload mode ``fat`` may have megabytes.
         body_timeout: How long `handle` reads a body, in seconds.
         max_open: How many requests `handle` reads at once.
-        remembered: How many event ids are kept to recognise duplicates: the last ones.
+        remembered: How many of the last event ids are kept to recognise duplicates.
         allow_unsigned: Whether to accept unsigned deliveries: only for a webhook without
             signing that strangers cannot reach.
         clock: Returns the Unix time in seconds.
@@ -96,7 +96,8 @@ class WebhookReceiver:
         self._lock = threading.RLock()
         self._seen: OrderedDict[bytes, None] = OrderedDict()
         self._callbacks: dict[object, Callable[[Event], object]] = {}
-        # Weak, because an abandoned stream must not block the others.
+        # The references are weak, because an abandoned stream must not block the
+        # others.
         self._streams: weakref.WeakSet[EventStream] = weakref.WeakSet()
         self.received: int = 0
         """How many events were accepted, each counted once."""
@@ -120,8 +121,8 @@ class WebhookReceiver:
     def set_secrets(self, secret: str, *more: str) -> None:
         """Check signatures with these secrets from now on.
 
-        After a rotation, deliveries under way still have the old secret: call
-        ``set_secrets(new, old)``, and later ``set_secrets(new)``.
+        After a rotation, deliveries in progress are still signed with the old secret:
+        call ``set_secrets(new, old)``, and later ``set_secrets(new)``.
 
         Raises:
             ValueError: One of them cannot be right.
@@ -166,7 +167,7 @@ class WebhookReceiver:
             self.duplicates += 1
             return False
         self._report(event)
-        # Only now, so that an interrupted callback gets the event once more.
+        # This comes last, so that an interrupted callback gets the event again.
         self._seen[key] = None
         if len(self._seen) > self._remembered:
             self._seen.popitem(last=False)
@@ -261,11 +262,11 @@ class EventStream:
         return self._waiting.qsize() >= self._limit
 
     def put(self, event: Event) -> None:
-        """Add an event, whatever the limit."""
+        """Add an event, even above the limit."""
         self._waiting.put_nowait(event)
 
     def close(self) -> None:
-        """Add no more events; those that wait can still be read."""
+        """Accept no more events; those that wait can still be read."""
         if self in self._streams:
             self._streams.discard(self)
             self._waiting.put_nowait(None)
@@ -282,7 +283,7 @@ class EventStream:
     async def __anext__(self) -> Event:
         event = await self._waiting.get()
         if event is None:
-            # The end stays, for other readers and later calls.
+            # Put the end back, for other readers and later calls.
             self._waiting.put_nowait(None)
             raise StopAsyncIteration
         return event

@@ -29,7 +29,7 @@ _TIMESTAMP = re.compile(r"[0-9]{1,20}")
 
 
 class _HasItems(Protocol):
-    """Headers of any library that lists its pairs without being a `Mapping`."""
+    """Headers of a library that has pairs but no `Mapping`."""
 
     def items(self) -> Iterable[tuple[Any, Any]]:
         """Return the pairs of name and value."""
@@ -37,7 +37,7 @@ class _HasItems(Protocol):
 
 
 AnyHeaders: TypeAlias = Mapping[Any, Any] | _HasItems | Iterable[tuple[Any, Any]]
-"""Names in any case, as text or bytes: a mapping, or pairs of name and value."""
+"""A mapping, or pairs of name and value, as text or bytes; case does not matter."""
 
 
 def verify(
