@@ -112,7 +112,7 @@ def test_old_drafts_ignore_nothing(
 
 
 def test_the_schema_is_shipped() -> None:
-    """The file in the package is what ``linkedapi schema`` prints."""
+    """``linkedapi schema --generation linked_api`` prints the file in the package."""
     file = importlib.resources.files("linkedapi_async") / "workflow.schema.json"
 
     assert workflow_schema() == json.loads(file.read_text("utf-8"))
