@@ -109,6 +109,13 @@ def test_links_lead_to_files() -> None:
     assert [] == [link for link in links if not (ROOT / link).is_file()]
 
 
+def test_every_how_to_page_is_linked() -> None:
+    """A reader of the README finds each of the how-to pages."""
+    pages = {f"docs/how-to/{path.name}" for path in (ROOT / "docs/how-to").glob("*.md")}
+
+    assert pages == set(re.findall(r"\]\((docs/how-to/[^)#]+)", README))
+
+
 def test_the_test_passes(tmp_path: Path) -> None:
     """The test that the README shows runs with the plugin alone."""
     (tmp_path / "test_campaign.py").write_text(marked("tests").text, encoding="utf-8")
