@@ -11,7 +11,6 @@ import attrs
 from linkedapi_async._http.failure_rules import classify_failure
 from linkedapi_async._utils.text import safe_repr
 from linkedapi_async.admin._connection import AdminConnection
-from linkedapi_async.admin._parameters import body
 from linkedapi_async.admin._resources import (
     Calls,
     list_reader,
@@ -62,20 +61,18 @@ class AccountsCalls(Calls):
 
     async def disconnect(self, account_id: str) -> None:
         """Remove an account with its browser profile and its proxy, for good."""
-        call = "accounts.disconnect"
-        await self._do(call, body(call, account_id=account_id))
+        await self._do("accounts.disconnect", account_id=account_id)
 
     async def reparse_account_info(self, account_id: str) -> Reparse:
         """Start a workflow in the background that reads the account's own profile."""
-        call = "accounts.reparseAccountInfo"
-        values = body(call, account_id=account_id)
-        return await self._change(call, object_reader(Reparse), values)
+        call, read = "accounts.reparseAccountInfo", object_reader(Reparse)
+        return await self._change(call, read, account_id=account_id)
 
     async def regenerate_identification_token(self, account_id: str) -> NewToken:
         """Return a new identification token; the old one ends at once."""
         call = "accounts.regenerateIdentificationToken"
-        values = body(call, account_id=account_id)
-        return await self._change(call, object_reader(NewToken), values)
+        read = object_reader(NewToken)
+        return await self._change(call, read, account_id=account_id)
 
     async def create_connection_session(self) -> ConnectionSession:
         """Return a session in which a person connects another LinkedIn account.
@@ -97,12 +94,11 @@ class AccountsCalls(Calls):
         Args:
             account_id: The account, whose status is ``reconnection_required``.
         """
-        call = "accounts.createReconnectionSession"
         names = ("reconnectionSessionId", "reconnectionLink")
         return await self._change(
-            call,
+            "accounts.createReconnectionSession",
             lambda raw: self._opened(raw, *names, account_id=account_id),
-            body(call, account_id=account_id),
+            account_id=account_id,
         )
 
     def _opened(
@@ -123,10 +119,8 @@ class AccountsCalls(Calls):
             RejectedError: ``sessionNotFound``.
         """
         call = "accounts.getConnectionSession"
-        values = body(call, session_id=session_id)
-        return await self._ask(
-            call, named_object_reader("session", ConnectionProgress), values
-        )
+        read = named_object_reader("session", ConnectionProgress)
+        return await self._ask(call, read, session_id=session_id)
 
     async def cancel_connection_session(self, session_id: str) -> None:
         """Cancel a connection session that has not ended.
@@ -134,8 +128,7 @@ class AccountsCalls(Calls):
         Raises:
             RejectedError: ``sessionNotFound``.
         """
-        call = "accounts.cancelConnectionSession"
-        await self._do(call, body(call, session_id=session_id))
+        await self._do("accounts.cancelConnectionSession", session_id=session_id)
 
     async def wait_connected(
         self,

@@ -171,8 +171,8 @@ VALIDATORS: dict[str, Validator] = {
 """The validator of each parameter; a name means the same in all calls."""
 
 
-def body(call: str, **values: Any) -> dict[str, Any]:
-    """Return the JSON body of a *call*.
+def body(call: str, values: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the JSON body of a *call*; None without values.
 
     Raises:
         ParameterError: A value does not fit its parameter.
@@ -180,8 +180,10 @@ def body(call: str, **values: Any) -> dict[str, Any]:
     made = {}
     for name, value in values.items():
         wire = "limits" if name == "limit_refs" else json_name(name)
-        made[wire] = validate_parameter(call, name, value)
-    return made
+        # Null means all events, and a list without events none.
+        every = name == "events" and value is None
+        made[wire] = None if every else validate_parameter(call, name, value)
+    return made or None
 
 
 def validate_parameter(call: str, name: str, value: Any) -> Any:

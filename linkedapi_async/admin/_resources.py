@@ -74,17 +74,17 @@ class Calls:
     def __init__(self, connection: AdminConnection) -> None:
         self._connection = connection
 
-    async def _ask(self, call: str, read: Callable[[Any], T], values: Any = None) -> T:
-        return await self._connection.call(call, "ask", read, values)
+    async def _ask(self, call: str, read: Callable[[Any], T], **values: Any) -> T:
+        return await self._connection.call(call, "ask", read, body(call, values))
 
-    async def _change(
-        self, call: str, read: Callable[[Any], T], values: Any = None
-    ) -> T:
-        return await self._connection.call(call, "start_write", read, values)
+    async def _change(self, call: str, read: Callable[[Any], T], **values: Any) -> T:
+        parameters = body(call, values)
+        return await self._connection.call(call, "start_write", read, parameters)
 
-    async def _do(self, call: str, values: Any = None) -> None:
+    async def _do(self, call: str, **values: Any) -> None:
+        parameters = body(call, values)
         await self._connection.call(
-            call, "start_write", _ignore_answer, values, void=True
+            call, "start_write", _ignore_answer, parameters, void=True
         )
 
 
@@ -116,11 +116,13 @@ class SubscriptionCalls(Calls):
             seat_type: ``core``, or ``plus`` for the ``nv.*`` actions too.
             billing_period: ``month`` or ``year``.
         """
-        call = "subscription.setSeats"
-        values = body(
-            call, quantity=quantity, seat_type=seat_type, billing_period=billing_period
+        return await self._change(
+            "subscription.setSeats",
+            object_reader(SeatChange),
+            quantity=quantity,
+            seat_type=seat_type,
+            billing_period=billing_period,
         )
-        return await self._change(call, object_reader(SeatChange), values)
 
     async def get_pricing(self) -> list[Price]:
         """Return the price list; later versions of the documentation omit it."""
@@ -141,15 +143,13 @@ class LimitsCalls(Calls):
 
     async def get(self, account_id: str) -> list[Limit]:
         """Return the limits of an account."""
-        call = "limits.get"
-        values = body(call, account_id=account_id)
-        return await self._ask(call, list_reader("limits", Limit), values)
+        read = list_reader("limits", Limit)
+        return await self._ask("limits.get", read, account_id=account_id)
 
     async def get_usage(self, account_id: str) -> list[LimitUsage]:
         """Return the limits of an account and their use."""
-        call = "limits.getUsage"
-        values = body(call, account_id=account_id)
-        return await self._ask(call, list_reader("usage", LimitUsage), values)
+        read = list_reader("usage", LimitUsage)
+        return await self._ask("limits.getUsage", read, account_id=account_id)
 
     async def set(self, account_id: str, limits: Sequence[Limit]) -> None:
         """Set these limits of an account; its others stay unchanged.
@@ -159,8 +159,7 @@ class LimitsCalls(Calls):
             limits: ``Limit(category="stMessages", period="daily", max_value=20)``;
                 limits that `get` returned for another account work too.
         """
-        call = "limits.set"
-        await self._do(call, body(call, account_id=account_id, limits=limits))
+        await self._do("limits.set", account_id=account_id, limits=limits)
 
     async def delete(self, account_id: str, limits: Sequence[Limit]) -> None:
         """Reset these limits of an account to the defaults.
@@ -169,13 +168,11 @@ class LimitsCalls(Calls):
             account_id: The account.
             limits: Only the category and the period of each are used.
         """
-        call = "limits.delete"
-        await self._do(call, body(call, account_id=account_id, limit_refs=limits))
+        await self._do("limits.delete", account_id=account_id, limit_refs=limits)
 
     async def reset_to_defaults(self, account_id: str) -> None:
         """Reset all limits of an account to the defaults."""
-        call = "limits.resetToDefaults"
-        await self._do(call, body(call, account_id=account_id))
+        await self._do("limits.resetToDefaults", account_id=account_id)
 
 
 class WebhookCalls(Calls):
@@ -250,19 +247,12 @@ class WebhookCalls(Calls):
             events: Types of events such as ``workflow.completed``, or all of a kind
                 such as ``inbox.*``. Test events are always delivered.
         """
-        call = "webhook.setEvents"
-        values = body(call, id=id)
-        # Absent is not the same as null here.
-        values["events"] = None
-        if events is not None:
-            values |= body(call, events=events)
-        return await self._change(call, named_object_reader("webhook", Webhook), values)
+        return await self._changed("webhook.setEvents", id=id, events=events)
 
     async def reveal_secret(self, id: str) -> Webhook:
         """Return the webhook with its secret, which is unchanged."""
-        call = "webhook.revealSecret"
-        values = body(call, id=id)
-        return await self._ask(call, named_object_reader("webhook", Webhook), values)
+        read = named_object_reader("webhook", Webhook)
+        return await self._ask("webhook.revealSecret", read, id=id)
 
     async def rotate_secret(self, id: str) -> Webhook:
         """Replace the secret; the answer has the new one."""
@@ -270,12 +260,11 @@ class WebhookCalls(Calls):
 
     async def _changed(self, call: str, **values: Any) -> Webhook:
         read = named_object_reader("webhook", Webhook)
-        return await self._change(call, read, body(call, **values))
+        return await self._change(call, read, **values)
 
     async def delete(self, id: str) -> None:
         """Remove the webhook; pending deliveries are dropped."""
-        call = "webhook.delete"
-        await self._do(call, body(call, id=id))
+        await self._do("webhook.delete", id=id)
 
     async def deliveries(self) -> list[Delivery]:
         """Return the latest deliveries, newest first."""
@@ -285,8 +274,7 @@ class WebhookCalls(Calls):
 
     async def replay_delivery(self, delivery_id: str) -> None:
         """Deliver an event again, with the same event id."""
-        call = "webhook.replayDelivery"
-        await self._do(call, body(call, delivery_id=delivery_id))
+        await self._do("webhook.replayDelivery", delivery_id=delivery_id)
 
     async def send_test(self) -> None:
         """Deliver a ``webhook.test`` event."""

@@ -103,37 +103,24 @@ workers = sa.Table(
 )
 """Which processes work, when each was alive, and who takes over a dead one."""
 
-sa.Index(
+
+def _partial_index(
+    name: str, where: sa.ColumnElement[bool], *columns: sa.Column[Any]
+) -> None:
+    """Add an index of the rows for which *where* is true."""
+    sa.Index(name, *columns, postgresql_where=where, sqlite_where=where)
+
+
+_partial_index(
     "events_created",
+    events.c.created_at.is_not(None),
     events.c.account_id,
     events.c.created_at,
-    postgresql_where=events.c.created_at.is_not(None),
-    sqlite_where=events.c.created_at.is_not(None),
 )
-sa.Index(
-    "items_unknown",
-    items.c.key,
-    postgresql_where=items.c.state == "unknown",
-    sqlite_where=items.c.state == "unknown",
-)
-sa.Index(
-    "items_to_cancel",
-    items.c.key,
-    postgresql_where=items.c.cancel,
-    sqlite_where=items.c.cancel,
-)
-sa.Index(
-    "items_to_wake",
-    items.c.wake_at,
-    postgresql_where=items.c.wake_at.is_not(None),
-    sqlite_where=items.c.wake_at.is_not(None),
-)
-sa.Index(
-    "results_failed",
-    results.c.number,
-    postgresql_where=results.c.error.is_not(None),
-    sqlite_where=results.c.error.is_not(None),
-)
+_partial_index("items_unknown", items.c.state == "unknown", items.c.key)
+_partial_index("items_to_cancel", items.c.cancel, items.c.key)
+_partial_index("items_to_wake", items.c.wake_at.is_not(None), items.c.wake_at)
+_partial_index("results_failed", results.c.error.is_not(None), results.c.number)
 
 
 def insert(connection: sa.Connection, table: sa.Table) -> Any:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any, Final, Literal, NamedTuple, TypeAlias, cast
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypeVar, cast
 
 import attrs
 import sqlalchemy as sa
@@ -29,6 +29,8 @@ from linkedapi_async.errors import QueueError
 from linkedapi_async.fleet._database import Database, RuleError
 from linkedapi_async.fleet._schema import items, now, number_results, results
 
+
+T = TypeVar("T")
 
 StartState: TypeAlias = Literal[
     "ours", "free", "intended", "accepted", "unknown", "finished", "cancelled"
@@ -150,12 +152,12 @@ class _Rows:
             self.connection.execute(ended, self._ends)
 
 
-_RowChange: TypeAlias = Callable[[Any, _Rows], Any]
+_RowChange: TypeAlias = Callable[[Any, _Rows], T]
 """Changes the row of an item, which is None if the queue does not have it."""
 
 
 def _change(
-    connection: sa.Connection, calls: list[tuple[str, _RowChange]]
+    connection: sa.Connection, calls: list[tuple[str, _RowChange[Any]]]
 ) -> list[Any]:
     """Run steps on the rows of their keys."""
     rows = _Rows(connection, {key for key, _ in calls})
@@ -187,9 +189,10 @@ class Starts:
         found: Found = await self._database.do_bulk(_find, key)
         return found
 
-    async def _step(self, key: str, step: _RowChange) -> Any:
+    async def _step(self, key: str, step: _RowChange[T]) -> T:
         """Return what *step* returns for the row of an item."""
-        return await self._database.do_bulk(_change, (key, step))
+        found: T = await self._database.do_bulk(_change, (key, step))
+        return found
 
     async def intend(self, key: str, execution: str) -> Found:
         """Record that an execution is about to send a workflow.
@@ -216,8 +219,7 @@ class Starts:
                 return Found("unknown")
             return Found(row.state, row.workflow_id)
 
-        found: Found = await self._step(key, step)
-        return found
+        return await self._step(key, step)
 
     async def accepted(self, key: str, execution: str, workflow_id: str) -> bool:
         """Record the id that the API gave; return whether this execution goes on.
@@ -238,11 +240,10 @@ class Starts:
             return _is_accepted(row, workflow_id)
 
         try:
-            goes_on: bool = await self._step(key, step)
+            return await self._step(key, step)
         except RuleError:
             await self.unknown(key, execution, (workflow_id,))
             return False
-        return goes_on
 
     async def refused(self, key: str, execution: str, seconds: float = 0.0) -> bool:
         """Take an intent back, because nothing was started.
@@ -260,8 +261,7 @@ class Starts:
             """Free the row, if the intent is the own one."""
             return not _is_intent(row, execution) or rows.free(row, seconds)
 
-        goes_on: bool = await self._step(key, step)
-        return goes_on
+        return await self._step(key, step)
 
     async def unknown(
         self, key: str, execution: str, candidates: tuple[str, ...] = ()
@@ -292,8 +292,7 @@ class Starts:
             """Free the row, if it has this workflow."""
             return not _is_accepted(row, workflow_id) or rows.free(row, seconds)
 
-        goes_on: bool = await self._step(key, step)
-        return goes_on
+        return await self._step(key, step)
 
     async def finished(self, key: str, execution: str, end: End) -> Found:
         """Record how an item ended, once; return what is known then.
@@ -312,18 +311,14 @@ class Starts:
                 rows.end(row, end)
             return Found(row.state, row.workflow_id)
 
-        found: Found = await self._step(key, step)
-        return found
+        return await self._step(key, step)
 
     async def waiting(self) -> list[Any]:
         """Return the rows of the starts that wait for a decision."""
 
-        def step(connection: sa.Connection) -> list[Any]:
-            """Read the rows."""
-            found = sa.select(items).where(items.c.state == "unknown")
-            return list(connection.execute(found.order_by(items.c.key)))
-
-        return await self._database.do(step)
+        unknown = sa.select(items).where(items.c.state == "unknown")
+        ordered = unknown.order_by(items.c.key)
+        return await self._database.do(lambda found: [*found.execute(ordered)])
 
     async def adopt(self, key: str, workflow_id: str) -> None:
         """Decide that an unknown start was accepted; twice is harmless.
@@ -392,23 +387,15 @@ class Starts:
             rows.end(row, End(status="cancelled", wrote=wrote))
             return "cancelled"
 
-        state: StartState = await self._step(key, step)
-        return state
+        return await self._step(key, step)
 
     async def to_cancel(self) -> list[str]:
         """Return the keys of what runs and is to be cancelled."""
 
-        def step(connection: sa.Connection) -> list[str]:
-            """Read the keys."""
-            return list(
-                connection.scalars(
-                    sa.select(items.c.key).where(
-                        items.c.cancel, items.c.state == "accepted"
-                    )
-                )
-            )
-
-        return await self._database.do(step)
+        wanted = sa.select(items.c.key).where(
+            items.c.cancel, items.c.state == "accepted"
+        )
+        return await self._database.do(lambda found: [*found.scalars(wanted)])
 
     async def keep(self, key: str) -> None:
         """Record that an item cannot be cancelled any more."""

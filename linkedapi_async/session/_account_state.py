@@ -312,7 +312,8 @@ class AccountState:
         self.pause_if_needed(cls(ending.message, type=ending.reason))
 
     def _note_end(self, *_: object) -> None:
-        self.runtime.note_end()
+        runtime = self.runtime
+        runtime.duration_store.store_if_old(runtime.now(), runtime.spawn)
 
     def _note_halt(self, number: int) -> None:
         """Note that a workflow ended because the account is signed out."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, Final, TypeVar, cast, overload
 from urllib.parse import urlencode
 
@@ -139,7 +140,7 @@ class EndpointMethods(ABC):
             runner,
             "POST",
             "/conversations/poll",
-            lambda result: _many(Conversation, result),
+            partial(_many, Conversation),
             body,
         )
 
@@ -191,10 +192,9 @@ class EndpointMethods(ABC):
         texts = {"type": type, "thread_id": thread_id, "person_url": person_url}
         body = _since("poll_inbox", since, texts)
         if person_url is None:
-            cls = InboxMessage
-            return await _poll(runner, "/inbox/poll", body, cls, "messages")
-        whole = PersonInbox
-        return await _ask(runner, "POST", "/inbox/poll", lambda r: _one(whole, r), body)
+            return await _poll(runner, "/inbox/poll", body, InboxMessage, "messages")
+        read = partial(_one, PersonInbox)
+        return await _ask(runner, "POST", "/inbox/poll", read, body)
 
     async def poll_network(
         self, *, since: Moment | None = None, type: NetworkEventType | None = None
@@ -217,8 +217,7 @@ class EndpointMethods(ABC):
         """
         runner = _require_linked_api(self._runner(), "poll_network")
         body = _since("poll_network", since, {"type": type})
-        cls = NetworkEvent
-        return await _poll(runner, "/network/poll", body, cls, "events")
+        return await _poll(runner, "/network/poll", body, NetworkEvent, "events")
 
     async def info(self) -> AccountInfo:
         """Return who the account is, which checks both tokens; linked_api only.
@@ -231,8 +230,7 @@ class EndpointMethods(ABC):
         https://linkedapi.io/docs/making-requests
         """
         runner = _require_linked_api(self._runner(), "info")
-        cls = AccountInfo
-        return await _ask(runner, "GET", "/account", lambda r: _one(cls, r))
+        return await _ask(runner, "GET", "/account", partial(_one, AccountInfo))
 
     async def usage(self, start: Moment, end: Moment) -> list[ActionUse]:
         """Return every action that the account executed in a period.
@@ -247,13 +245,8 @@ class EndpointMethods(ABC):
 
         https://linkedapi.io/docs/account-api/api-usage-statistics
         """
-        query, cls = urlencode(_period(start, end)), ActionUse
-        return await _ask(
-            self._runner(),
-            "GET",
-            f"/stats/actions?{query}",
-            lambda result: _many(cls, result),
-        )
+        path = f"/stats/actions?{urlencode(_period(start, end))}"
+        return await _ask(self._runner(), "GET", path, partial(_many, ActionUse))
 
     async def send_feedback(
         self, type: FeedbackType, message: str, **context: str

@@ -344,13 +344,13 @@ class Observer:
             account=account,
         )
 
-    def outage_began(self, error: Exception, failures: int) -> None:
-        """Record an outage; the poller logs it, at most once a minute."""
-        self._record("OutageBegan", error=error, failures=failures)
+    def outage(self, error: Exception | None, failures: int, seconds: float) -> None:
+        """Record that an outage began, or without an *error* that it ended.
 
-    def outage_ended(self, failures: int, seconds: float) -> None:
-        """Record that the host answers again."""
-        self._record("OutageEnded", failures=failures, seconds=seconds)
+        The poller logs it, at most once a minute.
+        """
+        event = "OutageEnded" if error is None else "OutageBegan"
+        self._record(event, error=error, failures=failures, seconds=seconds)
 
 
 def _derived(facts: dict[str, Any]) -> dict[str, Any]:

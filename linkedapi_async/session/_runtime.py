@@ -152,7 +152,7 @@ class Runtime:
             rate=rate,
             on_finish=_on_end,
             on_reorder=self._on_reordered,
-            on_outage=self._on_outage,
+            on_outage=self.observer.outage,
             rng=connection.rng,
         )
         self.duration_store: DurationStore = DurationStore(
@@ -386,20 +386,8 @@ class Runtime:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def note_end(self) -> None:
-        """Store from time to time how long workflows take."""
-        self.duration_store.store_if_old(self.now(), self.spawn)
-
     def _on_reordered(self, account: object) -> None:
         self.observer.reordered(cast("AccountOwner", account).name)
-
-    def _on_outage(
-        self, error: Exception | None, failures: int, seconds: float
-    ) -> None:
-        if error is None:
-            self.observer.outage_ended(failures, seconds)
-        else:
-            self.observer.outage_began(error, failures)
 
 
 async def _poll(pending: PendingWorkflow) -> Answer:
