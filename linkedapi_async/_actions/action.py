@@ -384,6 +384,17 @@ def paths(root: AnyAction, path: str = "root") -> Iterator[tuple[str, AnyAction]
         yield from paths(child, f"{path}.then[{index}]")
 
 
+def roots_of(workflow: Roots) -> tuple[AnyAction, ...]:
+    """Return the roots of *workflow* in order, as `Session.start` takes them."""
+    return workflow if isinstance(workflow, tuple) else (workflow,)
+
+
+def nodes_of(workflow: Roots) -> Iterator[AnyAction]:
+    """Visit all actions of *workflow*, parents first."""
+    for root in roots_of(workflow):
+        yield from root.walk()
+
+
 def named_roots(workflow: Roots) -> Iterator[tuple[str, AnyAction]]:
     """Visit the roots of *workflow*, each with its path."""
     if isinstance(workflow, tuple):
@@ -395,7 +406,4 @@ def named_roots(workflow: Roots) -> Iterator[tuple[str, AnyAction]]:
 
 def action_types(roots: Roots | None) -> tuple[str, ...]:
     """Return the action types of the *roots* of a workflow; empty if it is unknown."""
-    if roots is None:
-        return ()
-    each = roots if isinstance(roots, tuple) else (roots,)
-    return tuple(root.action_type for root in each)
+    return () if roots is None else tuple(r.action_type for r in roots_of(roots))

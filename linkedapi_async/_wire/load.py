@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,6 +32,7 @@ from linkedapi_async._utils.text import short_repr
 from linkedapi_async.errors import (
     InvalidDefinitionError,
     ParameterError,
+    UnknownValueWarning,
     WorkflowError,
 )
 
@@ -86,6 +88,16 @@ def load_workflow(source: Any, *, check: bool = True) -> Any:
     if problems:
         raise InvalidDefinitionError(problems)
     return tuple(loaded) if many else loaded[0]
+
+
+def load_silently(source: Any) -> Any:
+    """Return the workflow of a definition, which may not fit, without warnings.
+
+    For definitions of which the caller is warned elsewhere, such as stored ones.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnknownValueWarning)
+        return load_workflow(source, check=False)
 
 
 def _load(

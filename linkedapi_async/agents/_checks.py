@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import attrs
 
-from linkedapi_async._actions.action import Roots, named_roots
+from linkedapi_async._actions.action import Roots, named_roots, roots_of
 from linkedapi_async._actions.acts import acts_key
 from linkedapi_async._actions.compatibility import unsupported_in
 from linkedapi_async._actions.texts import find_doubts, nodes
@@ -82,7 +82,7 @@ class Check:
             "warnings": list(self.warnings),
         }
         if self.roots is not None:
-            roots = self.roots if isinstance(self.roots, tuple) else (self.roots,)
+            roots = roots_of(self.roots)
             facts |= {
                 "writes": list(self.written),
                 "drawing": draw(self.roots),

@@ -13,6 +13,7 @@ import attrs
 import click
 
 from linkedapi_async._utils.times import format_time, parse_time
+from linkedapi_async.cli._console import option_group
 from linkedapi_async.cli._credentials import (
     Credentials,
     credential_options,
@@ -32,8 +33,6 @@ from linkedapi_async.cli._signals import SignalHandler
 from linkedapi_async.session._account import Account
 from linkedapi_async.session._inbox import ItemStream
 
-
-CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
 T = TypeVar("T")
 
@@ -74,7 +73,7 @@ def whoami(*, format_: str, **options: Any) -> None:
     show_answer(info.raw, format_, creds.console)
 
 
-_STREAM: Final = (
+_stream_options = option_group(
     click.option("--follow", is_flag=True, help="Wait for new ones, until Ctrl-C."),
     click.option("--since", metavar="TIME", help="Only those since this moment."),
     click.option(
@@ -105,12 +104,6 @@ _STREAM: Final = (
     fields_option,
     credential_options,
 )
-
-
-def _stream_options(command: CommandT) -> CommandT:
-    for option in reversed(_STREAM):
-        command = option(command)
-    return command
 
 
 @attrs.frozen(kw_only=True)

@@ -19,6 +19,20 @@ from linkedapi_async.cli._exit_codes import DECLINED, CommandError
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
 
+def option_group(
+    *options: Callable[[Any], Any],
+) -> Callable[[CommandT], CommandT]:
+    """Return a decorator that gives a command several *options*, in their order."""
+
+    def decorate(command: CommandT) -> CommandT:
+        """Apply the last one first, as decorators below each other are."""
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
 @attrs.frozen
 class Console:
     """Standard error, as one command uses it."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from linkedapi_async.cli._console import option_group
 from linkedapi_async.cli._exit_codes import CommandError
 
 
@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     from linkedapi_async.contacts import Contacts
 
 
-CommandT = TypeVar("CommandT", bound=Callable[..., Any])
-
-_OPTIONS: Final = (
+contacts_options = option_group(
     click.option(
         "--contacts",
         metavar="FILE",
@@ -38,13 +36,7 @@ _OPTIONS: Final = (
         help="With --contacts: a CSV file of people who are never written to.",
     ),
 )
-
-
-def contacts_options(command: CommandT) -> CommandT:
-    """Give *command* the options of `contacts_of`."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+"""The options of `contacts_of`."""
 
 
 def contacts_of(path: str | None, days: float, never: str | None) -> Contacts | None:

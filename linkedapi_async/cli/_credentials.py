@@ -6,8 +6,8 @@ import contextlib
 import os
 import shlex
 import tomllib
-from collections.abc import Callable, Collection, Mapping
-from typing import Any, Final, TypeVar
+from collections.abc import Collection, Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 import attrs
@@ -17,7 +17,7 @@ from linkedapi_async._http.requests import DEFAULT_URL, validate_token
 from linkedapi_async._types import Generation
 from linkedapi_async._utils.json import decode_json
 from linkedapi_async._utils.secret import Secret
-from linkedapi_async.cli._console import Console
+from linkedapi_async.cli._console import Console, option_group
 from linkedapi_async.cli._exit_codes import CommandError
 from linkedapi_async.cli._messages import message_of
 from linkedapi_async.cli._stored_accounts import (
@@ -33,9 +33,6 @@ from linkedapi_async.policies import Polling
 from linkedapi_async.session import Session
 from linkedapi_async.session._account import Account
 from linkedapi_async.session._session import ENVIRONMENT, environment_settings
-
-
-CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
 
 def variables(
@@ -232,14 +229,7 @@ class Credentials:
         return account
 
 
-def credential_options(command: CommandT) -> CommandT:
-    """Give *command* the options of `credentials`."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
-
-
-_OPTIONS: Final = (
+credential_options = option_group(
     click.option(
         "--env-file",
         metavar="FILE",
@@ -286,6 +276,7 @@ _OPTIONS: Final = (
     ),
     click.option("-q", "--quiet", is_flag=True, help="Show errors and warnings only."),
 )
+"""The options of `credentials`."""
 
 
 def credentials(

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -30,8 +29,6 @@ from linkedapi_async.errors import WorkflowError
 
 if TYPE_CHECKING:
     from linkedapi_async.schema import Variant
-
-CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
 _GENERATION: Final = click.option(
     "--generation",

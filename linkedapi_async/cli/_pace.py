@@ -6,19 +6,18 @@ import datetime as dt
 import math
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import Final
 
 import click
 
 from linkedapi_async._pacing import History, Ledger
 from linkedapi_async._utils.hours import Hours
+from linkedapi_async.cli._console import option_group
 from linkedapi_async.cli._exit_codes import CommandError
 from linkedapi_async.explain import Explanation
 from linkedapi_async.policies import Pace
 
-
-CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
 NAMES: Final = {
     "stPersonProfileViews": ("profile view", "profile views"),
@@ -36,7 +35,7 @@ NAMES: Final = {
 }
 """What people call one action of a category, and several."""
 
-_OPTIONS: Final = (
+pace_options = option_group(
     click.option(
         "--per-day",
         multiple=True,
@@ -58,13 +57,7 @@ _OPTIONS: Final = (
         help="The least time between two starts of an account.",
     ),
 )
-
-
-def pace_options(command: CommandT) -> CommandT:
-    """Give *command* the options of `pace_of`."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+"""The options of `pace_of`."""
 
 
 def pace_of(

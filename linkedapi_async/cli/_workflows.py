@@ -8,19 +8,19 @@ import shlex
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import attrs
 import click
 
-from linkedapi_async._actions.action import ActionClass, Roots
+from linkedapi_async._actions.action import ActionClass, Roots, roots_of
 from linkedapi_async._actions.texts import find_left_overs, warn_of_doubts
 from linkedapi_async._http.requests import validate_workflow_id
 from linkedapi_async._http.responses import WorkflowStatus
 from linkedapi_async._results.completion import Completion
 from linkedapi_async._utils.times import format_time
 from linkedapi_async._wire.dump import dump_workflow
-from linkedapi_async.cli._console import Console, ask, braces_option
+from linkedapi_async.cli._console import Console, ask, braces_option, option_group
 from linkedapi_async.cli._contacts import contacts_of, contacts_options
 from linkedapi_async.cli._credentials import (
     Credentials,
@@ -64,9 +64,6 @@ from linkedapi_async.journal import Journal
 from linkedapi_async.session import Recovered
 from linkedapi_async.session._account import Account
 from linkedapi_async.session._handle import WorkflowHandle
-
-
-CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
 
 @attrs.frozen
@@ -162,7 +159,7 @@ _TIMEOUT = click.option(
 )
 
 
-_SENDING = (
+sending_options = option_group(
     click.option("--yes", is_flag=True, help="Write to LinkedIn without asking."),
     click.option("--dry-run", is_flag=True, help="Print the request and send nothing."),
     click.option(
@@ -180,13 +177,7 @@ _SENDING = (
     format_options,
     credential_options,
 )
-
-
-def sending_options(command: CommandT) -> CommandT:
-    """Give *command* the options of `send`."""
-    for option in reversed(_SENDING):
-        command = option(command)
-    return command
+"""The options of `send`."""
 
 
 @click.command(short_help="Run a workflow and print its completion.")
@@ -349,8 +340,7 @@ def _show_request(roots: Roots, creds: Credentials) -> None:
 
 
 def _cost(roots: Roots, creds: Credentials) -> object:
-    workflow = roots if isinstance(roots, tuple) else (roots,)
-    return explain(*workflow, generation=creds.generation or "linked_api")
+    return explain(*roots_of(roots), generation=creds.generation or "linked_api")
 
 
 def _confirm(roots: Roots, creds: Credentials, *, yes: bool) -> bool:

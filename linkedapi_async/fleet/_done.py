@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
-import warnings
 from typing import Any
 
 import attrs
@@ -13,14 +12,13 @@ from linkedapi_async._http.responses import CompletedWorkflow
 from linkedapi_async._results.completion import Completion
 from linkedapi_async._utils.json import decode_json, encode_json
 from linkedapi_async._utils.log import error_reason
-from linkedapi_async._wire.load import load_workflow
+from linkedapi_async._wire.load import load_silently
 from linkedapi_async._wire.read import read_completion
 from linkedapi_async.errors import (
     LinkedApiError,
     RejectedError,
     RequestError,
     SuppressedError,
-    UnknownValueWarning,
     WorkflowCancelledError,
     WorkflowError,
     WorkflowFailedError,
@@ -29,14 +27,6 @@ from linkedapi_async.errors import (
 from linkedapi_async.fleet._starts import End, ItemEndStatus
 from linkedapi_async.session._deferral import may_write
 from linkedapi_async.session._journaling import may_have_written
-
-
-def workflow_from(definition: str) -> Any:
-    """Return the workflow of a stored definition."""
-    # The program that submitted it was warned.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UnknownValueWarning)
-        return load_workflow(decode_json(definition.encode()), check=False)
 
 
 def refusal_of(error: LinkedApiError) -> End:
@@ -117,7 +107,7 @@ class Done:
     @functools.cached_property
     def workflow(self) -> Any:
         """The workflow that was submitted: an action, or a tuple of roots."""
-        return workflow_from(self.definition)
+        return load_silently(self.definition)
 
     def completion(self) -> Completion:
         """Return its result tree.

@@ -16,9 +16,11 @@ from typing import Any, Final, NoReturn, TypeAlias
 import anyio
 import attrs
 
+from linkedapi_async._actions.action import roots_of
 from linkedapi_async._http.transport import may_leave
 from linkedapi_async._utils.log import error_reason, log_extra
 from linkedapi_async._utils.secret import Secret
+from linkedapi_async._wire.load import load_silently
 from linkedapi_async.errors import (
     AccountPausedError,
     AuthenticationError,
@@ -36,7 +38,7 @@ from linkedapi_async.errors import (
     verdict_of,
 )
 from linkedapi_async.events import AccountUnpaused
-from linkedapi_async.fleet._done import end_of, refusal_of, workflow_from
+from linkedapi_async.fleet._done import end_of, refusal_of
 from linkedapi_async.fleet._events import EventReader
 from linkedapi_async.fleet._starts import ENDED, Found, Starts
 from linkedapi_async.fleet._trace import follow_trace
@@ -95,11 +97,6 @@ class Item:
     execution: str
     workflow: Any
     """Its action, or a tuple of roots."""
-
-    @property
-    def roots(self) -> tuple[Any, ...]:
-        """The roots, as `Session.start` takes them."""
-        return self.workflow if isinstance(self.workflow, tuple) else (self.workflow,)
 
 
 _PARKED: Final = Later(math.inf)
@@ -270,7 +267,7 @@ class ItemRunner:
             if found.state in ENDED:
                 await self._delivered(key)
                 return found.state
-            item = Item(key, lane, execution, workflow_from(found.definition))
+            item = Item(key, lane, execution, load_silently(found.definition))
             if found.state == "unknown":
                 if may_write(item.workflow):
                     return found.state
@@ -378,7 +375,8 @@ class ItemRunner:
 
     async def _send(self, item: Item, account: Account, attempt: int) -> _StartResult:
         try:
-            handle: WorkflowHandle[Any] = await account.start(*item.roots, key=item.key)
+            roots: tuple[Any, ...] = roots_of(item.workflow)
+            handle: WorkflowHandle[Any] = await account.start(*roots, key=item.key)
         except _NOT_SENT as error:
             return await self._not_sent(item, error, attempt)
         except Exception as error:  # noqa: BLE001  # it may have been sent

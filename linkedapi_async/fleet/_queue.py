@@ -22,13 +22,13 @@ import sqlalchemy as sa
 from dbos import error as dbos_error
 from sqlalchemy import exc as sa_exc
 
-from linkedapi_async._actions.action import Action
+from linkedapi_async._actions.action import Action, roots_of
 from linkedapi_async._utils.json import decode_json, encode_json
 from linkedapi_async._utils.log import log_extra
 from linkedapi_async._utils.secret import Secret
 from linkedapi_async._utils.text import safe_repr
 from linkedapi_async._wire.dump import dump_workflow
-from linkedapi_async._wire.load import load_workflow
+from linkedapi_async._wire.load import load_silently, load_workflow
 from linkedapi_async.errors import QueueError
 from linkedapi_async.fleet._database import Database
 from linkedapi_async.fleet._dbos_client import (
@@ -38,7 +38,7 @@ from linkedapi_async.fleet._dbos_client import (
     chunks,
     migrate,
 )
-from linkedapi_async.fleet._done import Done, done_from, workflow_from
+from linkedapi_async.fleet._done import Done, done_from
 from linkedapi_async.fleet._events import (
     EventHandler,
     EventStore,
@@ -123,7 +123,7 @@ class UnknownStart:
     @property
     def workflow(self) -> Any:
         """The workflow that was submitted: an action, or a tuple of roots."""
-        return workflow_from(self.definition)
+        return load_silently(self.definition)
 
 
 @attrs.frozen(kw_only=True)
@@ -617,8 +617,7 @@ def _item(account: str, workflow: Any, key: str) -> dict[str, Any]:
                 f"or half of an emoji, got {value!r}"
             )
             raise ValueError(message)
-    roots = workflow if isinstance(workflow, tuple) else (workflow,)
-    if not all(isinstance(root, Action) for root in roots):
+    if not all(isinstance(root, Action) for root in roots_of(workflow)):
         workflow = load_workflow(workflow)
     definition = encode_json(dump_workflow(workflow)).decode()
     return {"key": key, "account": account, "definition": definition, "state": "free"}

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
-from linkedapi_async._actions.action import AnyAction
+from linkedapi_async._actions.action import AnyAction, roots_of
 from linkedapi_async._results.key import ACTIONS
 from linkedapi_async._types import CATEGORIES, PERIODS
 from linkedapi_async.sandbox._clock import Calendar
@@ -156,8 +156,7 @@ class Limits:
             when: When it ended, on the sandbox's clock.
             enforce: Whether limits apply; they do not in the Account API.
         """
-        roots = workflow if isinstance(workflow, tuple) else (workflow,)
-        for action, node in _paired(roots, completion):
+        for action, node in _paired(roots_of(workflow), completion):
             self._apply(account, action, node, when, enforce=enforce)
 
     def _apply(

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import attrs
 
-from linkedapi_async._actions.action import Action, AnyAction, named_roots
+from linkedapi_async._actions.action import Action, AnyAction, nodes_of
 from linkedapi_async._actions.custom import custom
 from linkedapi_async._results.outcome import Result, json_names_of
 from linkedapi_async._types import Generation
@@ -323,18 +323,13 @@ class ScriptingMixin:
         return [
             node
             for workflow in self._recorded(account)
-            for node in _nodes(workflow)
+            for node in nodes_of(loaded(workflow.definition))
             if isinstance(node, action)
         ]
 
     def _recorded(self, account: str | None) -> Iterator[RecordedWorkflow]:
         name = account and account_name(account)
         return (w for w in self.log.workflows if name in {None, w.account})
-
-
-def _nodes(workflow: RecordedWorkflow) -> Iterator[AnyAction]:
-    for _, root in named_roots(loaded(workflow.definition)):
-        yield from root.walk()
 
 
 def _item_class(result: Any) -> Any:

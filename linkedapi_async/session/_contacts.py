@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import logging
 import os
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ import attrs
 
 from linkedapi_async._actions.acts import acts_of
 from linkedapi_async._http.responses import CompletedWorkflow
-from linkedapi_async._utils.log import error_reason, log_extra
+from linkedapi_async._utils.log import log_errors
 from linkedapi_async.errors import (
     WorkflowCancelledError,
     WorkflowFailedError,
@@ -26,9 +25,6 @@ from linkedapi_async.urls import aliases_in, target_kind
 if TYPE_CHECKING:
     from linkedapi_async.contacts import Contacts
     from linkedapi_async.journal import Journal
-
-
-_log = logging.getLogger("linkedapi_async")
 
 
 @attrs.frozen
@@ -164,22 +160,10 @@ class ContactKeeper:
                 await self._contacts.connect(*names)
 
     def _spawn(self, step: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(self._logged(step))
+        # If the step fails, the reservation stays, which is safe.
+        logged = log_errors(step, "The contacts could not be recorded: %s")
+        task = asyncio.get_running_loop().create_task(logged)
         # The loop keeps only weak references to its tasks.
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-    async def _logged(self, step: Coroutine[Any, Any, None]) -> None:
-        """Do *step*; log its error, because an error here must not withhold a result.
-
-        The reservation stays then, which is safe.
-        """
-        try:
-            await step
-        except Exception as error:  # noqa: BLE001  # of whatever kind
-            _log.error(
-                "The contacts could not be recorded: %s",
-                error,
-                extra=log_extra(reason=error_reason(error)),
-            )

@@ -7,24 +7,22 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-import warnings
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any, Final, TypeAlias
 
 import attrs
 
-from linkedapi_async._actions.action import Action, named_roots
+from linkedapi_async._actions.action import Action, nodes_of
 from linkedapi_async._results.completion import Completion
 from linkedapi_async._results.key import writes
 from linkedapi_async._utils.log import error_reason
-from linkedapi_async._wire.load import load_workflow
+from linkedapi_async._wire.load import load_silently
 from linkedapi_async.errors import (
     ActionError,
     LinkedApiError,
     PaceError,
     RequestError,
-    UnknownValueWarning,
     Verdict,
     WorkflowFailedError,
     verdict_of,
@@ -120,16 +118,10 @@ def categories_of(workflow: Any) -> frozenset[str]:
     The result is empty if it is no workflow; its start raises the error then.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UnknownValueWarning)
-            if not isinstance(workflow, Action | tuple):
-                workflow = load_workflow(workflow, check=False)
-            return frozenset(
-                node.category
-                for _, root in named_roots(workflow)
-                for node in root.walk()
-                if node.category is not None
-            )
+        if not isinstance(workflow, Action | tuple):
+            workflow = load_silently(workflow)
+        categories = {node.category for node in nodes_of(workflow)}
+        return frozenset(each for each in categories if each is not None)
     except Exception:  # noqa: BLE001  # whatever the input is
         return frozenset()
 
@@ -158,11 +150,7 @@ def may_write(workflow: Any) -> bool:
         return workflow.effect == "write"  # most workflows, in a fifth of the time
     if not isinstance(workflow, Action | tuple):
         return True
-    return any(
-        node.effect == "write"
-        for _, root in named_roots(workflow)
-        for node in root.walk()
-    )
+    return any(node.effect == "write" for node in nodes_of(workflow))
 
 
 def delay_of(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine, Hashable, Iterable, Mapping, Se
 from hashlib import blake2b
 from typing import Any, Final, Protocol
 
-from linkedapi_async._actions.action import Roots, named_roots
+from linkedapi_async._actions.action import Roots, nodes_of
 from linkedapi_async._polling.arrival import total_time
 from linkedapi_async._polling.durations import (
     MAX_KINDS,
@@ -50,8 +50,7 @@ def duration_kind(workflow: Roots | None) -> int | None:
     return _digest(
         tuple(
             (node.action_type, limit.bit_length() if isinstance(limit, int) else None)
-            for _, root in named_roots(workflow)
-            for node in root.walk()
+            for node in nodes_of(workflow)
             for limit in (getattr(node, "limit", None),)
         )
     )

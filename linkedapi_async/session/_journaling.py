@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import warnings
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from linkedapi_async._actions.action import nodes_of
 from linkedapi_async._http.responses import CompletedWorkflow
 from linkedapi_async._results.key import writes
 from linkedapi_async._utils.json import decode_json, encode_json
-from linkedapi_async._utils.log import error_reason, log_extra
+from linkedapi_async._utils.log import error_reason, log_errors, log_extra
 from linkedapi_async._utils.text import short_repr
-from linkedapi_async._wire.load import load_workflow
+from linkedapi_async._wire.load import load_silently
 from linkedapi_async._wire.read import read_completion
 from linkedapi_async.errors import (
     LinkedApiError,
-    UnknownValueWarning,
     WorkflowCancelledError,
     WorkflowFailedError,
     WorkflowNotFoundError,
@@ -108,7 +107,7 @@ class JournalRecorder:
         end_status, result = _end_record(end)
         if end_status is not None:
             step = self._finish(end, end_status, result, after)
-            self._end_recorded = self._spawn(self._log_errors(step))
+            self._end_recorded = self._spawn(self._logged(step))
 
     async def _finish(
         self,
@@ -144,26 +143,16 @@ class JournalRecorder:
         """Record that the end was delivered, once."""
         if self._end_recorded is not None and not self._acknowledged:
             self._acknowledged = True
-            self._spawn(self._log_errors(self._journal.delivered(self.key)))
+            self._spawn(self._logged(self._journal.delivered(self.key)))
 
     def recovered(self) -> None:
         """Mark the end as recorded, because it was read from the journal."""
         self._end_recorded = self._spawn(_nothing())
 
-    async def _log_errors(self, step: Coroutine[Any, Any, None]) -> None:
-        """Do *step*; log its error, because it must not withhold a result.
-
-        The next run recovers whatever is not recorded.
-        """
-        try:
-            await step
-        except Exception as error:  # noqa: BLE001  # of whatever kind
-            _log.error(
-                "The journal could not record %s: %s",
-                self.key,
-                error,
-                extra=log_extra(key=self.key, reason=error_reason(error)),
-            )
+    def _logged(self, step: Coroutine[Any, Any, None]) -> Coroutine[Any, Any, None]:
+        """Log the error of *step*: the next run recovers whatever is not recorded."""
+        message = "The journal could not record %s: %s"
+        return log_errors(step, message, self.key, key=self.key)
 
 
 async def _nothing() -> None:
@@ -209,11 +198,7 @@ def may_have_written(end: object, row: Row | None) -> bool:
             for outcome in read_completion(end.raw).walk()
         )
     workflow = None if row is None else workflow_of(row)
-    roots = workflow if isinstance(workflow, tuple) else (workflow,)
-    return any(
-        root is None or any(writes(node.action_type) for node in root.walk())
-        for root in roots
-    )
+    return workflow is None or any(writes(n.action_type) for n in nodes_of(workflow))
 
 
 def end_of(row: Row) -> object:
@@ -253,10 +238,7 @@ def _stored_end(row: Row, result: Any) -> CompletedWorkflow | WorkflowFailedErro
 def workflow_of(row: Row) -> Any:
     """Return the workflow of *row*; None, and so untyped results, if it is damaged."""
     try:
-        # The caller was warned of unknown names when the workflow was started.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UnknownValueWarning)
-            return load_workflow(row.definition, check=False)
+        return load_silently(row.definition)
     except Exception as error:  # noqa: BLE001  # whatever damage may do
         _log.error(
             "The definition of %s in the journal is damaged, its results are not "

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import logging
 import math
 import random
 from collections import Counter, OrderedDict
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import attrs
 
-from linkedapi_async._actions.action import Roots, named_roots
+from linkedapi_async._actions.action import Roots, named_roots, nodes_of
 from linkedapi_async._actions.counting import ExplainedLine, counted_lines
 from linkedapi_async._actions.custom import custom
 from linkedapi_async._actions.validators import warn_unknown
@@ -32,7 +31,7 @@ from linkedapi_async._pacing import (
     excess,
 )
 from linkedapi_async._results.key import ACTIONS
-from linkedapi_async._utils.log import error_reason, log_extra
+from linkedapi_async._utils.log import log_errors
 from linkedapi_async._utils.secret import Secret
 from linkedapi_async._utils.times import from_timestamp, wall_time
 from linkedapi_async._wire.read import read_completion
@@ -52,8 +51,6 @@ from linkedapi_async.session._runtime import Runtime
 if TYPE_CHECKING:
     from linkedapi_async.policies import Pace
 
-
-_log = logging.getLogger("linkedapi_async")
 
 HISTORY: Final = 40 * 86400.0
 """How far back bookings matter, in seconds: a month, in every time zone."""
@@ -517,22 +514,10 @@ class Pacer:
                 waiter.slot.set_exception(SessionClosedError())
 
     def _spawn(self, step: Coroutine[Any, Any, None]) -> None:
-        self._runtime.spawn(self._log_errors(step))
-
-    async def _log_errors(self, step: Coroutine[Any, Any, None]) -> None:
-        """Do *step*; log its error, because it must not withhold a result.
-
-        A booking whose end is not recorded counts as the most, for some days.
-        """
-        try:
-            await step
-        except Exception as error:  # noqa: BLE001  # of whatever kind
-            _log.error(
-                "The journal could not record what account %s has used: %s",
-                self._account,
-                error,
-                extra=log_extra(account=self._account, reason=error_reason(error)),
-            )
+        """Do *step* in a task; an end not recorded counts as the most, for some days."""
+        message = "The journal could not record what account %s has used: %s"
+        logged = log_errors(step, message, self._account, account=self._account)
+        self._runtime.spawn(logged)
 
 
 _ENDS: Final = (
@@ -548,11 +533,9 @@ def _done(end: object, roots: Roots | None) -> Uses | None:
     """Return what a workflow did, or None if that is unknown."""
     if not isinstance(end, CompletedWorkflow):
         return None
-    each = roots if isinstance(roots, tuple) else () if roots is None else (roots,)
     own = {
         node.action_type: node.limit_category
-        for root in each
-        for node in root.walk()
+        for node in (() if roots is None else nodes_of(roots))
         if isinstance(node, custom) and node.limit_category is not None
     }
     done: Counter[str] = Counter()
