@@ -102,19 +102,17 @@ class _LoopThread:
         Without a loop, before and after, *work* runs in the caller's thread.
         """
         if self.is_inherited:
-            message = (
+            raise RuntimeError(
                 "the session was opened in another process, and its thread does not "
                 "survive a fork: open one in this process"
             )
-            raise RuntimeError(message)
         if self._portal is None:
             found = work()
             if inspect.iscoroutine(found):
                 found.close()
-                message = (
+                raise RuntimeError(
                     "the session is not open: use it as: with Session(…) as session"
                 )
-                raise RuntimeError(message)
             return found
         future = self._portal.start_task_soon(_finish, work)
         try:
@@ -267,11 +265,10 @@ class _Opened(_Face):
         given = Secret({**settings})
         settings.clear()  # so that no frame shows a token
         if given.reveal().get("http") is not None:
-            message = (
+            raise TypeError(
                 "http= is an aiohttp.ClientSession, which belongs to an event loop of "
                 "its own; use the asynchronous session"
             )
-            raise TypeError(message)
         super().__init__(self._of(**given.reveal()), _LoopThread())
 
     @classmethod

@@ -277,11 +277,9 @@ def explain_batch(
         message = f"generation must be one of {', '.join(BOTH)}, got {generation!r}"
         raise ValueError(message)
     if isinstance(workflows, Action | dict | str):
-        message = "explain_batch takes many workflows: put this one in a list"
-        raise TypeError(message)
+        raise TypeError("explain_batch takes many workflows: put this one in a list")
     if type(accounts) is not int or accounts < 1:
-        message = f"accounts must be at least 1, got {short_repr(accounts)}"
-        raise ValueError(message)
+        raise ValueError(f"accounts must be at least 1, got {short_repr(accounts)}")
     _check_number("seconds_per_action", seconds_per_action)
     daily = _daily(generation, limits or {})
     found: dict[ExplainedLine, tuple[Count, Count]] = {}

@@ -94,8 +94,7 @@ class _Writer(ABC):
         self._path = ""
         if not isinstance(target, str | os.PathLike):
             if append or fsync:
-                message = "append and fsync need a path, not an open file"
-                raise ValueError(message)
+                raise ValueError("append and fsync need a path, not an open file")
             self._given = target
             return
         path = Path(target)
@@ -214,8 +213,7 @@ class _Writer(ABC):
 def _as_row(row: Any) -> RowMapping:
     if isinstance(row, Mapping):
         return row
-    message = f"a row must be a mapping, got {short_repr(row)}"
-    raise TypeError(message)
+    raise TypeError(f"a row must be a mapping, got {short_repr(row)}")
 
 
 def _open_private(path: str, flags: int) -> int:
@@ -334,11 +332,10 @@ class CsvWriter(_Writer):
         places = {name: place for place, name in enumerate(self.columns)}
         new = [name for name in names if name not in places]
         if new:
-            message = (
+            raise self._error(
                 f"it has no column {', '.join(map(short_repr, new))}; write to another file, "
                 "name all columns with columns= at the start, or use JSON Lines"
             )
-            raise self._error(message)
         self._keys, self._places = keys, tuple(places[name] for name in names)
 
     def _put_header(self, names: list[str]) -> None:

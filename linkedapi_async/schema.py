@@ -80,8 +80,7 @@ def workflow_schema(
         message = f"generation must be one of {BOTH} or None, got {generation!r}"
         raise ValueError(message)
     if variant not in get_args(Variant):
-        message = f"variant must be one of {get_args(Variant)}, got {variant!r}"
-        raise ValueError(message)
+        raise ValueError(f"variant must be one of {get_args(Variant)}, got {variant!r}")
     if variant == "structured_output":
         return _StructuredOutput(generation).schema()
     return _Definitions(generation, template=variant == "template").schema()
@@ -416,8 +415,7 @@ def _schema_of(validator: Validator, reference: Callable[[Any], Json]) -> Json:
                 "else": _schema_of(nested, reference),
             }
         case _:
-            message = f"no schema for {type(validator).__name__}"
-            raise TypeError(message)
+            raise TypeError(f"no schema for {type(validator).__name__}")
     return found
 
 

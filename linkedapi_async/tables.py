@@ -71,6 +71,5 @@ def _sources(completions: Iterable[Any]) -> Iterator[tuple[Siblings, str | None]
         raise TypeError(message)
     for completion in completions:
         if not isinstance(completion, Completion):
-            message = f"expected a Completion, got {short_repr(completion)}"
-            raise TypeError(message)
+            raise TypeError(f"expected a Completion, got {short_repr(completion)}")
         yield completion.top, completion.workflow_id

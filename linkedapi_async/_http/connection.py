@@ -103,12 +103,11 @@ class Connection:
         try:
             self._loop = asyncio.get_running_loop()
         except RuntimeError:
-            message = (
+            raise RuntimeError(
                 f"the {self._owner} needs asyncio, because aiohttp does; elsewhere, "
                 f"such as under trio, use linkedapi_async.blocking.{self._owner} in a "
                 "thread"
-            )
-            raise RuntimeError(message) from None
+            ) from None
         self._transport = AiohttpTransport(self._settings, self._http)
         self.state = "open"
         return self._transport
@@ -131,15 +130,13 @@ class Connection:
         """
         owner = self._owner
         if self.state != "open":
-            message = (
+            raise RuntimeError(
                 f"the {owner} is {self.state}; use it inside: async with {owner}(…)"
             )
-            raise RuntimeError(message)
         if self._loop is not asyncio.get_running_loop():
-            message = (
+            raise RuntimeError(
                 f"the {owner} was entered in another event loop; make one in each loop"
             )
-            raise RuntimeError(message)
 
     async def aclose(self) -> None:
         """Close the connections, but not the user's client."""
@@ -178,8 +175,7 @@ def api_requests(
     if account_api_token is not None and linked_api_token is None:
         token = validate_token("account_api_token", account_api_token)
         return ApiRequests("account_api", url, token, name)
-    message = "pass exactly one of linked_api_token= and account_api_token="
-    raise ValueError(message)
+    raise ValueError("pass exactly one of linked_api_token= and account_api_token=")
 
 
 def read_environment(

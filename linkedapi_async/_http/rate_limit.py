@@ -94,5 +94,4 @@ class SlidingWindow:
 
     def _check_open(self) -> None:
         if self._closed.is_set():
-            message = "the Admin was left meanwhile; make another one"
-            raise RuntimeError(message)
+            raise RuntimeError("the Admin was left meanwhile; make another one")

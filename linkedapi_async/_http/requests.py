@@ -64,17 +64,14 @@ def validate_token(name: str, token: Secret[Any]) -> Secret[str]:
         ValueError: It is empty, or has white space or anything outside printable ASCII.
     """
     if not isinstance(token.reveal(), str):
-        message = f"{name} must be a string, got {type(token.reveal()).__name__}"
-        raise TypeError(message)
+        raise TypeError(f"{name} must be a string, got {type(token.reveal()).__name__}")
     if not token.reveal():
-        message = f"{name} is empty; pass the token from the platform"
-        raise ValueError(message)
+        raise ValueError(f"{name} is empty; pass the token from the platform")
     if not _TOKEN.fullmatch(token.reveal()):
-        message = (
+        raise ValueError(
             f"{name} must be printable ASCII without white space; look for a line "
             "break or a quote copied with it"
         )
-        raise ValueError(message)
     return token
 
 
@@ -86,14 +83,12 @@ def validate_client(client: object) -> str:
         ValueError: It is empty, too long, or has more than printable ASCII.
     """
     if not isinstance(client, str):
-        message = f"client must be a string, got {type(client).__name__}"
-        raise TypeError(message)
+        raise TypeError(f"client must be a string, got {type(client).__name__}")
     if not _CLIENT.fullmatch(client):
-        message = (
+        raise ValueError(
             "client must be 1 to 100 characters of printable ASCII without white space "
             f"around them, got {client[:60]!r}"
         )
-        raise ValueError(message)
     return client
 
 
@@ -104,11 +99,10 @@ def validate_workflow_id(workflow_id: object) -> str:
         ValueError: It is not.
     """
     if not isinstance(workflow_id, str) or not _ID.fullmatch(workflow_id):
-        message = (
+        raise ValueError(
             "a workflow id must be 1 to 200 letters, digits, - or _, got "
             f"{short_repr(workflow_id)}"
         )
-        raise ValueError(message)
     return workflow_id
 
 
@@ -122,18 +116,15 @@ def validate_base_url(base_url: str, *, allow_insecure_http: bool) -> str:
     host = parts.hostname
     # Paths are added at the end, and a user name would be sent to the host.
     if "@" in parts.netloc or re.search(r"[?#\s]", base_url):
-        message = "base_url must have only a scheme, host, port and path"
-        raise ValueError(message)
+        raise ValueError("base_url must have only a scheme, host, port and path")
     if parts.scheme not in {"http", "https"} or not host or parts.port == 0:
-        message = f"base_url must be like https://host, got {base_url!r}"
-        raise ValueError(message)
+        raise ValueError(f"base_url must be like https://host, got {base_url!r}")
     insecure = parts.scheme == "http" and not is_loopback(host)
     if insecure and not allow_insecure_http:
-        message = (
+        raise ValueError(
             f"base_url {base_url!r} would send the tokens unencrypted; use https, or "
             "pass allow_insecure_http=True"
         )
-        raise ValueError(message)
     return base_url.rstrip("/")
 
 

@@ -111,11 +111,10 @@ def _trace() -> aiohttp.TraceConfig:
                 raise _SentBeforeError
             allowed = may_leave.get()
             if allowed is not None and not allowed():
-                message = (
+                raise _HeldBackError(
                     "the worker paused for longer than its ttl, so another worker may "
                     "run its lanes"
                 )
-                raise _HeldBackError(message)
             attempt.left = True
 
     trace.on_request_start.append(on_start)

@@ -92,11 +92,10 @@ class Completion(Displayable):
             own = [g for g in groups if any(action is key for action in g.actions)]
             groups = own if len(own) == 1 else groups
         if len(groups) > 1:
-            message = (
+            raise AmbiguousKeyError(
                 f"{key_name(key)} occurs in several places; use item[key] on each item, "
                 "completion.all(key), or a label="
             )
-            raise AmbiguousKeyError(message)
         # Without a match, the error lists all outcomes of the tree.
         siblings = groups[0] if groups else Siblings(tuple(self.walk()), ())
         return siblings.pick(key).value()

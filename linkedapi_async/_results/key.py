@@ -61,5 +61,4 @@ def as_key(key: Any) -> Key[Any]:
     kind = key if isinstance(key, type) else type(key)
     if issubclass(kind, ActionKey) and isinstance(key.action_type, str):
         return typing.cast("Key[Any]", key)
-    message = f"a key must be an action or the class of one, got {key!r}"
-    raise TypeError(message)
+    raise TypeError(f"a key must be an action or the class of one, got {key!r}")

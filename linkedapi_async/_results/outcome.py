@@ -63,11 +63,10 @@ class Siblings:
             what = f"{len(found)} outcomes match {name}"
             if len(found) < len(alike):
                 what = f"only {len(found)} of {len(alike)} outcomes of {name} came"
-            message = (
+            raise AmbiguousKeyError(
                 f"{what}; give each sibling a label=, or use the action object of the "
                 "tree as the key"
             )
-            raise AmbiguousKeyError(message)
         return found[position]
 
 
@@ -135,11 +134,10 @@ class Result:
                 for name, names in self._json_names().items()
                 if given in {name, *names}
             ]
-            message = (
+            raise TypeError(
                 f"{type(self).__name__} is not a dict; use {''.join(attributes)}"
                 ".to_dict(), or an action as the key"
             )
-            raise TypeError(message)
         nested = self.nested or _EMPTY
         return typing.cast("KeyedT", nested.pick(key).value())
 

@@ -97,8 +97,7 @@ class Hours:
         windows = sorted(_windows(spans))
         for before, after in itertools.pairwise(windows):
             if before.weekday == after.weekday and after.opens < before.closes:
-                message = f"hours must not overlap, got {before} and {after}"
-                raise ValueError(message)
+                raise ValueError(f"hours must not overlap, got {before} and {after}")
         return cls(tuple(windows), zone, text.strip())
 
     @classmethod
@@ -172,11 +171,10 @@ def _windows(spans: str) -> Iterator[Window]:
         closes = int(clock[2]) * 60 + int(clock[3])
         in_order = opens < closes <= _DAY
         if not in_order or int(clock[1]) > 59 or int(clock[3]) > 59:  # noqa: PLR2004
-            message = (
+            raise ValueError(
                 "hours must open before they close, between 00:00 and 24:00, got "
                 f"{span.strip()!r}; write those past midnight as two"
             )
-            raise ValueError(message)
         for day in days:
             yield Window(day, opens, closes)
 

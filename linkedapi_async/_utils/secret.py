@@ -44,5 +44,4 @@ class Secret(Generic[T_co]):
         return "<secret>"
 
     def __reduce__(self) -> NoReturn:
-        message = "a secret cannot be pickled"
-        raise TypeError(message)
+        raise TypeError("a secret cannot be pickled")

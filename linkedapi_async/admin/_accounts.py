@@ -107,8 +107,7 @@ class AccountsCalls(Calls):
         fields = raw if isinstance(raw, dict) else {}
         session_id, link = fields.get(id_name), fields.get(link_name)
         if not isinstance(session_id, str) or not session_id:
-            message = f"the answer has no {id_name}"
-            raise ProtocolError(message)
+            raise ProtocolError(f"the answer has no {id_name}")
         link = link if isinstance(link, str) else None
         return ConnectionSession(self, session_id, link, raw=raw, **facts)
 
@@ -268,8 +267,7 @@ class _Wait:
             progress = await self._calls.get_connection_session(self._session_id)
             self.status = progress.status
             if self.status in ENDED:
-                message = f"the session {self._name} ended as {self.status}"
-                raise self._ended(message)
+                raise self._ended(f"the session {self._name} ended as {self.status}")
             if self.status != "success":
                 return None
             return self._new(

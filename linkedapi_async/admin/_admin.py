@@ -164,8 +164,7 @@ class Admin:
         given = Secret({**found.reveal(), **settings})
         settings.clear()  # so that no frame shows a token
         if "linked_api_token" not in given.reveal():
-            message = "set LINKED_API_TOKEN, or pass linked_api_token="
-            raise ValueError(message)
+            raise ValueError("set LINKED_API_TOKEN, or pass linked_api_token=")
         return cls(**given.reveal())
 
     @property

@@ -42,8 +42,7 @@ def named_object_reader(name: str, cls: type[T]) -> Callable[[Any], T]:
     def read(raw: Any) -> T:
         found = raw.get(name) if isinstance(raw, dict) else None
         if not isinstance(found, dict):
-            message = f"the answer has no {name}"
-            raise ProtocolError(message)
+            raise ProtocolError(f"the answer has no {name}")
         return object_reader(cls)(found)
 
     return read
@@ -56,8 +55,7 @@ def list_reader(name: str, cls: type[T]) -> Callable[[Any], list[T]]:
         found = raw.get(name) if isinstance(raw, dict) else None
         if not isinstance(found, list):
             # A missing list is not an empty one.
-            message = f"the answer has no list of {name}"
-            raise ProtocolError(message)
+            raise ProtocolError(f"the answer has no list of {name}")
         made: list[T] = structure(found, list[cls])  # type: ignore[valid-type]
         return made
 

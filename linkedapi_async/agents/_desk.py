@@ -391,11 +391,10 @@ class Desk:
             except JournalLockedError as error:
                 # Another server writes, or one that was killed has not ended yet.
                 if loop.time() - begin >= LOCK_WAIT:
-                    message = (
+                    raise JournalError(
                         "another program has the journal of writes open, such as "
                         "another server for agents that writes; try it again later"
-                    )
-                    raise JournalError(message) from error
+                    ) from error
             await asyncio.sleep(_LOCK_INTERVAL)
 
     async def _recover(self) -> None:

@@ -47,8 +47,7 @@ def http_app(server: Server[Any], *, token: str, port: int) -> AsgiApp:
     secret = Secret(token.encode())
     del token  # so that no frame shows it
     if len(secret.reveal()) < MIN_TOKEN:
-        message = f"the token must have at least {MIN_TOKEN} characters"
-        raise ValueError(message)
+        raise ValueError(f"the token must have at least {MIN_TOKEN} characters")
     hosts = [f"{host}:{port}" for host in ("127.0.0.1", "localhost", "[::1]")]
     app = server.streamable_http_app(
         streamable_http_path=PATH,

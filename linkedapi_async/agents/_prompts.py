@@ -117,12 +117,10 @@ def prompt(name: str, arguments: Mapping[str, str]) -> types.GetPromptResult:
     """
     template = PROMPTS.get(name)
     if template is None:
-        message = f"no prompt {name!r}; prompts are {', '.join(PROMPTS)}"
-        raise ValueError(message)
+        raise ValueError(f"no prompt {name!r}; prompts are {', '.join(PROMPTS)}")
     missing = [each for each in template.arguments if not arguments.get(each)]
     if missing:
-        message = f"the prompt {name!r} needs {', '.join(missing)}"
-        raise ValueError(message)
+        raise ValueError(f"the prompt {name!r} needs {', '.join(missing)}")
     definition = json.dumps(filled(template.definition, arguments), ensure_ascii=False)
     text = (
         f"{filled(template.task, arguments)}\n\nRun this with the tool run_workflow:\n\n"

@@ -128,8 +128,7 @@ class Feed:
             CommandError: The cursor or another value is wrong, or a signal was received.
         """
         if self.follow and self.format_ not in {None, "jsonl"}:
-            message = f"--follow prints jsonl, got --format {self.format_}"
-            raise CommandError(message)
+            raise CommandError(f"--follow prints jsonl, got --format {self.format_}")
         asyncio.run(self._run(open_stream))
 
     async def _run(
@@ -296,8 +295,7 @@ def usage(*, start: str | None, end: str | None, format_: str, **options: Any) -
 def _moment(text: str) -> dt.datetime:
     found = parse_time(text)
     if found is None:
-        message = f"--end must be ISO 8601 text, got {text!r}"
-        raise CommandError(message)
+        raise CommandError(f"--end must be ISO 8601 text, got {text!r}")
     return found
 
 

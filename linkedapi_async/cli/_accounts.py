@@ -99,11 +99,10 @@ def add(*, name: str, generation: str, no_keyring: bool, quiet: bool) -> None:
     """
     console = Console(quiet)
     if not _NAME.fullmatch(name):
-        message = (
+        raise CommandError(
             "NAME must be letters, digits, spaces and any of ._@-, at most 64, got "
             f"{name!r}"
         )
-        raise CommandError(message)
     load_accounts().check_free(name)
     tokens = _typed(generation) if at_terminal() else _piped()
     with changed_accounts() as found:
@@ -126,11 +125,10 @@ def _piped() -> Secret[dict[str, str]]:
     given = assignments("standard input", text)
     names = {name for name in (*MAIN, IDENTITY) if given.reveal().get(name)}
     if IDENTITY not in names or len(names) != 2:  # noqa: PLR2004  # and a main token
-        message = (
+        raise CommandError(
             "expected two lines, LINKED_API_TOKEN=… (or ACCOUNT_API_TOKEN=…) and "
             f"IDENTIFICATION_TOKEN=…, got {', '.join(sorted(names)) or 'neither'}"
         )
-        raise CommandError(message)
     return _validate_tokens(
         Secret({name: given.reveal()[name] for name in sorted(names)})
     )

@@ -195,16 +195,14 @@ def all_calls() -> Iterator[Call]:
 def _limit(text: str) -> Limit:
     found = _LIMIT.fullmatch(text)
     if found is None:
-        message = f"--limits must be CATEGORY:PERIOD=NUMBER, got {text!r}"
-        raise CommandError(message)
+        raise CommandError(f"--limits must be CATEGORY:PERIOD=NUMBER, got {text!r}")
     number = None if found[3] is None else int(found[3])
     return Limit(category=found[1], period=found[2], max_value=number)
 
 
 def _admin(creds: Credentials) -> Admin:
     if creds.generation != "linked_api":
-        message = "the Admin API needs LINKED_API_TOKEN"
-        raise CommandError(message)
+        raise CommandError("the Admin API needs LINKED_API_TOKEN")
     try:
         return Admin(
             linked_api_token=creds.variables.reveal()["LINKED_API_TOKEN"],

@@ -97,11 +97,10 @@ def mcp(
     except ModuleNotFoundError as error:
         if error.name not in {"mcp", "uvicorn"}:
             raise
-        message = (
+        raise CommandError(
             "the server for agents needs its extra; install it with: "
             "python -m pip install 'linkedapi-async[mcp]'"
-        )
-        raise CommandError(message) from error
+        ) from error
     creds = credentials(**options)
     pace = pace_of(per_day, hours, min_interval)
     if journal is None and (allow_writes or pace is not None):
@@ -180,26 +179,23 @@ def _address(text: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not colon or not port.isdecimal() or int(port) > 65535:  # noqa: PLR2004  # the highest port
-        message = f"--http must be as in 127.0.0.1:8765, got {text!r}"
-        raise CommandError(message)
+        raise CommandError(f"--http must be as in 127.0.0.1:8765, got {text!r}")
     if not is_loopback(host):
-        message = (
+        raise CommandError(
             f"--http must be a loopback address such as 127.0.0.1, got {host!r}, "
             "because every client acts as you; put a proxy with TLS and a login before "
             "it to reach it from elsewhere"
         )
-        raise CommandError(message)
     return host, int(port)
 
 
 def _token(env_file: str | None) -> Secret[str]:
     token = Secret(variables(env_file, (TOKEN,)).reveal().get(TOKEN, ""))
     if not token.reveal():
-        message = (
+        raise CommandError(
             f"{TOKEN} is not set; set it to a long random text, and give it to the "
             "clients of the server"
         )
-        raise CommandError(message)
     return token
 
 
@@ -222,8 +218,7 @@ async def _serve_http(
         try:
             app = http_app(make_server(desk), token=token.reveal(), port=port)
         except ValueError as error:
-            message = f"{TOKEN}: {error}"
-            raise CommandError(message) from None
+            raise CommandError(f"{TOKEN}: {error}") from None
         # The reader of the URL may send a signal at once.
         with SignalHandler(lambda: "the server ends", lambda: "") as signals:
             name = f"[{host}]" if ":" in host else host

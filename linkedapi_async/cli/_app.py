@@ -150,16 +150,14 @@ class App(click.Group):
         except LinkedApiError as error:
             raise command_error(error) from error
         except (KeyboardInterrupt, click.Abort) as error:
-            message = "interrupted"
-            raise CommandError(message, 128 + signal.SIGINT) from error
+            raise CommandError("interrupted", 128 + signal.SIGINT) from error
         except OSError as error:
             if error.errno == errno.EPIPE:
                 raise
             if error.filename is None:
                 _discard_output()
             where = error.filename or "standard output"
-            message = f"{where}: {error.strerror or error}"
-            raise CommandError(message) from error
+            raise CommandError(f"{where}: {error.strerror or error}") from error
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -219,8 +219,7 @@ def batch(
     if queue is not None:
         creds, accounts = _by_queue(context, queue, account_column, options)
     elif account_column is not None:
-        message = "--account-column needs --queue URL"
-        raise CommandError(message)
+        raise CommandError("--account-column needs --queue URL")
     else:
         creds = credentials(**options)
     pace = pace_of(per_day, hours, min_interval)
@@ -235,8 +234,7 @@ def batch(
         command=shlex.join(["linkedapi", *context.meta["arguments"]]),
     )
     if template == source == STDIN:
-        message = "TEMPLATE and --from cannot both be standard input"
-        raise CommandError(message)
+        raise CommandError("TEMPLATE and --from cannot both be standard input")
     _refuse_same_files(
         {
             "TEMPLATE": template,
@@ -314,15 +312,13 @@ def _refuse_same_files(named: dict[str, str | None]) -> None:
             continue
         other = seen.setdefault(os.path.realpath(name), option)
         if other != option:
-            message = f"{other} and {option} name one file: {name}"
-            raise CommandError(message)
+            raise CommandError(f"{other} and {option} name one file: {name}")
 
 
 def _refuse_unusable(option: str, path: Path) -> None:
     if path.exists() and not path.is_file():
         kind = "a directory" if path.is_dir() else "not a regular file"
-        message = f"{option}: {path} is {kind}; pass the name of a file"
-        raise CommandError(message)
+        raise CommandError(f"{option}: {path} is {kind}; pass the name of a file")
 
 
 @contextlib.contextmanager

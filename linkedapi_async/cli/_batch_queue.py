@@ -120,14 +120,12 @@ def row_accounts(
         if option.name not in _NOT_WITH_QUEUE:
             continue
         if context.get_parameter_source(option.name) is typed:
-            message = (
+            raise CommandError(
                 f"{option.opts[-1]} cannot be used with --queue, because workers send the "
                 "rows, with their own tokens, pace and contacts"
             )
-            raise CommandError(message)
     if (account is None) == (column is None):
-        message = "--queue needs --account NAME, or --account-column COLUMN"
-        raise CommandError(message)
+        raise CommandError("--queue needs --account NAME, or --account-column COLUMN")
     check_typed("--queue", url)
     parts = validate_database_url(url)
     is_file = parts.get_backend_name() == "sqlite"

@@ -155,10 +155,9 @@ def read_results(path: Path) -> PastResults:
             try:
                 past.add(decode_json(line))
             except (ValueError, TypeError, KeyError, AttributeError, LinkedApiError):
-                message = (
+                raise CommandError(
                     f"{path}:{number}: not a result of a batch; pass another --out"
-                )
-                raise CommandError(message) from None
+                ) from None
     return past
 
 

@@ -80,8 +80,7 @@ def named_accounts(path: str | None) -> dict[str, Secret[str]]:
         read = tomllib.loads if kind == "TOML" else _json
         found = Secret(read(text.reveal()))
     if found.reveal() is None:
-        message = f"{path} is not {kind}"
-        raise CommandError(message)
+        raise CommandError(f"{path} is not {kind}")
     if not isinstance(found.reveal(), dict) or not found.reveal():
         message = f'{path}: expected "name": "identification token" for each account'
         raise CommandError(message)
@@ -148,11 +147,10 @@ class Credentials:
             CommandError: A token is missing or invalid.
         """
         if self.generation is None:
-            message = (
+            raise CommandError(
                 "no tokens; set LINKED_API_TOKEN (or ACCOUNT_API_TOKEN) and "
                 "IDENTIFICATION_TOKEN, or store them with: linkedapi accounts add NAME"
             )
-            raise CommandError(message)
         polling = Polling()
         if self.poll is not None:
             # Workflows behind the head are polled less often, as by default.
@@ -188,11 +186,10 @@ class Credentials:
         if not self.accounts and not self.variables.reveal().get(
             "IDENTIFICATION_TOKEN"
         ):
-            message = (
+            raise CommandError(
                 "no account; set IDENTIFICATION_TOKEN, pass --accounts, or store the "
                 "account with: linkedapi accounts add NAME"
             )
-            raise CommandError(message)
         try:
             if self.accounts:
                 found = [
@@ -204,8 +201,7 @@ class Credentials:
                     session.account(self.variables.reveal()["IDENTIFICATION_TOKEN"])
                 ]
         except ValueError as error:
-            message = f"--accounts: {error}"
-            raise CommandError(message) from error
+            raise CommandError(f"--accounts: {error}") from error
         accounts = {account.name: account for account in found}
         if self.account is None:
             return accounts
@@ -344,18 +340,16 @@ def _stored_account(
         return None
     store = load_accounts()
     if given and name in store.accounts:
-        message = (
+        raise CommandError(
             f"--account: {' and '.join(given)} takes precedence over the stored account "
             f"{name!r}; unset it"
         )
-        raise CommandError(message)
     if given or not store.accounts:
         return None
     chosen = name or store.in_use
     if chosen is None:
         names = ", ".join(store.accounts)
-        message = f"no account is in use; add --account NAME: {names}"
-        raise CommandError(message)
+        raise CommandError(f"no account is in use; add --account NAME: {names}")
     store.find(chosen)
     return store, chosen
 
@@ -376,8 +370,7 @@ def _check_proxy(url: str) -> None:
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise CommandError(message)
     if parts.password is not None and _typed("proxy"):
-        message = (
+        raise CommandError(
             "--proxy must not have a password, because other programs can read the "
             "arguments of a command; set LINKED_API_PROXY instead"
         )
-        raise CommandError(message)

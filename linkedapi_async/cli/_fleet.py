@@ -56,8 +56,7 @@ def worker(*, target: str, health: int | None, host: str, quiet: bool) -> None:
     except ValueError as error:
         raise CommandError(str(error)) from error
     if status:
-        message = "another worker has taken over the lanes of this one"
-        raise CommandError(message, LATER)
+        raise CommandError("another worker has taken over the lanes of this one", LATER)
 
 
 def _worker_of(target: str) -> Worker:
@@ -170,14 +169,12 @@ def check_typed(option: str, url: str) -> None:
     try:
         parts = validate_database_url(url)
     except ValueError as error:
-        message = f"{option}: {error}"
-        raise CommandError(message) from error
+        raise CommandError(f"{option}: {error}") from error
     if parts.password is not None or "password" in parts.query:
-        message = (
+        raise CommandError(
             f"{option} must not have a password, because other programs can read the "
             "arguments of a command; set PGPASSWORD, or store it in ~/.pgpass"
         )
-        raise CommandError(message)
 
 
 def _use(url: str, work: Callable[[Queue], Awaitable[T]]) -> T:

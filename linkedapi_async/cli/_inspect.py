@@ -210,8 +210,7 @@ def actions(*, words: tuple[str, ...], format_: str) -> None:
     if not found:
         alike = nearest(text, ACTIONS)
         hint = f"; did you mean {alike}?" if alike else ""
-        message = f"no action matches {text!r}{hint}"
-        raise CommandError(message)
+        raise CommandError(f"no action matches {text!r}{hint}")
     if format_ == "json":
         show(found)
     elif len(found) == 1:

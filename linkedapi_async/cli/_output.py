@@ -133,11 +133,9 @@ def _checked_format(ctx: click.Context, _: click.Parameter, format_: str) -> str
     """
     bom = ctx.params.pop("bom", False)
     if bom and format_ != "csv":
-        message = f"--bom needs --format csv, got {format_}"
-        raise CommandError(message)
+        raise CommandError(f"--bom needs --format csv, got {format_}")
     if format_ == PARQUET and _FIELDS in ctx.meta:
-        message = "--format parquet has all fields; leave --fields out"
-        raise CommandError(message)
+        raise CommandError("--format parquet has all fields; leave --fields out")
     if format_ == PARQUET:
         _check_parquet(ctx.params.get("action"))
     return _EXCEL if bom else format_
@@ -145,15 +143,13 @@ def _checked_format(ctx: click.Context, _: click.Parameter, format_: str) -> str
 
 def _check_parquet(action: str | None) -> None:
     if action is None:
-        message = (
+        raise CommandError(
             "--format parquet needs --action TYPE, because the columns follow from it"
         )
-        raise CommandError(message)
     if sys.stdout.isatty():
-        message = (
+        raise CommandError(
             "--format parquet is not for a terminal; write it to a file with > FILE"
         )
-        raise CommandError(message)
     try:
         import arro3.core  # noqa: PLC0415
         import arro3.io  # noqa: F401, PLC0415
@@ -187,8 +183,7 @@ def action_of(name: str | None) -> type[Action[Any, Any, Any]] | None:
         return ACTIONS[name]
     alike = nearest(name, ACTIONS)
     hint = f"; did you mean {alike}?" if alike else ""
-    message = f"--action: unknown action type {name!r}{hint}"
-    raise CommandError(message)
+    raise CommandError(f"--action: unknown action type {name!r}{hint}")
 
 
 def as_json(value: Any, *, indent: int | None = 2) -> str:

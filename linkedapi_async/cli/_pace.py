@@ -73,13 +73,11 @@ def pace_of(
     try:
         read = None if hours is None else Hours.read(hours)
     except ValueError as error:
-        message = f"--hours: {error}"
-        raise CommandError(message) from error
+        raise CommandError(f"--hours: {error}") from error
     try:
         return Pace(per_day=dict(per_day), hours=read, min_interval=min_interval or 0)
     except ValueError as error:
-        message = f"--per-day: {error}"
-        raise CommandError(message) from error
+        raise CommandError(f"--per-day: {error}") from error
 
 
 def plan(pace: Pace, cost: Explanation) -> Iterator[str]:

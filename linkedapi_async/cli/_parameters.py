@@ -211,8 +211,7 @@ def _field(validator: Any, name: str, shown: str) -> Parameter:
         if alike
         else f"known: {', '.join(names)}"
     )
-    message = f"{shown} has no {short_repr(name)}; {hint}"
-    raise CommandError(message)
+    raise CommandError(f"{shown} has no {short_repr(name)}; {hint}")
 
 
 def _json_object(text: str, shown: str) -> dict[str, Any]:
@@ -221,8 +220,7 @@ def _json_object(text: str, shown: str) -> dict[str, Any]:
     except ValueError:
         found = None
     if not isinstance(found, dict):
-        message = f"{shown} must be a JSON object, got {short_repr(text)}"
-        raise CommandError(message)
+        raise CommandError(f"{shown} must be a JSON object, got {short_repr(text)}")
     return found
 
 

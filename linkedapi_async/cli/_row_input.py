@@ -119,8 +119,7 @@ class RowFile:
             self._header = self._find_header(columns, delimiter)
             self.columns = self._unique_columns(columns)
         if next(iter(self), None) is None:
-            message = f"{name}: no rows"
-            raise CommandError(message)
+            raise CommandError(f"{name}: no rows")
 
     def __iter__(self) -> Iterator[InputRow]:
         with self._text() as text:
@@ -145,8 +144,7 @@ class RowFile:
         self._file.seek(0)
         start = self._file.read(_SAMPLE)
         if start.startswith(b"PK\x03\x04"):
-            message = f"{self.name} is an Excel workbook; save it as CSV"
-            raise CommandError(message)
+            raise CommandError(f"{self.name} is an Excel workbook; save it as CSV")
         for bom, encoding in _BOMS:
             if start.startswith(bom):
                 return encoding
@@ -165,11 +163,10 @@ class RowFile:
         self._file.seek(0)
         for number, content in enumerate(self._file, 1):
             if _UTF8_SEQUENCE.search(content):
-                message = (
+                raise CommandError(
                     f"{self.name}:{number}: UTF-8, and line {line} is not; save it as "
                     "UTF-8, or pass --encoding, such as cp1252 for Windows"
                 )
-                raise CommandError(message)
 
     def _problem(self, encoding: str) -> tuple[int, str] | None:
         """Return the first line that cannot be read by *encoding*, and why."""
@@ -285,8 +282,7 @@ class RowFile:
                     yield row
         except csv.Error as error:
             # The rows below cannot be separated from the broken one.
-            message = f"{self.name}:{line}: {error}"
-            raise CommandError(message) from error
+            raise CommandError(f"{self.name}:{line}: {error}") from error
 
     def _csv_row(
         self, line: int, cells: list[str], names: tuple[str, ...]
@@ -352,8 +348,7 @@ def read_rows(
         )
     except OSError as error:
         copy.close()
-        message = f"{name}: {error.strerror}"
-        raise CommandError(message) from error
+        raise CommandError(f"{name}: {error.strerror}") from error
     except BaseException:
         copy.close()
         raise

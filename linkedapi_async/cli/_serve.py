@@ -230,12 +230,10 @@ def listen(
     found = variables(env_file, SECRETS)
     secrets = Secret([found.reveal()[n] for n in SECRETS if found.reveal().get(n)])
     if not secrets.reveal() and not allow_unsigned:
-        message = f"{SECRETS[0]} is not set; set it, or add --allow-unsigned"
-        raise CommandError(message)
+        raise CommandError(f"{SECRETS[0]} is not set; set it, or add --allow-unsigned")
     # aiohttp reads braces as a variable part of the path.
     if not path.startswith("/") or "{" in path:
-        message = f"--path must be a path such as /hook, got {path!r}"
-        raise CommandError(message)
+        raise CommandError(f"--path must be a path such as /hook, got {path!r}")
     try:
         receiver = WebhookReceiver(
             secrets=secrets.reveal(),

@@ -69,8 +69,7 @@ class StoredAccounts:
         if name in self.accounts:
             return self.accounts[name]
         known = ", ".join(self.accounts) or "none"
-        message = f"no account {name!r} is stored; known accounts: {known}"
-        raise CommandError(message)
+        raise CommandError(f"no account {name!r} is stored; known accounts: {known}")
 
     def check_free(self, name: str) -> None:
         """Check that no account has the name.
@@ -149,11 +148,10 @@ def load_accounts() -> StoredAccounts:
     with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
         found = _read(path, Secret(decode_json(text.reveal().encode())))
     if found is None:
-        message = (
+        raise CommandError(
             f"{path} is damaged, or of another version; move it away, and add the "
             "accounts again"
         )
-        raise CommandError(message)
     return found
 
 
@@ -251,18 +249,16 @@ def _call_keyring(work: Callable[[Any], T]) -> T:
     try:
         import keyring  # noqa: PLC0415  # an extra
     except ModuleNotFoundError:
-        message = (
+        raise CommandError(
             "the tokens are in the system's keyring; install what reads it with: "
             "python -m pip install 'linkedapi-async[keyring]'"
-        )
-        raise CommandError(message) from None
+        ) from None
     try:
         return work(keyring)
     except Exception as error:  # noqa: BLE001  # backends raise what they like
         failure = type(error).__name__
     # Not in the handler of the error, whose frames may have a token.
-    message = f"the system's keyring failed: {failure}"
-    raise CommandError(message)
+    raise CommandError(f"the system's keyring failed: {failure}")
 
 
 def _names(account: StoredAccount) -> tuple[str, str]:
@@ -278,11 +274,10 @@ def _from_keyring(name: str, token: str) -> str:
         _call_keyring(lambda api: api.get_password(SERVICE, _key(name, token)))
     )
     if found.reveal() is None:
-        message = (
+        raise CommandError(
             f"the system's keyring has no {token} of the account {name!r}; remove the "
             "account, and add it again"
         )
-        raise CommandError(message)
     return str(found.reveal())
 
 

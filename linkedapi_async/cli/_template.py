@@ -317,8 +317,7 @@ class _Renderer:
 
     def _cell(self, column: str) -> Any:
         if column not in self._values:
-            message = "no such column in this row"
-            raise _RenderError(message, [column])
+            raise _RenderError("no such column in this row", [column])
         return self._values[column]
 
 

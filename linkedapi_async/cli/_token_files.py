@@ -27,14 +27,12 @@ def private(path: str) -> Secret[str]:
         with open(path, "rb") as file:  # noqa: PTH123  # its mode is checked while it is open
             mode = os.fstat(file.fileno()).st_mode
             if _PRIVATE and mode & _OTHERS:
-                message = (
+                raise CommandError(
                     f"{path} holds tokens and others may read it; run: chmod 600 {path}"
                 )
-                raise CommandError(message)
             content = Secret(file.read())
     except OSError as error:
-        message = f"{path}: {error.strerror}"
-        raise CommandError(message) from error
+        raise CommandError(f"{path}: {error.strerror}") from error
     return decoded(path, content)
 
 
@@ -48,8 +46,7 @@ def decoded(name: str, content: Secret[bytes]) -> Secret[str]:
     with contextlib.suppress(UnicodeDecodeError):
         # Editors on Windows begin a file with a byte order mark.
         return Secret(content.reveal().decode("utf-8-sig"))
-    message = f"{name} is not UTF-8"
-    raise CommandError(message)
+    raise CommandError(f"{name} is not UTF-8")
 
 
 def assignments(name: str, text: Secret[str]) -> Secret[dict[str, str]]:
@@ -65,8 +62,7 @@ def assignments(name: str, text: Secret[str]) -> Secret[dict[str, str]]:
     pairs = Secret([*map(_assignment, text.reveal().splitlines())])
     for number, pair in enumerate(pairs.reveal(), 1):
         if pair is None:
-            message = f"{name}:{number}: expected NAME=value"
-            raise CommandError(message)
+            raise CommandError(f"{name}:{number}: expected NAME=value")
     return Secret(dict(pair for found in pairs.reveal() for pair in found or []))
 
 

@@ -91,8 +91,7 @@ def as_workflow(name: str, found: Any, *, check: bool = True) -> Roots:
         dump_workflow(found)  # raises if the workflow may not start
         return found
     if not isinstance(found, dict | list):
-        message = f"{name}: expected a workflow, got {type(found).__name__}"
-        raise CommandError(message)
+        raise CommandError(f"{name}: expected a workflow, got {type(found).__name__}")
     loaded: Roots = load_workflow(found, check=check)
     return loaded
 
@@ -155,6 +154,5 @@ def _attribute(name: str) -> Any:
     except WorkflowError:
         raise
     except Exception as error:
-        message = f"{name}: {type(error).__name__}: {error}"
-        raise CommandError(message) from error
+        raise CommandError(f"{name}: {type(error).__name__}: {error}") from error
     return found

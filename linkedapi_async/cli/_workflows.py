@@ -309,11 +309,10 @@ def _settings(
 ) -> dict[str, Any]:
     """Return the arguments of the session that the options say."""
     if journal is None and (per_day or min_interval is not None):
-        message = (
+        raise CommandError(
             "--per-day and --min-interval need --journal FILE, which has what earlier "
             "runs have started"
         )
-        raise CommandError(message)
     return {
         "journal": journal,
         "pace": pace_of(per_day, hours, min_interval),
@@ -693,8 +692,7 @@ def recover(
     """
     creds, only = credentials(**options), action_of(action)
     if not Path(journal).is_file():
-        message = f"{journal}: no such journal"
-        raise CommandError(message)
+        raise CommandError(f"{journal}: no such journal")
     decisions = Decisions(mark_started=mark_started, retry=retry, skip=skip)
 
     def display(ends: Sequence[WorkflowEnd]) -> None:

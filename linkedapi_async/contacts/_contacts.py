@@ -50,8 +50,7 @@ class Contacts:
         never: Iterable[str] | os.PathLike[str] = (),
     ) -> None:
         if once_in <= dt.timedelta(0):
-            message = f"once_in must be positive, got {once_in}"
-            raise ValueError(message)
+            raise ValueError(f"once_in must be positive, got {once_in}")
         self.once_in: dt.timedelta = once_in
         self.store: ContactStore = (
             store if isinstance(store, ContactStore) else SqliteContactStore(store)
@@ -174,13 +173,11 @@ def _read_names(path: str | os.PathLike[str]) -> Iterable[str]:
     try:
         text = Path(path).read_text("utf-8-sig")
     except UnicodeDecodeError as error:
-        message = f"{os.fspath(path)} is not UTF-8: {error}"
-        raise ValueError(message) from error
+        raise ValueError(f"{os.fspath(path)} is not UTF-8: {error}") from error
     for number, line in enumerate(text.splitlines(), 1):
         # Neither a URL nor a URN has these characters where it matters.
         cells = [cell.strip() for cell in re.split(r'[,;\t"]', line)]
         names = [cell for cell in cells if target_kind(cell) is not None]
         yield from names[:1]
         if not names and any(cells) and number > 1:
-            message = f"{os.fspath(path)}:{number}: no URL or URN of a person"
-            raise ValueError(message)
+            raise ValueError(f"{os.fspath(path)}:{number}: no URL or URN of a person")

@@ -66,8 +66,7 @@ class SqliteContactStore(SqlContactStore):
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         if os.fspath(path) in {"", ":memory:"}:
-            message = "contacts need a file, which other processes can open"
-            raise ValueError(message)
+            raise ValueError("contacts need a file, which other processes can open")
         self.path: Path = Path(path).resolve()
         self._thread: ThreadPoolExecutor | None = None
         self._connection: sqlite3.Connection | None = None
@@ -126,14 +125,12 @@ class SqliteContactStore(SqlContactStore):
             for statement in _SCHEMA:
                 connection.execute(statement)
         elif marks[0] != _APPLICATION_ID:
-            message = f"{self.path} has no contacts; it was left as it is"
-            raise JournalError(message)
+            raise JournalError(f"{self.path} has no contacts; it was left as it is")
         elif marks[1] > _VERSION:
-            message = (
+            raise JournalError(
                 f"the contacts {self.path} have version {marks[1]}, this "
                 f"linkedapi-async reads up to {_VERSION}; install a newer one"
             )
-            raise JournalError(message)
 
     def _disconnect(self) -> None:
         if self._connection is not None:
@@ -142,8 +139,7 @@ class SqliteContactStore(SqlContactStore):
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         if self._thread is None:
-            message = f"the contacts {self.path} are not open"
-            raise JournalError(message)
+            raise JournalError(f"the contacts {self.path} are not open")
         loop = asyncio.get_running_loop()
         try:
             return await loop.run_in_executor(self._thread, work)

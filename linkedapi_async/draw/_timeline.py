@@ -106,11 +106,10 @@ class Span:
                 message = f"{self.key!r}: a time must be in seconds, got {time!r}"
                 raise ValueError(message)
         if self.outcome not in {None, *get_args(FinalStatus)}:
-            message = (
+            raise ValueError(
                 f"{self.key!r}: outcome must be one of {get_args(FinalStatus)}, "
                 f"got {self.outcome!r}"
             )
-            raise ValueError(message)
         if (self.outcome is None) != (self.ended_at is None):
             message = f"{self.key!r}: pass an outcome and a time of it, or neither"
             raise ValueError(message)
@@ -280,8 +279,7 @@ class Spans:
         try:
             return self._spans[key]
         except KeyError:
-            message = f"{key!r} is unknown; call queued() first"
-            raise LookupError(message) from None
+            raise LookupError(f"{key!r} is unknown; call queued() first") from None
 
     def _note(self, key: str, **facts: Any) -> None:
         self._spans[key] = attrs.evolve(self._of(key), **facts)
@@ -324,8 +322,7 @@ def timeline(
         ValueError: *width* is too small.
     """
     if width < NARROWEST:
-        message = f"width must be at least {NARROWEST} pixels, got {width!r}"
-        raise ValueError(message)
+        raise ValueError(f"width must be at least {NARROWEST} pixels, got {width!r}")
     spans = sorted(batch, key=lambda span: span.queued_at)
     lanes: dict[str, list[Span]] = {}
     for span in spans:

@@ -103,8 +103,7 @@ def build_tree(what: Any, limit: int) -> SummaryLine:
         WorkflowError: It is something else.
     """
     if limit < 1:
-        message = f"limit must be at least 1, got {limit!r}"
-        raise ValueError(message)
+        raise ValueError(f"limit must be at least 1, got {limit!r}")
     top = SummaryLine()
     allowance = iter(range(COUNTED))
     # Level by level, so that a long branch does not hide its neighbours.

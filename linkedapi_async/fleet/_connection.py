@@ -24,11 +24,10 @@ def validate_database_url(url: str) -> sa.URL:
         return parts.set(drivername="postgresql+psycopg")
     if backend == "sqlite" and parts.database and parts.database != ":memory:":
         return parts.set(drivername="sqlite")
-    message = (
+    raise ValueError(
         "the URL of a queue must be sqlite:///path or postgresql://…, got "
         f"{backend if backend != 'missing' else 'something else'}"
     )
-    raise ValueError(message)
 
 
 def location(url: sa.URL) -> str:

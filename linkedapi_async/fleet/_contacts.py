@@ -42,8 +42,7 @@ class SharedContactStore(SqlContactStore):
 
     async def _do(self, step: Callable[[ContactRows], T]) -> T:
         if not self._is_open:
-            message = "the contacts are not open; enter the session first"
-            raise JournalError(message)
+            raise JournalError("the contacts are not open; enter the session first")
         # A person may get further names at any time, so there is one lock for all
         # people.
         return await self._tables.do(

@@ -126,11 +126,10 @@ class Database:
         if version is None:
             raise self.foreign(SCHEMA)
         if version != VERSION:
-            message = (
+            raise QueueError(
                 f"{self.where}: the tables of the queue have version {version}, and this "
                 f"program needs version {VERSION}; use the same version of it on all hosts"
             )
-            raise QueueError(message)
         needed = {table.name for table in metadata.tables.values()}
         self.check_complete(connection, SCHEMA, needed)
 
@@ -167,11 +166,10 @@ class Database:
         """Raise an error unless a schema has all tables that are needed."""
         missing = sorted(set(needed) - self.tables_in(connection, schema))
         if missing:
-            message = (
+            raise QueueError(
                 f"{self.where}: the queue lacks the tables {', '.join(missing)}; restore "
                 "it from a backup"
             )
-            raise QueueError(message)
 
     @property
     def where(self) -> str:

@@ -102,12 +102,11 @@ def check(database: Database, connection: sa.Connection, has_items: bool) -> Non
     if not (version or database.is_sqlite) and found - {_MIGRATIONS}:
         raise database.foreign(SCHEMA)
     if version > MIGRATION and version > (newest := newest_migration()):
-        message = (
+        raise QueueError(
             f"{database.where}: the tables of DBOS have version {version}, and the DBOS "
             f"of this program knows version {newest} at most; use the same version of "
             "DBOS on all hosts"
         )
-        raise QueueError(message)
 
 
 @functools.cache

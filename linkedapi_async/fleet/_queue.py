@@ -612,11 +612,10 @@ def _item(account: str, workflow: Any, key: str) -> dict[str, Any]:
     """Return an item to be submitted, after all checks."""
     for name, value in (("account", account), ("key", key)):
         if not is_name(value):
-            message = (
+            raise ValueError(
                 f"{name} must be a text of 1 to {MAX_NAME} characters, none of them NUL "
                 f"or half of an emoji, got {value!r}"
             )
-            raise ValueError(message)
     if not all(isinstance(root, Action) for root in roots_of(workflow)):
         workflow = load_workflow(workflow)
     definition = encode_json(dump_workflow(workflow)).decode()
@@ -671,20 +670,18 @@ def _check_same(connection: sa.Connection, batch: list[dict[str, Any]]) -> None:
     for item in batch:
         row = known[item["key"]]
         if row.account != item["account"]:
-            message = (
+            raise QueueError(
                 f"the key {row.key!r} already belongs to an item of account "
                 f"{row.account!r}; use another key"
             )
-            raise QueueError(message)
         if row.definition != item["definition"] and (
             decode_json(row.definition.encode())
             != decode_json(item["definition"].encode())
         ):
-            message = (
+            raise QueueError(
                 f"the key {row.key!r} already names another workflow; use another key, "
                 "or forget() the ended item"
             )
-            raise QueueError(message)
 
 
 def _positions(

@@ -424,11 +424,10 @@ class Starts:
             if row is None or end is None or end.error is None:
                 raise _not_possible(row, key, "run again")
             if end.wrote and not again:
-                message = (
+                raise QueueError(
                     f"{key!r} may have changed something on LinkedIn; look there, then "
                     "pass again=True to run it again"
                 )
-                raise QueueError(message)
             rows.connection.execute(sa.delete(results).where(results.c.key == key))
             row.state, row.not_before, row.wake_at = "free", None, row.now
 

@@ -177,8 +177,7 @@ class Tables:
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         if self._thread is None:
-            message = f"{self._name} are not open"
-            raise JournalError(message)
+            raise JournalError(f"{self._name} are not open")
         loop = asyncio.get_running_loop()
         try:
             return await loop.run_in_executor(self._thread, work)
@@ -186,8 +185,7 @@ class Tables:
             # The message of SQLAlchemy has the statement and its values.
             cause = getattr(error, "orig", None) or error
             reason = str(cause).partition("\n")[0]
-            message = f"{self._name} cannot be used: {reason}"
-            raise JournalError(message) from None
+            raise JournalError(f"{self._name} cannot be used: {reason}") from None
 
     def _with_retries(self, step: Callable[[Execute], T], lock: str) -> T:
         deadline = time.monotonic() + self._retry_seconds
@@ -234,11 +232,10 @@ class Tables:
 
     def _check(self, version: int | None) -> None:
         if version != _VERSION:
-            message = (
+            raise JournalError(
                 f"{self._name} have version {version}, this linkedapi-async uses "
                 f"version {_VERSION}; use the same one on all hosts"
             )
-            raise JournalError(message)
 
     def _dispose(self) -> None:
         engine, self._engine = self._engine, None

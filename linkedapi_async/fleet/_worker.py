@@ -112,8 +112,7 @@ class Worker:
             ("interval", interval, 0.01),
         ):
             if not number >= least:
-                message = f"{name} must be at least {least}, got {number!r}"
-                raise ValueError(message)
+                raise ValueError(f"{name} must be at least {least}, got {number!r}")
         self._database = Database(url, retry_outages=True)
         self._session = session
         self._token = token
@@ -178,8 +177,7 @@ class Worker:
             ("pace", self._pace, "a pace of its own: pass pace= to Worker"),
         ):
             if getattr(session, name) is not allowed:
-                message = f"the session of a worker must not have {reason}"
-                raise ValueError(message)
+                raise ValueError(f"the session of a worker must not have {reason}")
         client = await opened(self._database)
         executor = uuid.uuid4().hex
         beats = Beats(self._database, executor, self._ttl)

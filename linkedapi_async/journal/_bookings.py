@@ -75,8 +75,7 @@ def _booking(row: tuple[Any, ...]) -> Booking:
         return Booking(str(key), str(account), float(at), found, ended and float(ended))
     except (AttributeError, TypeError, ValueError) as error:
         # Counting less than was done could exceed a limit.
-        message = (
+        raise JournalError(
             f"what {key!r} has used of its account's limits is damaged; delete the row "
             "of this key from the table bookings"
-        )
-        raise JournalError(message) from error
+        ) from error

@@ -233,8 +233,7 @@ class Journal(ABC):
             """Give the row its id, unless another one has it."""
             owner = statements.key_of(workflow_id)
             if owner is not None:
-                message = f"{workflow_id} is the workflow of {owner!r} already"
-                raise ValueError(message)
+                raise ValueError(f"{workflow_id} is the workflow of {owner!r} already")
             new = {"state": "accepted", "workflow_id": workflow_id, "updated": now}
             if not statements.change(key, "unknown", **new):
                 raise _invalid_transition(key, statements.state(key), "adopted")
@@ -308,10 +307,9 @@ class Journal(ABC):
         """
         _validate_key(key)
         if failure.wrote:
-            message = (
+            raise JournalError(
                 f"{key!r} may have changed something on LinkedIn: it cannot be deferred"
             )
-            raise JournalError(message)
         now = self._now()
         new = {
             "state": "deferred",
@@ -420,11 +418,10 @@ class Journal(ABC):
             # None counts as True, because an unknown workflow may have changed
             # something.
             if row.wrote is not False and not again:
-                message = (
+                raise JournalError(
                     f"{key!r} may have changed something on LinkedIn before it failed; "
                     "look there, then pass again=True to run it again"
                 )
-                raise JournalError(message)
             statements.erase(key)
 
         await self._do(step)

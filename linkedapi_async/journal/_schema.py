@@ -350,18 +350,16 @@ def _version(connection: sqlite3.Connection, path: object) -> int:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if mark != _APPLICATION_ID and (mark, version, tables) != (0, 0, 0):
-        message = (
+        raise JournalError(
             f"{path} is a database of another program, not a journal; it was left as "
             "it is, choose another file"
         )
-        raise JournalError(message)
     newest = len(_MIGRATIONS)
     if version > newest:
-        message = (
+        raise JournalError(
             f"the journal {path} has version {version}, this linkedapi-async reads up "
             f"to {newest}; install a newer one, or choose another file"
         )
-        raise JournalError(message)
     return int(version)
 
 

@@ -56,8 +56,7 @@ class SqliteJournal(Journal):
     ) -> None:
         super().__init__(store_results=store_results)
         if os.fspath(path) in {"", ":memory:"}:
-            message = "a journal needs a file; MemoryJournal() has none"
-            raise ValueError(message)
+            raise ValueError("a journal needs a file; MemoryJournal() has none")
         # All paths of one file must have the same lock.
         self.path: Path = Path(path).resolve()
         self._writer: _Writer | None = None
@@ -227,10 +226,9 @@ class _Writer:
     def _open(self, stack: contextlib.ExitStack) -> sqlite3.Connection:
         """Return a connection to the file, locked for as long as *stack* is."""
         if self._path.is_dir():
-            message = (
+            raise JournalError(
                 f"the journal {self._path} is a directory; pass the name of a file"
             )
-            raise JournalError(message)
         try:
             # The lock comes first, because the log of a journal that is being written
             # looks damaged.
@@ -241,11 +239,10 @@ class _Writer:
         check_log(self._path)
         create_private(self._path)
         if self._path.stat().st_nlink > 1 and self._path.is_file():
-            message = (
+            raise JournalError(
                 f"the journal {self._path} has another name (a hard link), and each "
                 "name would have a log of its own; remove the other name"
             )
-            raise JournalError(message)
         connection = connect(str(self._path))
         stack.callback(connection.close)
         return connection

@@ -92,11 +92,10 @@ def check_log(path: Path) -> None:
             _check(path, log, header)
             return
     if header is not None:
-        message = (
+        raise JournalError(
             f"the journal {path} is missing, but its log {log} has changes of it; put "
             "the journal back beside it, or move the log away"
         )
-        raise JournalError(message)
 
 
 def _check(path: Path, log: Path, header: _Header | None) -> None:
@@ -106,27 +105,24 @@ def _check(path: Path, log: Path, header: _Header | None) -> None:
     run, opened, origin, size, complete = marker
     if header is None:
         if complete == 0:
-            message = (
+            raise JournalError(
                 f"the journal {path} was copied or moved without its log {log.name}, "
                 "which has its last changes, or that was deleted; put the log back "
                 "beside it, or move the journal away and begin a new one"
             )
-            raise JournalError(message)
         return
     if header.origin != origin and not _was_opening(path, run, opened, origin):
-        message = (
+        raise JournalError(
             f"{log} belongs to another journal than {path}; move it away, and put back "
             "the log of this journal if it has one"
         )
-        raise JournalError(message)
     short = header.origin == origin and log.stat().st_size < size
     if short or _commits_after(log, header, _valid_frames(path)) > 1:
-        message = (
+        raise JournalError(
             f"{log} is damaged: changes that were on disk cannot be read any more; put "
             f"back a whole copy, or move it away together with {path.name} and begin a "
             "new one; the platform's history shows what runs"
         )
-        raise JournalError(message)
 
 
 def _marker(uri: str) -> Any:

@@ -104,8 +104,7 @@ class Administration:
         self._connections: dict[str, Connection] = {}
         self._connected: dict[str, str] = {}
         if not 1 <= seats <= MAX_SEATS:
-            message = f"seats must be from 1 to {MAX_SEATS}, got {seats!r}"
-            raise ValueError(message)
+            raise ValueError(f"seats must be from 1 to {MAX_SEATS}, got {seats!r}")
         self._seats: dict[str, Facts] = {seat_type: _seat(seat_type, seats)}
         self.subscription: Facts = {
             "status": "active",
@@ -143,8 +142,7 @@ class Administration:
         """
         connection = self._connections.get(session_id)
         if connection is None or connection.status not in OPEN:
-            message = f"there is no open connection session {session_id!r}"
-            raise ValueError(message)
+            raise ValueError(f"there is no open connection session {session_id!r}")
         connection.status = status
         if status != "success":
             return None

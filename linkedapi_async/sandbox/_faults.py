@@ -498,14 +498,12 @@ class Faults:
         _one_of("kind", kind, sorted(KINDS))
         _one_of("on", on, [None, *get_args(Endpoint)])
         if probability is not None and not 0 <= probability <= 1:
-            message = f"probability must be from 0 to 1, got {probability!r}"
-            raise ValueError(message)
+            raise ValueError(f"probability must be from 0 to 1, got {probability!r}")
         if after < 0 or (count is not None and count < 1):
-            message = (
+            raise ValueError(
                 "after must be at least 0 and count at least 1, "
                 f"got {after!r} and {count!r}"
             )
-            raise ValueError(message)
         # A misspelt setting fails here, and not where a request hits the fault.
         inspect.signature(KINDS[kind]).bind(None, **details)
         fault = Fault(
@@ -545,5 +543,4 @@ class Faults:
 def _one_of(name: str, value: object, allowed: list[Any]) -> None:
     if value not in allowed:
         choices = ", ".join(map(str, allowed))
-        message = f"{name} must be one of {choices}, got {value!r}"
-        raise ValueError(message)
+        raise ValueError(f"{name} must be one of {choices}, got {value!r}")

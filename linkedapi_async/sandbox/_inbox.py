@@ -503,8 +503,7 @@ def _id(kind: str, *parts: object) -> str:
 
 def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
-        message = f"{name} must be one of {', '.join(allowed)}, got {value!r}"
-        raise ValueError(message)
+        raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
 
 
 def _body(body: bytes) -> Any:

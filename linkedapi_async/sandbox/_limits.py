@@ -52,8 +52,7 @@ def check_limits(limits: Mapping[LimitKey, int]) -> dict[LimitKey, int]:
 
 def _check_maximum(maximum: int) -> None:
     if type(maximum) is not int or maximum < 0:
-        message = f"a limit must be an integer of at least 0, got {maximum!r}"
-        raise ValueError(message)
+        raise ValueError(f"a limit must be an integer of at least 0, got {maximum!r}")
 
 
 class Limits:

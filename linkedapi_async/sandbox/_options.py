@@ -49,7 +49,6 @@ def parse_hours(
         return None
     opens, dash, closes = hours.partition("-")
     if not dash:
-        message = f"working hours must be as in 09:00-17:00, got {hours!r}"
-        raise ValueError(message)
+        raise ValueError(f"working hours must be as in 09:00-17:00, got {hours!r}")
     open_days = WEEKDAYS[:5] if days is None else tuple(days.split(","))
     return WorkingHours(opens=opens, closes=closes, days=open_days, refuse=refuse)

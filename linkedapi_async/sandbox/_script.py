@@ -80,8 +80,7 @@ class Scripts:
     def add(self, script: Script) -> Script:
         """Add a script."""
         if script.times is not None and script.times < 1:
-            message = f"times must be at least 1 or None, got {script.times!r}"
-            raise ValueError(message)
+            raise ValueError(f"times must be at least 1 or None, got {script.times!r}")
         self._rules.append(script)
         return script
 
@@ -384,15 +383,13 @@ def _check_class(action: Any) -> None:
     """Raise a `TypeError` unless *action* is the class of an action with an outcome."""
     if isinstance(action, Action):
         name = type(action).__name__
-        message = (
+        raise TypeError(
             f"pass the class of an action, {name}, not an action; "
             "when= selects single actions"
         )
-        raise TypeError(message)
     is_class = isinstance(action, type) and issubclass(action, Action)
     if not is_class or action in {Action, custom}:
-        message = f"pass the class of an action, got {short_repr(action)}"
-        raise TypeError(message)
+        raise TypeError(f"pass the class of an action, got {short_repr(action)}")
     if not action.has_outcome:
         message = f"{action.action_type} has no outcome of its own; script its children"
         raise TypeError(message)
@@ -405,11 +402,10 @@ def _check(action: type[AnyAction], data: Any) -> None:
     items = data if isinstance(data, list) else [data]
     if isinstance(data, list) != listed or not all(isinstance(i, dict) for i in items):
         what = "a list of results" if listed else "one result"
-        message = (
+        raise ValueError(
             f"{name}: result must be {what}, each an object or a dict, "
             f"got {short_repr(data)}"
         )
-        raise ValueError(message)
     read = _read(name, data)
     if read is None:
         for extra in {*data} - {"then"}:
@@ -433,10 +429,9 @@ def _check_shown(place: str, result: Result) -> None:
     for name, value in result.extra.items():
         known = [each for names in json_names.values() for each in names]
         if name in known:
-            message = (
+            raise ValueError(
                 f"{place}: {name} has a type that it cannot have: {short_repr(value)}"
             )
-            raise ValueError(message)
         raise _unknown(place, name, known)
     for name in json_names:
         value = getattr(result, name)

@@ -151,11 +151,9 @@ class Sandbox(ScriptingMixin, AdminMixin, InboxMixin, WebhookMixin):
         port: int = 0,
     ) -> None:
         if not (math.isfinite(speed) and speed > 0):
-            message = f"speed must be a positive number, got {speed!r}"
-            raise ValueError(message)
+            raise ValueError(f"speed must be a positive number, got {speed!r}")
         if now is not None and now.tzinfo is None:
-            message = f"now must have a time zone, got {now!r}"
-            raise ValueError(message)
+            raise ValueError(f"now must have a time zone, got {now!r}")
         super().__init__()
         self.log: RequestLog = RequestLog()
         self.speed = speed
@@ -217,8 +215,7 @@ class Sandbox(ScriptingMixin, AdminMixin, InboxMixin, WebhookMixin):
 
     async def __aenter__(self) -> Self:
         if self._runner is not None:
-            message = "a sandbox cannot be entered twice; create another one"
-            raise RuntimeError(message)
+            raise RuntimeError("a sandbox cannot be entered twice; create another one")
         # No size limit, because large workflows are valid; no access log, because it
         # would show tokens.
         app = web.Application(client_max_size=0)

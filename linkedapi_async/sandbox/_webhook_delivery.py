@@ -281,11 +281,10 @@ class DeliveryQueue:
             if not 0 <= fraction <= 1:
                 raise ValueError(f"{name} must be from 0 to 1, got {fraction!r}")
         if not 0 <= delay[0] <= delay[1]:
-            message = (
+            raise ValueError(
                 "delay must be seconds from 0 on, or a pair with the minimum first, "
                 f"got {delay!r}"
             )
-            raise ValueError(message)
         faults = WebhookFaults(
             lose=lose, duplicate=duplicate, reorder=reorder, delay=delay
         )

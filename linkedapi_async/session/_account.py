@@ -33,11 +33,10 @@ class Account(WorkflowMethods):
 
     def _runner_of(self, account: NamedAccount) -> Runner:
         if account is not self:
-            message = (
+            raise ValueError(
                 f"account.as_completed() works on {self.name!r} alone; pass accounts= to "
                 "session.as_completed()"
             )
-            raise ValueError(message)
         return self._own_runner
 
     @property

@@ -200,8 +200,7 @@ class AsCompleted(Generic[ResultT]):
 
     async def __aenter__(self) -> Self:
         if self._feeder is not None:
-            message = "as_completed() can be entered once: call it again"
-            raise RuntimeError(message)
+            raise RuntimeError("as_completed() can be entered once: call it again")
         self._runtime.check_open()
         for share in self._shares.values():
             share.runner.wakers.add(self._wake)
@@ -223,8 +222,7 @@ class AsCompleted(Generic[ResultT]):
 
     async def __anext__(self) -> WorkflowHandle[ResultT]:
         if self._feeder is None:
-            message = "use it as: async with session.as_completed(…) as done"
-            raise RuntimeError(message)
+            raise RuntimeError("use it as: async with session.as_completed(…) as done")
         if self._current is not None:
             # The body requests the next handle after it has processed this one.
             handle, share = self._current
@@ -375,17 +373,15 @@ class AsCompleted(Generic[ResultT]):
     def _check(self, item: _Item, account: Any) -> None:
         """Check that the key is new, and assign the item to its account."""
         if item.key is not None and not self._keys.add(item.key):
-            message = f"the key {item.key!r} came twice; keys must be unique"
-            raise ValueError(message)
+            raise ValueError(f"the key {item.key!r} came twice; keys must be unique")
         if account is None:
             return
         name = account if isinstance(account, str) else getattr(account, "name", None)
         if name not in self._shares:
             names = ", ".join(map(repr, self._shares))
-            message = (
+            raise ValueError(
                 f"the account of {item.key!r} must be one of {names}, got {name!r}"
             )
-            raise ValueError(message)
         item.bound = name
 
     async def _known(self, item: _Item) -> ManagedHandle | bool | None:
@@ -811,8 +807,7 @@ def _item_source(
 
         return next_of_many
     if isinstance(workflows, Action | dict | str):
-        message = "as_completed takes many workflows: put this one in a list"
-        raise TypeError(message)
+        raise TypeError("as_completed takes many workflows: put this one in a list")
     try:
         iterator = filter(is_new, workflows)
     except TypeError:

@@ -56,11 +56,10 @@ class EventDispatcher:
             message = f"event must be a class of linkedapi_async.events, got {kind!r}"
             raise TypeError(message)
         if _is_async(callback):
-            message = (
+            raise TypeError(
                 f"callback must be a plain function, got the coroutine function "
                 f"{callback!r}; put the events into an asyncio.Queue, or start a task"
             )
-            raise TypeError(message)
         subscription = Subscription(callback)
         for name, each in EVENT_CLASSES.items():
             if issubclass(each, kind):

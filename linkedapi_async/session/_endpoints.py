@@ -520,7 +520,6 @@ def _one(cls: type[T], result: Any) -> T:
 
 def _many(cls: type[T], result: Any) -> list[T]:
     if not isinstance(result, list):
-        message = f"the answer must be a list, got {type(result).__name__}"
-        raise ProtocolError(message)
+        raise ProtocolError(f"the answer must be a list, got {type(result).__name__}")
     made: list[T] = structure(result, list[cls])  # type: ignore[valid-type]
     return made

@@ -161,8 +161,7 @@ class WorkflowHandle(Generic[ResultT]):
             SessionClosedError: The session was closed.
         """
         if timeout is not None and (math.isnan(timeout) or timeout < 0):
-            message = f"timeout must be at least 0 seconds, got {timeout!r}"
-            raise ValueError(message)
+            raise ValueError(f"timeout must be at least 0 seconds, got {timeout!r}")
         since = self._owner.runtime.now()
         await self._wait_for_end(timeout)
         self._deliver(since)

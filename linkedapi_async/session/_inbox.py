@@ -256,8 +256,7 @@ def _is_keys(keys: object) -> bool:
 
 
 def _refuse_cursor(kind: str, found: str) -> NoReturn:
-    message = f"cursor must be the `cursor` of an earlier {kind}(), got {found}"
-    raise ValueError(message)
+    raise ValueError(f"cursor must be the `cursor` of an earlier {kind}(), got {found}")
 
 
 class ItemStream(Generic[ItemT]):

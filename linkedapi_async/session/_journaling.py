@@ -231,8 +231,7 @@ def _stored_end(row: Row, result: Any) -> CompletedWorkflow | WorkflowFailedErro
         return WorkflowFailedError(**result, workflow_id=row.workflow_id)
     if row.end_status == "completed" and isinstance(result, dict | list):
         return CompletedWorkflow(result)
-    message = f"{row.end_status} with {short_repr(result)}"
-    raise ValueError(message)
+    raise ValueError(f"{row.end_status} with {short_repr(result)}")
 
 
 def workflow_of(row: Row) -> Any:

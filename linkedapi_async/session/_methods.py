@@ -304,8 +304,7 @@ class WorkflowMethods(EndpointMethods):
             ValueError: An id is malformed, or is attached with another workflow.
         """
         if isinstance(workflow_ids, str):
-            message = "attach_all takes many ids: put this one in a list"
-            raise TypeError(message)
+            raise TypeError("attach_all takes many ids: put this one in a list")
         return self._runner().attach_all(workflow_ids, workflow, ordered=ordered)
 
     async def status(self, workflow_id: str) -> WorkflowStatus:
@@ -409,8 +408,7 @@ class WorkflowMethods(EndpointMethods):
             ValueError: *limit* is less than 1, or *accounts* are none of this session.
         """
         if limit < 1:
-            message = f"limit must be at least 1, got {limit!r}"
-            raise ValueError(message)
+            raise ValueError(f"limit must be at least 1, got {limit!r}")
         runners = [self._runner()] if accounts is None else self._runners_of(accounts)
         return AsCompleted(
             workflows, runners, limit=limit, check=check, wait=wait, once=once
@@ -420,8 +418,7 @@ class WorkflowMethods(EndpointMethods):
         """Return the runners of accounts of the same session."""
         found = {account.name: account for account in accounts}
         if not found:
-            message = "accounts must have at least one account"
-            raise ValueError(message)
+            raise ValueError("accounts must have at least one account")
         return [self._runner_of(account) for account in found.values()]
 
     @abstractmethod

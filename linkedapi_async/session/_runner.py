@@ -176,11 +176,10 @@ class Runner(AccountState):
             RuntimeError: It is in use.
         """
         if self.handles or self._starts or self.turn.locked() or self.wakers:
-            message = (
+            raise RuntimeError(
                 f"account {self.name!r} cannot be forgotten, because it has unfinished "
                 "workflows, a start under way or a stream; await account.drain() before"
             )
-            raise RuntimeError(message)
         self._retired = True
         self.account_id = None
         self.runtime.poller.release(self)
@@ -189,11 +188,10 @@ class Runner(AccountState):
 
     def _check_known(self) -> None:
         if self._retired:
-            message = (
+            raise RuntimeError(
                 f"account {self.name!r} was forgotten; name it again with "
                 "session.account(…)"
             )
-            raise RuntimeError(message)
 
     async def next_start_at(self, workflow: Any) -> dt.datetime | None:
         """Return when a workflow may be started by the account's pace, in UTC.
@@ -329,8 +327,7 @@ class Runner(AccountState):
             self.runtime.observer.attached(handle)
             return handle
         if workflow is not None and known.workflow not in {None, workflow}:
-            message = f"{workflow_id} is attached with another workflow already"
-            raise ValueError(message)
+            raise ValueError(f"{workflow_id} is attached with another workflow already")
         known.workflow = known.workflow or workflow
         return known
 
@@ -420,11 +417,10 @@ class Runner(AccountState):
 
 
 def _foreign(row: Row) -> JournalError:
-    message = (
+    return JournalError(
         f"the key {row.key!r} belongs to the account {row.account!r}; name that account "
         "with session.account()"
     )
-    return JournalError(message)
 
 
 def _without_definition(prepared: Secret[Any]) -> Secret[Any]:

@@ -228,10 +228,9 @@ class Session(WorkflowMethods):
         check_type("pace", pace, Pace, None)
         check_type("shared", shared, SharedState, None)
         if shared is not None and journal is not None:
-            message = (
+            raise ValueError(
                 "pass journal= or shared=, not both: a journal belongs to one process"
             )
-            raise ValueError(message)
         if rate is not None:
             check_positive("rate", rate)
         if identity is not None:
@@ -416,20 +415,17 @@ class Session(WorkflowMethods):
         known = self._accounts.get(token)
         if known is not None:
             if name not in {None, known.name}:
-                message = f"the account is called {known.name!r} already"
-                raise ValueError(message)
+                raise ValueError(f"the account is called {known.name!r} already")
             if pace is not None and pace != known.pace:
-                message = (
+                raise ValueError(
                     f"the account {known.name!r} has another pace already; pass it where "
                     "the account is named first"
                 )
-                raise ValueError(message)
             known.account_id = account_id or known.account_id
             return known
         name = name or default_name(token.reveal())
         if name in self._runners:
-            message = f"another account is called {name!r} already"
-            raise ValueError(message)
+            raise ValueError(f"another account is called {name!r} already")
         pacer = self._pacer(name, pace or self._pace)
         runner = Runner(
             self._runtime, token, name, account_id, pacer, runners=self._runners
@@ -452,16 +448,14 @@ class Session(WorkflowMethods):
         """
         runner = self._runner_of(account)
         if runner.token == self._identity:
-            message = "the default account belongs to the session and stays"
-            raise ValueError(message)
+            raise ValueError("the default account belongs to the session and stays")
         runtime = self._runtime
         is_counted = runtime.journal is not None or runtime.shared is not None
         if runner.pacer is not None and not is_counted:
-            message = (
+            raise RuntimeError(
                 f"the pace of account {account.name!r} is counted in memory, so it cannot "
                 "be forgotten; Session(journal=…) keeps it"
             )
-            raise RuntimeError(message)
         runner.retire()
         del self._runners[account.name]
         del self._accounts[runner.token]
@@ -492,11 +486,10 @@ class Session(WorkflowMethods):
             ValueError: The session has none.
         """
         if self._identity is None:
-            message = (
+            raise ValueError(
                 "the session has no default account: pass identification_token= to "
                 "Session, or use session.account(…)"
             )
-            raise ValueError(message)
         return self._account(self._identity)
 
     @property
@@ -520,8 +513,7 @@ class Session(WorkflowMethods):
     def _runner_of(self, account: NamedAccount) -> Runner:
         runner = self._runners.get(account.name)
         if runner is None or self._accounts.get(runner.token) is not account:
-            message = f"accounts must be of this session, got {account!r}"
-            raise ValueError(message)
+            raise ValueError(f"accounts must be of this session, got {account!r}")
         return runner
 
     def listen(self, receiver: WebhookReceiver) -> WebhookSubscription:
@@ -610,8 +602,7 @@ class Session(WorkflowMethods):
         self._runtime.check_open()
         journal = self._runtime.journal
         if journal is None:
-            message = "recover() needs Session(journal=…)"
-            raise ValueError(message)
+            raise ValueError("recover() needs Session(journal=…)")
         runners = {runner.name: runner for runner in self._all_runners()}
         rows = await journal.rows("accepted", "finished", "unknown")
         own = [row for row in rows if row.account in runners]
@@ -701,8 +692,7 @@ class Session(WorkflowMethods):
             ValueError: *times* is less than 1.
         """
         if times < 1:
-            message = f"times must be at least 1, got {times!r}"
-            raise ValueError(message)
+            raise ValueError(f"times must be at least 1, got {times!r}")
         self._runtime.check_open()
         idle = sum(not runner.handles for runner in self._all_runners())
         kind = duration_kind(as_roots(workflow)) if workflow else None
@@ -778,7 +768,6 @@ def _polling(seconds: str) -> Polling:
     try:
         return Polling.fixed(float(seconds))
     except ValueError:
-        message = (
+        raise ValueError(
             f"{POLL_INTERVAL} must be a positive number of seconds, got {seconds!r}"
-        )
-        raise ValueError(message) from None
+        ) from None

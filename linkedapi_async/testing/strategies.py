@@ -73,8 +73,7 @@ def broken_workflows(
     if rule is not None and rule not in _EDITS:
         alike = nearest(rule, RULES)
         hint = f"did you mean {alike}?" if alike else f"known: {', '.join(RULES)}"
-        message = f"unknown rule {rule!r}; {hint}"
-        raise ValueError(message)
+        raise ValueError(f"unknown rule {rule!r}; {hint}")
     return broken_workflow(
         StrategySettings(actions=actions), None if rule is None else _EDITS[rule]
     )

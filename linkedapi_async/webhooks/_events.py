@@ -258,8 +258,7 @@ def plain_bytes(body: object) -> bytes:
     """
     if isinstance(body, bytes | bytearray | memoryview):
         return bytes(body)
-    message = (
+    raise TypeError(
         f"body must be the bytes as received, got {type(body).__name__}; "
         "what was decoded and encoded again may differ from what was signed"
     )
-    raise TypeError(message)
