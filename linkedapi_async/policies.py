@@ -90,7 +90,6 @@ def _not_below(other: str) -> Callable[[Any, Attribute[Any], Any], None]:
     """Return a validator that requires at least the value of the field *other*."""
 
     def check(instance: Any, attribute: Attribute[Any], value: float) -> None:
-        """Check *value* against the other field."""
         minimum = getattr(instance, other)
         if value < minimum:
             raise ValueError(
@@ -219,8 +218,7 @@ class Polling:
 
     def bounded_wait(self, seconds: float, rng: random.Random) -> float:
         """Return a learnt wait of *seconds* within the bounds, with jitter."""
-        seconds = max(seconds, self.interval)
-        seconds *= 1 + self.jitter * (2 * rng.random() - 1)
+        seconds = _jittered(max(seconds, self.interval), self.jitter, rng)
         return min(seconds, self.queued_interval)
 
     def slow_wait(self, n: int, rng: random.Random) -> float:

@@ -100,16 +100,6 @@ class CompletedWorkflow:
     raw: Any
 
 
-Ending: TypeAlias = (
-    CompletedWorkflow
-    | WorkflowFailedError
-    | WorkflowCancelledError
-    | WorkflowNotFoundError
-    | RequestError
-)
-"""How a wait ended: with a completion, or with the error that ended it."""
-
-
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """Return the value of ``Retry-After`` in seconds; None without a usable one.
 

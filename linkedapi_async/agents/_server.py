@@ -87,7 +87,6 @@ class _Handlers:
         """Call a tool."""
 
         async def consent(question: str) -> bool | types.InputRequiredResult:
-            """Ask the user."""
             return await _consent(context, params, question)
 
         async def report(passed: float, total: float | None, text: str) -> None:

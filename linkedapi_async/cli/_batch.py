@@ -465,14 +465,12 @@ async def _run(
     progress = Progress(total=checked.total)
 
     def first() -> str:
-        """Return the message for the first signal."""
         return (
             f"no more starts; waiting for {progress.in_flight} in flight; "
             "press Ctrl-C again to exit at once, nothing is lost"
         )
 
     def last() -> str:
-        """Return how to continue."""
         done = progress.done + progress.failed
         return f"{done} of {progress.total} done; continue with: {files.command}"
 

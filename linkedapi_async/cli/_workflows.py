@@ -269,7 +269,6 @@ def send(
         return
 
     def display(end: WorkflowEnd) -> None:
-        """Print the end of the workflow."""
         if format_ != "json" or chosen_fields() is not None:
             _show_rows([end], format_, only, creds.console)
         elif end.completion is not None:
@@ -411,7 +410,6 @@ async def _start_and_wait(
     pace = _PaceReport(creds.console)
 
     def last() -> str:
-        """Return how to continue."""
         if pace.waits:
             return "nothing was sent"
         if journal is not None:
@@ -425,7 +423,6 @@ async def _start_and_wait(
         )
 
     def first() -> str:
-        """Return the message for the first signal."""
         is_early = not (started or pace.waits)
         return f"the wait ends{' after the start' if is_early else ''}"
 
@@ -515,7 +512,6 @@ def _for_each_id(
             account = creds.one(session)
 
             async def one(each: str) -> Any:
-                """Call *work* for one id."""
                 try:
                     return await work(account, each)
                 except LinkedApiError as error:
@@ -696,7 +692,6 @@ def recover(
     decisions = Decisions(mark_started=mark_started, retry=retry, skip=skip)
 
     def display(ends: Sequence[WorkflowEnd]) -> None:
-        """Print the ends of the workflows."""
         _show_ends(ends, format_, only, creds.console)
 
     work = _recovered(journal, decisions, creds, timeout, display)

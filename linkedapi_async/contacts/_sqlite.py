@@ -151,7 +151,6 @@ class SqliteContactStore(SqlContactStore):
         """Run *step* in a transaction."""
 
         def work() -> T:
-            """Run it in the thread."""
             connection: Any = self._connection
             with _transaction(connection):
                 return step(ContactRows(connection.execute))

@@ -33,7 +33,6 @@ class Beats:
         """Register this worker."""
 
         def step(connection: sa.Connection) -> None:
-            """Add the own row."""
             beat = now(connection)
             new = {"executor": self._executor, "beat": beat, "ttl": self._ttl}
             connection.execute(sa.insert(workers).values(new))
@@ -44,7 +43,6 @@ class Beats:
         """Record a sign of life; return False if another worker has taken over."""
 
         def step(connection: sa.Connection) -> bool:
-            """Update the own row, unless it has a successor."""
             own = (workers.c.executor == self._executor) & workers.c.successor.is_(None)
             changed = connection.execute(
                 sa.update(workers).where(own).values(beat=now(connection))
@@ -90,7 +88,6 @@ class Beats:
         """Remove a replaced worker, if it has been dead for long."""
 
         def step(connection: sa.Connection) -> None:
-            """Remove its row."""
             c = workers.c
             gone = c.beat + c.ttl < now(connection) - REMEMBERED
             connection.execute(sa.delete(workers).where(c.executor == executor, gone))

@@ -94,7 +94,6 @@ class EventStore:
         happened = happened_at(event)
 
         def step(connection: sa.Connection) -> bool:
-            """Add the row unless it is there."""
             number_events(connection)
             if cleans:
                 remove_events(connection, KEPT)

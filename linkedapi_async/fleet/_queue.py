@@ -26,7 +26,7 @@ from linkedapi_async._actions.action import Action, roots_of
 from linkedapi_async._utils.json import decode_json, encode_json
 from linkedapi_async._utils.log import log_extra
 from linkedapi_async._utils.secret import Secret
-from linkedapi_async._utils.text import safe_repr
+from linkedapi_async._utils.text import is_encodable, safe_repr
 from linkedapi_async._wire.dump import dump_workflow
 from linkedapi_async._wire.load import load_silently, load_workflow
 from linkedapi_async.errors import QueueError
@@ -271,7 +271,6 @@ class Queue:
         """Return the number of items by state."""
 
         def step(connection: sa.Connection) -> Progress:
-            """Count the items by state, and those that completed."""
             count = sa.func.count()
             completed = sa.select(sa.literal("completed"), count).where(
                 results.c.status == "completed"
@@ -626,8 +625,7 @@ def is_name(value: Any) -> bool:
     """Return whether *value* can be a key, or the name of an account."""
     if not isinstance(value, str) or not value.strip() or len(value) > MAX_NAME:
         return False
-    # What both databases can store.
-    return not any(mark == "\0" or "\ud800" <= mark <= "\udfff" for mark in value)
+    return "\0" not in value and is_encodable(value)  # what both databases can store
 
 
 def _submit(

@@ -201,7 +201,6 @@ class Starts:
         """
 
         def step(row: Any, rows: _Rows) -> Found:
-            """Take the row if it is free."""
             if row is None:
                 return Found("finished")
             if row.state == "free" and row.cancel:
@@ -258,7 +257,6 @@ class Starts:
         """
 
         def step(row: Any, rows: _Rows) -> bool:
-            """Free the row, if the intent is the own one."""
             return not _is_intent(row, execution) or rows.free(row, seconds)
 
         return await self._step(key, step)
@@ -269,7 +267,6 @@ class Starts:
         """Record that a workflow may have been sent."""
 
         def step(row: Any, _: _Rows) -> None:
-            """Change the row, if the intent is the own one."""
             if _is_intent(row, execution):
                 row.state, row.candidates = "unknown", [*candidates]
                 row.unknown_at = row.now
@@ -289,7 +286,6 @@ class Starts:
         """
 
         def step(row: Any, rows: _Rows) -> bool:
-            """Free the row, if it has this workflow."""
             return not _is_accepted(row, workflow_id) or rows.free(row, seconds)
 
         return await self._step(key, step)
@@ -304,7 +300,6 @@ class Starts:
         """
 
         def step(row: Any, rows: _Rows) -> Found:
-            """Store the end, if it is of this row."""
             if row is None:
                 return Found("finished")
             if _is_intent(row, execution) or _is_accepted(row, end.workflow_id):
@@ -330,7 +325,6 @@ class Starts:
         validate_workflow_id(workflow_id)
 
         def step(row: Any, _: _Rows) -> None:
-            """Give the row its id."""
             if row is not None and row.state == "unknown":
                 row.state, row.workflow_id = "accepted", workflow_id
                 row.wake_at = row.now
@@ -355,7 +349,6 @@ class Starts:
         """
 
         def step(row: Any, _: _Rows) -> None:
-            """Free the row."""
             if row is None or row.state not in {"unknown", "free"}:
                 raise _not_possible(row, key, "discarded")
             row.state, row.not_before = "free", None
@@ -401,7 +394,6 @@ class Starts:
         """Record that an item cannot be cancelled any more."""
 
         def step(row: Any, _: _Rows) -> None:
-            """Change the row, unless it was forgotten."""
             if row is not None:
                 row.cancel = False
 
@@ -415,7 +407,6 @@ class Starts:
         """
 
         def step(row: Any, rows: _Rows) -> None:
-            """Free the row, and remove its result."""
             if row is not None and row.state == "free":
                 return  # the caller wakes it
             end = rows.connection.execute(
@@ -441,7 +432,6 @@ class Starts:
         """
 
         def step(connection: sa.Connection) -> list[Any]:
-            """Claim the rows."""
             time, c = now(connection), items.c
             late = sa.update(items).where(c.wake_at < time - WAKE_PATIENCE)
             claimed = late.values(wake_at=time).returning(c.key, c.account)
@@ -453,7 +443,6 @@ class Starts:
         """Record that DBOS has an item again."""
 
         def step(row: Any, _: _Rows) -> None:
-            """Change the row, unless it was forgotten."""
             if row is not None:
                 row.wake_at = None
 

@@ -16,7 +16,7 @@ import attrs
 from linkedapi_async._http.requests import validate_workflow_id
 from linkedapi_async._pacing import Booking, History, Uses
 from linkedapi_async._polling.durations import DurationRecord
-from linkedapi_async._utils.text import safe_repr
+from linkedapi_async._utils.text import is_encodable, safe_repr
 from linkedapi_async.errors import About, JournalError, JournalLockedError
 from linkedapi_async.journal._schema import (
     INSERT_INTENT,
@@ -230,7 +230,6 @@ class Journal(ABC):
         now = self._now()
 
         def step(statements: Statements) -> None:
-            """Give the row its id, unless another one has it."""
             owner = statements.key_of(workflow_id)
             if owner is not None:
                 raise ValueError(f"{workflow_id} is the workflow of {owner!r} already")
@@ -252,7 +251,6 @@ class Journal(ABC):
         """
 
         def step(statements: Statements) -> None:
-            """Add the candidate, or raise the error."""
             if not statements.suggest(key, validate_workflow_id(workflow_id)):
                 state = statements.state(key)
                 raise _invalid_transition(key, state, "given a candidate")
@@ -322,7 +320,6 @@ class Journal(ABC):
         }
 
         def step(statements: Statements) -> None:
-            """Change the row, or insert one."""
             state = statements.state(key)
             if state is None:
                 more = {"stream": True, "run_number": self.run_number}
@@ -442,7 +439,6 @@ class Journal(ABC):
         """
 
         def step(statements: Statements) -> list[str]:
-            """Remove the rows."""
             keys = [
                 row.key
                 for row in statements.failed()
@@ -593,11 +589,8 @@ def _validate_key(key: object) -> str:
     if not isinstance(key, str):
         message = f"a key must be a string, got {key!r}"
         raise ValueError(message)  # noqa: TRY004  # as for all that is wrong with keys
-    try:
-        key.encode()
-    except UnicodeEncodeError:
-        message = f"a key must be text without lone surrogates, got {key!r}"
-        raise ValueError(message) from None
+    if not is_encodable(key):
+        raise ValueError(f"a key must be text without lone surrogates, got {key!r}")
     return key
 
 

@@ -320,7 +320,6 @@ class EndpointMethods(ABC):
         texts = _without_none("messages", type=type, thread_id=thread_id)
 
         async def poll(since: str | None) -> list[Item]:
-            """Return the messages since a moment."""
             messages = await self.poll_inbox(
                 since=since, type=texts.get("type"), thread_id=texts.get("threadId")
             )
@@ -361,7 +360,6 @@ class EndpointMethods(ABC):
         texts = _without_none("network_events", type=type)
 
         async def poll(since: str | None) -> list[Item]:
-            """Return the events since a moment."""
             events = await self.poll_network(since=since, type=texts.get("type"))
             return [item_of(event, event.detected_at) for event in events]
 

@@ -237,7 +237,6 @@ class WebhookReceiver:
         """
 
         async def accept(headers: AnyHeaders, body: bytes) -> None:
-            """Report the event."""
             self.receive(headers, body)
 
         return await self._checker.answer(request, accept)
