@@ -14,6 +14,7 @@ from linkedapi_async._utils.display import use_renderer as _use_renderer
 from linkedapi_async._version import __version__
 from linkedapi_async._wire.dump import dump_workflow
 from linkedapi_async._wire.load import load_workflow
+from linkedapi_async._wire.read import read_completion
 from linkedapi_async.errors import (
     AccountPausedError,
     ActionError,
@@ -121,6 +122,7 @@ __all__ = [
     "load_workflow",
     "nv",
     "params",
+    "read_completion",
     "results",
     "st",
 ]

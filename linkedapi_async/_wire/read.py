@@ -25,7 +25,11 @@ Hook: TypeAlias = Callable[[Any, Any], Any]
 def read_completion(
     raw: Any, workflow: Roots | None = None, workflow_id: str | None = None
 ) -> Completion:
-    """Return the typed result tree of a completion.
+    """Return the typed result tree of a completion that was stored as JSON.
+
+    `Completion.raw` is such JSON, and so is ``completion`` in the results of
+    ``linkedapi batch``. What does not look like a completion becomes an outcome that
+    has failed.
 
     Args:
         raw: The completion's JSON: an object, or a list for an array workflow.
