@@ -226,7 +226,7 @@ class Ledger:
         self._expiry = math.inf
         self._next_start = -math.inf
         for booking in history.bookings:
-            self._note_start(booking.at)
+            self.sent(booking.at)
             if booking.ended is None:
                 self._add_open(booking)
             else:
@@ -265,7 +265,9 @@ class Ledger:
 
     def sent(self, moment: float) -> None:
         """Record that a start was sent, from which the next interval counts."""
-        self._note_start(moment)
+        interval = self._pace.min_interval
+        interval *= 1 + self._pace.jitter * self._rng.random()
+        self._next_start = max(self._next_start, moment + interval)
 
     def release(self, key: str) -> None:
         """Remove a booking that has not ended, because nothing was started."""
@@ -324,11 +326,6 @@ class Ledger:
             else:
                 left = min(left, expiry)
         self._expiry = left
-
-    def _note_start(self, moment: float) -> None:
-        interval = self._pace.min_interval
-        interval *= 1 + self._pace.jitter * self._rng.random()
-        self._next_start = max(self._next_start, moment + interval)
 
     # What the pace allows
 

@@ -24,6 +24,7 @@ from __future__ import annotations
 import atexit
 import functools
 import inspect
+import operator
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
@@ -190,7 +191,7 @@ class _Face:
         """Return *value* with faces for what is asynchronous in it."""
         if isinstance(value, tuple | list):
             faced = [self._faced(item) for item in value]
-            return value if all(map(_is, faced, value)) else type(value)(faced)
+            return value if all(map(operator.is_, faced, value)) else type(value)(faced)
         if isinstance(value, session.Recovered):
             return Recovered(
                 handles=self._faced(value.handles),
@@ -201,10 +202,6 @@ class _Face:
             if cls in _FACES:
                 return _FACES[cls](value, self._thread)
         return value
-
-
-def _is(one: object, other: object) -> bool:
-    return one is other
 
 
 def _asynchronous(value: Any) -> Any:

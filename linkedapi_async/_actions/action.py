@@ -9,16 +9,7 @@ from __future__ import annotations
 import functools
 import typing
 from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import (
-    Any,
-    ClassVar,
-    Generic,
-    Literal,
-    Protocol,
-    Self,
-    TypeAlias,
-    TypeVar,
-)
+from typing import Any, ClassVar, Generic, Literal, Protocol, Self, TypeAlias, TypeVar
 
 import attrs
 

@@ -15,11 +15,7 @@ from linkedapi_async._http.failures import connection_error
 from linkedapi_async._http.requests import Headers, Request
 from linkedapi_async._http.responses import Response
 from linkedapi_async._utils.secret import Secret
-from linkedapi_async.errors import (
-    ConnectionFailedError,
-    ProtocolError,
-    RequestError,
-)
+from linkedapi_async.errors import ConnectionFailedError, ProtocolError, RequestError
 
 
 CHUNK = 65_536

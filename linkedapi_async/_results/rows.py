@@ -10,12 +10,7 @@ from typing import Any, TypeAlias
 
 from linkedapi_async._results.key import ACTIONS, Key
 from linkedapi_async._results.outcome import Result, Siblings, json_names_of
-from linkedapi_async._results.places import (
-    Place,
-    Step,
-    class_of,
-    walk_places,
-)
+from linkedapi_async._results.places import Place, Step, class_of, walk_places
 
 
 RowDict: TypeAlias = dict[str, Any]

@@ -16,11 +16,7 @@ from linkedapi_async._http.requests import is_loopback
 from linkedapi_async._utils.secret import Secret
 from linkedapi_async.cli._console import Console
 from linkedapi_async.cli._contacts import contacts_of, contacts_options
-from linkedapi_async.cli._credentials import (
-    credential_options,
-    credentials,
-    variables,
-)
+from linkedapi_async.cli._credentials import credential_options, credentials, variables
 from linkedapi_async.cli._exit_codes import CommandError
 from linkedapi_async.cli._messages import message_of
 from linkedapi_async.cli._pace import pace_of, pace_options

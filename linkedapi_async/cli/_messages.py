@@ -10,11 +10,7 @@ from linkedapi_async._actions.parameters import parameters_of
 from linkedapi_async._results.key import ACTIONS
 from linkedapi_async._utils.text import printable
 from linkedapi_async.cli._exit_codes import CommandError, status_of
-from linkedapi_async.errors import (
-    InvalidDefinitionError,
-    LinkedApiError,
-    WorkflowError,
-)
+from linkedapi_async.errors import InvalidDefinitionError, LinkedApiError, WorkflowError
 
 
 # Advice that only makes sense in Python, and what the command line says instead.

@@ -20,10 +20,7 @@ from linkedapi_async._actions.parameters import (
     parameters_of,
     validator_for,
 )
-from linkedapi_async._actions.validators import (
-    Enum,
-    String,
-)
+from linkedapi_async._actions.validators import Enum, String
 from linkedapi_async._wire.dump import dump_workflow
 from linkedapi_async.cli._exit_codes import CommandError
 from linkedapi_async.cli._operations import Operation

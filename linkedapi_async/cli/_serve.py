@@ -18,11 +18,7 @@ from linkedapi_async.cli._output import as_json
 from linkedapi_async.cli._signals import SignalHandler
 from linkedapi_async.sandbox import Sandbox
 from linkedapi_async.sandbox._admin import MAX_SEATS
-from linkedapi_async.sandbox._options import (
-    REACHABLE,
-    parse_hours,
-    parse_limits,
-)
+from linkedapi_async.sandbox._options import REACHABLE, parse_hours, parse_limits
 from linkedapi_async.webhooks import Event, WebhookReceiver
 
 

@@ -17,11 +17,7 @@ from linkedapi_async._utils.json import decode_json
 from linkedapi_async._wire.dump import dump_workflow
 from linkedapi_async._wire.load import load_workflow
 from linkedapi_async.cli._exit_codes import CommandError
-from linkedapi_async.errors import (
-    InvalidDefinitionError,
-    LinkedApiError,
-    WorkflowError,
-)
+from linkedapi_async.errors import InvalidDefinitionError, LinkedApiError, WorkflowError
 
 
 _ATTRIBUTE: Final = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_][\w.]*)")

@@ -27,11 +27,7 @@ from linkedapi_async.cli._credentials import (
     credential_options,
     credentials,
 )
-from linkedapi_async.cli._exit_codes import (
-    FAILED,
-    CommandError,
-    status_of,
-)
+from linkedapi_async.cli._exit_codes import FAILED, CommandError, status_of
 from linkedapi_async.cli._messages import message_of
 from linkedapi_async.cli._output import (
     action_of,

@@ -11,11 +11,7 @@ import sys
 
 from linkedapi_async._http.requests import is_loopback
 from linkedapi_async.sandbox._admin import MAX_SEATS
-from linkedapi_async.sandbox._options import (
-    REACHABLE,
-    parse_hours,
-    parse_limits,
-)
+from linkedapi_async.sandbox._options import REACHABLE, parse_hours, parse_limits
 from linkedapi_async.sandbox._server import Sandbox
 
 

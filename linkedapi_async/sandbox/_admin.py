@@ -17,10 +17,7 @@ import attrs
 from linkedapi_async._types import LimitCategory, LimitPeriod
 from linkedapi_async._utils.json import decode_json
 from linkedapi_async._utils.secret import Secret
-from linkedapi_async.admin._results import (
-    BillingPeriod,
-    SeatType,
-)
+from linkedapi_async.admin._results import BillingPeriod, SeatType
 from linkedapi_async.sandbox._clock import Calendar
 from linkedapi_async.sandbox._limits import LimitKey, Limits, Setting, check_limits
 from linkedapi_async.sandbox._responses import ApiError, invalid_payload

@@ -21,10 +21,7 @@ from linkedapi_async._types import Generation
 from linkedapi_async._utils.spelling import nearest
 from linkedapi_async._utils.text import short_repr
 from linkedapi_async._wire.read import read_completion
-from linkedapi_async.sandbox._completions import (
-    ActionFailure,
-    CompletionFactory,
-)
+from linkedapi_async.sandbox._completions import ActionFailure, CompletionFactory
 from linkedapi_async.sandbox._definitions import loaded
 from linkedapi_async.sandbox._lane import RecordedWorkflow, RequestLog
 from linkedapi_async.sandbox._responses import failure_of

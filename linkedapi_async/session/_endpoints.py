@@ -39,12 +39,7 @@ from linkedapi_async.results import (
     NetworkEventType,
     PersonInbox,
 )
-from linkedapi_async.session._inbox import (
-    Cursor,
-    Item,
-    ItemStream,
-    item_of,
-)
+from linkedapi_async.session._inbox import Cursor, Item, ItemStream, item_of
 from linkedapi_async.session._runner import Runner
 
 

@@ -266,20 +266,6 @@ class Pacer:
         elif waiter.slot.exception() is None:
             waiter.slot.result().free()
 
-    async def next_start(self, roots: Roots) -> Turn:
-        """Return when a start of a workflow may be sent, after those that wait.
-
-        Raises:
-            AllowanceError: The pace never allows it.
-        """
-        ledger = await self._load()
-        return ledger.turn(
-            self.count(roots),
-            wall_time(),
-            ahead=self._ahead,
-            starts=self._starts_ahead,
-        )
-
     def renew(self, slot: Slot) -> bool:
         """Move a booking to the present; return False if it may not be sent now."""
         ledger, now = self._known(), wall_time()

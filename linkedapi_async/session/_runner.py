@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime as dt
 import math
 import uuid
 from collections.abc import Callable, Iterable
@@ -20,18 +19,14 @@ from linkedapi_async._polling.answers import Ended
 from linkedapi_async._polling.lane import PendingWorkflow
 from linkedapi_async._utils.json import encode_json
 from linkedapi_async._utils.secret import Secret
-from linkedapi_async._utils.times import from_timestamp, wall_time
+from linkedapi_async._utils.times import wall_time
 from linkedapi_async._wire.dump import dump_workflow
 from linkedapi_async._wire.load import load_workflow
 from linkedapi_async.errors import JournalError, LinkedApiError, StartUnknownError
 from linkedapi_async.session._account_state import AccountState
 from linkedapi_async.session._deferral import may_write
 from linkedapi_async.session._handle import ManagedHandle
-from linkedapi_async.session._journaling import (
-    JournalRecorder,
-    end_of,
-    workflow_of,
-)
+from linkedapi_async.session._journaling import JournalRecorder, end_of, workflow_of
 from linkedapi_async.session._runtime import Runtime
 from linkedapi_async.session._start import Start, TurnMissedError
 
@@ -192,23 +187,6 @@ class Runner(AccountState):
                 f"account {self.name!r} was forgotten; name it again with "
                 "session.account(…)"
             )
-
-    async def next_start_at(self, workflow: Any) -> dt.datetime | None:
-        """Return when a workflow may be started by the account's pace, in UTC.
-
-        That is now without a pace, and None if it is unknown. Nothing changes.
-
-        Args:
-            workflow: As for `start`, but not opaque.
-
-        Raises:
-            AllowanceError: The pace never allows it.
-        """
-        turn_at = wall_time()
-        if self.pacer is not None:
-            roots, _ = self._prepare(workflow, check=False)
-            turn_at = (await self.pacer.next_start(roots)).at
-        return None if turn_at == math.inf else from_timestamp(turn_at)
 
     def _booking_key(self, key: str | None, recorder: JournalRecorder | None) -> str:
         if self.runtime.shared is not None:

@@ -425,23 +425,6 @@ async def test_a_turn_may_be_unknown(
     assert error.value.until is None
 
 
-async def test_the_next_start_is_known(box: Sandbox) -> None:
-    """A stream and a plan may look when a workflow could be started."""
-    async with box.session(pace=TWO_A_DAY) as session:
-        runner = session.default_account._runner()
-        at_once = await runner.next_start_at(SEND)
-        await asyncio.gather(session.run(SEND), session.run(SEND))
-        tomorrow = await runner.next_start_at((SEND, CHECK))
-    async with box.session() as session:
-        free = await session.default_account._runner().next_start_at(SEND)
-
-    assert at_once is not None
-    assert free is not None
-    assert at_once - MONDAY < dt.timedelta(minutes=1)
-    assert MONDAY < free <= now() + dt.timedelta(minutes=1)
-    assert MONDAY.replace(hour=0) + DAY == tomorrow
-
-
 # What is counted
 
 
@@ -935,8 +918,8 @@ async def test_no_text_in_a_frame(server: Scripted) -> None:
 
 
 async def answer_late(request: web.Request) -> web.StreamResponse:
-    """Answer a start after a minute."""
-    await asyncio.sleep(60)
+    """Answer a start after half a minute."""
+    await asyncio.sleep(30)
     return await ok({"workflowId": "wf-1"})(request)
 
 
@@ -954,6 +937,4 @@ async def test_an_accepted_start_is_followed_after_its_cancellation(
         assert not session.handles
         pacer = session.default_account._runner().pacer
         assert pacer is not None
-        turn = await pacer.next_start(SEND)
-
-    assert turn.at <= wall_time()
+        assert not pacer._known()._open
