@@ -149,8 +149,9 @@ def _command(name: str, short_help: str) -> Callable[[Callable[..., Any]], Any]:
             "--url",
             required=True,
             envvar="LINKED_API_QUEUE",
+            show_envvar=True,
             metavar="URL",
-            help="postgresql://… or sqlite:///path; by default LINKED_API_QUEUE.",
+            help="postgresql://… or sqlite:///path.",
         )(function)
         return queue.command(name, short_help=short_help)(with_url)
 

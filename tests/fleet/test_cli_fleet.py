@@ -249,6 +249,15 @@ def test_a_wrong_url(shell: Shell, url: str, message: str) -> None:
     assert "secret" not in done.err
 
 
+def test_a_missing_url_names_the_variable(shell: Shell) -> None:
+    """Without a URL, the error says where it may come from."""
+    shell.set(LINKED_API_QUEUE=None)
+    done = shell("queue", "status")
+
+    assert 2 == done.status
+    assert "Missing option '--url' (env var: 'LINKED_API_QUEUE')" in done.err
+
+
 def test_a_password_in_the_environment(shell: Shell) -> None:
     """The variable may have one, because other programs cannot read it."""
     shell.set(LINKED_API_QUEUE=f"postgresql://me:secret@/x?host={shell.folder}")
