@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import sqlite3
+import time
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -52,6 +54,22 @@ def is_outage(error: Exception) -> bool:
     )
 
 
+class _Connection(sqlite3.Connection):
+    """A connection with the function for the time that DBOS needs.
+
+    From Python 3.12 on, DBOS calls ``unixepoch('subsec')``, which is null before SQLite
+    3.42. Many systems with these Pythons have an older SQLite.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.create_function("unixepoch", 1, lambda _: time.time())
+
+
+SQLITE_ARGUMENTS: Final = {"factory": _Connection}
+"""The arguments of the driver for all files that DBOS writes."""
+
+
 def sqlite_engine(url: sa.URL, *, timeout: float, **options: Any) -> sa.Engine:
     """Return an engine for a file.
 
@@ -60,7 +78,7 @@ def sqlite_engine(url: sa.URL, *, timeout: float, **options: Any) -> sa.Engine:
         timeout: How long to wait for the lock of another process, in seconds.
         options: As for `sqlalchemy.create_engine`.
     """
-    arguments = {"timeout": timeout, "isolation_level": None}
+    arguments = {**SQLITE_ARGUMENTS, "timeout": timeout, "isolation_level": None}
     engine = sa.create_engine(url, connect_args=arguments, **options)
     # Rows must not change between reading and writing, also by other processes.
     _begin_with(engine, "BEGIN IMMEDIATE")

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer
 
 from linkedapi_async.errors import QueueError
+from linkedapi_async.fleet._connection import SQLITE_ARGUMENTS
 from linkedapi_async.fleet._database import Database
 
 
@@ -141,9 +142,12 @@ def configuration(database: Database, executor: str) -> DBOSConfig:
         database: The queue's.
         executor: The name of the worker in the database.
     """
+    # A copy, because DBOS adds to it.
+    arguments = {"connect_args": {**SQLITE_ARGUMENTS}}
     return {
         "name": APPLICATION,
         "system_database_url": url_of(database),
+        "db_engine_kwargs": arguments if database.is_sqlite else None,
         "dbos_system_schema": SCHEMA,
         "serializer": DBOSPortableJSONSerializer(),
         "executor_id": executor,

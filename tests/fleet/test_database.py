@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 import stat
 import sys
+import time
 from pathlib import Path
 
 import psycopg
@@ -157,6 +158,20 @@ async def test_a_file_is_created_when_it_is_opened(tmp_path: Path) -> None:
     assert path.exists()
     if sys.platform != "win32":
         assert 0o600 == stat.S_IMODE(path.stat().st_mode)
+
+
+async def test_an_old_sqlite_has_the_time_that_dbos_needs(tmp_path: Path) -> None:
+    """From Python 3.12 on, DBOS needs a function that came with SQLite 3.42."""
+    database = Database(f"sqlite:///{tmp_path}/work.sqlite3")
+    await database.open()
+    ask = sa.text("SELECT unixepoch('subsec')")
+    try:
+        with database.engine.connect() as connection:
+            since, found = time.time(), connection.execute(ask).scalar_one()
+    finally:
+        await database.close()
+
+    assert since <= found <= time.time()
 
 
 async def test_no_database(tmp_path: Path) -> None:
