@@ -152,11 +152,10 @@ class String(_Bounded):
         if not isinstance(value, str):
             raise self._wrong(value)
         if not (value.isascii() or is_encodable(value)):
-            reason = (
+            raise InvalidValue(
                 "must not have a lone surrogate, which JSON cannot carry, "
                 f"got {short_repr(value)}"
             )
-            raise InvalidValue(reason)
         if self.minimum and len(value) < self.minimum:
             reason = f"must have at least {self.minimum} character, got {value!r}"
             raise InvalidValue(reason)
@@ -305,11 +304,10 @@ class Moment(Validator):
     def check(self, value: Any) -> Any:
         if isinstance(value, dt.datetime):
             if value.tzinfo is None:
-                reason = (
+                raise InvalidValue(
                     "must have a time zone: datetime.now(UTC), not datetime.now(), "
                     f"got {value!r}"
                 )
-                raise InvalidValue(reason)
             return format_time(value)
         if not (_is_iso(value) or is_template(value)):
             example = "such as 2026-11-28T09:00:00Z"
@@ -443,21 +441,18 @@ def check_json(value: Any) -> None:
         String().check(value)
     elif isinstance(value, float):
         if not math.isfinite(value):
-            reason = f"must be a JSON value, got {value}"
-            raise InvalidValue(reason)
+            raise InvalidValue(f"must be a JSON value, got {value}")
     elif isinstance(value, dict):
         for key, item in value.items():
             if not isinstance(key, str):
-                reason = f"must have string keys, got {short_repr(key)}"
-                raise InvalidValue(reason)
+                raise InvalidValue(f"must have string keys, got {short_repr(key)}")
             String().check(key)
             _check_inside(item, f".{key}")
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
             _check_inside(item, f"[{index}]")
     else:
-        reason = f"must be a JSON value, got {short_repr(value)}"
-        raise InvalidValue(reason)
+        raise InvalidValue(f"must be a JSON value, got {short_repr(value)}")
 
 
 def _check_inside(value: Any, place: str) -> None:

@@ -247,8 +247,7 @@ class ScriptingMixin:
             text = f"{action.action_type}: pass error= without result= and fields="
             raise ValueError(text)
         if fields is not None and result is not None:
-            text = f"{action.action_type}: pass result= or fields=, not both"
-            raise ValueError(text)
+            raise ValueError(f"{action.action_type}: pass result= or fields=, not both")
         if result is not None:
             _check(action, _as_json(result, "linked_api"))
         if fields is not None:
@@ -294,8 +293,7 @@ class ScriptingMixin:
             TypeError: *completion* is neither an object nor a list.
         """
         if not isinstance(completion, dict | list):
-            text = f"completion must be JSON, got {short_repr(completion)}"
-            raise TypeError(text)
+            raise TypeError(f"completion must be JSON, got {short_repr(completion)}")
         return self._scripts.add(
             Script(
                 what="workflow",

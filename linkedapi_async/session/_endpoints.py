@@ -397,8 +397,7 @@ def _query(each: object) -> dict[str, Any]:
     )
     owner = "poll_conversations"
     if not query.person_url:
-        reason = "is required"
-        raise ParameterError(owner=owner, parameter="person_url", reason=reason)
+        raise ParameterError(owner=owner, parameter="person_url", reason="is required")
     since = _moment(owner, "since", query.since)
     return _without_none(
         owner, person_url=query.person_url, since=since, type=query.type
@@ -417,8 +416,7 @@ def _period(start: object, end: object) -> dict[str, str]:
     for name, text in sent.items():
         when = parse_time(text)
         if when is None:
-            reason = "is required"
-            raise ParameterError(owner="usage", parameter=name, reason=reason)
+            raise ParameterError(owner="usage", parameter=name, reason="is required")
         times.append(when)
     first, last = times
     if first >= last:
