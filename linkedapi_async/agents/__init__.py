@@ -1,7 +1,7 @@
 """A server for agents, over the Model Context Protocol: four tools for every workflow.
 
-`Desk` runs the workflows and sends each write once; `make_server` is the server of a desk,
-and `http_app` the web application of a server. The command ``linkedapi mcp`` runs them::
+`Desk` runs the workflows and sends each write once, `make_server` makes its server, and
+`http_app` makes the web application of a server. The command ``linkedapi mcp`` runs them::
 
     async with Desk(Session.from_env) as desk, stdio_server() as (read, write):
         server = make_server(desk)

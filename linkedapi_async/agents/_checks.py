@@ -25,18 +25,18 @@ from linkedapi_async.explain import explain
 
 @attrs.frozen(kw_only=True)
 class Check:
-    """A definition that was read, and what is wrong with it."""
+    """A definition, and its problems."""
 
     roots: Roots | None
     """The workflow; None if the definition is invalid."""
     problems: tuple[str, ...]
-    """Why it must not be sent, each with its place in the tree."""
+    """The problems for which it must not be sent, each with its place in the tree."""
     warnings: tuple[str, ...]
-    """What looks wrong and may be sent."""
+    """The warnings, with which it may be sent."""
 
     @property
     def definition(self) -> Any:
-        """The definition as it is sent; only of a workflow."""
+        """The definition as it is sent; it needs a valid workflow."""
         return dump_workflow(cast("Roots", self.roots))
 
     @property
@@ -55,7 +55,7 @@ class Check:
 
     @property
     def key(self) -> str | None:
-        """What identifies its writes: what it does to whom; None if it only reads."""
+        """The key of its writes: actions and their targets; None if it only reads."""
         return acts_key(self.definition)
 
     def question(self, account: str) -> str:
@@ -65,7 +65,7 @@ class Check:
             account: The name of the account.
         """
         lines = [f"Write to LinkedIn as {account}?", "", draw(self.roots), ""]
-        # The drawing shortens texts, and these are what people will read.
+        # The drawing shortens texts, and the user must see what people will read.
         for path, node in self.writes:
             lines += [
                 f"{path} {name}: {json.dumps(value, ensure_ascii=False)}"
@@ -101,7 +101,7 @@ def check_definition(
     Args:
         definition: The workflow as JSON values, or as JSON.
         generation: The generation of the API that it is for.
-        describe: Puts errors into words.
+        describe: Turns an error into text.
     """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

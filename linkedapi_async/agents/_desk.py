@@ -36,10 +36,10 @@ T = TypeVar("T")
 AnswerStatus: TypeAlias = Literal[
     "completed", "failed", "cancelled", "running", "pending", "not_sent", "unknown"
 ]
-"""How far a workflow has come; ``unknown`` if it may have been sent."""
+"""The state of a workflow; ``unknown`` if it may have been sent."""
 
 Report: TypeAlias = Callable[[float, float | None, str], Awaitable[None]]
-"""Gets the seconds that have passed, those in all if they are known, and a text."""
+"""Called with the seconds that have passed, the total if it is known, and a text."""
 
 LOCK_WAIT: Final = 10.0
 """How long a write waits for a journal that another process has open, in seconds."""
@@ -59,14 +59,14 @@ OTHER: Final = (
 
 @attrs.frozen(kw_only=True)
 class Answer:
-    """What an agent learns about a workflow."""
+    """The answer to an agent about a workflow."""
 
     status: AnswerStatus
-    """How far it has come."""
+    """The state of the workflow."""
     workflow_id: str | None = None
-    """The API's id, once it is accepted."""
+    """The API's id; None before it is accepted."""
     note: str | None = None
-    """What happened and what to do, in words."""
+    """What happened and what to do, as text."""
     result: Any = None
     """The completion as the API sent it."""
 
@@ -76,7 +76,7 @@ class Answer:
         return self.status in {"failed", "cancelled", "not_sent", "unknown"}
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the answer as JSON values, without what is not known."""
+        """Return the answer as JSON values, without unknown ones."""
         facts = {
             "status": self.status,
             "id": self.workflow_id,
@@ -91,7 +91,7 @@ class _Run:
     """One run of a workflow, which all callers wait for."""
 
     definition: bytes = b""
-    """What it sends, as JSON."""
+    """The definition that it sends, as JSON."""
     handle: WorkflowHandle[Any] | None = None
     note: str | None = None
     """A note that is added to the answer."""
@@ -101,22 +101,24 @@ class _Run:
 class Desk:
     """Runs workflows for agents, on one account.
 
-    An async context manager. Workflows that only read go on a session of their own. Those
-    that write go on a session with the journal, which is open only while a write is under
-    way: so several processes share the file, one at a time.
+    An async context manager. Workflows that only read run on a session of their own.
+    Those that write run on a session with the journal, which is open only while a write
+    is in progress. So several processes can share the file, one at a time.
 
-    A write has a key, by default what it does to whom, whatever its texts. It is sent once
-    for each key, also when agents repeat the call, at the same time or after a crash.
+    A write has a key, by default its actions and their targets, without the texts. It
+    is sent once for each key, even if agents repeat the call at the same time or after
+    a crash.
 
     Args:
-        connect: Makes a session that is not entered, from some of its settings: `Session`
-            or `Session.from_env` with what else it needs.
+        connect: Makes a session that is not entered from some of its settings:
+            `Session` or `Session.from_env`, with any further settings bound to it.
         account_of: Returns the account of an entered session.
         allow_writes: Whether workflows that write are sent.
         journal: The file in which writes are recorded; needed for them.
-        pace: How much the account does, and when. With a journal, reads go through it
-            too, because they count.
-        contacts: Whom was written to, so that each person is written to once.
+        pace: How much the account may do, and when. With a journal, reads count against
+            it too.
+        contacts: The record of who was written to, so that each person is written to
+            once.
         wait: How long a call waits for a result, in seconds.
         interval: The time between two reports of a wait, in seconds.
         describe: Puts errors into words.
@@ -172,7 +174,7 @@ class Desk:
     async def __aexit__(self, *_: object) -> None:
         for task in self._tasks:
             task.cancel()
-        # Leaving a session lets the starts under way end.
+        # Leaving a session waits for the starts in progress.
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._stack.aclose()
 
@@ -209,21 +211,21 @@ class Desk:
     async def run(
         self, check: Check, key: str | None = None, report: Report | None = None
     ) -> Answer:
-        """Run a workflow, or join the run of the same one.
+        """Run a workflow, or wait for a run of the same one.
 
-        Cancelling this call cancels its wait and not the workflow.
+        Cancelling this call cancels its wait, but not the workflow.
 
         Args:
             check: A check without problems; its writes are allowed.
-            key: What identifies its writes; by default what it does to whom.
+            key: The key of its writes; by default their actions and targets.
             report: Gets the progress.
 
         Returns:
-            The result, or how far it is when the wait is over.
+            The result, or the state of the workflow when the wait is over.
         """
         definition = encode_json(check.definition)
         full = self._full_key(check, key) if check.writes else None
-        # Workflows that only read are joined while they run, and run again later.
+        # A workflow that only reads is shared while it runs, and runs again later.
         name = ("read", definition.decode()) if full is None else ("write", full)
         run = self._runs.get(name)
         if run is None:
@@ -277,7 +279,7 @@ class Desk:
         return run
 
     async def _join(self, run: _Run, report: Report | None) -> Answer:
-        """Wait for a run, and report how it goes."""
+        """Wait for a run, and report its progress."""
         task = cast("asyncio.Task[Answer]", run.task)
         loop = asyncio.get_running_loop()
         begin = loop.time()
@@ -303,7 +305,8 @@ class Desk:
                     journal = cast("Journal", session.journal)
                     row = await journal.row(key)
                     if row is not None and _is_free(row):
-                        # Looked up again, because the consent may have taken hours.
+                        # Looked up again, because the user's consent may have taken
+                        # hours.
                         await journal.retry(key)
                     elif row is not None:
                         run.note = _sent_before(row)
@@ -321,13 +324,15 @@ class Desk:
         self, run: _Run, account: Account, check: Check, key: str | None
     ) -> Answer:
         roots: Any = check.roots
-        # Without a check, because it took place, and its warnings were shown.
+        # Without a check, because the definition was checked before, and its warnings
+        # shown.
         run.handle = await account.start(roots, check=False, key=key)
         return await self._wait_for(run, run.handle)
 
     async def _follow(self, run: _Run, workflow_id: str) -> Answer:
         try:
-            # An unknown id is an error at once, where a wait for it takes a minute.
+            # Polled once first, because a wait would take a minute to report an unknown
+            # id.
             await self.account.status(workflow_id)
             run.handle = self.account.attach(workflow_id)
             return await self._wait_for(run, run.handle)
@@ -389,7 +394,7 @@ class Desk:
             try:
                 return await session.__aenter__()
             except JournalLockedError as error:
-                # Another server writes, or one that was killed has not ended yet.
+                # Another server is writing, or one that was killed has not ended yet.
                 if loop.time() - begin >= LOCK_WAIT:
                     raise JournalError(
                         "another program has the journal of writes open, such as "
@@ -405,11 +410,12 @@ class Desk:
                 await session.recover()
                 await session.drain()
         except LinkedApiError:
-            # The process that has the journal open waits for it, or the next write does.
+            # The process that has the journal open waits for it, or the next write
+            # will.
             return
 
     async def _looked_up(self, key: str) -> Row | Answer | None:
-        """Return what the journal has of a key, unless it may be used."""
+        """Return the row of a key in the journal, unless the key may be used."""
         try:
             async with self._journaled() as session:
                 row = await cast("Journal", session.journal).row(key)

@@ -20,21 +20,21 @@ AsgiScope: TypeAlias = MutableMapping[str, Any]
 AsgiReceive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 AsgiSend: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 AsgiApp: TypeAlias = Callable[[AsgiScope, AsgiReceive, AsgiSend], Awaitable[None]]
-"""An ASGI application, for any server of such."""
+"""An ASGI application, for any ASGI server."""
 
 PATH: Final = "/mcp"
 
 MIN_TOKEN: Final = 16
-"""How long a token must be at least."""
+"""The minimum length of a token, in characters."""
 
 
 def http_app(server: Server[Any], *, token: str, port: int) -> AsgiApp:
     """Return an ASGI application that serves *server* at ``/mcp``.
 
     A request needs the header ``Authorization: Bearer …``; a token in the query is not
-    read. Requests that come by another name of this machine than a loopback one, or from
-    a page of another origin, are refused, so that no website reaches the server by the
-    browser of the user.
+    read. Requests with a host name that is not loopback, or from a page of another
+    origin, are refused, so that no website can reach the server through the user's
+    browser.
 
     Args:
         server: The one of `make_server`.
@@ -73,7 +73,7 @@ def _has_token(scope: AsgiScope, secret: Secret[bytes]) -> bool:
     if len(given) != 1:
         return False
     kind, _, token = given[0].partition(b" ")
-    # In constant time, so that answers do not reveal how much of it is right.
+    # Compared in constant time, so that the time of an answer reveals nothing.
     same = hmac.compare_digest(token.strip(), secret.reveal())
     return bool(kind.lower() == b"bearer" and same)
 
@@ -100,9 +100,9 @@ async def serve_http(
     Args:
         app: The one of `http_app`.
         listener: A socket that listens.
-        stop: Waits for what ends it.
+        stop: Returns when the server is to stop.
     """
-    # No access log, and no set-up of logging, which is the program's.
+    # No access log, and no configuration of logging, which belongs to the program.
     config = uvicorn.Config(
         app,
         access_log=False,

@@ -19,7 +19,7 @@ class PromptTemplate:
     about: str
     """What it is for."""
     arguments: Mapping[str, str]
-    """What it asks for, each with its description."""
+    """Its arguments, each with its description."""
     task: str
     """What the model is to do, with the arguments in braces."""
     definition: Any

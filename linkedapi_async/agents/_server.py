@@ -1,4 +1,4 @@
-"""The server: tools, resources and prompts of a desk, in both eras of the protocol."""
+"""The server: tools, resources and prompts of a desk, in both forms of the protocol."""
 
 from __future__ import annotations
 
@@ -64,7 +64,8 @@ def make_server(desk: Desk) -> Server[Any]:
         on_list_prompts=handlers.list_prompts,
         on_get_prompt=handlers.get_prompt,
     )
-    # A client returns the state of a question; sealed, it is only of the same call.
+    # A client returns the state of a question; it is protected, so that it is valid for
+    # this call only.
     security = RequestStateSecurity.ephemeral()
     server.middleware.append(RequestStateBoundary(security, default_audience=NAME))
     return server
@@ -168,7 +169,7 @@ async def _consent(
     """Ask the user, if the client can; return whether it is granted."""
     capabilities = context.session.client_capabilities
     known = None if capabilities is None else capabilities.elicitation
-    # A client that names no mode has forms, as before there were modes.
+    # A client that names no mode supports forms, as in older versions of the protocol.
     if known is None or (known.form is None and known.url is not None):
         return True
     schema: dict[str, Any] = {"type": "object", "properties": {}}

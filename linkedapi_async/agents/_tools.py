@@ -1,4 +1,4 @@
-"""The four tools: what models read of them, and what they answer."""
+"""The four tools: their descriptions for models, and their answers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from linkedapi_async.agents._desk import Answer, AnswerStatus, Desk, Report
 
 
 Consent: TypeAlias = Callable[[str], Awaitable[bool | types.InputRequiredResult]]
-"""Asks the user; returns whether it was granted, or what the client has to ask first."""
+"""Asks the user; returns whether they agreed, or a question for the client."""
 
 ToolResult: TypeAlias = types.CallToolResult | types.InputRequiredResult
 
@@ -112,7 +112,7 @@ def tools(*, allow_writes: bool) -> list[types.Tool]:
                 },
                 key={
                     **_TEXT,
-                    "description": "Names one write; default: what it does to whom",
+                    "description": "Names one write; default: its action and target",
                 },
             ),
             output_schema=_ANSWER,
@@ -135,7 +135,7 @@ def tools(*, allow_writes: bool) -> list[types.Tool]:
     ]
 
 
-# What each tool takes: the names, which of them are needed, and their types.
+# The arguments of each tool: the names, which of them are needed, and their types.
 ARGUMENTS: Final[Mapping[str, Mapping[str, tuple[type, ...]]]] = {
     "find_actions": {"query": (str,)},
     "check_workflow": {"definition": (dict, list, str)},
@@ -145,7 +145,7 @@ ARGUMENTS: Final[Mapping[str, Mapping[str, tuple[type, ...]]]] = {
 
 
 def problem_of(name: str, arguments: Mapping[str, Any]) -> str | None:
-    """Return what is wrong with the arguments of a tool, if anything is."""
+    """Return what is wrong with the arguments of a tool; None if nothing is."""
     known = ARGUMENTS[name]
     for given in arguments:
         if given not in known:

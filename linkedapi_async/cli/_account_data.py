@@ -78,7 +78,7 @@ _stream_options = option_group(
     click.option(
         "--cursor",
         metavar="FILE",
-        help="Begin where the last command with this file has ended.",
+        help="Continue where the last command with this file ended.",
     ),
     click.option(
         "--interval",
@@ -107,7 +107,7 @@ _stream_options = option_group(
 
 @attrs.frozen(kw_only=True)
 class Feed:
-    """Items that are printed, oldest first, and the position after the last one."""
+    """Items to print, oldest first, and the position after the last one."""
 
     creds: Credentials
     follow: bool
@@ -314,7 +314,7 @@ def feedback(
     error_text: str | None,
     **options: Any,
 ) -> None:
-    """Send feedback on the API to its makers, and print its id.
+    """Send feedback on the API to Linked API, and print its id.
 
     TYPE is bug, feature, praise or other. MESSAGE has at most 5,000 characters; - reads
     it from standard input.

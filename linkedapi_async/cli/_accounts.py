@@ -82,7 +82,9 @@ def accounts() -> None:
     help="Which main token is typed at a terminal.",
 )
 @click.option(
-    "--no-keyring", is_flag=True, help="Keep the tokens in the file in any case."
+    "--no-keyring",
+    is_flag=True,
+    help="Keep the tokens in the file, even if there is a keyring.",
 )
 @quiet_option
 def add(*, name: str, generation: str, no_keyring: bool, quiet: bool) -> None:

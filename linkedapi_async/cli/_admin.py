@@ -143,7 +143,7 @@ class Call:
         inputs = self.inputs
         own = {each.name for each in inputs}
 
-        @click.option("--yes", is_flag=True, help="Change it without asking.")
+        @click.option("--yes", is_flag=True, help="Make the change without asking.")
         @answer_options
         @credential_options
         def call(*, yes: bool = True, format_: str, **given: Any) -> None:

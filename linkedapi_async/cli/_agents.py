@@ -73,10 +73,10 @@ def mcp(
 ) -> None:
     """Serve agents over the Model Context Protocol: four tools for every workflow.
 
-    An editor or a chat program starts it and talks to it by standard input and output.
+    An editor or a chat program starts it and communicates by standard input and output.
     It only reads, unless you pass --allow-writes. Then the program asks you before each
-    write, if it can, and each write is sent once: what was done to a person is not done
-    again unless the agent passes a new key, also after a crash.
+    write, if it can. Each write is sent once, also after a crash: the same action is
+    not done to a person again unless the agent passes a new key.
 
     With --http it serves http://HOST:PORT/mcp, on this machine only, for clients that
     send the header "Authorization: Bearer ..." with the value of LINKED_API_MCP_TOKEN.
@@ -121,7 +121,7 @@ def mcp(
 
 
 def state_folder() -> Path:
-    """Return the folder for what this user's programs remember."""
+    """Return the folder for data of this user's programs."""
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
     if sys.platform == "darwin":

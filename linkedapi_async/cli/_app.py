@@ -179,7 +179,7 @@ def _operations() -> dict[str, Operation]:
 
 
 def _discard_output() -> None:
-    """Send what is still to be written nowhere: it cannot be written at exit either."""
+    """Discard the rest of the output, because it cannot be written at exit either."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

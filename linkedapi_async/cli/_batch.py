@@ -64,12 +64,12 @@ if TYPE_CHECKING:
     "--out",
     required=True,
     metavar="FILE",
-    help="Write the results here, one line of JSON for each row.",
+    help="Write the results to this file, one line of JSON for each row.",
 )
 @click.option(
     "--journal",
     metavar="FILE",
-    help="Record the starts here; by default the name of --out plus .journal.",
+    help="Record the starts in this file; by default the name of --out plus .journal.",
 )
 @click.option(
     "--queue",
@@ -84,7 +84,7 @@ if TYPE_CHECKING:
 @click.option(
     "--key",
     metavar="COLUMN",
-    help="The column that identifies a row; by default what it does to whom does.",
+    help="The column that identifies a row; by default its action and target identify it.",
 )
 @click.option(
     "--delimiter",
@@ -104,26 +104,26 @@ if TYPE_CHECKING:
 @click.option(
     "--retry-failed",
     is_flag=True,
-    help="Start failed rows again, unless a part of them may have been written.",
+    help="Start failed rows again, unless they may have written something.",
 )
 @click.option(
     "--again",
     is_flag=True,
-    help="Send again to rows that are done with another text.",
+    help="Send rows again that are done with another text.",
 )
 @click.option(
     "--limit",
     type=click.IntRange(1),
     default=20,
     show_default=True,
-    help="The most workflows in flight on each account.",
+    help="The maximum number of workflows in flight on each account.",
 )
 @pace_options
 @contacts_options
 @click.option(
     "--wait",
     is_flag=True,
-    help="Wait until rows that are held back are done, also for days.",
+    help="Wait until deferred rows are done, even for days.",
 )
 @braces_option
 @click.option(
@@ -175,37 +175,39 @@ def batch(
     LinkedIn URLs are refused.
 
     CSV may come from LinkedIn, a spreadsheet or a program: the encoding, the delimiter
-    and the line with the header are detected. Margins of cells are removed. Columns
-    that the template does not use are ignored.
+    and the line with the header are detected. White space around cells is removed.
+    Columns that the template does not use are ignored.
 
     After a crash or a kill, run the same command again: it continues, starts nothing
     twice, and writes each row to the results once. A row that writes is identified by
-    what it does to whom, in any spelling of the URL; one that only reads by its
-    workflow. So rows may be added, removed and moved in between, and a text may be
-    edited: what is done is not sent again, unless you pass --again. Two rows that do the
-    same to one person are refused; with --key COLUMN you say that you mean both. A start
-    without an answer is not repeated; decide on it with "linkedapi recover". With
-    several --accounts, each takes the next row when it has capacity.
+    its action and its target, in any spelling of the URL; a row that only reads, by its
+    workflow. So you may add, remove and move rows in between, and edit the text: a row
+    that is done is not sent again, unless you pass --again. Two rows that do the same
+    to one person are refused; to send both, pass --key COLUMN. A start without an
+    answer is not repeated; decide on it with "linkedapi recover". With several
+    --accounts, each takes the next row when it has capacity.
 
-    With --contacts, each person is written to once in a while, whichever batch, account
-    or process does it. Rows that are suppressed for that count as done.
+    With --contacts, each person is written to once in --once-in days, by all batches,
+    accounts and processes together. Rows that are suppressed because of that count as
+    done.
 
     Rows that were held back by a limit, or by an account that cannot work, are deferred
     if they changed nothing: another account takes them, or the next run does.
 
-    The exit status and the last lines are about the whole batch, earlier runs included:
+    The exit status and the last lines describe the whole batch, including earlier runs:
     8 if a start is unknown, otherwise 9 if a row failed, otherwise 75 if rows are
     deferred (run it again later), and 0 only if all rows are done.
 
-    With --queue, the rows are submitted for --account, or for the accounts that
-    --account-column has, and workers run them. The results that there are go to --out;
-    with --wait, those of all rows. The queue has each key once, whoever submits it.
+    With --queue, the rows are submitted for --account, or for the accounts in
+    --account-column, and workers run them. The results that exist already are written
+    to --out; with --wait, those of all rows. A key can be in a queue only once, over
+    all batches.
 
     --per-day, --hours and --min-interval keep a pace, for each account on its own. The
     journal keeps the counts, so run the same command again for the rows that are left.
 
-    The first Ctrl-C, or SIGTERM, starts nothing more and waits for the workflows in
-    flight; the second exits at once. Neither loses anything.
+    After the first Ctrl-C or SIGTERM, nothing more is started, and the command waits
+    for the workflows in flight. The second one exits at once. Neither loses anything.
 
     \b
     Examples:
@@ -305,7 +307,7 @@ def batch(
 
 
 def _refuse_same_files(named: dict[str, str | None]) -> None:
-    """Refuse one file in two roles: one would overwrite the other."""
+    """Refuse one file for two options, because one would overwrite the other."""
     seen: dict[str, str] = {}
     for option, name in named.items():
         if name is None or name == STDIN:
@@ -369,8 +371,8 @@ def _definition(template: str) -> Any:
 def _by_queue(
     context: click.Context, url: str, column: str | None, options: dict[str, Any]
 ) -> tuple[Credentials, RowAccounts]:
-    """Return what a batch without tokens uses, and whose rows it has."""
-    fleet_module()  # says which extra is missing
+    """Return the generation that a batch without tokens uses, and its accounts."""
+    fleet_module()  # raises an error that names the missing extra
     from linkedapi_async.cli._batch_queue import row_accounts  # noqa: PLC0415
 
     accounts = row_accounts(context, url, account=options["account"], column=column)
@@ -410,7 +412,7 @@ def _show(checked: Batch, accounts: RowAccounts | None) -> None:
 
 
 def _cost(checked: Batch, accounts: int, pace: Pace | None) -> str:
-    """Return what a batch will use, and how long that takes at its pace."""
+    """Return what a batch will use, and how long it takes with its pace."""
     cost = explain_batch(
         checked.workflows(),
         generation=checked.generation or "linked_api",
@@ -422,7 +424,7 @@ def _cost(checked: Batch, accounts: int, pace: Pace | None) -> str:
 
 
 def _first_rows(checked: Batch) -> Iterator[str]:
-    """Yield what the first rows write, to whom, and with which words."""
+    """Yield the actions of the first rows, with their targets and texts."""
     for _, item in itertools.islice(checked.numbered_items(), SHOWN_ROWS):
         definition = checked.definition(item.row)
         by_path = dict(nodes(definition))
@@ -514,7 +516,7 @@ async def _run(
 
 
 def _estimator(checked: Batch, session: Session) -> Callable[[int], Estimate | None]:
-    """Return what gives the time left from the number of rows that are not started."""
+    """Return a function of the number of rows left that estimates the time left."""
     first = dump_workflow(next(checked.workflows()))
 
     def left(unstarted: int) -> Estimate | None:

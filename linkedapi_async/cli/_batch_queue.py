@@ -1,4 +1,4 @@
-"""A batch by way of a queue: rows are submitted once, and workers run them."""
+"""A batch through a queue: rows are submitted once, and workers run them."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ CHUNK: Final = 500
 """How many rows are looked up at once."""
 
 INTERVAL: Final = 1.0
-"""The time between two looks for results, in seconds."""
+"""The time between two queries for results, in seconds."""
 
 
 @attrs.frozen(kw_only=True)
 class RowAccounts:
-    """Which account each row is for."""
+    """The accounts of the rows."""
 
     account: str | None
     """The account of all rows, or None."""
@@ -104,13 +104,13 @@ _NOT_WITH_QUEUE: Final = (
     *("contacts", "once_in", "never", "env_file", "accounts", "poll", "proxy"),
     *("trust_env", "allow_insecure_http", "verbose"),
 )
-"""Options of what sends, which the workers of a queue do."""
+"""Options for sending, which apply only without a queue."""
 
 
 def row_accounts(
     context: click.Context, url: str, *, account: str | None, column: str | None
 ) -> RowAccounts:
-    """Return whose rows a batch has.
+    """Return the accounts of the rows of a batch.
 
     Raises:
         CommandError: The options do not go together, or the URL is wrong.
@@ -137,7 +137,7 @@ def row_accounts(
 async def run_by_queue(
     checked: Batch, accounts: RowAccounts, files: BatchFiles, console: Console
 ) -> int:
-    """Submit a batch, write the results that there are, and return the exit status."""
+    """Submit a batch, write the results so far, and return the exit status."""
     progress = Progress(total=checked.total, accounts=len(accounts.names))
 
     def left() -> str:
@@ -185,7 +185,7 @@ async def run_by_queue(
 
 @attrs.define(eq=False, kw_only=True)
 class QueueRunner:
-    """One run of a batch by way of a queue; it continues earlier runs.
+    """One run of a batch through a queue; it continues earlier runs.
 
     Args:
         batch: The rows.
@@ -197,7 +197,7 @@ class QueueRunner:
         signals: After a signal, nothing more is submitted or waited for.
         progress: The counts, updated by the run.
         changed: Called after each change of *progress*.
-        interval: The time between two looks for results, in seconds.
+        interval: The time between two queries for results, in seconds.
     """
 
     batch: Batch
@@ -241,7 +241,7 @@ class QueueRunner:
 
     @property
     def status(self) -> int:
-        """The exit status for the whole batch, signals aside."""
+        """The exit status for the whole batch, unless a signal ends it."""
         if self.progress.unknown:
             return status_of(StartUnknownError("", account=""))
         if self.progress.failed:
@@ -249,7 +249,7 @@ class QueueRunner:
         return LATER if self.progress.remaining else 0
 
     async def _look_up(self, past: PastResults) -> list[Item]:
-        """Look up each row in the queue; return what failed and is to run again."""
+        """Look up each row in the queue; return the failed rows that run again."""
         again: list[Item] = []
         rows = self.batch.numbered_items()
         while chunk := [*islice(rows, CHUNK)]:
@@ -333,7 +333,7 @@ class QueueRunner:
         return bool(writing_actions(self.batch.workflow(item)))
 
     def _plan(self) -> Iterator[tuple[str, Any, str]]:
-        """Yield what is to be submitted."""
+        """Yield the rows to submit."""
         for index, item in self.batch.numbered_items():
             if self.signals.received:
                 return
@@ -343,7 +343,7 @@ class QueueRunner:
                 yield self.accounts.of(item.row), self.batch.workflow(item), item.key
 
     async def _follow(self, cursor: int) -> None:
-        """Write what ends; return when there is no more to wait for."""
+        """Write the results as rows end; return when no more are waited for."""
         waiting: set[str] = set()
         is_lost = False
         while True:
@@ -369,7 +369,7 @@ class QueueRunner:
                 return
 
     async def _read(self, cursor: int) -> int:
-        """Write what has ended after a cursor, and return the next cursor."""
+        """Write the results after a cursor, and return the next cursor."""
         async for done in self.queue.results(cursor):
             cursor = done.cursor
             item = self._pending.pop(done.key, None)
@@ -429,7 +429,7 @@ class QueueRunner:
 
 
 def _failure(done: Done, error: LinkedApiError) -> Any:
-    """Return what the results say of a row without a completion."""
+    """Return the detail for the results of a row without a completion."""
     if isinstance(error, WorkflowFailedError):
         return {"reason": error.reason, "message": error.explanation}
     return {"message": error.message} if done.status == "refused" else None

@@ -51,12 +51,12 @@ class BatchFiles:
     def report_end(
         self, progress: Progress, console: Console, *, suppressed: str, decide: str
     ) -> None:
-        """Show what is left to decide on, over all runs.
+        """Show what needs a decision, over all runs.
 
         Args:
             progress: The counts.
             console: Where it is shown.
-            suppressed: What is said of rows that were not started.
+            suppressed: The text for rows that were not started.
             decide: The command to decide on unknown starts.
         """
         if progress.suppressed:
@@ -88,7 +88,7 @@ class PastResults:
     done: set[int] = attrs.field(factory=set)
     failed: dict[int, Failure] = attrs.field(factory=dict)
     attempts: dict[int, int] = attrs.field(factory=dict)
-    """The number of attempts, where it is more than one."""
+    """The number of attempts, if it is more than one."""
     suppressed: set[int] = attrs.field(factory=set)
     """Rows that were not started, because their target was contacted."""
     cursors: dict[int, int] = attrs.field(factory=dict)
@@ -129,7 +129,7 @@ def succeeded(line: Any) -> bool:
 
 
 def _wrote(line: Any) -> bool | None:
-    """Return whether a failed workflow wrote to LinkedIn, if its completion says so."""
+    """Return whether a failed workflow wrote to LinkedIn, by its completion."""
     if line["status"] != _COMPLETED:
         return False if line["status"] == REFUSED else None
     return any(

@@ -33,11 +33,11 @@ class Item:
     key: str
     row: InputRow
     attempt: int = 1
-    """How often the row was started, this time included."""
+    """How often the row was started, including this time."""
 
     @property
     def journal_key(self) -> str:
-        """The key in the journal, where each attempt has a row of its own."""
+        """The key in the journal, in which each attempt has a row of its own."""
         return self.key if self.attempt == 1 else f"{self.key} (attempt {self.attempt})"
 
     @property
@@ -55,12 +55,12 @@ def key_digest(key: str) -> int:
 
 @attrs.frozen(eq=False)
 class Batch:
-    """All rows of an input that can be sent; they are read again for each pass."""
+    """The rows of an input that can be sent; they are read again for each pass."""
 
     template: Template
     rows: RowFile
     key: str | None
-    """The column that identifies a row; None identifies it by what it does to whom."""
+    """The column that identifies a row; None identifies it by its acts."""
     generation: Generation | None
     valid: bytearray
     """For each row of the input, whether it can be sent."""
@@ -72,7 +72,7 @@ class Batch:
 
     def numbered_items(self) -> Iterator[tuple[int, Item]]:
         """Yield the rows that can be sent, each with its place in the input."""
-        # The place counts all rows, because what is known of them is kept by place.
+        # The place counts all rows, because their states are stored by place.
         for index, row in enumerate(self.rows):
             if self.valid[index]:
                 yield index, self.item(row)
@@ -84,10 +84,10 @@ class Batch:
         return Item(default_key(self.definition(row)), row)
 
     def earlier(self, item: Item) -> Iterator[Item]:
-        """Yield the item under the keys that it has in batches of other versions.
+        """Yield the item with the keys that it has in batches of other versions.
 
-        Older ones identify a row by its whole workflow, and keep margins of cells. A
-        batch that was begun without ``--key`` may go on with it.
+        Older versions identify a row by its whole workflow, and keep white space around
+        cells. A batch that was begun without ``--key`` may continue with it.
         """
         definition = self.definition(item.row)
         keys: list[Any] = [definition_key(definition)]
@@ -163,8 +163,7 @@ def check_rows(
     Args:
         template: A workflow with placeholders.
         rows: The rows; the check keeps a few bytes of each.
-        key: The column that identifies a row; None identifies it by what it does to
-            whom.
+        key: The column that identifies a row; None identifies it by its acts.
         generation: The generation of the API to check against.
         report: Called with each row that cannot be sent and its problem; None refuses
             the whole input instead.
@@ -222,7 +221,7 @@ def _check(batch: Batch, row: InputRow) -> Item | list[str]:
 def default_key(definition: Any) -> str:
     """Return what identifies a row without ``--key``.
 
-    It is what the workflow does to whom; one that only reads is identified by all of it.
+    A workflow that writes is identified by its acts, one that only reads by all of it.
     """
     return acts_key(definition) or definition_key(definition)
 
@@ -232,13 +231,13 @@ def _short(mark: str) -> int:
 
 
 def _marks(batch: Batch, item: Item) -> Iterator[tuple[str, str, str]]:
-    """Yield what only one row may have, with a name for it and what it is."""
+    """Yield what must be unique among rows, with a name for it and what it is."""
     acts = [act for act in acts_of(batch.definition(item.row)) if act.target]
     if batch.key is not None:
         yield item.key, f"the same key {item.key!r}", ""
     elif not acts:
         yield item.key, "the same workflow", ""
-    # Keys that are spellings of one URL are no two keys.
+    # Spellings of one URL count as one key.
     whose = "" if batch.key is None else f"{normalize_url(item.key)} "
     for act in acts:
         mark = f"{whose}{act.kind} {act.target}"
@@ -246,7 +245,7 @@ def _marks(batch: Batch, item: Item) -> Iterator[tuple[str, str, str]]:
 
 
 def _refuse_repeated(batch: Batch, digests: array[int], problems: _Problems) -> None:
-    """Refuse rows that do to a target what an earlier row does, or have its key."""
+    """Refuse rows with an act or the key of an earlier row."""
     repeated = {one for one, other in pairwise(sorted(digests)) if one == other}
     if not repeated:
         return

@@ -1,8 +1,8 @@
 """Run one workflow per row of a file, once each, also across interrupted runs.
 
 The journal records the starts, the results file the ends. A row is identified by its
-key, by default what it does to whom: rows and texts may change between two runs, and
-nothing is started twice.
+key, by default its acts: rows and texts may change between two runs, and nothing is
+started twice.
 """
 
 from __future__ import annotations
@@ -104,15 +104,15 @@ class BatchRunner:
     error: Exception | None = None
     """The first error that stopped an account or the run."""
     _aborted: bool = False
-    # For each row of the input, the attempt that is to be started, or 0.
+    # For each row of the input, the number of the attempt to start, or 0.
     _planned: array[int] = attrs.field(factory=lambda: array("H"))
     # The keys of rows that earlier versions started, by their place in the input.
     _renamed: dict[int, str] = attrs.field(factory=dict)
-    # The same keys by what the rows do to whom.
+    # The same keys by the acts of the rows.
     _earlier: dict[str, str] = attrs.field(factory=dict)
     _changed_lines: list[int] = attrs.field(factory=list)
     _changed_texts: int = 0
-    # Rows that the results have as suppressed; each run tries them again.
+    # Rows that are suppressed in the results; each run tries them again.
     _suppressed: set[int] = attrs.field(factory=set)
     _own: list[Item] = attrs.field(factory=list)
     _in_flight: dict[str, Item] = attrs.field(factory=dict)
@@ -142,7 +142,7 @@ class BatchRunner:
                 async for handle in done:
                     await self._ended(handle)
         except (CommandError, PollingCrashedError) as error:
-            # What was not acknowledged is written by the next run.
+            # The next run writes results that were not acknowledged.
             self._abort(error)
         finally:
             stopping.cancel()
@@ -204,7 +204,7 @@ class BatchRunner:
         self.changed()
 
     async def _load_earlier(self) -> None:
-        """Note what the journal has under keys that earlier versions gave."""
+        """Read the rows of the journal with keys of earlier versions."""
         for key, definition in await self.journal.definitions():
             if not definition or key.startswith(ACTS_PREFIX):
                 continue
@@ -216,7 +216,7 @@ class BatchRunner:
             self._earlier.setdefault(known, key)
 
     async def _load_row(self, index: int, item: Item, past: PastResults) -> str | None:
-        """Load the state of one row; return why it cannot be continued, if so."""
+        """Load the state of one row; return why it cannot be continued, or None."""
         written = past.knows(item.digest)
         item = attrs.evolve(item, attempt=past.attempts.get(item.digest, 1))
         failure = past.failed.get(item.digest)
@@ -225,7 +225,7 @@ class BatchRunner:
             again = attrs.evolve(item, attempt=item.attempt + 1)
             newer = await self.journal.row(again.journal_key)
             if newer is not None:
-                # Another attempt that has no result yet.
+                # This is another attempt, which has no result yet.
                 item, row, written = again, newer, False
         problem = row and self._conflict(item, row)
         if problem:
@@ -250,7 +250,7 @@ class BatchRunner:
         return None
 
     async def _known_item(self, item: Item, past: PastResults) -> Item:
-        """Return *item* under the key by which an earlier run knows it, if one does."""
+        """Return *item* with the key that an earlier run gave it, if one did."""
         if past.knows(item.digest) or await self.journal.row(item.key) is not None:
             return item
         for earlier in self.batch.earlier(item):
@@ -263,7 +263,7 @@ class BatchRunner:
         return item if key is None else attrs.evolve(item, key=key)
 
     def _is_another_message(self, item: Item, row: Row | None) -> bool:
-        """Return whether a row begun without ``--key`` is another one to its target."""
+        """Return whether a row begun without ``--key`` is another one for its target."""
         known = default_key(self.batch.definition(item.row))
         return item.key == known and self._has_other_text(item, row)
 
@@ -274,7 +274,7 @@ class BatchRunner:
         try:
             stored = decode_json(row.definition)
         except ValueError:
-            return False  # damaged: it is identified by its key alone
+            return False  # a damaged row is identified by its key alone
         return bool(stored != self.batch.definition(item.row))
 
     def _load_done(self, index: int, item: Item, row: Row | None) -> None:
@@ -288,7 +288,7 @@ class BatchRunner:
         self.progress.done += 1
 
     def _report_changed_texts(self) -> None:
-        """Say which rows are done with another text than they have now."""
+        """Report rows that are done with another text than they have now."""
         count = self._changed_texts
         if count:
             more = count - len(self._changed_lines)
@@ -396,7 +396,7 @@ class BatchRunner:
         self._count()
 
     def _without_result(self, item: Item, name: str, error: Exception) -> None:
-        """Handle a row that gets no result in this run."""
+        """Handle a row without a result in this run."""
         if isinstance(error, StartUnknownError):
             self._mark_unknown(item)
         elif isinstance(error, SuppressedError):
@@ -412,7 +412,7 @@ class BatchRunner:
     def _mark_suppressed(
         self, item: Item, account: str, error: SuppressedError
     ) -> None:
-        """Note a row that is done, because its target was contacted before."""
+        """Record a row that is done, because its target was contacted before."""
         self.progress.suppressed += 1
         self.progress.done += 1
         print_error(f"line {item.row.line}: suppressed: {message_of(error)}")

@@ -47,10 +47,12 @@ def contacts_of(path: str | None, days: float, never: str | None) -> Contacts | 
     """
     if path is None:
         if never is not None:
-            message = "--never needs --contacts FILE, which knows people by all names"
+            message = (
+                "--never needs --contacts FILE, which contains all names of a person"
+            )
             raise CommandError(message)
         return None
-    # Most commands have none.
+    # Most commands have no contacts.
     from linkedapi_async.contacts import Contacts  # noqa: PLC0415
 
     try:

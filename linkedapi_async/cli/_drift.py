@@ -51,7 +51,7 @@ def drift(
     base_url: str,
     format_: str,
 ) -> None:
-    """List what the API and its official SDK have beyond this version.
+    """List what the API and its official SDK have and this version lacks.
 
     The API's changelog is public, so no token is needed. Names of actions, parameters
     and results that this version does not know are marked. With the package linkedapi
@@ -92,7 +92,7 @@ def drift(
 
 
 def _summary(entries: int, differences: list[Any] | None) -> str:
-    """Return the last line, in words."""
+    """Return the last line, as text."""
     changes = f"{entries or 'no'} {'entry' if entries == 1 else 'entries'}"
     if differences is None:
         return f"{changes} in the changelog; the package linkedapi is not installed"

@@ -57,13 +57,15 @@ LATER: Final = 75
 
 # A class comes before its base: the first match decides.
 EXIT_CODES: Final = (
-    ExitCode(0, "everything is done, or the answer to the question was no"),
+    ExitCode(0, "everything is done, or you answered no to the question"),
     ExitCode(USAGE, "the command line, a file or the tokens are wrong", (ExportError,)),
     ExitCode(3, "a workflow is wrong; nothing was sent", (WorkflowError,)),
     ExitCode(4, "a token is missing, wrong or expired", (AuthenticationError,)),
     ExitCode(5, "the account cannot work at the moment", (AccountPausedError,)),
     ExitCode(6, "the API refused a request", (RejectedError,)),
-    ExitCode(7, "the API was not reached, or its answer was invalid", (RequestError,)),
+    ExitCode(
+        7, "the API could not be reached, or its answer was invalid", (RequestError,)
+    ),
     ExitCode(8, "it is unknown whether a start was accepted", (StartUnknownError,)),
     ExitCode(
         FAILED, "a workflow or its root failed", (WorkflowFailedError, ActionError)
@@ -82,7 +84,7 @@ EXIT_CODES: Final = (
         16, "the target was contacted before; nothing was sent", (SuppressedError,)
     ),
     ExitCode(
-        LATER, "something waits for a later time; run it again then", (PaceError,)
+        LATER, "something was deferred; run the same command again later", (PaceError,)
     ),
     ExitCode(128 + signal.SIGINT, "Ctrl-C; what was started goes on"),
     ExitCode(128 + signal.SIGTERM, "SIGTERM; what was started goes on"),

@@ -43,7 +43,8 @@ def worker(*, target: str, health: int | None, host: str, quiet: bool) -> None:
     """Run a worker: an object of linkedapi_async.fleet.Worker in a module.
 
     Ctrl-C and SIGTERM give its lanes to other workers and end it with status 0. It ends
-    with 75 if it paused for longer than its ttl, and another one has taken over.
+    with 75 if it was suspended for longer than its ttl and another worker has taken
+    over.
 
     \b
     Examples:
@@ -72,7 +73,7 @@ def _worker_of(target: str) -> Worker:
     try:
         module = importlib.import_module(name)
     except ModuleNotFoundError as error:
-        # A module that is missing inside of it is an error of its own.
+        # A module that it imports and that is missing is an error of its own.
         if error.name != name.partition(".")[0] and error.name != name:
             raise
         message = f"there is no module {name!r} in {folder} or in the environment"

@@ -52,7 +52,7 @@ EXAMPLES: Final = {
 """The values in examples, by the parameter's name."""
 
 _SHOWN: Final = ("term", "limit")
-"""What examples show although it is optional."""
+"""Optional parameters that examples show."""
 
 _DEFAULT: Final = "default"
 """The number of a part's items when the option has no number."""
@@ -197,7 +197,7 @@ class Interface:
         values = {name: value for name, value in values.items() if value is not None}
         with as_command_errors({each.name: each.shown for each in self.inputs}):
             workflow: Roots = self.operation.make(**values)
-            dump_workflow(workflow)  # raises if the workflow may not start
+            dump_workflow(workflow)  # this raises if the workflow may not start
         return workflow
 
     def examples(self) -> list[str]:
@@ -205,7 +205,7 @@ class Interface:
         wanted = [each for each in self.inputs if each.required or each.positional]
         others = [each for each in self.inputs if each not in wanted]
         while not self._builds(wanted):
-            # Another parameter is needed with those, which the signature does not say.
+            # These need another parameter, which the signature does not show.
             wanted.append(others.pop(0))
         wanted += [each for each in others if each.name in _SHOWN]
         flag = next(
@@ -271,7 +271,7 @@ def _example(each: Input) -> str:
 
 
 SHARED: Final = "Options as for run"
-"""The section with what all operations have."""
+"""The section with the options of all operations."""
 
 
 class OperationCommand(click.Command):

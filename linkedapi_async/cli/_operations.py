@@ -14,7 +14,7 @@ from linkedapi_async._actions.documentation import Documentation, documentation_
 
 
 NOT_COMMANDS: Final = ("custom_workflow",)
-"""The functions that take a whole definition; ``run`` sends those."""
+"""The functions that take a whole definition; the command ``run`` sends those."""
 
 _READING: Final = ("check_", "fetch_", "retrieve_", "search_", "sync_")
 

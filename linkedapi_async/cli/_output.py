@@ -61,7 +61,7 @@ def _keep_fields(
 
 
 def fields_option(command: CommandT) -> CommandT:
-    """Give *command* the option ``--fields``, which `show_rows` obeys."""
+    """Give *command* the option ``--fields``, which `show_rows` uses."""
     return click.option(
         "--fields",
         metavar="NAME,…",

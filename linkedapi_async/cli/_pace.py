@@ -33,7 +33,7 @@ NAMES: Final = {
     "nvCompanyPageViews": ("Navigator page view", "Navigator page views"),
     "nvMessages": ("Navigator message", "Navigator messages"),
 }
-"""What people call one action of a category, and several."""
+"""The words for one action of a category, and for several."""
 
 pace_options = option_group(
     click.option(
@@ -54,7 +54,7 @@ pace_options = option_group(
         "--min-interval",
         type=click.FloatRange(0),
         metavar="SECONDS",
-        help="The least time between two starts of an account.",
+        help="The minimum time between two starts of an account.",
     ),
 )
 """The options of `pace_of`."""
@@ -63,7 +63,7 @@ pace_options = option_group(
 def pace_of(
     per_day: Sequence[tuple[str, int]], hours: str | None, min_interval: float | None
 ) -> Pace | None:
-    """Return the pace that the options say; None if they say nothing.
+    """Return the pace that the options set; None if they set none.
 
     Raises:
         CommandError: A category or the hours are wrong.
@@ -81,7 +81,7 @@ def pace_of(
 
 
 def plan(pace: Pace, cost: Explanation) -> Iterator[str]:
-    """Yield how many days a batch takes at least, if nothing of it is done yet.
+    """Yield how many days a whole batch takes at least.
 
     Args:
         pace: The pace of each account.

@@ -82,14 +82,14 @@ class Progress:
         if self._first_start is None or len(self._ends) < FEWEST:
             return None
         full = len(self._ends) == WINDOW
-        # Up to now, so that a standstill lowers the rate.
+        # Measured up to now, so that a standstill lowers the rate.
         since = self._ends[0] if full else self._first_start
         return 60 * (len(self._ends) - full) / max(now - since, 1e-9)
 
     def eta(self, now: float) -> Estimate | float | None:
         """Return the time left in seconds; None while it is unknown.
 
-        What was learnt of durations counts first, then the rate.
+        Learnt durations are used if there are any, otherwise the rate.
         """
         if now - self._left_at >= ESTIMATE_INTERVAL:
             self._left_at = now

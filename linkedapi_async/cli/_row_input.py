@@ -46,14 +46,14 @@ _BOMS: Final = (
 _SAMPLE: Final = 4096
 """How many bytes at the beginning say whether the text is UTF-16."""
 
-# Bytes that are characters of UTF-8, and as Windows-1252 a riddle such as Ã«.
+# Bytes that are characters in UTF-8, and nonsense such as Ã« in Windows-1252.
 _UTF8_SEQUENCE: Final = re.compile(
     rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"
 )
 
 _NUL: Final = "a NUL character, which no text has"
 
-# All white space, and what has no width. The joiners are kept inside a cell.
+# White space and characters without width. The joiners are kept inside a cell.
 _MARGINS: Final = (
     "".join(filter(str.isspace, map(chr, range(0x3001))))
     + "\xad\u180e\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
@@ -67,11 +67,11 @@ class InputRow:
     line: int
     """The first line of the row in the file, from 1 on."""
     values: Mapping[str, Any]
-    """The cells by column, without margins."""
+    """The cells by column, without white space around them."""
     problem: str | None = None
     """Why the row cannot be read."""
     original: Mapping[str, Any] | None = None
-    """The cells with their margins, if any cell has some."""
+    """The cells with the white space around them, if there is any."""
 
 
 @attrs.frozen
@@ -136,7 +136,7 @@ class RowFile:
         try:
             yield text
         finally:
-            # A pass that was left early may end after the file was closed.
+            # An iteration that was left early may end after the file was closed.
             if not self._file.closed:
                 text.detach()
 
@@ -148,7 +148,7 @@ class RowFile:
         for bom, encoding in _BOMS:
             if start.startswith(bom):
                 return encoding
-        # Every second byte of Latin text is zero, and URLs are Latin text.
+        # In UTF-16, every second byte of Latin text is zero, and URLs are Latin text.
         for first, encoding in enumerate(("utf-16-be", "utf-16-le")):
             if start[first::2].count(0) * 8 > len(start):
                 return encoding
@@ -212,7 +212,7 @@ class RowFile:
             try:
                 values = decode_json(line.encode())
             except ValueError as error:
-                # Without Python's position, which counts the lines of one row.
+                # Leave out Python's position, which counts the lines of one row.
                 reason = getattr(error, "msg", error)
                 yield InputRow(number, {}, f"not JSON: {reason}")
                 continue
@@ -269,7 +269,7 @@ class RowFile:
     def _csv_rows(self, text: io.TextIOWrapper, header: _Header) -> Iterator[InputRow]:
         for _ in range(header.skipped):
             text.readline()
-        # Strict, because a quote that is never closed would swallow all rows below it.
+        # Strict, because a quote that is never closed would include all rows below it.
         reader = csv.reader(text, delimiter=header.delimiter, strict=True)
         line = header.skipped + 1
         try:
@@ -281,7 +281,7 @@ class RowFile:
                 if row is not None:
                     yield row
         except csv.Error as error:
-            # The rows below cannot be separated from the broken one.
+            # The rows below cannot be separated from the invalid one.
             raise CommandError(f"{self.name}:{line}: {error}") from error
 
     def _csv_row(

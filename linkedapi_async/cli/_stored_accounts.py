@@ -29,17 +29,17 @@ MAIN: Final = ("LINKED_API_TOKEN", "ACCOUNT_API_TOKEN")
 IDENTITY: Final = "IDENTIFICATION_TOKEN"
 
 SERVICE: Final = "linkedapi"
-"""What the keyring knows the tokens by."""
+"""The service name of the tokens in the keyring."""
 
 RECOMMENDED: Final = 1
-"""The least priority of a keyring that encrypts, by the package's documentation."""
+"""The minimum priority of a keyring that encrypts, by the package's documentation."""
 
 _VERSION: Final = 1
 
 
 @attrs.frozen
 class StoredAccount:
-    """An account without what is secret, and its tokens if the file has them."""
+    """An account, with its tokens only if the file keeps them."""
 
     main: str
     """The name of its main token, which decides the generation of the API."""
@@ -176,7 +176,7 @@ def _read(path: Path, state: Secret[Any]) -> StoredAccounts:
 
 @contextlib.contextmanager
 def changed_accounts() -> Iterator[StoredAccounts]:
-    """Give the accounts to change; they are stored if the body succeeds.
+    """Yield the accounts to change; they are stored if the body succeeds.
 
     Raises:
         CommandError: They cannot be read, or another command changes them.
@@ -197,8 +197,8 @@ def changed_accounts() -> Iterator[StoredAccounts]:
 
 
 def _write(found: StoredAccounts) -> None:
-    # A new file that replaces the old one: at no time is it readable for others, or
-    # half written.
+    # A new file replaces the old one, so that it is never readable for others or half
+    # written.
     new = found.path.with_suffix(".new")
     new.unlink(missing_ok=True)
     file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -107,7 +107,7 @@ class Template:
         return [*dict.fromkeys(c for cs in self._columns.values() for c in cs)]
 
     def _survey(self) -> Iterator[Problem]:
-        """Note the columns of each parameter, and yield problems that no row can solve."""
+        """Record the columns of each parameter, and yield problems of the template."""
         for path, node in nodes(self._definition):
             for name, value in node.items():
                 if name == "then":
@@ -161,7 +161,7 @@ class Template:
         Args:
             values: Its cells by column.
             generation: The generation of the API to check against.
-            any_target: Whether targets are not checked, as in versions before.
+            any_target: Whether to skip the check of targets, as earlier versions did.
         """
         renderer = _Renderer(values, allow_braces=self._allow_braces)
         definition = renderer.tree(self._definition)
@@ -352,7 +352,7 @@ def _converted(cell: Any, validator: Validator | None) -> Any:
 
 
 def _parsed(cell: str, text: str, validator: Validator | None) -> Any:
-    """Return *text*, the cell without its margins, in the type of *validator*."""
+    """Return *text*, the cell without white space around it, in *validator*'s type."""
     if isinstance(validator, Integer):
         return int(text)
     if isinstance(validator, Boolean):

@@ -1,4 +1,4 @@
-"""What a session does, on standard error: each event as one line."""
+"""Prints what a session does to standard error, each event as one line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CAPITAL = re.compile("(?<=[a-z])(?=[A-Z])")
 
 
 def show_event(event: SessionEvent) -> None:
-    """Print an event with its time and those of its fields that are short."""
+    """Print an event with its time and its short fields."""
     when = dt.datetime.fromtimestamp(event.time, dt.UTC).astimezone()
     name = _CAPITAL.sub(" ", type(event).__name__).lower()
     facts = [

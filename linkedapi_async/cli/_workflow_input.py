@@ -84,7 +84,7 @@ def as_workflow(name: str, found: Any, *, check: bool = True) -> Roots:
     if isinstance(found, list) and found and all(_is_built(item) for item in found):
         found = tuple(found)
     if isinstance(found, Action | tuple):
-        dump_workflow(found)  # raises if the workflow may not start
+        dump_workflow(found)  # this raises if the workflow may not start
         return found
     if not isinstance(found, dict | list):
         raise CommandError(f"{name}: expected a workflow, got {type(found).__name__}")

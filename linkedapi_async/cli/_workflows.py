@@ -164,7 +164,7 @@ sending_options = option_group(
     click.option(
         "--journal",
         metavar="FILE",
-        help="Record the run here, so that a crash loses nothing.",
+        help="Record the run in this file, so that a crash loses nothing.",
     ),
     pace_options,
     contacts_options,
@@ -302,7 +302,7 @@ def _settings(
     once_in: float,
     never: str | None,
 ) -> dict[str, Any]:
-    """Return the arguments of the session that the options say."""
+    """Return the arguments of the session that the options set."""
     if journal is None and (per_day or min_interval is not None):
         raise CommandError(
             "--per-day and --min-interval need --journal FILE, which has what earlier "
@@ -387,7 +387,7 @@ class _PaceReport:
             self._console.info(f"waiting{end}: {event.reason} (since {self._since})")
 
     def starting(self, _: WorkflowStarting) -> None:
-        """Take note that it is sent."""
+        """Record that the start is sent."""
         self.waits = False
 
 
@@ -422,7 +422,7 @@ async def _start_and_wait(
         is_early = not (started or pace.waits)
         return f"the wait ends{' after the start' if is_early else ''}"
 
-    # A start must not wait longer for its pace.
+    # A start must no longer wait for its pace.
     deadline = None if timeout is None else max(timeout, 0.001)
     async with creds.session(deadline=deadline, **settings) as session:
         account = creds.one(session)
@@ -494,7 +494,7 @@ def _for_each_id(
 ) -> dict[str, Any]:
     """Return the result of *work* for each id, or the error that it raised."""
     ids = [*dict.fromkeys(ids)]
-    # Before any request, so that a misspelt id leaves nothing half done.
+    # Checked before any request, so that a misspelt id leaves nothing half done.
     for each in ids:
         try:
             validate_workflow_id(each)

@@ -1,4 +1,4 @@
-"""The queue as programs see it that submit work and read results."""
+"""The queue: programs submit workflows to it and read results from it."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ Submission: TypeAlias = "tuple[str, Any, str]"
 """An account, a workflow for it, and a key."""
 
 ItemState: TypeAlias = Literal["queued", "running", "unknown", "ended"]
-"""Where an item of a queue is, as `QueuedItem` says."""
+"""The state of an item of a queue; see `QueuedItem`."""
 
 _STATES: Final[dict[StartState, ItemState]] = {
     "free": "queued",
@@ -77,7 +77,7 @@ _STATES: Final[dict[StartState, ItemState]] = {
     "finished": "ended",
     "cancelled": "ended",
 }
-"""Where an item is, by the state of its start."""
+"""The state of an item, by the state of its start."""
 
 BATCH: Final = 200
 """How many items one transaction submits, and how many results one query reads."""
@@ -94,13 +94,13 @@ class Progress:
     """The number of items of a queue, by state."""
 
     queued: int
-    """Not sent: they wait for their turn, or for their account."""
+    """Items that were not sent: they wait for their turn, or for their account."""
     running: int
-    """Sent, or just being sent."""
+    """Items that were sent, or are just being sent."""
     completed: int
-    """Ended with a completion, whatever its actions say."""
+    """Items that ended with a completion, even if actions of it failed."""
     failed: int
-    """Ended in another way."""
+    """Items that ended in another way."""
     cancelled: int
     """Cancelled."""
     unknown: int
@@ -116,7 +116,7 @@ class UnknownStart:
     account: str
     """The account that it is for."""
     candidates: tuple[str, ...]
-    """The ids of workflows that it may have become, if any are known."""
+    """The ids of workflows that it may have created, if any are known."""
     definition: str = attrs.field(repr=False)
     """The workflow as JSON."""
 
@@ -128,7 +128,7 @@ class UnknownStart:
 
 @attrs.frozen(kw_only=True)
 class QueuedItem:
-    """An item of a queue, as `Queue.find` gives it."""
+    """An item of a queue, as `Queue.find` returns it."""
 
     key: str
     """The item's key."""
@@ -193,11 +193,11 @@ class Queue:
         """Put a workflow at the end of the lane of an account.
 
         Args:
-            account: The name of the account, which workers turn to its token.
+            account: The name of the account; workers look up its token.
             workflow: As for `Session.start`: several are the roots of one array
                 workflow, and a dict or list as in the API's docs works too.
-            key: Your name of it, unique in the queue: it is sent once, however often it
-                is submitted.
+            key: Your identifier of it, unique in the queue: it is sent once, however
+                often it is submitted.
 
         Returns:
             Whether it is new.
@@ -216,8 +216,8 @@ class Queue:
     ) -> int:
         """Put many workflows at the ends of the lanes of their accounts.
 
-        The plan is read as it is submitted, so it may be longer than memory. After an
-        error, what came before is submitted, and submitting all again adds the rest.
+        The plan is read while it is submitted, so it may be larger than memory. After
+        an error, the items before it are submitted; submitting all again adds the rest.
 
         Args:
             plan: Tuples of an account, a workflow and a key, as for `submit`; an array
@@ -253,7 +253,7 @@ class Queue:
         except QueueError:
             if len(batch) == 1:
                 raise
-            # What comes before the wrong one is submitted.
+            # The items before the wrong one are submitted.
             return sum([await self._submit_at_once([item]) for item in batch])
 
     async def _submit_at_once(self, batch: list[dict[str, Any]]) -> int:
@@ -309,21 +309,21 @@ class Queue:
         return found
 
     async def cursor(self) -> int:
-        """Return the cursor of the last result: `results` after it are new ones."""
+        """Return the cursor of the last result; `results` after it yields new ones."""
         last = sa.select(sa.func.coalesce(sa.func.max(results.c.number), 0))
         return await self._do(lambda found: int(found.execute(last).scalar_one()))
 
     async def results(
         self, after: int = 0, *, follow: bool = False
     ) -> AsyncIterator[Done]:
-        """Yield what has ended, in the order in which that was recorded.
+        """Yield the items that have ended, in the order in which that was recorded.
 
-        Store the `Done.cursor` of the last result with what became of it, and go on
-        after that cursor: so each result comes at least once.
+        Store the `Done.cursor` of a result together with what you made of it, and
+        continue after that cursor. So each result is delivered at least once.
 
         Args:
             after: The cursor of the last one that was seen.
-            follow: Whether to wait for more, without an end.
+            follow: Whether to wait for more results, for ever.
 
         Raises:
             QueueError: The database cannot be used.
@@ -339,7 +339,7 @@ class Queue:
                 await asyncio.sleep(FOLLOW_INTERVAL)
 
     async def failed(self, after: int = 0) -> list[Done]:
-        """Return what has ended with an error, at most 200.
+        """Return the items that have ended with an error, at most 200.
 
         That includes completed workflows in which an action failed.
 
@@ -357,13 +357,13 @@ class Queue:
         return await self._do(step)
 
     async def unknown(self) -> list[UnknownStart]:
-        """Return the starts of which it is unknown whether they were accepted.
+        """Return the unknown starts, which the API may have accepted.
 
         The account's history in the platform shows whether the workflow runs. Their
-        lanes go on meanwhile.
+        lanes continue meanwhile.
 
-        Webhook events give candidates: workflows that no item has, and that were created
-        on the account while the start was under way. The account must be known by an
+        Webhook events provide candidates: workflows that belong to no item and were
+        created on the account during the start. The account must be known from an
         earlier event of a workflow of its lane.
         """
         self._opened()
@@ -399,7 +399,7 @@ class Queue:
     async def discard(self, key: str) -> None:
         """Decide that an unknown start was not accepted: it is sent again.
 
-        `cancel` is for one that is to be left alone.
+        If it must not be sent again, call `cancel` instead.
 
         Args:
             key: The item's.
@@ -414,12 +414,12 @@ class Queue:
     async def retry(self, key: str, *, again: bool = False) -> None:
         """Run a failed or cancelled item again; its result is removed.
 
-        It comes before what waits in its lane.
+        It comes before the waiting items of its lane.
 
         Args:
             key: The item's.
-            again: Whether also if it may have changed something on LinkedIn, such as a
-                message that was sent before another action failed.
+            again: Whether to run it even if it may have changed something on LinkedIn,
+                such as by a message that was sent before another action failed.
 
         Raises:
             QueueError: It has not failed, or may have changed something.
@@ -445,9 +445,9 @@ class Queue:
             key: The item's.
 
         Returns:
-            ``cancelled``: it is not sent, or, if its start was unknown, left alone.
-            ``requested``: it runs, and its worker cancels it within seconds, if the API
-            can. ``finished``: it has ended.
+            ``cancelled``: it will not be sent, or not again if its start was unknown.
+                ``requested``: it runs, and its worker cancels it within seconds, if the
+                API can. ``finished``: it has ended.
 
         Raises:
             QueueError: The queue does not have it.
@@ -470,13 +470,13 @@ class Queue:
 
             app.router.add_post("/hook", queue.webhook(SECRET))
 
-        It belongs to a web application on any host, which has the queue open while it
-        serves. Workers read the events from the database, and rarely poll the workflows
-        that these are of.
+        Use it in a web application on any host, which keeps the queue open while it
+        runs. Workers read the events from the database, and rarely poll the workflows
+        that have events.
 
-        The handler checks what `WebhookReceiver` checks by default, and answers 204 once
-        an event is stored, also if it was before; 503 if that is not possible, so that
-        it is delivered again.
+        The handler makes the default checks of `WebhookReceiver`. It answers 204 when
+        an event is stored, also if it was stored before, and 503 if it cannot be
+        stored, so that the API delivers it again.
 
         https://linkedapi.io/docs/webhooks
 
@@ -510,8 +510,8 @@ class Queue:
             secrets: The secret of the webhook; while it is rotated, the old one too.
 
         Returns:
-            The event, or None if it was stored before. Of one that is neither of a
-            workflow nor of an account, only the id is stored.
+            The event, or None if it was stored before. Of an event of another kind than
+            workflow or account, only the id is stored.
 
         Raises:
             WebhookError: The delivery is refused, or could not be stored; answer with the
@@ -527,8 +527,8 @@ class Queue:
     async def forget(self, older_than: float | dt.timedelta) -> int:
         """Remove items that have ended, and their results; their keys are free again.
 
-        So are webhook events of that age, and what a pace of the workers has counted,
-        once no month counts it any more.
+        Webhook events of that age are removed too, and counts of the workers' pace that
+        are too old for any month.
 
         Args:
             older_than: How long ago they must have ended, in seconds or as a timedelta.
@@ -544,7 +544,7 @@ class Queue:
         )
         forgotten = 0
         while keys := await self._do(functools.partial(_old_keys, seconds)):
-            # First there, so that an error leaves them to the next call.
+            # These come first, so that after an error the next call removes them.
             await guarded(
                 self._database,
                 self._database.call(functools.partial(client.remove, keys)),
@@ -581,14 +581,14 @@ async def opened(database: Database) -> DbosClient:
 
 
 async def guarded(database: Database, work: Awaitable[T]) -> T:
-    """Return the result of *work*, with errors of DBOS as ours."""
+    """Return the result of *work*; raise errors of DBOS as `QueueError`."""
     with dbos_errors(database):
         return await work
 
 
 @contextlib.contextmanager
 def dbos_errors(database: Database) -> Iterator[None]:
-    """Raise errors of DBOS as ours."""
+    """Raise errors of DBOS as `QueueError`."""
     try:
         yield
     except dbos_error.DBOSException as error:
@@ -631,7 +631,7 @@ def is_name(value: Any) -> bool:
 def _submit(
     connection: sa.Connection, client: DbosClient, batch: list[dict[str, Any]]
 ) -> int:
-    """Add what is new of *batch* to the queue; return how much."""
+    """Add the new items of *batch* to the queue; return how many."""
     # Two programs that submit the same items must not wait for each other.
     ordered = sorted(batch, key=lambda item: item["key"])
     added = set(
@@ -660,7 +660,7 @@ def _submit(
 
 
 def _check_same(connection: sa.Connection, batch: list[dict[str, Any]]) -> None:
-    """Raise an error if a key has another workflow or account than the queue's item."""
+    """Raise an error if the queue has a key with another workflow or account."""
     found = sa.select(items.c.key, items.c.account, items.c.definition).where(
         items.c.key.in_([item["key"] for item in batch])
     )
@@ -685,7 +685,7 @@ def _check_same(connection: sa.Connection, batch: list[dict[str, Any]]) -> None:
 def _positions(
     connection: sa.Connection, accounts: list[str]
 ) -> dict[str, Iterator[int]]:
-    """Return the next positions in the lanes of *accounts*, one for each mention."""
+    """Return the next position in the lane of each of *accounts*, which may repeat."""
     counts: dict[str, int] = {}
     for account in sorted(accounts):
         counts[account] = counts.get(account, 0) + 1
@@ -738,7 +738,7 @@ def _old_keys(seconds: float, connection: sa.Connection) -> list[str]:
 
 
 def _remove(keys: list[str], connection: sa.Connection) -> None:
-    # One that was freed meanwhile runs again.
+    # An item that was freed meanwhile runs again.
     ended = items.c.key.in_(keys) & items.c.state.in_(ENDED)
     gone = connection.scalars(sa.delete(items).where(ended).returning(items.c.key))
     connection.execute(sa.delete(results).where(results.c.key.in_(list(gone))))

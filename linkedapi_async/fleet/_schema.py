@@ -9,7 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 
 SCHEMA: Final = "linkedapi"
-"""Where the tables of this library are in PostgreSQL."""
+"""The schema with the tables of this library in PostgreSQL."""
 
 VERSION: Final = 2
 """The version of the tables below."""
@@ -18,7 +18,7 @@ _LOCK: Final = 5_247_231
 """The first of three advisory locks: of the tables, of results, and of events."""
 
 _BIG: Final = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-"""A number that does not run out; SQLite has but one kind, which has another name."""
+"""A large integer; in SQLite it must have another name."""
 
 metadata = sa.MetaData(schema=SCHEMA)
 
@@ -33,7 +33,7 @@ lanes = sa.Table(
 )
 """The number of the last item of each lane: the order of a lane is that of its numbers.
 
-The API's id of the account is known once there was an event of a workflow of the lane.
+The API's id of the account is known after an event of a workflow of the lane.
 """
 
 items = sa.Table(
@@ -44,20 +44,20 @@ items = sa.Table(
     sa.Column("definition", sa.Text, nullable=False),
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("execution", sa.Text),
-    # Two starts do not become one workflow, even if a proxy replays an answer.
+    # Two starts cannot have one workflow, even if a proxy replays an answer.
     sa.Column("workflow_id", sa.Text, unique=True),
     sa.Column("candidates", sa.JSON(none_as_null=True)),
     sa.Column("cancel", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("trace", sa.JSON(none_as_null=True)),
-    # It was sent between these two, if at all.
+    # If it was sent, it was sent between these two times.
     sa.Column("intended_at", sa.Float),
     sa.Column("unknown_at", sa.Float),
-    # No worker sends it earlier, because its account may not do more before.
+    # No worker sends it earlier, because its account has reached a limit.
     sa.Column("not_before", sa.Float),
-    # Since when DBOS does not know yet that it runs again.
+    # The time since which it is to run again, and DBOS does not know that yet.
     sa.Column("wake_at", sa.Float),
 )
-"""What was submitted, and what is known of its start."""
+"""The items that were submitted, with the states of their starts."""
 
 results = sa.Table(
     "results",
@@ -86,10 +86,10 @@ events = sa.Table(
     sa.Column("received_at", sa.Float, nullable=False, index=True),
     sqlite_autoincrement=True,
 )
-"""The webhook events that came, each once: the digests of their ids.
+"""The webhook events that were received, each once: the digests of their ids.
 
 Workers read those with a body: of a workflow, or, without its id, of an account. Those
-that say when a workflow was created have that time.
+of a workflow's creation have its time.
 """
 
 workers = sa.Table(
@@ -101,7 +101,7 @@ workers = sa.Table(
     sa.Column("successor", sa.Text),
     sa.Column("succeeded_at", sa.Float),
 )
-"""Which processes work, when each was alive, and who takes over a dead one."""
+"""The workers: when each was alive, and which one replaces a dead one."""
 
 
 def _partial_index(
@@ -124,26 +124,27 @@ _partial_index("results_failed", results.c.error.is_not(None), results.c.number)
 
 
 def insert(connection: sa.Connection, table: sa.Table) -> Any:
-    """Return an INSERT for *table* that can say what happens on a conflict."""
+    """Return an INSERT for *table* that can handle a conflict."""
     is_sqlite = connection.dialect.name == "sqlite"
     return sqlite.insert(table) if is_sqlite else postgresql.insert(table)
 
 
 def serialize_creation(connection: sa.Connection) -> None:
-    """Let no other process create or check the tables until the transaction ends."""
+    """Prevent other processes from creating or checking the tables in the meantime."""
     _serialize(connection, _LOCK)
 
 
 def number_results(connection: sa.Connection) -> None:
-    """Let the numbers of results be in the order of their commits.
+    """Make the numbers of results follow the order of their commits.
 
-    Otherwise one that is committed late would have a number that readers have passed.
+    Otherwise a result that is committed late could have a number that readers have
+    passed.
     """
     _serialize(connection, _LOCK + 1)
 
 
 def number_events(connection: sa.Connection) -> None:
-    """Let the numbers of events be in the order of their commits, too."""
+    """Make the numbers of events follow the order of their commits, too."""
     _serialize(connection, _LOCK + 2)
 
 
@@ -155,7 +156,7 @@ def _serialize(connection: sa.Connection, lock: int) -> None:
 def now(connection: sa.Connection) -> sa.ColumnElement[Any]:
     """Return the time by the clock of the database, in seconds since 1970.
 
-    Clocks of hosts may differ; that of SQLite is the host's.
+    The clocks of hosts may differ. SQLite uses that of the host.
     """
     if connection.dialect.name == "sqlite":
         return (sa.func.julianday("now") - 2440587.5) * 86400.0

@@ -19,14 +19,14 @@ from linkedapi_async.session.shared import SharedState
 
 
 KEPT: Final = 40 * 86400.0
-"""How long bookings are kept at least, in seconds, because a month counts them."""
+"""The minimum time for which bookings are kept, in seconds: a month counts them."""
 
 
 class TableBookings:
-    """What the paces of accounts count, whichever worker runs them.
+    """The bookings of accounts' paces, shared by all workers.
 
     Args:
-        tables: Where it is kept; they are open.
+        tables: The tables that keep them; they must be open.
     """
 
     def __init__(self, tables: Tables) -> None:
@@ -44,7 +44,7 @@ class TableBookings:
         """Add a booking if what all workers have booked before allows it."""
 
         def step(execute: Execute) -> History | None:
-            """Look at the others first."""
+            """Read the other bookings first."""
             rows = BookingRows(execute)
             found = rows.bookings(booking.account, since)
             others = tuple(
@@ -76,8 +76,7 @@ class TableBookings:
         The first one of each account stays, because a ramp begins with it.
 
         Args:
-            older_than: How long ago they have ended at least, in seconds; 40 days if it
-                is less.
+            older_than: The minimum time since their end, in seconds; at least 40 days.
         """
         before = time.time() - max(older_than, KEPT)
         statement = (
@@ -90,10 +89,10 @@ class TableBookings:
 
 
 class TableDurations:
-    """How long workflows take, as far as the workers have learnt.
+    """How long workflows take, as the workers have learnt.
 
     Args:
-        tables: Where it is kept; they are open.
+        tables: The tables that keep them; they must be open.
     """
 
     def __init__(self, tables: Tables) -> None:
@@ -112,13 +111,13 @@ class TableDurations:
     async def store_durations(self, records: Iterable[DurationRecord]) -> None:
         """Store what this worker has learnt since it read or stored them.
 
-        What it has not learnt itself may be newer there.
+        Kinds that it has not learnt itself may be newer in the tables.
         """
         new = [record for record in records if self._known.get(record[0]) != record]
         now = time.time()
 
         def step(execute: Execute) -> None:
-            """Replace what is new, and remove the oldest."""
+            """Replace the new ones, and remove the oldest."""
             for kind, weight, mean, variance in new:
                 values = {"kind": kind, "learnt": now, "weight": weight}
                 execute(_STORE, {**values, "mean": mean, "variance": variance})
@@ -141,7 +140,7 @@ _SHRINK: Final = """
 
 
 def shared_state(tables: Tables, *, waits: bool = True) -> SharedState:
-    """Return what the sessions of all workers share, for ``Session(shared=…)``.
+    """Return the state that all workers share, for ``Session(shared=…)``.
 
     Args:
         tables: Where it is kept; they are open as long as the session is.
@@ -158,7 +157,7 @@ def shared_state(tables: Tables, *, waits: bool = True) -> SharedState:
 def campaign_tables(url: sa.URL) -> Tables:
     """Return the tables that belong to the queue in a database.
 
-    A file of SQLite has one owner, so they are in a file beside it.
+    A SQLite file has one owner, so these tables are in a file beside it.
     """
     if url.get_backend_name() == "sqlite":
         url = url.set(database=f"{url.database}.campaigns")
@@ -166,14 +165,14 @@ def campaign_tables(url: sa.URL) -> Tables:
 
 
 async def forget_bookings(database: Database, older_than: float) -> None:
-    """Remove what no pace counts any more, if the workers of a queue have a pace.
+    """Remove bookings that no pace counts any more, if the workers have a pace.
 
     Args:
         database: The queue's.
         older_than: As for `TableBookings.forget`.
 
     Raises:
-        QueueError: What is kept for the pace cannot be used.
+        QueueError: The tables of the pace cannot be used.
     """
     tables = campaign_tables(database.url)
     try:

@@ -1,4 +1,4 @@
-"""The protocol of starts: what answers, after a crash, whether a workflow was sent.
+"""The protocol of starts, which shows after a crash whether a workflow was sent.
 
 ====================  ==================================================================
 state                 what is known
@@ -37,7 +37,7 @@ StartState: TypeAlias = Literal[
 ]
 
 WAKE_PATIENCE: Final = 30.0
-"""After how many seconds a worker wakes an item that its program has not woken."""
+"""Time in seconds after which a worker wakes an item that its program has not woken."""
 
 ENDED: Final = frozenset({"finished", "cancelled"})
 
@@ -48,7 +48,7 @@ ItemEndStatus: TypeAlias = Literal[
 
 
 class Found(NamedTuple):
-    """What an execution finds out about its item."""
+    """The state of an item, as an execution finds it."""
 
     state: StartState
     """``ours``: this execution may send it; otherwise as in the table above."""
@@ -59,7 +59,7 @@ class Found(NamedTuple):
     trace: dict[str, str] | None = None
     """The trace context of its submission; only `Starts.find` reads it."""
     seconds_held: float = 0.0
-    """For how long it must not be sent yet; only `Starts.find` reads it."""
+    """How long it must not be sent yet, in seconds; only `Starts.find` reads it."""
 
 
 @attrs.frozen(kw_only=True)
@@ -80,11 +80,11 @@ _CHANGING: Final = (
     *("state", "execution", "workflow_id", "candidates", "cancel"),
     *("intended_at", "unknown_at", "not_before", "wake_at"),
 )
-"""The columns of an item that change."""
+"""The columns of an item that may change."""
 
 
 class _Rows:
-    """The rows of items in one transaction: read, changed and written all at once.
+    """The rows of items in one transaction, which are read and written together.
 
     Args:
         connection: The transaction's.
@@ -93,7 +93,7 @@ class _Rows:
 
     def __init__(self, connection: sa.Connection, keys: set[str]) -> None:
         self.connection = connection
-        # In one order, so that two workers do not wait for each other.
+        # Always in one order, so that two workers do not wait for each other.
         found = sa.select(
             *(items.c[name] for name in ("key", "account", *_CHANGING)),
             now(connection).label("now"),
@@ -134,10 +134,10 @@ class _Rows:
         )
         row.state = "cancelled" if end.status == "cancelled" else "finished"
         row.cancel = False
-        row.wake_at = None  # an execution that was still there has done it
+        row.wake_at = None  # another execution has stored it
 
     def write(self) -> None:
-        """Write what was changed."""
+        """Write the changes."""
         changed = [
             {"of": row.key, **{name: vars(row)[name] for name in _CHANGING}}
             for row, before in zip(self._rows, self._before, strict=True)
@@ -168,14 +168,16 @@ def _change(
 
 def _find(connection: sa.Connection, keys: list[str]) -> list[Found]:
     c = items.c
-    # What is not free has another reason to wait.
+    # An item that is not free waits for another reason.
     left = sa.case((c.state == "free", c.not_before - now(connection)), else_=0.0)
     held = sa.case((left > 0.0, left), else_=0.0)
     found = sa.select(
         *(c.key, c.state, c.workflow_id, c.definition, c.trace, held)
     ).where(c.key.in_(keys))
     rows = {key: Found(*rest) for key, *rest in connection.execute(found)}
-    return [rows.get(key, Found("finished")) for key in keys]  # else it was forgotten
+    return [
+        rows.get(key, Found("finished")) for key in keys
+    ]  # otherwise it was removed
 
 
 class Starts:
@@ -221,15 +223,15 @@ class Starts:
         return await self._step(key, step)
 
     async def accepted(self, key: str, execution: str, workflow_id: str) -> bool:
-        """Record the id that the API gave; return whether this execution goes on.
+        """Record the id that the API gave; return whether this execution continues.
 
-        It does not if another one has found its intent and took the start for unknown,
-        or if the id is that of another item: then the start is unknown, and the id a
-        candidate for the person who decides.
+        It does not if another execution has found its intent and made the start
+        unknown, or if another item has the id. Then the start is unknown, and the id is
+        a candidate for the person who decides.
         """
 
         def step(row: Any, _: _Rows) -> bool:
-            """Store the id, if the intent is still the own one."""
+            """Store the id, if the intent still belongs to this execution."""
             if row is None or row.execution != execution:
                 return False
             if row.state == "intended":
@@ -245,15 +247,15 @@ class Starts:
             return False
 
     async def refused(self, key: str, execution: str, seconds: float = 0.0) -> bool:
-        """Take an intent back, because nothing was started.
+        """Withdraw an intent, because nothing was started.
 
         Args:
             key: The item's.
             execution: The execution that had the intent.
-            seconds: For how long no worker is to send it.
+            seconds: How long no worker may send it.
 
         Returns:
-            Whether it is tried again; not if it was to be cancelled.
+            Whether it is tried again; False if it was to be cancelled.
         """
 
         def step(row: Any, rows: _Rows) -> bool:
@@ -279,7 +281,7 @@ class Starts:
         Args:
             key: The item's.
             workflow_id: The API's id of the workflow.
-            seconds: For how long no worker is to send it.
+            seconds: How long no worker may send it.
 
         Returns:
             As `refused`.
@@ -291,11 +293,11 @@ class Starts:
         return await self._step(key, step)
 
     async def finished(self, key: str, execution: str, end: End) -> Found:
-        """Record how an item ended, once; return what is known then.
+        """Record how an item ended, once; return its state after that.
 
         Args:
             key: The item's.
-            execution: The execution that has seen the end.
+            execution: The execution that has noticed the end.
             end: How it ended; with its workflow's id, if it had one.
         """
 
@@ -316,7 +318,7 @@ class Starts:
         return await self._database.do(lambda found: [*found.execute(ordered)])
 
     async def adopt(self, key: str, workflow_id: str) -> None:
-        """Decide that an unknown start was accepted; twice is harmless.
+        """Decide that an unknown start was accepted; a second call changes nothing.
 
         Raises:
             ValueError: It is not an id, or another item has it.
@@ -338,11 +340,11 @@ class Starts:
             raise ValueError(message) from None
 
     async def discard(self, key: str, *, wake: bool = True) -> None:
-        """Decide that an unknown start was not accepted; twice is harmless.
+        """Decide that an unknown start was not accepted; a second call changes nothing.
 
         Args:
             key: The item's.
-            wake: Whether its execution has ended, so that DBOS must begin another.
+            wake: Whether its execution has ended, so that DBOS must start another.
 
         Raises:
             QueueError: The start is not unknown.
@@ -368,7 +370,7 @@ class Starts:
         """
 
         def step(row: Any, rows: _Rows) -> StartState:
-            """End the row, or ask its worker to."""
+            """End the row, or request that from its worker."""
             if row is None:
                 raise _not_possible(row, key, "cancelled")
             if row.state in ENDED:
@@ -383,7 +385,7 @@ class Starts:
         return await self._step(key, step)
 
     async def to_cancel(self) -> list[str]:
-        """Return the keys of what runs and is to be cancelled."""
+        """Return the keys of the running items that are to be cancelled."""
 
         wanted = sa.select(items.c.key).where(
             items.c.cancel, items.c.state == "accepted"
@@ -391,7 +393,7 @@ class Starts:
         return await self._database.do(lambda found: [*found.scalars(wanted)])
 
     async def keep(self, key: str) -> None:
-        """Record that an item cannot be cancelled any more."""
+        """Record that an item can no longer be cancelled."""
 
         def step(row: Any, _: _Rows) -> None:
             if row is not None:
@@ -400,7 +402,7 @@ class Starts:
         await self._step(key, step)
 
     async def retry(self, key: str, *, again: bool) -> None:
-        """Free the key of a failed item, and remove its result; twice is harmless.
+        """Free the key of a failed item, and remove its result; it may be called twice.
 
         Raises:
             QueueError: It has not failed, or may have changed something.
@@ -427,8 +429,8 @@ class Starts:
     async def to_wake(self) -> list[Any]:
         """Return the keys and accounts of the items that the caller is to wake.
 
-        The program that changed them may have been killed before it woke them. Of
-        several callers one gets an item.
+        The program that changed them may have been killed before it woke them. Only one
+        of several callers gets an item.
         """
 
         def step(connection: sa.Connection) -> list[Any]:

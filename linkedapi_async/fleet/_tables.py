@@ -1,4 +1,4 @@
-"""The tables that the workers of a fleet share, beside those of its queue.
+"""The tables that the workers of a fleet share, in addition to those of its queue.
 
 They are in PostgreSQL, in a schema of their own, or in a SQLite file. Statements have
 named parameters such as ``:account``, and both databases understand all of them.
@@ -116,7 +116,7 @@ class Tables:
         retry_seconds: How long a server that cannot be reached is tried again, in seconds.
 
     Raises:
-        ValueError: The URL is of something else.
+        ValueError: The URL is of another kind.
     """
 
     def __init__(
@@ -131,7 +131,7 @@ class Tables:
         self._closing = threading.Event()
 
     async def open(self) -> None:
-        """Connect, and create what is missing; each call needs an `aclose` of its own.
+        """Connect, and create missing tables; each call needs an `aclose` of its own.
 
         Raises:
             JournalError: It cannot be used, or belongs to another application.
@@ -148,7 +148,7 @@ class Tables:
             raise
 
     async def aclose(self) -> None:
-        """Finish what was called, then close, when the last user calls it.
+        """Finish the pending calls, then close, when the last user calls it.
 
         A server that cannot be reached is not tried again meanwhile.
         """
@@ -167,8 +167,8 @@ class Tables:
 
         Args:
             step: What to do; it may run again if its commit was lost.
-            lock: No other process runs a step with the same lock meanwhile; the empty
-                one locks nothing.
+            lock: No other process runs a step with the same lock at the same time; an
+                empty string locks nothing.
 
         Raises:
             JournalError: The tables are not open, or cannot be used.
@@ -209,7 +209,7 @@ class Tables:
 
     def _lock(self, connection: sa.Connection, name: str) -> None:
         """Hold a lock until the end of the transaction."""
-        if name and not self._is_sqlite:  # there the whole file is locked
+        if name and not self._is_sqlite:  # in SQLite the whole file is locked
             query = "SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"
             connection.execute(sa.text(query), {"name": name})
 
@@ -252,7 +252,7 @@ class Tables:
 
 
 def _engine(url: sa.URL) -> sa.Engine:
-    """Return what connects to a database, one connection at most."""
+    """Return the engine of a database, with at most one connection."""
     if url.get_backend_name() != "sqlite":
         settings = f"SET LOCAL search_path = {SCHEMA}"
         return postgresql_engine(url, connections=1, settings=settings)

@@ -1,9 +1,8 @@
 """Trace context: a worker's spans are children of the span that submitted the item.
 
 OpenTelemetry's conventions for messaging allow that where each item is processed alone.
-What is stored is the trace context of the W3C and nothing else: two short texts, without
-baggage. DBOS could carry it too, but not from PostgreSQL's function, and only with spans
-of its own.
+Only the W3C trace context is stored: two short texts, without baggage. DBOS could pass
+it on too, but not from its function in PostgreSQL, and only with spans of its own.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ def current_trace() -> dict[str, str] | None:
 
 
 def follow_trace(stored: dict[str, str] | None) -> None:
-    """Let the spans of the current task be children of the span of a trace context."""
+    """Make the spans of the current task children of the span of a trace context."""
     if stored is None or not _is_traced():
         return
     from opentelemetry import context  # noqa: PLC0415

@@ -35,19 +35,19 @@ from linkedapi_async.session import Session
 
 
 DECLARED_DEAD: Final = 75
-"""The exit status of a worker that another one has taken over."""
+"""The exit status of a worker that was replaced by another one."""
 
 BEATS: Final = 10
-"""How many signs of life a worker shows in its *ttl*, and how often it looks for others."""
+"""How many signs of life a worker shows in its *ttl*; each time it checks others."""
 
 REQUEUE_CHUNK: Final = 1_000
-"""How many lanes of a dead worker are put back at once.
+"""How many lanes of a dead worker are put back in one step.
 
-In parts, because one worker would claim all at once and the others none.
+In several steps, because otherwise one worker would claim all of them.
 """
 
 REQUEUE_INTERVAL: Final = 0.5
-"""The time between two parts, in seconds."""
+"""The time between two steps, in seconds."""
 
 _log = logging.getLogger("linkedapi_async")
 
@@ -68,19 +68,20 @@ class Worker:
     Args:
         url: The queue's database, as for `Queue`.
         session: Returns the session that sends and polls, such as `Session.from_env`;
-            it has neither a journal nor a pace. With a *pace* or *contacts* it gets
-            them, and ``shared``, as keyword arguments.
+            it must have neither a journal nor a pace of its own. With *pace* or
+            *contacts*, it is called with ``pace``, ``contacts`` and ``shared`` as
+            keyword arguments.
         token: Returns the identification token of an account; it is called for each
-            item and its result is not stored. Where it fails, the account waits.
-        lanes: How many accounts this worker serves at once at most; the worker that
-            began last sets it for all.
-        starts: How many starts are under way at once. A crash makes at most as many
+            item and its result is not stored. If it fails, the account waits.
+        lanes: The maximum number of accounts that a worker serves at once; the worker
+            that started last sets it for all.
+        starts: The maximum number of starts in progress. A crash makes at most as many
             unknown.
-        ttl: How long after its last sign of life a worker is taken over, in seconds.
-        interval: The time between two looks for items and webhook events, in seconds;
-            for items, the worker that began last sets it for all.
-        pace: How much each account does, and when, counted over all workers. What it
-            does not allow yet waits in its lane.
+        ttl: How long after its last sign of life a worker is replaced, in seconds.
+        interval: The time between two queries for items and webhook events, in seconds;
+            for items, the worker that started last sets it for all.
+        pace: How much each account may do, and when, counted over all workers. An item
+            that it does not allow yet waits in its lane.
         contacts: Makes the contacts that all workers share from their store: `Contacts`,
             or ``functools.partial(Contacts, once_in=…)``.
         on_result: Called with each `Done` of this worker, at least once, before the
@@ -88,7 +89,7 @@ class Worker:
             again when it fails.
 
     Raises:
-        ValueError: A number is less than its least value, or the URL is of another kind.
+        ValueError: A number is too small, or the URL is of another kind.
     """
 
     def __init__(
@@ -134,17 +135,17 @@ class Worker:
         """How many lanes of each dead worker were put back so far."""
 
     def stop(self) -> None:
-        """Let `run` end: starts under way are waited for, the lanes go to others."""
+        """Let `run` end: starts in progress finish, and others get the lanes."""
         self._stop.set()
 
     def health(self) -> dict[str, Any]:
-        """Return how the worker is, for probes.
+        """Return the health of the worker, for probes.
 
         Returns:
-            ``lanes`` and ``starts`` under way, and ``beat``, the age of the last sign of
-            life in seconds, or None before it. ``database`` is whether that is less
-            than the *ttl*, because it is written there, and ``ok`` whether the worker
-            runs as well.
+            ``lanes`` and ``starts`` in progress, and ``beat``, the age of the last sign
+            of life in seconds, or None before the first one. ``database`` is whether
+            that age is less than the *ttl*, because signs of life are written to the
+            database. ``ok`` is whether, in addition, the worker runs.
         """
         age = None if self._beat_at is None else time.monotonic() - self._beat_at
         database = age is not None and age < self._ttl
@@ -161,14 +162,14 @@ class Worker:
         """Work until `stop` is called.
 
         Returns:
-            0; or 75 if the worker paused for longer than its *ttl*, and another one has
-            taken over its lanes.
+            0; or 75 if the worker was suspended for longer than its *ttl*, and another
+            one has taken over its lanes.
 
         Raises:
             QueueError: The database cannot be reached, or belongs to another application.
-            JournalError: What is kept for the pace and the contacts cannot be used.
+            JournalError: The tables of the pace and the contacts cannot be used.
             ValueError: The session has a journal, or a pace of its own.
-            PollingCrashedError: The session cannot go on.
+            PollingCrashedError: The session's polling engine crashed.
         """
         tables = campaign_tables(self._database.url)
         session = self._session(**self._settings(tables))
@@ -206,7 +207,7 @@ class Worker:
         return self._pace is not None or self._contacts is not None
 
     def _settings(self, tables: Tables) -> dict[str, Any]:
-        """Return what the session gets of the worker."""
+        """Return the arguments that the worker passes to its session."""
         settings: dict[str, Any] = {}
         if self._is_campaign:
             settings["shared"] = shared_state(tables, waits=False)
@@ -232,7 +233,7 @@ class Worker:
             crash=self._crash,
             is_alive=self._is_alive,
         )
-        # DBOS takes the loop's own executor and shuts it down.
+        # DBOS uses the loop's default executor and shuts it down.
         threads = ThreadPoolExecutor(1, thread_name_prefix="linkedapi-worker")
         loop = asyncio.get_running_loop()
         began = clocks()
@@ -267,7 +268,7 @@ class Worker:
             await runner.close()
 
     async def _leave(self, beats: Beats, client: DbosClient, executor: str) -> None:
-        """Give what this worker has to others at once, without waiting for the ttl."""
+        """Give the items of this worker to others at once, before the ttl is over."""
         try:
             await self._database.call(lambda: client.requeue(executor))
         except Exception as error:  # noqa: BLE001  # the row of this worker stays
@@ -297,15 +298,16 @@ class Worker:
         try:
             await self._beat(beats, runner, starts, client)
         except Exception as error:  # noqa: BLE001  # closed by default
-            # It could send nothing any more, and would keep its lanes.
+            # The worker could send nothing more, but would keep its lanes.
             self._crash(error)
 
     async def _beat(
         self, beats: Beats, runner: ItemRunner, starts: Starts, client: DbosClient
     ) -> None:
-        """Show signs of life, and do what any worker must do for the queue."""
+        """Show signs of life, and do the regular work for the queue."""
         while True:
-            # Before the beat is stored, so that the others wait longer than this one.
+            # Read before the beat is stored, so that the others wait longer than this
+            # worker.
             began = clocks()
             if not await beats.beat():
                 _log.error("Another worker has taken over the lanes of this one")
@@ -343,7 +345,7 @@ class Worker:
             else:
                 self._taken[executor] += taken
                 if taken == REQUEUE_CHUNK:
-                    continue  # there may be more
+                    continue  # more lanes may be left
                 taken = self._taken.pop(executor)
                 await beats.forget(executor)
                 # 0 is normal: a worker that has been dead for long is checked, too,
@@ -394,7 +396,7 @@ class Worker:
 def clocks() -> tuple[float, float]:
     """Return the time by two clocks, in seconds.
 
-    The monotonic clock stops while the machine sleeps, the wall clock may be changed.
+    The monotonic clock stops while the machine sleeps; the wall clock may be changed.
     """
     return time.monotonic(), time.time()
 
@@ -409,6 +411,6 @@ def durable(runner: ItemRunner) -> None:
 
 
 def destroy() -> None:
-    """End DBOS in this process; it does not wait for what runs."""
+    """End DBOS in this process, without waiting for running functions."""
     logging.getLogger("dbos").setLevel(logging.CRITICAL)
     DBOS.destroy(destroy_registry=True)
