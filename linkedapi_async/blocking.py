@@ -9,14 +9,14 @@
         person = session.run(st.open_person_page(url, basic_info=True))
 
 A session has an event loop in a thread of its own, where it starts and polls workflows.
-Every method and attribute of the asynchronous classes is here under its name: what is
-awaited there blocks here until it is done, and what is iterated with ``async for`` is
-iterated with ``for``. Arguments, results and errors are the same, but for `aiohttp`
-objects (``http=``) and webhooks (``listen``), which belong to a loop of their own.
+Every method and attribute of the asynchronous classes exists here with the same name: a
+coroutine there is a blocking method here, and ``async for`` becomes ``for``. Arguments,
+results and errors are the same, except `aiohttp` objects (``http=``) and webhooks
+(``listen``), which belong to an event loop of your own.
 
-It may be used from many threads at once, and where an event loop runs already, such as in
-a notebook. It does not survive a fork: open it in the process that uses it. Ctrl-C ends a
-wait like a cancellation: the workflow goes on, and its id is kept.
+It may be used from many threads at once, and also if an event loop is running already,
+such as in a notebook. It does not survive a fork: open it in the process that uses it.
+Ctrl-C ends a wait like a cancellation: the workflow goes on, and its id is kept.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ _OF_JOURNAL: Final = {
 }
 
 _END: Final = object()
-"""What an iterator has at its end: a `StopIteration` cannot leave a coroutine."""
+"""Marks the end of an iterator, because a `StopIteration` cannot leave a coroutine."""
 
 
 class _LoopThread:
@@ -98,9 +98,9 @@ class _LoopThread:
             manager.__exit__(None, None, None)
 
     def call(self, work: Callable[[], Any]) -> Any:
-        """Return what *work*, or the coroutine that it returns, gives in the loop.
+        """Run *work*, or the coroutine that it returns, in the loop; return the result.
 
-        Without a loop, before and after, *work* runs in the caller's thread.
+        If there is no loop, before and after, *work* runs in the caller's thread.
         """
         if self.is_inherited:
             raise RuntimeError(
@@ -119,14 +119,14 @@ class _LoopThread:
         try:
             return future.result()
         except BaseException:
-            # Such as Ctrl-C: the result is not wanted any more.
+            # Such as Ctrl-C: the result is no longer needed.
             future.cancel()
             raise
 
 
 async def _finish(work: Callable[[], Any]) -> Any:
     found = work()
-    # Not every awaitable: a handle is one, and may be what was wanted.
+    # Not every awaitable: a handle is one, and may be the result itself.
     return await found if inspect.iscoroutine(found) else found
 
 
@@ -137,7 +137,7 @@ class _Face:
 
     _of: ClassVar[Any]
     _left_out: ClassVar[frozenset[str]] = frozenset()
-    """What of it belongs to its loop alone."""
+    """The names of attributes that must be used in the loop."""
 
     def __init__(self, target: Any, thread: _LoopThread) -> None:
         object.__setattr__(self, "_target", target)
@@ -172,7 +172,8 @@ class _Face:
     def _method(self, function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
         def method(*args: Any, **kwargs: Any) -> Any:
-            # Tokens and texts are among them, which no frame shows to a tracker.
+            # Tokens and texts are among them, which no frame may show to an error
+            # tracker.
             given = Secret((tuple(map(_asynchronous, args)), kwargs.copy()))
             del args
             kwargs.clear()
@@ -188,7 +189,7 @@ class _Face:
         return self._faced(self._thread.call(work))
 
     def _faced(self, value: Any) -> Any:
-        """Return *value* with faces for what is asynchronous in it."""
+        """Return *value* with blocking objects in place of asynchronous ones."""
         if isinstance(value, tuple | list):
             faced = [self._faced(item) for item in value]
             return value if all(map(operator.is_, faced, value)) else type(value)(faced)
@@ -218,7 +219,7 @@ def _face_of(cls: Any) -> Callable[[FaceT], FaceT]:
 
 
 class _Entered(_Face):
-    """A face that is entered and left within an open session."""
+    """A blocking object that is entered and left within an open session."""
 
     __slots__ = ()
 
@@ -231,7 +232,7 @@ class _Entered(_Face):
 
 
 class _Iterated(_Entered):
-    """A face that is iterated within an open session."""
+    """A blocking object that is iterated within an open session."""
 
     __slots__ = ()
 
@@ -252,7 +253,7 @@ class _Iterated(_Entered):
 
 
 class _Opened(_Face):
-    """A face that has a loop of its own, while it is open."""
+    """A blocking object that has a loop of its own while it is open."""
 
     __slots__ = ()
 
@@ -280,7 +281,7 @@ class _Opened(_Face):
     def open(self) -> Self:
         """Open it; the same as entering it, for notebooks and consoles.
 
-        What is still open when the program ends is closed then.
+        If it is still open when the program ends, it is closed then.
         """
         self._thread.open()
         try:
@@ -314,7 +315,7 @@ class _Opened(_Face):
 
 
 class _Workflows(_Face):
-    """What sessions and accounts share, beside what has the same shape."""
+    """The methods of sessions and accounts that differ from the asynchronous ones."""
 
     __slots__ = ()
 
@@ -327,9 +328,9 @@ class _Workflows(_Face):
         accounts: Iterable[Any] | None = None,
         **options: Any,
     ) -> Any:
-        """Run many workflows; give each handle when it has finished.
+        """Run many workflows; yield each handle when it has finished.
 
-        The input is read in threads, so it may take its time, and may use the session.
+        The input is read in threads, so it may block, and may use the session.
         """
         # A plain iterable would be read in the thread of the loop, which must not wait.
         one = isinstance(workflows, Action | dict | str) or not hasattr(
@@ -389,10 +390,10 @@ class ItemStream(_Iterated):
 
 @attrs.frozen(kw_only=True)
 class Recovered:
-    """What earlier runs have left; `Session.recover` gives it."""
+    """What earlier runs have left unfinished, as `Session.recover` returns it."""
 
     handles: tuple[Any, ...]
-    """What has not ended, or was not delivered; in the order in which it was started."""
+    """Workflows that have not ended or were not delivered, in order of their starts."""
     unknown: tuple[journal.Row, ...]
     """Starts with an unknown outcome; decide with `Journal.adopt` or `discard`."""
     other_accounts: tuple[journal.Row, ...]
@@ -405,7 +406,7 @@ class Journal(_Face):
 
     __slots__ = ()
 
-    # The rest is how a session writes it.
+    # The other methods are for sessions, which write to it.
     _left_out = frozenset(dir(journal.Journal)) - _OF_JOURNAL
 
 
@@ -449,6 +450,6 @@ class WebhookCalls(_Face):
 
 @_face_of(admin.ConnectionSession)
 class ConnectionSession(_Face):
-    """A link at which a person connects an account; `wait` waits for that."""
+    """A link with which a person connects an account; `wait` waits for that."""
 
     __slots__ = ()

@@ -1,9 +1,9 @@
-"""How far the API has moved since this version: its changelog, and the official SDK.
+"""Compares this version with the API's changelog and with the official SDK.
 
-The actions, parameters and results of this package are a catalogue that was read off
-the API's documentation on `CATALOGUE_DATE`. `unknown_names` marks what a text of the
-API names and the catalogue lacks; `sdk_differences` compares operation by operation
-with the official SDK, where that is installed.
+The actions, parameters and results of this package are a catalogue that was made from
+the API's documentation on `CATALOGUE_DATE`. `unknown_names` returns the names in a text
+of the API that the catalogue lacks; `sdk_differences` compares each operation with the
+official SDK, if that is installed.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ __all__ = [
 CATALOGUE_DATE: Final = dt.date(2026, 11, 28)
 """The day on which the catalogue was last compared with the API's documentation."""
 
-# What the SDK makes of an endorsement by itself; the API has no such object.
+# The SDK makes these of an endorsement itself; the API has no such object.
 _ENDORSEMENT: Final = frozenset({"error", "message", "skillName", "success", "type"})
 
 # Action types, and words that are written like names in the API's JSON.
@@ -72,7 +72,7 @@ class Difference:
     operation: str
     """The operation of the SDK."""
     kind: str
-    """What it is the name of: ``operation``, ``parameter`` or ``result``."""
+    """The kind of the name: ``operation``, ``parameter`` or ``result``."""
     name: str
     """The name, as in the API's JSON."""
 
@@ -139,7 +139,7 @@ def _all_results() -> frozenset[str]:
     return frozenset(
         {
             *(name for value in public for name in _result_names(value)),
-            # What an operation picks from nested actions has no name in the API's JSON.
+            # Attributes that come from nested actions have no name in the API's JSON.
             *(json_name(c.attribute) for cls in composed for c in _picked(cls)),
         }
     )
@@ -190,7 +190,7 @@ def sdk_differences() -> list[Difference]:
         ours = getattr(operations, _python_name(name), None)
         if ours is None:
             found.append(Difference(name, "operation", cls.operation_name))
-        elif name != "CustomWorkflow":  # takes and yields any JSON
+        elif name != "CustomWorkflow":  # accepts and yields any JSON
             parameters, result = typing.get_args(cls.__orig_bases__[0])
             missing = {
                 "parameter": {*_model_names(parameters)} - _parameters_of(ours),
@@ -214,7 +214,7 @@ def _sdk_operations() -> Iterator[tuple[str, Any]]:
 
 
 def _python_name(name: str) -> str:
-    """Return the name of our function for the SDK's class ``RetrieveSSI``."""
+    """Return the name of the function for the SDK's class, such as ``RetrieveSSI``."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
 
 
@@ -228,13 +228,13 @@ def _model_names(model: Any) -> Iterator[str]:
 
 
 def _parameters_of(ours: Any) -> set[str]:
-    """Return what an operation of ours takes, under the SDK's names of it."""
+    """Return the parameters of this library's operation, by the SDK's names."""
     if isinstance(ours, type):
         return {*_parameter_names(ours)}
     names = {json_name(name) for name in inspect.signature(ours).parameters}
     result = typing.get_args(typing.get_type_hints(ours)["return"])[2]
     for child in child_fields(result):
-        # The SDK has a flag and a configuration for what is one argument here.
+        # The SDK has a flag and a configuration for one argument of this library.
         flag = json_name(f"retrieve_{child.parameter}").replace("Dms", "DMs")
         names |= {flag, json_name(f"{child.parameter}_retrieval_config")}
     return names | _all_parameters()

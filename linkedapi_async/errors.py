@@ -494,7 +494,10 @@ class WorkflowNotFoundError(LinkedApiError, LookupError):
     """The API does not know this workflow id."""
 
     def __init__(self, *, workflow_id: str) -> None:
-        super().__init__("the API does not know the id", workflow_id=workflow_id)
+        super().__init__(
+            "the API does not know this id; check the id and the account",
+            workflow_id=workflow_id,
+        )
 
 
 class WaitTimeoutError(LinkedApiError, TimeoutError):

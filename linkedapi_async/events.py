@@ -8,9 +8,9 @@
 
     unsubscribe = session.on(WorkflowFinished, slow)
 
-The session makes them from what it does and sees; what Linked API reports by webhooks is
-in `linkedapi_async.webhooks`. An event is made only if there is a subscription to its
-class, so all others cost nothing. Only of `PollAnswered` there are many.
+The session itself creates these events; the events that Linked API sends by webhooks
+are in `linkedapi_async.webhooks`. An event is created only if there is a subscription
+to its class, so all others cost nothing. `PollAnswered` is the only frequent one.
 """
 
 from linkedapi_async.session._events import (

@@ -1,7 +1,7 @@
 """Estimates of what a workflow will use, before anything is sent.
 
-All numbers are upper bounds: every list is full, and nothing fails. An unknown bound is
-`math.inf`, and the notes say why.
+All numbers are upper bounds, for full lists and no failures. An unknown bound is
+`math.inf`, and the notes give the reason.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ Plan: TypeAlias = Literal["core", "plus"]
 ACTION_SECONDS: float = 20
 """How long a workflow of one simple action takes, in seconds, as the API's docs say.
 
-They say several minutes of complex ones.
+For complex ones, they give several minutes.
 """
 
 # https://linkedapi.io/docs/admin-limits
 DAILY_LIMITS: Mapping[str, int] = {"stMessages": 50, "stConnectionRequests": 10}
-"""How many actions of a category an account does in a day, where a default is known."""
+"""How many actions of a category an account may do in a day, by default."""
 
 
 @attrs.frozen(kw_only=True)
@@ -66,9 +66,9 @@ class LimitUse:
     times: Count
     """How many actions count against it at most."""
     per_day: Count | None
-    """How many one account does in a day; None where that is not known."""
+    """How many one account may do in a day; None if that is not known."""
     days: Count | None
-    """How many days it takes at most, with all accounts; None where not known."""
+    """How many days it takes at most, with all accounts; None if not known."""
 
 
 @attrs.frozen(kw_only=True)
@@ -85,21 +85,21 @@ class Explanation:
     accounts: int
     """How many accounts share them evenly."""
     lines: tuple[ExplainedLine, ...]
-    """What is done, the most frequent first; in a batch, lines that are alike are one.
+    """The actions, the most frequent first; in a batch, equal lines are combined.
 
     Loops are not among them.
     """
     daily: Mapping[str, Count]
-    """How many actions of a category one account does in a day, where that is known."""
+    """How many actions of a category one account may do in a day, if that is known."""
     seconds_per_action: float
-    """How long one action is taken to last, in seconds."""
+    """The assumed duration of one action, in seconds."""
     notes: tuple[str, ...]
-    """Why there is no bound, and what this generation does not have."""
+    """Reasons for missing bounds, and what this generation does not support."""
     expected: Estimate | None = None
     """How long it takes in the lanes, in seconds, if ``durations=`` knows it.
 
-    Other than `minutes` it is no bound but follows from how long workflows of the same
-    kinds took. Waiting for limits and working hours comes on top.
+    Unlike `minutes` it is no bound, but an estimate from how long workflows of the same
+    kinds took. Waiting for limits and working hours is not included.
     """
 
     @property
@@ -132,9 +132,9 @@ class Explanation:
 
     @property
     def days(self) -> Count | None:
-        """How many days the account limits make of it; None where none is known.
+        """How many days it takes because of account limits; None if none is known.
 
-        Limits that are not known may make it more.
+        Unknown limits may make it more.
         """
         known = [use.days for use in self.limits if use.days is not None]
         return max(known, default=None)
@@ -148,7 +148,7 @@ class Explanation:
 
     @property
     def effect(self) -> Effect:
-        """Whether it changes anything on LinkedIn (``write``) or only looks."""
+        """Whether it changes anything on LinkedIn (``write``) or only reads."""
         return "write" if self.writes else "read"
 
     @property
@@ -160,16 +160,16 @@ class Explanation:
     def minutes(self) -> tuple[float, float]:
         """How long it takes in the lane of each account: (shortest, longest), in minutes.
 
-        Shortest is when all lists come back empty, longest when they are full; each
-        action is taken to last `seconds_per_action`. Some last longer: long lists, slow
-        pages. Waiting for limits and working hours comes on top.
+        The shortest time is for empty lists, the longest for full ones; each action is
+        assumed to take `seconds_per_action`. Long lists and slow pages take longer.
+        Waiting for limits and working hours is not included.
         """
         scale = self.seconds_per_action / 60 / self.accounts
         minimum = sum(line.minimum for line in self.lines)
         return minimum * scale, self.total * scale
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all of it as JSON values; no bound is ``"unlimited"``."""
+        """Return all values as JSON values; a missing bound is ``"unlimited"``."""
         shortest, longest = self.minutes
         found = {
             "generation": self.generation,
@@ -226,10 +226,10 @@ def explain(
         workflow: As for `Session.start`: an action, several roots or a tuple of them, a
             dict or list as in the API's docs.
         generation: The generation of the API whose defaults and limits count.
-        limits: How many actions of a category (``stMessages``) the account does in a
-            day; goes before `DAILY_LIMITS`. The account_api generation has none of its
-            own.
-        seconds_per_action: How long one action lasts, in seconds, where you know better.
+        limits: How many actions of a category (``stMessages``) the account may do in a
+            day; takes precedence over `DAILY_LIMITS`. The account_api generation has no
+            limits of its own.
+        seconds_per_action: How long one action takes, in seconds, if you know it.
         durations: What a session has learnt, `Session.durations`.
         check: False also takes a dict or list that this version finds wrong.
 
@@ -332,7 +332,7 @@ def _daily(generation: Generation, limits: Mapping[str, Count]) -> dict[str, Cou
             alike = nearest(category, known)
             hint = f"did you mean {alike!r}?" if alike else f"known: {sorted(known)}"
             warn_unknown(f"no action counts against the limit {category!r}; {hint}")
-    # An account_api account has no limits but those that its owner keeps to.
+    # An account_api account has no limits, except those that its owner sets.
     own = DAILY_LIMITS if generation == "linked_api" else {}
     return {**own, **limits}
 

@@ -56,7 +56,7 @@ class ArrowStream(Protocol):
 
 _BOM: Final = b"\xef\xbb\xbf"
 
-# What opens a quoted cell of CSV, and what closes it.
+# Patterns for the beginning and the end of a quoted cell of CSV.
 _OPENING: Final = re.compile(rb'(?:\A(?:\xef\xbb\xbf)?|,)"')
 _CLOSING: Final = re.compile(rb'(?:[^"]++|"")*+"')
 _QUOTED: Final = re.compile(rb'(\A|,)"(?:[^"]++|"")*+"')
@@ -72,7 +72,7 @@ class ExportError(LinkedApiError, ValueError):
     Rows that were written before stay.
 
     Attributes:
-        path: The file; empty where it was given open.
+        path: The file; empty if an open file was passed.
     """
 
     def __init__(self, message: str, *, path: str = "") -> None:
@@ -81,13 +81,13 @@ class ExportError(LinkedApiError, ValueError):
 
 
 class _Writer(ABC):
-    """What both formats share: a row is written whole, or not at all."""
+    """The common base of both formats: a row is written completely, or not at all."""
 
     def __init__(self, target: Target, *, append: bool, fsync: bool) -> None:
         self.written: int = 0
         """How many rows were written here."""
         self.repaired: str = ""
-        """What was damaged at the end of the file and how it was repaired, or nothing."""
+        """The damage at the end of the file, and its repair; empty without damage."""
         self._fsync = fsync
         self._given: IO[Any] | None = None
         self._lock: FileLock | None = None
@@ -99,18 +99,19 @@ class _Writer(ABC):
             return
         path = Path(target)
         self._path = str(path)
-        # What is not a file, such as a pipe, has no past and cannot be locked.
+        # A pipe and the like has no earlier content and cannot be locked.
         self._is_file = path.is_file() or not path.exists()
         if not self._is_file:
             self._file = path.open("ab", buffering=0)
             return
         try:
-            # Before it is read: the end of a row that is being written looks torn.
+            # Locked before it is read, because a row that is being written looks
+            # incomplete.
             self._lock = FileLock(self._path)
         except BlockingIOError:
             message = "another writer has it open; end that one, or use another file"
             raise self._error(message) from None
-        # Unbuffered, because what `write` has written must not be lost in a crash.
+        # Unbuffered, because rows that `write` has written must not be lost in a crash.
         self._file = path.open("r+b", buffering=0)
         try:
             if append:
@@ -124,7 +125,7 @@ class _Writer(ABC):
 
     @abstractmethod
     def _resume(self, found: _ExistingFile) -> None:
-        """Take up a file, and repair its end if that was not written whole.
+        """Read a file to append to, and repair its end if that is incomplete.
 
         Raises:
             ExportError: It has another format.
@@ -165,7 +166,7 @@ class _Writer(ABC):
             while rest:
                 rest = rest[self._file.write(rest) :]
         except BaseException:
-            # Half a row would join the next one.
+            # An incomplete row would join the next one.
             if self._is_file:
                 with contextlib.suppress(OSError):
                     self._file.truncate(begin)
@@ -197,7 +198,7 @@ class _Writer(ABC):
         return ExportError(message, path=self._path)
 
     def close(self) -> None:
-        """Close the file and end its lock, unless it was given open."""
+        """Close the file and release its lock, unless an open file was passed."""
         if self._given is None:
             self._file.close()
         if self._lock is not None:
@@ -232,13 +233,13 @@ def _is_binary(file: Any) -> bool:
 class CsvWriter(_Writer):
     """Write rows to a CSV file, in UTF-8.
 
-    None is an empty cell, True is ``true``, lists and objects are JSON text. Text that a
-    spreadsheet takes for a formula gets an apostrophe before it.
+    None is an empty cell, True is ``true``, lists and objects are JSON text. Text that
+    a spreadsheet would run as a formula gets an apostrophe before it.
 
     Args:
         target: A path, or an open file.
         columns: The columns in order; by default those of the first row. A row may lack
-            some, which are empty cells then, and must have no others.
+            some, whose cells are then empty, but must have no others.
         bom: Whether a new file begins with a byte order mark, for spreadsheets that
             expect another encoding without it.
         append: Whether to append to a file that exists: its columns and line ends stay,
@@ -401,7 +402,7 @@ class JsonlWriter(_Writer):
             )
         if not found.tail:
             return
-        # The beginning of an object is not an object, so this one is complete.
+        # A part of an object is not valid JSON, so this object is complete.
         if _is_object(found.tail):
             self._file.seek(0, os.SEEK_END)
             self._put(b"\n")
@@ -437,7 +438,7 @@ class _ExistingFile:
     end: int
     """Where that line ends, in bytes."""
     tail: bytes
-    """What follows it: an incomplete row."""
+    """The incomplete row that follows it."""
     in_quotes: bool
     """Whether the tail ends inside quotes."""
 
@@ -545,8 +546,8 @@ def write_parquet(
 ) -> None:
     """Write a table to a Parquet file, compressed with Zstandard.
 
-    At a path the file is complete or not there at all: the one that was there before is
-    replaced when the new one is on disk.
+    At a path, the file appears only when it is complete: it replaces an earlier file
+    when it is on disk.
 
     Args:
         target: A path, or a file that was opened to write bytes.
@@ -565,7 +566,8 @@ def write_parquet(
         raise ImportError(
             "Parquet needs arro3-io: pip install 'linkedapi-async[table]'"
         ) from None
-    # In memory first: what a file raises while arro3 writes would not be an `OSError`.
+    # Written to memory first, because an error of a file while arro3 writes would not
+    # be an `OSError`.
     made = io.BytesIO()
     write(table, made, compression=_COMPRESSION)
     data = made.getbuffer()

@@ -1,15 +1,15 @@
 """Ready-made operations: those of the official SDK, under its names.
 
 Each returns a workflow like any other: run it, start it, dump it, or nest further
-children with ``then``. Most are a single action. Those that compose several yield one
-flat result: its attributes are what the children yielded, and its ``errors`` say why
-some children failed::
+children with ``then``. Most are a single action. Those that compose several actions
+yield one flat result: its attributes are the results of the children, and its ``errors``
+say why some children failed::
 
     person = await session.run(fetch_person(url, skills=True, posts=PartLimit(10)))
     person.name, person.skills, person.posts, person.errors
 
-The actions of an operation decide which API generations know it; a session checks that
-when it starts the operation.
+The actions of an operation decide which API generations support it; a session checks
+that when it starts the operation.
 """
 
 from collections.abc import Sequence

@@ -7,9 +7,9 @@
     async with Session(…) as session:
         uninstrument = instrument(session)
 
-A start is a span of kind *client* under the span of its caller, and current while the
-request is sent. A result is a span of kind *internal* under the span of the code that
-awaits it, and links to the start. Polls are counted and are no spans.
+A start is a span of kind *client* under the span of its caller, and is the current span
+while the request is sent. A result is a span of kind *internal* under the span of the
+code that awaits it, and links to the start. Polls are counted, but have no spans.
 
 ======================================  ==========  ====================================
 metric                                  unit        what it is
@@ -109,8 +109,8 @@ def instrument(
     """Trace and measure what *session* does from now on.
 
     Args:
-        session: It may have been entered or not. Instrumented twice, it counts twice.
-        tracer_provider: Gets the spans; by default the global one.
+        session: It may be entered or not. If it is instrumented twice, it counts twice.
+        tracer_provider: Receives the spans; by default the global one.
         meter_provider: Gets the metrics; by default the global one.
 
     Returns:
@@ -168,13 +168,14 @@ class _Tracing:
         if address.port is not None:
             self._place["server.port"] = address.port
         self._open: dict[int, trace.Span] = {}
-        # Weak, because a handle without a reference is never delivered.
+        # The references are weak, because a handle without a reference is never
+        # delivered.
         self._starts: weakref.WeakKeyDictionary[
             WorkflowHandle[Any], trace.SpanContext
         ] = weakref.WeakKeyDictionary()
 
     def starting(self, event: WorkflowStarting) -> None:
-        """Open the span of a start, and make it current for what sends it."""
+        """Open the span of a start, and make it current while the request is sent."""
         actions = action_types(event.workflow)
         span = self._tracer.start_span(
             _name("start", actions),
@@ -187,7 +188,7 @@ class _Tracing:
             start_time=_nanoseconds(event.time),
         )
         self._open[event.number] = span
-        # Never detached: the context is that of the start's own task.
+        # Never detached, because the context belongs to the start's own task.
         context.attach(trace.set_span_in_context(span))
 
     def started(self, event: WorkflowStarted) -> None:
@@ -206,7 +207,7 @@ class _Tracing:
             span.end(_nanoseconds(event.time))
 
     def delivered(self, event: WorkflowDelivered) -> None:
-        """Make the span of a result, from the time at which the wait began."""
+        """Make the span of a result, which begins with the wait."""
         handle = event.handle
         start = self._starts.pop(handle, None)
         actions = action_types(handle.workflow)
@@ -233,7 +234,7 @@ class _Meters:
 
     def __init__(self, provider: metrics.MeterProvider) -> None:
         meter = provider.get_meter(SCOPE, __version__)
-        # Kept, so that no other provider gets its identity.
+        # A reference is kept, so that no other provider gets the same identity.
         self._provider = provider
         self.sessions: dict[object, weakref.ref[Session]] = {}
         """What is counted whenever metrics are read."""
@@ -295,7 +296,7 @@ class _Meters:
         )
 
     def _in_flight(self, _: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
-        """Say what is in flight in all sessions; any thread may ask."""
+        """Return what is in flight in all sessions, from any thread."""
         sums: dict[str, int] = {}
         for session in _alive(self.sessions):
             for state, count in session.counts_by_state().items():
@@ -306,7 +307,7 @@ class _Meters:
         ]
 
     def _healths(self, name: str) -> Callable[[Any], Iterator[metrics.Observation]]:
-        """Return what says a figure of all workers whenever metrics are read."""
+        """Return a callback that measures all workers whenever metrics are read."""
 
         def observe(_: metrics.CallbackOptions) -> Iterator[metrics.Observation]:
             for worker in _alive(self.workers):
@@ -347,11 +348,11 @@ class _Meters:
 
 
 _METERS: dict[int, _Meters] = {}
-"""By the identity of the provider, because a provider need not be hashable."""
+"""The key is the identity of the provider, because a provider need not be hashable."""
 
 
 def _meters(provider: metrics.MeterProvider) -> _Meters:
-    """Return the instruments of *provider*: a provider wants each made only once."""
+    """Return the instruments of *provider*, which must be made only once for each."""
     meters = _METERS.get(id(provider))
     if meters is None:
         meters = _METERS[id(provider)] = _Meters(provider)
@@ -361,7 +362,7 @@ def _meters(provider: metrics.MeterProvider) -> _Meters:
 def _remember(
     places: dict[object, weakref.ref[ObservedT]], observed: ObservedT
 ) -> Callable[[], None]:
-    """Add something as long as it lives; return what removes it."""
+    """Add an object while it exists; return a function that removes it."""
     place = object()
     places[place] = weakref.ref(observed, lambda _: places.pop(place, None))
 
@@ -372,8 +373,8 @@ def _remember(
 
 
 def _alive(places: dict[object, weakref.ref[ObservedT]]) -> Iterator[ObservedT]:
-    """Yield what still lives; any thread may ask."""
-    # A copy, because the garbage collector may remove something meanwhile.
+    """Yield the objects that still exist; any thread may call this."""
+    # Iterate over a copy, because the garbage collector may remove objects meanwhile.
     for reference in list(places.values()):
         observed = reference()
         if observed is not None:
@@ -402,7 +403,7 @@ def _error(error: BaseException | None) -> dict[str, str]:
 def _fail(span: trace.Span, error: Exception) -> None:
     """Record an *error*, without the trace that `record_exception` would add.
 
-    That shows the errors it came from too, with words that are not ours.
+    That would also show the errors behind it, with texts of other libraries.
     """
     words = str(error) if isinstance(error, LinkedApiError) else type(error).__name__
     facts = {"exception.type": type(error).__name__, "exception.message": words}

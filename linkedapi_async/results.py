@@ -1,7 +1,8 @@
 """What the actions yield, as typed attributes.
 
-Every attribute may be None: the API leaves out what it does not know, and a page opened
-without *basic_info* has no data at all. Known words are listed; unknown ones are kept.
+Every attribute may be None: the API leaves out unknown values, and a page that was
+opened without *basic_info* has no data at all. Known words are listed; unknown ones are
+kept.
 """
 
 from typing import ClassVar, Literal, TypeAlias
@@ -164,7 +165,7 @@ class PersonViewerState(Result):
     """How the account relates to a person."""
 
     connection_degree: ConnectionDegree | None = None
-    """None where LinkedIn shows none, for example for the account's own content."""
+    """None if LinkedIn shows none, for example for the account's own content."""
 
 
 @result

@@ -6,8 +6,8 @@
 
     frame = polars.DataFrame(table(completions, employees))
 
-A row is the same as one of `Completion.rows`. The columns follow from the action alone:
-they are the same for every completion, so that tables can be concatenated.
+The rows are those of `Completion.rows`. The columns depend only on the action: they are
+the same for every completion, so that tables can be concatenated.
 
 ===================  =================================================================
 column               what it has

@@ -1,10 +1,11 @@
-"""LinkedIn URLs: one canonical form per target, and what a URL certainly is not.
+"""LinkedIn URLs: one canonical form per target, and a check of its kind.
 
 A target is what an action acts on: a person, a company, a post. One target has many
 spellings, such as ``linkedin.com/in/Ada`` and ``https://de.linkedin.com/in/ada/?trk=x``.
 
-The canonical form is for comparing. It is never sent: the API gets the caller's text.
-Public names are compared without case. Ids such as ``ACoAAB…`` keep theirs.
+The canonical form is for comparing. It is never sent: the API receives the caller's
+text. Public names are compared without case. The case of ids such as ``ACoAAB…``
+counts.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ TargetKind: TypeAlias = Literal[
 ]
 """What a target parameter names; ``nv`` marks the parameters of Sales Navigator."""
 
-# A URL of an unknown form may name a target; "no target" is one that certainly does not.
+# A URL of an unknown form may name a target; "no target" is a URL that certainly does
+# not.
 _Found: TypeAlias = TargetKind | Literal["unknown", "short link", "no target", "text"]
 
 _SITE: Final = "https://www.linkedin.com"
@@ -69,7 +71,7 @@ _EXPECTED: Final[dict[TargetKind, str]] = {
     "thread": "the id of a conversation, such as 2-YWRh…",
 }
 
-# Whatever is not seen: white space, control characters and zero-width ones.
+# Characters that are not visible: white space, control and zero-width characters.
 _BLANK_RANGES: Final = (
     *("\x00 ", "\x7f\xa0", "\xad\xad", "\u061c\u061c", "\u1680\u1680", "\u180e\u180e"),
     *("\u2000\u200f", "\u2028\u202f", "\u205f\u206f", "\u3000\u3000", "\ufeff\ufeff"),
@@ -184,7 +186,7 @@ _COMMENT_URNS: Final = (
 # Characters of a value that an error shows.
 _SHOWN: Final = 200
 
-# What results, events and messages call the targets that they describe.
+# The names of the fields in which results, events and messages have targets.
 _NAME_FIELDS: Final = (
     *("publicUrl", "hashedUrl", "urn", "profileUrl", "engagerUrl", "engagerUrn"),
     *("personUrl", "personPublicUrl", "personHashedUrl", "personUrn"),
@@ -199,9 +201,10 @@ def normalize_url(url: str, kind: TargetKind | None = None) -> str:
     """Return the one canonical form of all spellings of a target.
 
     Scheme, host, case, percent-encoding, Unicode, sub-pages, language, query and
-    fragment make no difference; a URN is the URL of what it names. Where the form of a
-    URL is not known, only what certainly makes no difference is changed. Text that is
-    no URL only loses the blanks around it. Two public names never become one.
+    fragment make no difference; a URN is the URL of what it names. If the form of a URL
+    is not known, only changes that certainly make no difference are made. From text
+    that is no URL, only blanks around it are removed. Two public names never become
+    one.
 
     Args:
         url: A URL, with or without a scheme, or a URN.
@@ -215,7 +218,7 @@ def normalize_url(url: str, kind: TargetKind | None = None) -> str:
 
 
 def target_kind(url: str) -> TargetKind | None:
-    """Return what a URL or URN names; None if that is not known, or it names nothing.
+    """Return what a URL or URN names; None if that is unknown, or if it names nothing.
 
     Args:
         url: A URL, with or without a scheme, or a URN.
@@ -230,7 +233,7 @@ def same_target(a: str, b: str, aliases: Aliases | None = None) -> bool:
     Args:
         a: One of them.
         b: The other.
-        aliases: Names that are known to be of one target, however they differ.
+        aliases: Different names that are known to belong to one target.
     """
     known = aliases or Aliases()
     return known.canonical(a) == known.canonical(b)
@@ -239,8 +242,8 @@ def same_target(a: str, b: str, aliases: Aliases | None = None) -> bool:
 class Aliases:
     """Names of targets that completions have connected.
 
-    A person has a public URL, a hashed URL and a URN; which belong together is known
-    only once a result held two of them. `aliases_in` finds them in a completion::
+    A person has a public URL, a hashed URL and a URN. It is known that two of them belong
+    together only after a result contained both. `aliases_in` finds them in a completion::
 
         for names in aliases_in(completion.raw):
             aliases.connect(*names)
@@ -255,9 +258,9 @@ class Aliases:
         self._targets: dict[str, set[str]] = {}
 
     def connect(self, *names: str) -> None:
-        """Take *names* as names of one target, as far as they are of one kind.
+        """Record that *names* belong to one target, as far as they are of one kind.
 
-        What names no known kind of target is left out, such as ``/in/me``. Ids that
+        A name of no known kind of target, such as ``/in/me``, is left out. Ids that
         contradict each other are not connected.
         """
         for group in _by_kind(names):
@@ -277,8 +280,8 @@ class Aliases:
     def names(self, name: str) -> frozenset[str]:
         """Return the canonical forms of all known names of a target.
 
-        It is one form where nothing is known. A key that was made of one of them
-        before more were connected is still found among them.
+        It is one form if no other is known. A key that was made from one of them before
+        others were connected is still among them.
         """
         canonical = normalize_url(name)
         return frozenset(self._targets.get(canonical, (canonical,)))
@@ -325,24 +328,24 @@ def sort_of_id(canonical: str) -> str:
 
 
 def _contradictory(names: Iterable[str]) -> bool:
-    """Return whether two of *names* are ids of one sort: no target has two."""
+    """Return whether two of *names* are ids of one sort, because no target has two."""
     sorts = [sort for name in names if (sort := sort_of_id(name))]
     return len(set(sorts)) < len(sorts)
 
 
 class TargetProblem(NamedTuple):
-    """What is wrong with the value of a target parameter."""
+    """A problem with the value of a target parameter."""
 
     reason: str
-    """What was expected and found; it reads on from the name of the parameter."""
+    """The problem as a predicate, which follows the name of the parameter."""
     certain: bool
-    """Whether the value is wrong for certain; otherwise the API may take it."""
+    """Whether the value is certainly wrong; if not, the API may accept it."""
 
 
 def check_target(kind: TargetKind, value: str) -> TargetProblem | None:
-    """Return what is wrong with a target, or None where nothing is.
+    """Return the problem with a target, or None if there is none.
 
-    A value with a placeholder (``{{…}}``) is right until it is filled.
+    A value with a placeholder (``{{…}}``) counts as right until it is filled.
 
     Args:
         kind: What the parameter names.
@@ -374,7 +377,7 @@ def _doubt(kind: TargetKind, found: _Found, value: str, canonical: str) -> str |
         case ("person", "nvPerson") | ("company", "nvCompany"):
             doubt = "is a Sales Navigator URL"
         case "nvPerson", "person":
-            # An id of an unknown form has capitals; a public name is seldom so written.
+            # An id of an unknown form has capitals, which public names rarely have.
             public = "/in/" in canonical and not sort_of_id(canonical)
             doubt = "is a public URL" if public and value == value.lower() else ""
         case "nvCompany", "company":
@@ -488,7 +491,8 @@ def _parts(path: str) -> list[str]:
 
 
 def _decoded(text: str) -> str:
-    # What is no UTF-8 becomes surrogates, from which _escaped makes the same bytes.
+    # Bytes that are not UTF-8 become surrogates, which _escaped turns into the same
+    # bytes.
     return normalize("NFC", unquote(text, errors="surrogateescape"))
 
 

@@ -286,7 +286,7 @@ def test_the_text_is_for_people(cls: Any) -> None:
         (WorkflowCancelledError(), "the workflow was cancelled"),
         (
             WorkflowNotFoundError(workflow_id="wf-1"),
-            "the API does not know the id [workflow wf-1]",
+            "the API does not know this id; check the id and the account [workflow wf-1]",
         ),
         (
             WaitTimeoutError(seconds=1.5, handle=None, workflow_id="wf-1"),

@@ -1,7 +1,7 @@
 """Actions and the nesting rule.
 
-The base line of an action's class holds its three facts: where it may be nested, what it
-opens to its children, what it yields. Everything else follows from that line.
+The base class of an action states three facts: where it may be nested, what it opens to
+its children, what it yields. Everything else is derived from them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from linkedapi_async._utils.text import safe_repr, short_repr
 from linkedapi_async.errors import NestingError, ParameterError
 
 
-# The PEP 695 syntax would infer the variance of a phantom parameter wrongly.
+# With the PEP 695 syntax, the wrong variance of an unused parameter would be inferred.
 WhereT = TypeVar("WhereT", contravariant=True)
 
 OpensT = TypeVar("OpensT")
@@ -68,7 +68,7 @@ def action(
         effect: Whether it changes anything on LinkedIn.
         generations: The generations of the API that know it.
         category: The account limit that it counts against, in the API's words.
-        needs_all_targets: Whether the root needs all of its targets, not just one.
+        needs_all_targets: Whether the root needs all of its targets, not only one.
         has_outcome: Whether it has an outcome of its own in the completion.
     """
 
@@ -127,7 +127,7 @@ class Action(
     result: ClassVar[Any]
     """The type of what it yields."""
     targets: ClassVar[tuple[str, ...]]
-    """The names of the parameters that name what to act on."""
+    """The names of the parameters that identify what to act on."""
     needs_all_targets: ClassVar[bool]
     """Whether the root needs all of its targets, not just one."""
     _not_parameters: ClassVar[frozenset[str]] = frozenset(
@@ -154,7 +154,7 @@ class Action(
     def _check_children(self, children: Sequence[Any], start: int) -> None:
         for index, child in enumerate(children, start):
             if (
-                # The usual case first: only a mistake pays for finding its reason.
+                # The usual case first: the reason is computed only for a mistake.
                 isinstance(child, Action)
                 and self.opens in child.where
                 and not (child.targets and given_targets(child))
@@ -176,7 +176,7 @@ class Action(
             ParameterError: A child has a target of its own although it inherits one.
         """
         self._check_children(children, len(self.children))
-        # This action has been checked: a copy costs a third of building it again.
+        # This action has been checked, and a copy costs a third of building it again.
         cls: Any = type(self)
         return typing.cast("Self", copier(cls)(self, (*self.children, *children)))
 
@@ -189,7 +189,7 @@ class Action(
     def read(self, completion: Completion) -> ResultT:
         """Return what this action, as a root, yields in *completion*.
 
-        `Session.run` and `WorkflowHandle.result` do this by themselves. Call it for a
+        `Session.run` and `WorkflowHandle.result` call this. Call it yourself for a
         completion that was read without its workflow.
 
         Raises:
@@ -320,7 +320,7 @@ def nesting_error(
         cls: The action's class.
         given: The names of the targets that it has.
         parent: The class of the action above it; None at the root.
-        path: Where it is in the tree.
+        path: Its place in the tree.
     """
     if Anywhere in cls.where:
         return None

@@ -1,7 +1,7 @@
-"""Acts: what a workflow changes, and to whom.
+"""Acts: what a workflow changes, and on which targets.
 
-An act is one kind of writing to one target, without its text. Two workflows with the same
-acts do the same to the same people, whatever they say.
+An act is one kind of writing action and its target, without the text. Two workflows
+with the same acts do the same to the same people, even if their texts differ.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ from linkedapi_async._utils.spelling import json_name
 from linkedapi_async.urls import TargetKind, normalize_url
 
 
-# Actions with targets that they do not inherit, and so do not declare.
+# Actions with targets that they do not inherit, and so do not declare as targets.
 _INVITERS: Final = ("personUrl", "companyUrl", "newsletterUrl")
 _OWN_TARGETS: Final = {
     "st.acceptInvitation": _INVITERS,
     "st.ignoreInvitation": _INVITERS,
 }
 
-# Parameters that make two acts of one action type different: in whose name, and what.
+# Parameters that distinguish two acts of one action type.
 _VARIANTS: Final = ("companyUrl", "operation", "skillName")
 
-# What is nested in these is about the same target.
+# Actions nested in these have the same target.
 _SAME_TARGET: Final[frozenset[type[Scope]]] = frozenset(
     [
         *(StPersonPage, NvPersonPage, StPostPage, StCompanyPage, NvCompanyPage),
@@ -50,34 +50,34 @@ _SAME_TARGET: Final[frozenset[type[Scope]]] = frozenset(
 )
 
 ACTS_PREFIX: Final = "to-"
-"""What the keys of acts begin with, unlike those of definitions."""
+"""The prefix of the keys of acts, which those of definitions do not have."""
 
 _STRUCTURE: Final = {"actionType", "label", "then"}
 
 
 @attrs.frozen(kw_only=True)
 class Act:
-    """One kind of writing, and its target."""
+    """One kind of writing action, and its target."""
 
     action_type: str
     """The API's name of the action."""
     kind: str
-    """The action type, and what else makes it another act, such as a skill."""
+    """The action type, and what else distinguishes acts, such as a skill."""
     target: str | None
     """The canonical URL or id; None if the action has no target of its own."""
     detail: str
-    """Without a target: the JSON that identifies the act."""
+    """The JSON that identifies an act without a target."""
     listed: bool
-    """Whether its targets are those of a list, which are known only as it runs."""
+    """Whether its targets come from a list, and are known only while it runs."""
     known: bool
-    """Whether this version knows the action; of others, all may be different."""
+    """Whether this version knows the action; an unknown one may do anything."""
     path: str
     """Where the action is in the tree, such as ``root.then[0]``."""
 
 
 @attrs.frozen
 class _Place:
-    """Where an action is nested."""
+    """The place where an action is nested."""
 
     path: str
     targets: tuple[str, ...] = ()
@@ -200,7 +200,7 @@ def _without(node: dict[str, Any], names: set[str]) -> dict[str, Any]:
 
 @functools.cache
 def _target_kinds() -> dict[str, TargetKind]:
-    """Return what parameters refer to, by their names in JSON."""
+    """Return the kinds of targets of parameters, by their JSON names."""
     found: dict[str, TargetKind] = {}
     for cls in ACTIONS.values():
         for field in attrs.fields(cls):

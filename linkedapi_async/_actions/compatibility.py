@@ -1,4 +1,4 @@
-"""Compatibility: what one generation of the API does not accept of a legal workflow."""
+"""Compatibility: the parts of a legal workflow that one generation does not accept."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from linkedapi_async.errors import ParameterError, UnsupportedError
 def unsupported_in(
     root: AnyAction, generation: Generation, path: str = "root"
 ) -> Iterator[UnsupportedError | ParameterError]:
-    """Yield what *generation* of the API does not accept of a legal tree."""
+    """Yield the problems of a legal tree in one *generation* of the API."""
     for place, node in paths(root, path):
         if generation not in node.generations:
             yield _unsupported(node.action_type, generation, place)

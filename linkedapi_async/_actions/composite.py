@@ -1,7 +1,7 @@
-"""Composite operations: actions, and one flat result that is composed from theirs.
+"""Composite operations: several actions with one flat result.
 
-An operation is its root action, and therefore a workflow like any other. Only what it
-yields differs: the results of its children are attributes of it.
+An operation is its root action, and therefore a workflow like any other. Only its
+result differs: the results of its children are attributes of it.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ ComposedT = TypeVar("ComposedT", bound="ComposedResult")
 
 @attrs.frozen
 class PartLimit:
-    """How many items of a part an operation reads, and since when."""
+    """How many items of a part an operation reads, and from which time on."""
 
     limit: int | None = None
-    """How many at most; None means the API's default, which each action names."""
+    """The maximum number; None means the API's default, which each action documents."""
     since: Moment | None = attrs.field(default=None, kw_only=True)
     """Only those after this moment: a datetime with a time zone, or ISO 8601 text."""
 
@@ -48,7 +48,7 @@ NOT_IN_JSON: dict[str, Any] = {"json_names": ()}
 
 
 class ComposedResult(Result):
-    """A result that has what its children yielded as attributes.
+    """A result with the results of its children as attributes.
 
     An attribute is None if the part was left out or failed; `errors` says which.
     """
@@ -57,7 +57,7 @@ class ComposedResult(Result):
 
     @property
     def errors(self) -> tuple[ActionError, ...]:
-        """Why actions below failed, for every one that did, in the order of the tree.
+        """The errors of all failed actions below it, in the order of the tree.
 
         If the operation itself fails, `Session.run` raises its error instead.
         """
@@ -105,7 +105,7 @@ class ComposedResult(Result):
             setattr(self, field.attribute, self._first(field.action))
 
     def _first(self, action: type[AnyAction]) -> Any:
-        """Return what the first child of a type yielded; None if it failed."""
+        """Return the result of the first child of a type; None if it failed."""
         matching = (o for o in self.children if o.action_type == action.action_type)
         first = next(matching, None)
         return None if first is None else first.data
@@ -113,7 +113,7 @@ class ComposedResult(Result):
 
 @attrs.frozen
 class ChildField:
-    """An attribute that a child yields, and the operation's parameter for it."""
+    """An attribute with the result of a child, and the operation's parameter for it."""
 
     attribute: str
     parameter: str
@@ -121,7 +121,7 @@ class ChildField:
 
 
 def from_child(action: type[AnyAction], parameter: str | None = None) -> dict[str, Any]:
-    """Return the metadata of an attribute that has what a child yielded.
+    """Return the metadata of an attribute with the result of a child.
 
     Args:
         action: The class of the child.

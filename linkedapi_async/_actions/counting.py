@@ -1,4 +1,4 @@
-"""How often a workflow does what at most: the product of the lists it goes through."""
+"""Counts how often actions are performed at most, by multiplying their lists."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Count: TypeAlias = int | float
 
 @attrs.frozen
 class Factor:
-    """A list that makes what is nested in it happen many times."""
+    """A list whose nested actions are performed once for each item."""
 
     path: str
     """Where the list is."""
@@ -43,11 +43,11 @@ class ExplainedLine:
     action_type: str
     """The API's name of it."""
     times: Count
-    """How often at most: the product of *factors*, in a batch added up."""
+    """The maximum: the product of *factors*, added up over a batch."""
     minimum: Count
-    """How often if all lists are empty."""
+    """The minimum: how often it is done if all lists are empty."""
     factors: tuple[Factor, ...]
-    """The lists that it is done for, from the root down."""
+    """The lists for whose items it is done, from the root down."""
     category: str | None
     """The account limit that it counts against."""
     effect: Effect
@@ -59,13 +59,13 @@ class ExplainedLine:
 def counted_lines(
     root: AnyAction, path: str, generation: Generation, notes: dict[str, None]
 ) -> Iterator[ExplainedLine]:
-    """Visit what is done, with how often, parents first.
+    """Visit the actions, with how often they are done, parents first.
 
     Args:
         root: A root of the workflow.
         path: Where it is in the workflow.
         generation: The generation of the API whose defaults count.
-        notes: Gets why there is no bound.
+        notes: Receives the reasons for a missing bound.
     """
     stack: list[tuple[str, AnyAction, tuple[Factor, ...]]] = [(path, root, ())]
     while stack:
@@ -101,7 +101,7 @@ def _category(cls: Any, node: AnyAction) -> str | None:
 
 
 def _factor(path: str, node: AnyAction, generation: Generation) -> Factor | None:
-    """Return how often what is nested in *node* is done for it, if not just once."""
+    """Return how often actions nested in *node* are done for it; None if once."""
     cls = ACTIONS.get(node.action_type)
     if cls is None:
         return Factor(path, node.action_type, math.inf, explicit=False)

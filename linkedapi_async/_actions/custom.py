@@ -176,13 +176,13 @@ class custom(Action[Any, Any, Any]):  # noqa: N801
         return typing.cast("dict[str, Any]", json.loads(self.json))
 
     def _values(self) -> tuple[Any, ...]:
-        # Another order of the parameters is sent as it is, but makes no other action.
+        # Another order of the parameters is sent as it is, but the actions are equal.
         canonical = json.dumps(self.params, sort_keys=True)
         return self.action_type, canonical, self.label, self.children
 
     @classmethod
     def may_nest_under(cls, parent: type[AnyAction]) -> bool:  # noqa: ARG003
-        """Return True: it is unknown where it may be nested."""
+        """Return True, because it is unknown where it may be nested."""
         return True
 
     def _refuse(self, parameter: str, reason: str) -> typing.NoReturn:

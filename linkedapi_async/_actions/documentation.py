@@ -11,7 +11,7 @@ _ARGUMENT: Final = re.compile(r"    (\w+): (.*)")
 
 
 class Documentation(NamedTuple):
-    """What the docstring of an action says."""
+    """The parts of an action's docstring."""
 
     summary: str
     url: str | None
@@ -21,7 +21,7 @@ class Documentation(NamedTuple):
 
 
 def documentation_of(cls: Any) -> Documentation:
-    """Return what the docstring of an action says; nothing where Python removed it."""
+    """Return the parts of an action's docstring; empty if Python removed it."""
     lines = inspect.cleandoc(cls.__doc__ or "").splitlines() or [""]
     url = next((line for line in lines if line.startswith("https://")), None)
     descriptions: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""Checks of texts that will be sent: left-over placeholders, and broken fillings."""
+"""Checks of texts that will be sent: left-over placeholders and missing values."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _LEFT_OVER: Final = re.compile(
     r"\{\{[^{}]*\}\}|\$?\{\s*[^\W\d][\w .-]*\}|\{\{|\}\}|\{%|%\}"
 )
 
-# What other programs write for a missing value. Case counts, except in errors of
-# spreadsheets: Null and Nan are names of people.
+# The texts that other programs write for a missing value. They are compared with case,
+# except errors of spreadsheets, because Null and Nan are names of people.
 _NOT_TEXT: Final = frozenset(
     [
         "nan",
@@ -49,7 +49,8 @@ _MISSING: Final = re.compile(
 )
 _MISSING_NAME: Final = re.compile(r"\s*\w+\s+(None|N/A|n/a|NIL)\s*[,.!:]")
 
-# "Hello !": after one word only, because French has a space before some of these.
+# Finds "Hello !", but after one word only, because French has a space before some of
+# these.
 _EMPTY: Final = re.compile(r"\s*\w+\s+([,.!:;])")
 
 _ENDS_SENTENCE: Final = ",.!?;:"
@@ -102,9 +103,9 @@ def find_left_overs(definition: Any, advice: str) -> Iterator[WorkflowError]:
 
 
 def find_doubts(definition: Any) -> Iterator[WorkflowError]:
-    """Yield a problem for each text that looks as if a value were missing in it.
+    """Yield a problem for each text that seems to lack a value.
 
-    No message has the text, because it is personal.
+    The messages do not contain the text, because it is personal.
     """
     yield from find_left_overs(definition, "replace it before you send it")
     for path, node in nodes(definition):
@@ -115,13 +116,13 @@ def find_doubts(definition: Any) -> Iterator[WorkflowError]:
 
 
 def warn_of_doubts(definition: Any) -> None:
-    """Warn of each text that looks as if a value were missing in it."""
+    """Warn of each text that seems to lack a value."""
     for doubt in find_doubts(definition):
         warn_unknown(str(doubt), TextWarning)
 
 
 def _filling(text: str) -> str | None:
-    """Return what is wrong with a filling of a message, if anything is."""
+    """Return what is wrong with the values in a message; None if nothing is."""
     if not text.strip():
         return "is blank"
     if found := _EMPTY.match(text):
@@ -131,7 +132,7 @@ def _filling(text: str) -> str | None:
 
 
 def missing_value(text: str) -> bool:
-    """Return whether *text* is what a program writes for a missing value."""
+    """Return whether *text* is what programs write for a missing value."""
     return text in _NOT_TEXT or _SHEET_ERROR.fullmatch(text) is not None
 
 

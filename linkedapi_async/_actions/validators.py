@@ -1,4 +1,4 @@
-"""Validators: which values a parameter takes."""
+"""Validators: which values a parameter accepts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from linkedapi_async.urls import TargetKind, check_target
 def warn_unknown(
     message: str, category: type[UserWarning] = UnknownValueWarning
 ) -> None:
-    """Warn of an unknown value or the like, at the caller's line outside this package."""
+    """Emit a warning that points to the caller's line outside this package."""
     frame, level = inspect.currentframe(), 1
     # Compiled functions have no file of their own, so the module's name decides.
     while frame is not None and frame.f_globals.get(
@@ -49,15 +49,15 @@ class Validator:
     """Checks the values of one parameter."""
 
     expected: str
-    """What it accepts, with an article: ``a string``."""
+    """A description of what it accepts, with an article: ``a string``."""
 
     @property
     def fast_path_argument(self) -> Any:
-        """Return what the expression of `fast_path` refers to: a class, or the words."""
+        """Return the object that the expression of `fast_path` uses: often a class."""
         return None
 
     def fast_path(self, name: str, argument: str) -> str:
-        """Return an expression that is true only of values that certainly fit.
+        """Return an expression that is true only for values that certainly fit.
 
         Args:
             name: The variable that holds the value.
@@ -66,7 +66,7 @@ class Validator:
         raise NotImplementedError
 
     def check(self, value: Any) -> Any:
-        """Return *value* as it is kept.
+        """Return *value* in the form in which it is stored.
 
         Raises:
             InvalidValue: It does not fit.
@@ -142,8 +142,8 @@ class String(_Bounded):
             return [f"is documented as {allowed}, got {value!r}; it is sent as it is"]
         if self.doubtful is not None and len(value) > self.doubtful:
             doubt = (
-                f"has {len(value)} characters, and {self.doubtful} is the largest "
-                "number that is documented; it is sent as it is"
+                f"has {len(value)} characters, above the documented maximum of "
+                f"{self.doubtful}; it is sent as it is"
             )
             return [doubt]
         return ()
@@ -165,8 +165,8 @@ class String(_Bounded):
         return value
 
 
-# The pages that most targets are, and that are certainly right. `check_target` knows a
-# hundred more spellings, and takes twenty times as long.
+# The usual forms of targets, which are certainly right. `check_target` knows a hundred
+# more spellings, and takes twenty times as long.
 _USUAL_PAGES: Final[dict[TargetKind, str]] = {
     "person": r"in/(?!unavailable\b)[\w-]{3,}",
     "company": r"company/(?!unavailable\b)[\w-]+",
@@ -176,7 +176,7 @@ _USUAL_PAGES: Final[dict[TargetKind, str]] = {
     "nvCompany": "company/[0-9]+",
 }
 
-# A value is judged when it is checked, and again for doubts.
+# A value is checked twice: for errors, and for doubts.
 _judged = functools.lru_cache(maxsize=16)(check_target)
 
 _targets_checked: ContextVar[bool] = ContextVar("targets_checked", default=True)
@@ -193,7 +193,7 @@ def unchecked_targets() -> Iterator[None]:
 
 
 class Target(String):
-    """The URL, URN or id of what a parameter names, kept as it is."""
+    """The URL, URN or id of a target, which is kept as it is."""
 
     def __init__(self, kind: TargetKind) -> None:
         super().__init__(minimum=1)
@@ -237,8 +237,8 @@ class Integer(_Bounded):
     def doubts(self, value: Any) -> Iterator[str]:
         if self.doubtful is not None and value > self.doubtful:
             yield (
-                f"is {value}, and {self.doubtful} is the largest value that is "
-                "documented; it is sent as it is"
+                f"is {value}, above the documented maximum of {self.doubtful}; "
+                "it is sent as it is"
             )
 
     def check(self, value: Any) -> Any:
@@ -294,7 +294,7 @@ class Enum(Validator):
 
 
 class Moment(Validator):
-    """A moment: an aware datetime, kept as ISO text in UTC, or ISO text as it is."""
+    """A point in time: ISO text, or an aware datetime, which is kept as ISO text."""
 
     expected = "ISO 8601 text or a datetime"
 
@@ -329,7 +329,7 @@ def is_template(value: object) -> bool:
 
 
 class Date(Moment):
-    """A day or a moment: a date is kept as ISO text too."""
+    """A day or a point in time: a date is kept as ISO text too."""
 
     expected = "ISO 8601 text, a date or a datetime"
 

@@ -1,7 +1,7 @@
 """Columns: the outcomes of one action as typed Arrow arrays.
 
-The columns follow from the action alone, never from the values, so that any two
-completions have the same ones.
+The columns depend only on the action, never on the values, so that any two completions
+have the same columns.
 
 It needs ``arro3-core``: the extra ``table``.
 """
@@ -46,7 +46,7 @@ except ImportError:
 
 
 BATCH: Final = 65_536
-"""A batch ends after the outcome that brings it to this many rows."""
+"""The number of rows after which a batch ends."""
 
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
@@ -64,7 +64,7 @@ class Kind(ABC):
         self.type: DataType = type_
         """The Arrow type."""
         self.rest: Callable[[Any], Any] | None = rest
-        """Returns what an array does not hold of a value, or None if it holds all.
+        """Returns the part of a value that an array cannot hold, or None.
 
         It is None where an array holds every value of the Python type.
         """
@@ -75,7 +75,7 @@ class Kind(ABC):
 
 
 class Plain(Kind):
-    """Values that Arrow takes as they are."""
+    """Values that Arrow accepts as they are."""
 
     def array(self, values: Sequence[Any]) -> Array:
         """Return *values* as an array."""
@@ -101,7 +101,7 @@ class Converted(Kind):
 
 
 class Text(Kind):
-    """Text; what is something else becomes JSON text."""
+    """Text; other values become JSON text."""
 
     def array(self, values: Sequence[Any]) -> Array:
         """Return *values* as an array."""
@@ -113,7 +113,7 @@ class Text(Kind):
 
 
 def _as_text(value: Any) -> str:
-    # Half of an emoji is written out, as in CSV.
+    # Half of an emoji is escaped, as in CSV.
     return encodable(value if isinstance(value, str) else _as_json(value))
 
 
@@ -137,7 +137,7 @@ def _as_float(value: float) -> float | None:
 
 
 class Moment(Kind):
-    """A moment in UTC. Its text has a column too, so that nothing is lost."""
+    """A point in time in UTC. Its text has a column too, so that nothing is lost."""
 
     def array(self, values: Sequence[Any]) -> Array:
         """Return *values* as an array."""
@@ -159,14 +159,14 @@ SCALARS: Final[dict[Any, Kind]] = {
     int: Converted(DataType.int64(), _as_int, exact=False),
     float: Converted(DataType.float64(), _as_float, exact=False),
 }
-"""The kinds of the attributes of results, as far as they have none inside."""
+"""The kinds of the simple attributes of results."""
 
 
 _NULLABLE: Final = (
     (DataType.int64(), "int64", "Int64"),
     (DataType.bool(), "bool", "boolean"),
 )
-"""Types of Arrow with their names in pandas, and pandas' own types that may be null."""
+"""Arrow types, with their pandas names and the nullable types of pandas."""
 
 
 class List(Kind):
@@ -194,7 +194,7 @@ class List(Kind):
 
 
 def _rest_of_items(rest: Callable[[Any], Any], items: Sequence[Any]) -> Any:
-    """Return the rest of each item, if one of them has any."""
+    """Return the part of each item that an array cannot hold, if any item has one."""
     rests = [rest(item) for item in items]
     return rests if any(each is not None for each in rests) else None
 
@@ -217,7 +217,7 @@ class Struct(Kind):
         self.fields: list[Field] = [
             Field(name, kind.type) for name, kind in columns.items()
         ]
-        """The columns as Arrow sees them."""
+        """The columns as Arrow types."""
         super().__init__(DataType.struct(self.fields), rest)
         self._columns = columns
         self._read = read
@@ -256,7 +256,7 @@ def attributes_of(cls: Any) -> Struct:
 def _rest_of_result(
     rests: Sequence[tuple[str, str, Callable[[Any], Any]]], result: Result
 ) -> Any:
-    """Return what no attribute shows, and what an array does not hold, as JSON."""
+    """Return, as JSON, values without an attribute and those that no array can hold."""
     found = result.extra
     for name, in_json, rest_of in rests:
         held = getattr(result, name)
@@ -312,7 +312,7 @@ def _facts(place: Place, workflow_id: str | None) -> dict[str, Any]:
 
 
 def _for_pandas(fields: Iterable[Field]) -> str:
-    """Return the types that keep pandas from making floats of missing integers.
+    """Return the pandas types with which missing integers do not become floats.
 
     https://pandas.pydata.org/docs/development/developer.html
     """
@@ -340,7 +340,7 @@ class Layout:
         known = ACTIONS.get(key.action_type)
         self._cls = None if known is None else class_of(known.result)
         self._data = Struct({}) if known is None else attributes_of(self._cls)
-        # Of an unknown action, all that came is JSON text.
+        # For an unknown action, the whole data is JSON text.
         left = Field("data" if known is None else "extra", JSON.type)
         self._around = _around(() if known is None else known.targets)
         fields = [*self._data.fields, left, *self._around.fields]

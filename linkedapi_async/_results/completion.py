@@ -46,14 +46,14 @@ class Completion(Displayable):
 
     @property
     def errors(self) -> tuple[ActionError, ...]:
-        """Why actions failed, for every one that did, in the order of the tree."""
+        """The errors of all failed actions, in the order of the tree."""
         return tuple(o.error for o in self.walk() if o.error is not None)
 
     @property
     def written(self) -> tuple[Outcome[Any], ...]:
         """The outcomes of actions that changed something on LinkedIn, in order.
 
-        An action that this version does not know may have.
+        Actions that this version does not know are included, because they may have.
         """
         return tuple(o for o in self.walk() if o.success and writes(o.action_type))
 
@@ -88,7 +88,7 @@ class Completion(Displayable):
             if any(matches_key(key, o) for o in siblings.outcomes)
         ]
         if len(groups) > 1:
-            # The action object of the tree decides, if it is in the tree once.
+            # If *key* is an action object that is in the tree once, it decides.
             own = [g for g in groups if any(action is key for action in g.actions)]
             groups = own if len(own) == 1 else groups
         if len(groups) > 1:
@@ -125,11 +125,11 @@ class Completion(Displayable):
 
         All rows have the same columns in the same order: the attributes of the result
         class, with dots for nested ones (``viewer_state.connection_degree``); ``extra``
-        for all that no attribute shows; ``workflow_id``, ``action_type``, ``label`` and
+        for data without an attribute; ``workflow_id``, ``action_type``, ``label`` and
         ``success``; ``asked.…``, the target of the action; ``error.type`` and
         ``error.message``; ``from.<action type>.…``, which page or item it came from. An
         action that failed or yields nothing gives one row, an empty list gives no row.
-        What an unknown action yields is under ``data.…``, with dots and backslashes in
+        The data of an unknown action is under ``data.…``, with dots and backslashes in
         its own names escaped by a backslash. Lists, and *extra*, stay JSON values.
 
         Args:
@@ -143,7 +143,7 @@ class Completion(Displayable):
 
         It has the rows of `rows`, in typed columns that follow from the action alone:
         they are the same for every completion, so that tables can be concatenated.
-        `tables.table` makes one of many completions, and says which columns there are.
+        `tables.table` makes one table of many completions, and describes the columns.
 
         Args:
             key: An action or its class, as for `all`.

@@ -1,4 +1,4 @@
-"""Keys of results: an action is the typed key of what it yielded."""
+"""Keys of results: an action is the typed key of its own result."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ActionKey(Generic[KeyedT]):
     targets: ClassVar[tuple[str, ...]]
     """The names of the parameters that name what to act on."""
     result: ClassVar[Any]
-    """The type of what the action yields."""
+    """The type of the action's result."""
     has_outcome: ClassVar[bool]
     """Whether the completion has an outcome of it; loops have none."""
     if typing.TYPE_CHECKING:
@@ -47,7 +47,7 @@ ACTIONS: dict[str, type[Any]] = {}
 
 
 def writes(action_type: str) -> bool:
-    """Return whether an action changes something; one that is not known may."""
+    """Return whether an action changes something, or may because it is unknown."""
     action = ACTIONS.get(action_type)
     return action is None or action.effect == "write"
 

@@ -1,6 +1,6 @@
-"""Outcomes and results: what one action left in a completion.
+"""Outcomes and results: the records of actions in a completion.
 
-An action is the typed key of what it yielded: ``page[employees]``. A key matches by
+An action is the typed key of its own result: ``page[employees]``. A key matches by
 action type and label. If several siblings share both, the key must be the action object
 of the tree, and its position among them decides.
 """
@@ -50,8 +50,8 @@ class Siblings:
             message = f"no outcome of {key_name(key)}; present: {present or 'nothing'}"
             if not any(matches_key(key, action) for action in self.actions):
                 message += (
-                    "; if it was to be nested here: then() returns a new action, and "
-                    "the one that it is called on stays without the child"
+                    "; if you nested it here: then() returns a new action and does "
+                    "not change the old one, so run the new action"
                 )
             raise ResultMissingError(message)
         alike = [action for action in self.actions if matches_key(key, action)]
@@ -107,11 +107,11 @@ def json_names(name: str, *also: str) -> dict[str, tuple[str, ...]]:
 
 @result
 class Result:
-    """What an action yields: typed attributes over the JSON that came.
+    """The result of an action: typed attributes over the received JSON.
 
-    Every attribute is None if the API sent nothing, null, or a value of an unexpected
-    type; `extra` has all that no attribute shows. ``result[key]`` is what a nested action
-    yielded.
+    An attribute is None if the API sent nothing, null, or a value of an unexpected
+    type; `extra` has the data that no attribute shows. ``result[key]`` is the result of
+    a nested action.
     """
 
     raw: Any = None
@@ -120,7 +120,7 @@ class Result:
     """The outcomes nested in this one; ``result[key]`` and `children` read them."""
 
     def __getitem__(self, key: Key[KeyedT]) -> KeyedT:
-        """Return what the nested action *key* yielded.
+        """Return the result of the nested action *key*.
 
         Raises:
             ActionError: It failed.
@@ -142,7 +142,7 @@ class Result:
         return typing.cast("KeyedT", nested.pick(key).value())
 
     def get(self, key: Key[KeyedT]) -> KeyedT | None:
-        """Return what the nested action *key* yielded, or None if it has no outcome.
+        """Return the result of the nested action *key*, or None if it has no outcome.
 
         Raises:
             ActionError: It failed.
@@ -160,7 +160,7 @@ class Result:
 
     @property
     def extra(self) -> dict[str, Any]:
-        """All that no attribute shows: unknown fields, values of an unexpected type."""
+        """The data that no attribute shows: unknown fields, values of another type."""
         if not isinstance(self.raw, dict):
             return {} if self.raw is None else {"": self.raw}
         shown = {
@@ -178,8 +178,9 @@ class Result:
     def to_dict(self) -> dict[str, Any]:
         """Return all attributes by name, as JSON values in new dicts and lists.
 
-        Objects inside are dicts too. ``extra`` is among them if it has anything; what
-        nested actions yielded is not, except in an operation's result.
+        Objects inside are dicts too. ``extra`` is included if it is not empty. The
+        results of nested actions are not included, except in the result of an
+        operation.
         """
         found = {name: _plain(getattr(self, name)) for name in self._json_names()}
         return found | ({"extra": copy.deepcopy(self.extra)} if self.extra else {})
@@ -226,7 +227,7 @@ def _plain(value: Any) -> Any:
 
 
 class Timestamp:
-    """A moment of a result as a datetime, beside its text.
+    """A point in time of a result as a datetime, beside its text.
 
     It is aware and in UTC, and None if the text is missing or not ISO 8601.
     """
@@ -246,7 +247,7 @@ class Timestamp:
     def __get__(
         self, result: Result | None, owner: type[Any]
     ) -> Self | dt.datetime | None:
-        """Return the moment, or this descriptor from the class."""
+        """Return the datetime, or this descriptor from the class."""
         return self if result is None else parse_time(getattr(result, self._attribute))
 
 
@@ -289,11 +290,11 @@ class Outcome(Generic[DataT]):
     success: bool
     """Whether the action succeeded."""
     data: DataT | None
-    """What it yields; None when it failed, or yields nothing."""
+    """Its result; None if it failed or yields nothing."""
     error: ActionError | None = attrs.field(repr=False)
     """Why it failed."""
     branches: tuple[Siblings, ...] = attrs.field(repr=False)
-    """The outcomes below it: one group for an object, one for each item of a list."""
+    """The outcomes below it: one group for an object, or one for each list item."""
     raw: Any = attrs.field(repr=False)
     """The JSON as received."""
 

@@ -1,4 +1,4 @@
-"""Places: the outcomes of a completion in order, each with what lies above it."""
+"""Places: the outcomes of a completion in order, each with the actions above it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Step:
 
     action_type: str
     values: dict[str, Any]
-    """Its label, its targets, and what identifies its page or item."""
+    """Its label, its targets, and the attributes that identify its page or item."""
 
 
 @attrs.frozen
@@ -61,7 +61,7 @@ class Place:
 
     @property
     def error_message(self) -> Any:
-        """Why it failed: not the text of the error, which names the action too."""
+        """Why it failed; unlike the error's text, this does not name the action."""
         raw = self.outcome.raw
         error = raw.get("error") if isinstance(raw, dict) else None
         return error.get("message") if isinstance(error, dict) else error
@@ -79,7 +79,7 @@ class Place:
             yield from data
         elif isinstance(data, Result):
             yield data
-        # It failed, yields nothing, or did not yield the expected list.
+        # The action failed, yields nothing, or did not yield the expected list.
         elif not isinstance(data, list) or Result(raw=sent).extra:
             yield cls(raw=sent)
 

@@ -93,7 +93,7 @@ def _cell(value: Any, path: tuple[str, ...]) -> Any:
 
 
 def _extra(item: Result) -> RowDict:
-    """Return all that no attribute of *item* or of the objects in it shows."""
+    """Return the data that no attribute of *item*, or of an object in it, shows."""
     cls: Any = type(item)
     found = item.extra
     for name, names in json_names_of(cls).items():
@@ -105,7 +105,7 @@ def _extra(item: Result) -> RowDict:
 
 @functools.cache
 def _column_paths(cls: Any) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """Return the columns of a result class, each with the attributes that lead there."""
+    """Return the columns of a result class, each with its path of attributes."""
     hints = typing.get_type_hints(cls)
     found: list[tuple[str, tuple[str, ...]]] = []
     for name in json_names_of(cls):

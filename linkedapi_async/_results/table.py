@@ -1,4 +1,4 @@
-"""Tables: what an action yielded as typed columns, for data frame libraries."""
+"""Tables: the results of an action as typed columns, for data frame libraries."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from linkedapi_async._utils.text import safe_repr
 
 
 class Table:
-    """What an action yielded, as typed columns.
+    """The results of an action, as typed columns.
 
-    Everything that speaks the Arrow PyCapsule interface reads it without copying:
+    Every library with the Arrow PyCapsule interface reads it without copying:
     ``polars.DataFrame(table)``, ``pyarrow.table(table)``,
     ``pandas.DataFrame.from_arrow(table)``, and DuckDB by the name of the variable.
 

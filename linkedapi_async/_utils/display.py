@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 
 class Renderer(Protocol):
-    """What turns a workflow or a completion into a picture."""
+    """A renderer, which turns a workflow or a completion into a picture."""
 
     def to_mermaid(self, value: Any, /) -> str:
         """Return a flowchart for Mermaid."""
@@ -24,7 +24,7 @@ class Renderer(Protocol):
         exclude: Collection[str] | None,
         /,
     ) -> dict[str, str]:
-        """Return what a notebook shows, by MIME type."""
+        """Return the content for a notebook, by MIME type."""
         ...
 
 
@@ -49,10 +49,10 @@ class Displayable:
 
 
 def use_renderer(load: Callable[[], Renderer]) -> None:
-    """Let *load* give the renderer whenever something is displayed.
+    """Use the renderer that *load* returns whenever something is displayed.
 
-    Drawing is a layer above what is drawn, and few programs draw. So the package passes
-    it down, and loads it on first use.
+    Drawing is a layer above workflows and completions, and few programs draw. So the
+    package registers the renderer here, and loads it on first use.
     """
     global _load_renderer  # noqa: PLW0603  # set once, when the package is imported
     _load_renderer = load

@@ -67,24 +67,24 @@ def _clock(minutes: int) -> str:
 class Hours:
     """Hours of a week; moments are seconds since 1970.
 
-    They follow the clocks of their zone, also where these are changed: a time that a
-    change leaves out is the moment of the change or later, one that it repeats is its
-    first occurrence.
+    They follow the local time of their zone, also when summer time begins or ends. A
+    local time that is skipped counts as a later one; of a local time that occurs twice,
+    the first one counts.
     """
 
     windows: tuple[Window, ...]
     """In order, without overlaps."""
     zone: zoneinfo.ZoneInfo
-    """Where they are measured."""
+    """The time zone in which they are measured."""
     text: str = attrs.field(eq=False)
-    """What they were read from."""
+    """The text from which they were read."""
 
     @classmethod
     def read(cls, text: object) -> Self:
-        """Return the hours that *text* says.
+        """Return the hours that *text* describes.
 
         Raises:
-            ValueError: It is not of the form, its zone is unknown, or hours overlap.
+            ValueError: It has another form, its zone is unknown, or hours overlap.
         """
         if not isinstance(text, str):
             message = f"hours must be text such as {_FORM}, got {text!r}"
@@ -137,9 +137,9 @@ class Hours:
         return next(opens for opens, _ in self._spans_from(when))
 
     def after(self, when: float, seconds: float) -> float:
-        """Return the moment by which it was open for *seconds* from *when* on.
+        """Return when it has been open for *seconds*, counted from *when*.
 
-        At the end of a span, that is the beginning of the next one.
+        If that is the end of a span, return the beginning of the next one.
         """
         for opens, closes in self._spans_from(when):
             if seconds < closes - opens:

@@ -10,14 +10,14 @@ from typing import Any, Final
 _HAS_ORJSON: bool
 try:
     import orjson
-except ImportError:  # Python without a global lock has no wheel of it
+except ImportError:  # no wheel exists for Python without a global lock
     _HAS_ORJSON = False
 else:
     _HAS_ORJSON = True
 
 
 MAX_DEPTH: Final = 250
-"""How many levels deep a value may be nested that is to be stored."""
+"""The maximum depth of a value that is to be stored."""
 
 
 def encode_json(value: Any) -> bytes:
@@ -26,7 +26,7 @@ def encode_json(value: Any) -> bytes:
         return _encode_slowly(value)
     try:
         return orjson.dumps(value)
-    except TypeError:  # what orjson refuses: a lone surrogate, more than 64 bits
+    except TypeError:  # orjson refuses these: a lone surrogate, more than 64 bits
         return _encode_slowly(value)
 
 
@@ -39,9 +39,9 @@ def _encode_slowly(value: Any) -> bytes:
 
 
 def encode_deep_json(value: Any) -> str:
-    """Return *value* as JSON however deep it is nested, slowly."""
+    """Return *value* as JSON, slowly, with any depth."""
     parts: list[str] = []
-    # Not recursive. Text that is ready is in a tuple, which is no JSON value.
+    # Not recursive. Finished text is in a tuple, because that is no JSON value.
     pending = [value]
     while pending:
         part = pending.pop()
@@ -92,7 +92,7 @@ def decode_json(body: bytes) -> Any:
     Raises:
         ValueError: It is not JSON.
     """
-    # orjson turns so long a number to a float, which loses digits.
+    # orjson turns such a long number into a float, which loses digits.
     if not _HAS_ORJSON or _BEYOND_64_BITS in body.translate(_DIGITS):
         return decode_json_exactly(body)
     try:

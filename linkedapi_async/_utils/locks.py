@@ -11,7 +11,7 @@ from typing import Final
 if sys.platform == "win32":  # pragma: no cover  # coverage is taken on Linux
     import msvcrt
 
-    # Windows forbids others to read what is locked, so the lock is past all content.
+    # On Windows, others cannot read locked bytes, so the lock is beyond the content.
     _PLACE: Final = 2**62
 
     def _lock(file: int) -> bool:
@@ -23,7 +23,7 @@ if sys.platform == "win32":  # pragma: no cover  # coverage is taken on Linux
         return True
 
     def _unlock(file: int) -> None:
-        """Do nothing, because to close the file ends its lock."""
+        """Do nothing, because closing the file ends its lock."""
 
 else:
     import fcntl
@@ -54,7 +54,8 @@ class FileLock:
     """
 
     def __init__(self, path: str) -> None:
-        # A descriptor of its own: closing another one of the file changes nothing.
+        # A descriptor of its own, so that closing another one of the file changes
+        # nothing.
         self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         if not _lock(self._file):
             os.close(self._file)
@@ -62,14 +63,14 @@ class FileLock:
         _held.add(self)
 
     def release(self) -> None:
-        """End the lock; twice is harmless, also in a forked child."""
+        """End the lock; it may be called twice, also in a forked child."""
         if self in _held:
             # A child that was forked just now may still have a copy of the descriptor.
             _unlock(self._file)
             self.forget()
 
     def forget(self) -> None:
-        """Close the descriptor; a lock that another process shares goes on."""
+        """Close the descriptor; a lock that another process shares remains."""
         _held.discard(self)
         os.close(self._file)
 

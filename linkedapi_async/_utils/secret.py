@@ -1,4 +1,4 @@
-"""A holder for values that must not be shown."""
+"""A container for values that must not be shown."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Secret(Generic[T_co]):
         return None if value is None else Secret(value)
 
     def reveal(self) -> T_co:
-        """Return the value; do not bind it to a name."""
+        """Return the value; never assign it to a variable."""
         return self._value
 
     def __eq__(self, other: object) -> bool:

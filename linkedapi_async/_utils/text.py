@@ -1,4 +1,4 @@
-"""Text from outside, made harmless for terminals and spreadsheets.
+"""Escapes text from outside for terminals and spreadsheets.
 
 Text that people write may contain anything. A character that acts on a terminal and the
 start of a formula become visible; everything else is unchanged.
@@ -38,7 +38,7 @@ _FORMULA: Final = re.compile(rf"'*[\s{_ACTING}]*[=+\-@\uff1d\uff0b\uff0d\uff20]"
 
 
 def printable(text: str, *, lines: bool = False) -> str:
-    """Return *text* with everything that acts on a terminal written out.
+    """Return *text* with all characters that act on a terminal escaped.
 
     A control character, a mark that turns the direction of text, an invisible character,
     or half of an emoji is written as in Python, such as ``\\x1b``.
@@ -57,9 +57,9 @@ def _visible(found: re.Match[str]) -> str:
 def cell(text: str, *, safe: bool = True) -> str:
     """Return *text* for a cell of a spreadsheet: a formula gets an apostrophe before it.
 
-    A text that begins with apostrophes and then a formula gets one too, so that removing
-    the first apostrophe gives the text again. Half of an emoji is written out, because a
-    file in UTF-8 cannot contain it.
+    A text that begins with apostrophes and then a formula gets one too, so that
+    removing the first apostrophe gives the text again. Half of an emoji is escaped,
+    because a file in UTF-8 cannot contain it.
 
     Args:
         text: Any text.
@@ -70,7 +70,7 @@ def cell(text: str, *, safe: bool = True) -> str:
 
 
 def encodable(text: str) -> str:
-    """Return *text* with half of an emoji written out, which UTF-8 cannot encode."""
+    """Return *text* with half of an emoji escaped, which UTF-8 cannot encode."""
     return _SURROGATE.sub(_visible, text) if _SURROGATE.search(text) else text
 
 

@@ -1,4 +1,4 @@
-"""Moments: in ISO 8601, and the present one."""
+"""Points in time: in ISO 8601, and the present time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Final
 
 
 class _Wall:
-    """The clock on the wall, as a loop sees it."""
+    """The time of day, as an event loop uses it."""
 
     def __init__(self, epoch: float, *, real: bool) -> None:
         self._epoch = epoch
@@ -19,8 +19,8 @@ class _Wall:
         self._latest = -math.inf
 
     def time(self, passed: float) -> float:
-        """Return the present moment when the loop's clock shows *passed*."""
-        # A computer that was asleep has a loop that is behind.
+        """Return the present time when the loop's clock shows *passed*."""
+        # After a computer was asleep, the clock of the loop is behind.
         real = time.time() if self._real else -math.inf
         self._latest = max(self._latest, self._epoch + passed, real)
         return self._latest
@@ -32,10 +32,10 @@ _WALLS: Final[weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Wall]] = (
 
 
 def wall_time() -> float:
-    """Return the present moment of the running loop, in seconds since 1970.
+    """Return the present time of the running loop, in seconds since 1970.
 
-    It is the real one, which never goes back, except where the loop's clock is ahead:
-    time that is virtual passes by that clock.
+    It is the real time, and never goes back. If the loop's clock is ahead, as in
+    virtual time, that clock decides.
     """
     loop = asyncio.get_running_loop()
     wall = _WALLS.get(loop)
@@ -45,9 +45,9 @@ def wall_time() -> float:
 
 
 def set_wall_time(moment: dt.datetime) -> None:
-    """Let it be *moment* now; from then on only the clock of the running loop counts.
+    """Set the present time to *moment*; from then on the running loop's clock decides.
 
-    For tests in virtual time. A *moment* without a time zone is one in UTC.
+    It is for tests in virtual time. A *moment* without a time zone is in UTC.
     """
     loop = asyncio.get_running_loop()
     if moment.tzinfo is None:
@@ -56,14 +56,14 @@ def set_wall_time(moment: dt.datetime) -> None:
 
 
 def from_timestamp(seconds: float) -> dt.datetime:
-    """Return the moment at *seconds* since 1970, in UTC."""
+    """Return the time at *seconds* since 1970, in UTC."""
     return dt.datetime.fromtimestamp(seconds, dt.UTC)
 
 
 def parse_time(text: object) -> dt.datetime | None:
-    """Return a moment in ISO 8601 as UTC; None if *text* is something else.
+    """Return a time in ISO 8601 as UTC; None if *text* is something else.
 
-    A moment without an offset is one in UTC.
+    A time without an offset is in UTC.
     """
     if not isinstance(text, str):
         return None
@@ -77,7 +77,7 @@ def parse_time(text: object) -> dt.datetime | None:
 
 
 def format_time(when: dt.datetime) -> str:
-    """Return a moment in ISO 8601, in UTC, rounded down to the millisecond."""
+    """Return a time in ISO 8601, in UTC, rounded down to the millisecond."""
     spec = "milliseconds" if when.microsecond else "seconds"
     text = when.astimezone(dt.UTC).isoformat(timespec=spec)
     return text.replace("+00:00", "Z")

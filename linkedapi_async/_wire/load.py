@@ -41,7 +41,7 @@ COMMON = ("actionType", "label", "then")
 """The keys of an action's JSON that are not parameters."""
 
 MISSPELT = 0.75
-"""How alike an unknown name and a known one are, from 0 to 1, to be taken for it."""
+"""How similar an unknown name must be to a known one to be a misspelling, 0 to 1."""
 
 
 def load_workflow(source: Any, *, check: bool = True) -> Any:
@@ -49,9 +49,8 @@ def load_workflow(source: Any, *, check: bool = True) -> Any:
 
     Args:
         source: A dict, a list of dicts, or either as JSON in a str or bytes.
-        check: False keeps whatever does not fit: such a node becomes a `custom` one,
-            and `dump_workflow` gives back exactly what came in. Targets are not
-            checked.
+        check: False keeps everything that does not fit: such a node becomes a `custom`
+            one, and `dump_workflow` returns exactly the input. Targets are not checked.
 
     Returns:
         An action, or for a list a tuple of actions.
@@ -105,7 +104,7 @@ def _load(
 ) -> AnyAction | None:
     before = len(problems)
     own = _load_own(node, parent, path, problems)
-    # Below an action that is not known, anything may be nested.
+    # Under an unknown action, anything may be nested.
     cls = own[0] if own else custom
     then = node.get("then", ()) if isinstance(node, dict) else ()
     if not isinstance(then, list | dict | tuple):
@@ -119,7 +118,7 @@ def _load(
             )
         )
         then = ()
-    # Also below an action that is wrong, so that all problems are found at once.
+    # Children of a wrong action are loaded too, so that all problems are found at once.
     children: list[Any] = [
         _load(child, cls, f"{path}.then[{index}]", problems)
         for index, child in enumerate([then] if isinstance(then, dict) else then)
@@ -160,7 +159,7 @@ def _load_own(
     cls = ACTIONS.get(action_type)
     if cls is None:
         return _load_unknown(node, action_type, path, problems)
-    # A target under its Python name has a problem of its own.
+    # A target with its Python name has a problem of its own.
     targets = [n for n in cls.targets if json_name(n) in node or n in node]
     problem = nesting_error(cls, targets, parent, path)
     if problem is not None:
@@ -211,7 +210,7 @@ def _in_json(problem: WorkflowError) -> WorkflowError:
 
 
 def _misspelt(action_type: str) -> list[str]:
-    """Return the action types that an unknown one is certainly meant to be."""
+    """Return the action types that an unknown one is certainly a misspelling of."""
     plain = _letters(action_type)
     same = [n for n in ACTIONS if plain in {_letters(n), _letters(n.partition(".")[2])}]
     if same:
@@ -223,7 +222,7 @@ def _misspelt(action_type: str) -> list[str]:
 
 
 def _letters(name: str) -> str:
-    """Return *name* without what Python's spelling changes: case and underscores."""
+    """Return *name* without case and underscores, which Python's spelling changes."""
     return name.replace("_", "").lower()
 
 
@@ -265,7 +264,7 @@ def _load_parameters(
     *,
     skip: Sequence[str] = (),
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the values of the parameters of *cls*, and what *cls* does not know."""
+    """Return the values of the parameters of *cls*, and the unknown ones."""
     known = {parameter.json_name: parameter for parameter in parameters_of(cls)}
     values: dict[str, Any] = {}
     extra: dict[str, Any] = {}
@@ -301,7 +300,7 @@ def _load_parameters(
 
 
 def _unknown_name(name: str, known: Sequence[str]) -> str | None:
-    """Return why *name* is wrong; None if it may be new, because no name is near."""
+    """Return why *name* is wrong; None if no name is near, so it may be new."""
     if json_name(name) in known:
         return f"is a Python name; in JSON it is {json_name(name)}"
     if name == "children" and "then" in known:
@@ -364,7 +363,7 @@ def _load_value(
 
 
 def _load_anything(node: dict[str, Any], parent: ActionClass | None) -> AnyAction:
-    """Load *node* whatever it is, so that it is dumped exactly as it came."""
+    """Load any *node* so that it is dumped exactly as it was."""
     then = node.get("then", _INVALID)
     nodes = then if isinstance(then, list) else [then]
     nests = then is not _INVALID and all(isinstance(child, dict) for child in nodes)

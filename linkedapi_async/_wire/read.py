@@ -19,7 +19,7 @@ from linkedapi_async.errors import ActionError
 
 
 Hook: TypeAlias = Callable[[Any, Any], Any]
-"""A hook of cattrs: it turns a JSON value and a type to a value of that type."""
+"""A hook of cattrs: it turns a JSON value into a value of a type."""
 
 
 def read_completion(
@@ -33,7 +33,7 @@ def read_completion(
 
     Args:
         raw: The completion's JSON: an object, or a list for an array workflow.
-        workflow: The workflow, if it is known: it tells equal siblings apart.
+        workflow: The workflow, if it is known, to distinguish equal siblings.
         workflow_id: The workflow's id.
     """
     actions = (workflow,) if isinstance(workflow, Action) else workflow or ()

@@ -6,8 +6,8 @@
     print(draw(await handle.completion(), color=True))
     path.write_text(timeline(spans_of(sandbox.workflows)), "utf-8")
 
-The size of a picture is bounded: what does not fit is left out, and the picture says how
-much that is. No text in it is trusted; all of it is escaped for its format.
+The size of a picture is bounded: it leaves out what does not fit, and says how much
+that is. No text is trusted; all of it is escaped for its format.
 """
 
 from linkedapi_async.draw._formats import bundle, draw, to_html, to_mermaid

@@ -78,7 +78,7 @@ TICKS = 9
 
 @attrs.frozen(kw_only=True)
 class Span:
-    """One workflow over time, in seconds on whatever clock, the same for a batch."""
+    """One workflow over time, in seconds on any clock, the same for a whole batch."""
 
     key: str
     """What it is called in the picture: its id, or the caller's key."""
@@ -121,7 +121,7 @@ class Span:
 
 
 class Timed(Protocol):
-    """What has the times of a workflow, such as a `RecordedWorkflow` of the sandbox."""
+    """An object with a workflow's times, such as the sandbox's `RecordedWorkflow`."""
 
     @property
     def id(self) -> str:
@@ -166,14 +166,14 @@ def spans_of(
     key: Callable[[Any], str] | None = None,
     account: Callable[[Any], str] | None = None,
 ) -> list[Span]:
-    """Return what a sandbox knows of *workflows*, for a timeline.
+    """Return the times of a sandbox's *workflows*, for a timeline.
 
     Args:
         workflows: Such as ``sandbox.workflows``.
         speed: How many times faster than the API the sandbox is: with its own
             ``sandbox.speed`` the axis has the times of the API.
-        key: Gives the name of each; by default its id.
-        account: Gives the name of its account; by default that of the sandbox.
+        key: Returns the name of each; by default its id.
+        account: Returns the name of its account; by default that of the sandbox.
     """
 
     def scaled(time: float | None) -> float | None:
@@ -212,7 +212,7 @@ class Spans:
         self._now: Callable[[], float] = lambda: 0.0
 
     def queued(self, key: str, *, account: str, at: float) -> None:
-        """Note that the server accepted a workflow.
+        """Record that the server accepted a workflow.
 
         Args:
             key: Its name from now on: its id, or any other key.
@@ -222,7 +222,7 @@ class Spans:
         self._spans[key] = Span(key=key, account=account, queued_at=at)
 
     def running(self, key: str, *, at: float) -> None:
-        """Note that a workflow runs; only the first time counts."""
+        """Record that a workflow runs; only the first time counts."""
         if self._of(key).started_at is None:
             self._note(key, started_at=at)
 
@@ -234,7 +234,7 @@ class Spans:
         at: float | None = None,
         noticed: float | None = None,
     ) -> None:
-        """Note how a workflow ended.
+        """Record how a workflow ended.
 
         Args:
             key: The workflow.
@@ -245,11 +245,12 @@ class Spans:
         self._note(key, outcome=outcome, finished_at=at, noticed_at=noticed)
 
     def watch(self, session: Session) -> Callable[[], None]:
-        """Collect what *session* starts or attaches from now on; return what ends that.
+        """Collect what *session* starts or attaches from now on; return a way to stop.
 
-        A span is called by the key of its item, or by its workflow id. When it began to
-        run, and that it ended, is known as soon as the session asks; when it will have
-        ended, as far as `WorkflowHandle.eta` knows it, if there are at most 60 of them.
+        A span is called by the key of its item, or by its workflow id. The start of a
+        run, and the end, are recorded when the session polls and notices them. Of at
+        most 60 workflows, the expected end is recorded too, if `WorkflowHandle.eta`
+        knows it.
         """
 
         def taken(event: events.WorkflowStarted | events.WorkflowAttached) -> None:
@@ -360,7 +361,7 @@ class _Bar:
     span: Span
     queued: float
     start: float
-    """Where waiting ends: the span began to run, or ended, or goes on waiting."""
+    """The end of waiting: the span began to run, ended, or still waits."""
     end: float
     shade: Shade | None
     """None while it waits."""
@@ -477,7 +478,7 @@ class _Chart:
     # A lane for each account
 
     def lanes(self, lanes: dict[str, list[Span]]) -> None:
-        """Draw a lane for each account: how many waited, what ran, when it was known."""
+        """Draw a lane for each account: waiting, running, and when ends were noticed."""
         largest = sorted(lanes, key=lambda name: -len(lanes[name]))[:LANES]
         drawn = {
             name: _Steps(map(self._bar, lanes[name]), self._plot) for name in largest
@@ -604,7 +605,7 @@ class _Chart:
             )
 
     def _legend(self, y: float) -> Iterator[str]:
-        """Yield what the colours mean, for those that are there."""
+        """Yield the legend of the colours that are used."""
         bars = [self._bar(span) for span in self._spans]
         shades = {bar.shade for bar in bars if bar.shade is not None}
         x: float = MARGIN
@@ -636,7 +637,7 @@ class _Chart:
 
 
 class _Steps:
-    """A lane in steps of time, whatever the number of workflows in it."""
+    """A lane in steps of time, for any number of workflows."""
 
     def __init__(self, bars: Iterable[_Bar], plot: int) -> None:
         self._size = math.ceil(plot / STEP)
@@ -690,7 +691,7 @@ def _times(span: Span) -> Iterator[float]:
 
 
 def _score(spans: Iterable[Span]) -> str:
-    """Return how many spans ended how."""
+    """Return how many spans ended in which way."""
     counted = Counter(span.outcome or "unfinished" for span in spans)
     return ", ".join(f"{count:,} {word}" for word, count in counted.most_common())
 
@@ -726,7 +727,7 @@ def _tick(seconds: float) -> float:
 
 
 def _duration(seconds: float) -> str:
-    """Return *seconds* in words that are short and not too exact: 5 min 43 s."""
+    """Return *seconds* as short, rounded text: 5 min 43 s."""
     if seconds < MINUTE:
         return f"{float(f'{seconds:.2g}'):g} s"
     rest, words = round(seconds), []

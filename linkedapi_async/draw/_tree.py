@@ -1,8 +1,8 @@
-"""The lines of a picture: what of a workflow or a completion is shown, and what not.
+"""The lines of a picture: the parts of a workflow or a completion that are shown.
 
-The same lines for all media. Their number is bounded, whatever comes: the tree is cut
-where it is too wide, too deep or too long, and what was cut is counted. Nothing here
-is recursive, because completions may be nested without end.
+All formats have the same lines. Their number is bounded for any input: the tree is cut
+where it is too wide, too deep or too long, and the actions left out are counted.
+Nothing here is recursive, because completions may be nested without end.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from linkedapi_async.errors import WorkflowError
 
 
 NodeState: TypeAlias = Literal["planned", "succeeded", "mixed", "failed", "hidden"]
-"""The state of one action or of many; a hidden line says what was left out."""
+"""The state of one action or of many; a hidden line describes what was left out."""
 
 LIMIT = 200
 """How many actions are shown by default."""
@@ -47,7 +47,7 @@ PARAMETERS = 8
 """How many parameters of one action are shown at most."""
 
 KINDS = 3
-"""How many kinds of what is counted are named."""
+"""How many kinds of counted things are named."""
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -59,7 +59,7 @@ class SummaryLine:
     parameters: Sequence[str] = ()
     """Each as ``name=value``, with the value in JSON."""
     note: str = ""
-    """What it yielded or why it failed; in a hidden line, the whole text."""
+    """Its result or its error; in a hidden line, the whole text."""
     state: NodeState = "planned"
     writes: bool = False
     """Whether it is planned to change anything on LinkedIn."""
@@ -77,7 +77,7 @@ class SummaryLine:
 
 
 class Source(Protocol):
-    """What a line is made of."""
+    """A node, from which a line is made."""
 
     def line(self) -> SummaryLine:
         """Return the line, without what is below it."""
@@ -245,7 +245,7 @@ class OutcomeNode:
     looped: bool
 
     def line(self) -> SummaryLine:
-        """Return its type and label, and what it yielded or why it failed."""
+        """Return its type and label, and its result or its error."""
         first = self.outcomes[0]
         failures = sum(not outcome.success for outcome in self.outcomes)
         state: NodeState = "mixed" if failures else "succeeded"
@@ -301,7 +301,7 @@ def reasons(outcomes: Iterable[Outcome[Any]]) -> Counter[str]:
 
 
 def _note(outcome: Outcome[Any]) -> str:
-    """Return what one outcome yielded, or why it failed."""
+    """Return the result or the error of one outcome, as text."""
     data = outcome.data
     if outcome.error is not None:
         reason = outcome.error.type

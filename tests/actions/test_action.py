@@ -458,8 +458,8 @@ def test_what_was_given_is_kept(search: Any) -> None:
             ("u", True),
             {},
             (
-                "st.openCompanyPage: True is one too many; only company_url is "
-                "accepted by position"
+                "st.openCompanyPage: True is one argument too many; only company_url "
+                "is accepted by position, pass the others by name"
             ),
         ),
         (

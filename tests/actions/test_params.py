@@ -346,35 +346,47 @@ def test_a_plain_string_is_no_list() -> None:
 @pytest.mark.parametrize(
     ("build", "words"),
     [
-        (lambda: st.retrieve_feed(limit=101), "st.retrieveFeed: limit is 101, and 100"),
-        (lambda: st.retrieve_profile_viewers(limit=301), "and 300"),
+        (
+            lambda: st.retrieve_feed(limit=101),
+            "st.retrieveFeed: limit is 101, above the documented maximum of 100; it",
+        ),
+        (
+            lambda: st.retrieve_profile_viewers(limit=301),
+            "above the documented maximum of 300; it",
+        ),
         (
             lambda: st.sync_conversation("https://www.linkedin.com/in/ada", days=91),
-            "days is 91, and 90",
+            "days is 91, above the documented maximum of 90; it",
         ),
         (
             lambda: st.comment_on_post(
                 "https://www.linkedin.com/feed/update/urn:li:activity:7461747",
                 text="x" * 1001,
             ),
-            "text has 1001 characters, and 1000",
+            "text has 1001 characters, above the documented maximum of 1000; it",
         ),
         (
             lambda: st.create_repost(
                 "https://www.linkedin.com/feed/update/urn:li:activity:7461747",
                 text="x" * 3001,
             ),
-            "and 3000",
+            "above the documented maximum of 3000; it",
         ),
-        (lambda: st.search_posts(term="x" * 51), "term has 51 characters, and 50"),
+        (
+            lambda: st.search_posts(term="x" * 51),
+            "term has 51 characters, above the documented maximum of 50; it",
+        ),
         (
             lambda: nv.send_message(
                 "https://www.linkedin.com/in/ada", text="x", subject="x" * 81
             ),
-            "and 80",
+            "above the documented maximum of 80; it",
         ),
         (lambda: MemberRef(name="x" * 101), "params.MemberRef: name has 101"),
-        (lambda: Mention(key="x" * 31, name="x"), "key has 31 characters, and 30"),
+        (
+            lambda: Mention(key="x" * 31, name="x"),
+            "key has 31 characters, above the documented",
+        ),
         (lambda: Mention(key="a b", name="x"), r"key is documented as .*, got 'a b'"),
         (
             lambda: PostsFilter(from_members=["x", MemberRef(name="y" * 101)]),

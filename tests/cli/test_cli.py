@@ -499,7 +499,10 @@ def test_unknown_ids(online: Shell) -> None:
     assert (11, 12) == (done.status, waited.status)
     assert [None, "completed"] == [row["status"] for row in json.loads(done.out)]
     assert [None, "completed"] == [row["status"] for row in json.loads(waited.out)]
-    assert "error: the API does not know the id [workflow wf-1]" in done.err
+    assert (
+        "error: the API does not know this id; check the id and the account [workflow wf-1]"
+        in done.err
+    )
     assert "error: not finished after 0.2 s" in waited.err
     assert 2 == online("status", "no id").status
 

@@ -402,8 +402,8 @@ def test_class_as_key() -> None:
 
 
 LOST = (
-    "; if it was to be nested here: then() returns a new action, and the one that it is "
-    "called on stays without the child"
+    "; if you nested it here: then() returns a new action and does not change the old "
+    "one, so run the new action"
 )
 
 
