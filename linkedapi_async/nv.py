@@ -127,7 +127,7 @@ class search_companies(Action[Root, NvCompanyList, list[results.NvCompany]]):
         term: Words to search for.
         limit: How many at most, 1 to 10 in account_api and 1 to 1000 in linked_api;
             default 10 in account_api and 25 in linked_api.
-        filter: Which ones.
+        filter: What the companies must match.
         custom_search_url: URL of a company search, copied from Sales Navigator; takes
             precedence over *term* and *filter*. In linked_api only.
     """
@@ -155,7 +155,7 @@ class search_people(Action[Root, NvPersonList, list[results.NvPerson]]):
         term: Words to search for.
         limit: How many at most, 1 to 10 in account_api and 1 to 2500 in linked_api;
             default 10 in account_api and 25 in linked_api.
-        filter: Which ones.
+        filter: What the people must match.
         custom_search_url: URL of a people search, copied from Sales Navigator; takes
             precedence over *term* and *filter*. In linked_api only.
     """
@@ -204,7 +204,7 @@ class retrieve_company_employees(
     Args:
         limit: How many at most, 1 to 500 in account_api and 1 to 2500 in linked_api;
             default 500 in account_api and 25 in linked_api.
-        filter: Which ones.
+        filter: What the employees must match.
     """
 
     limit: int | None = field(

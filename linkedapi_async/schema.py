@@ -1,18 +1,18 @@
 """JSON Schemas of workflows, for editors, other validators and language models.
 
-They are made from the classes of the actions, and valid as draft 2020-12 and as draft-07:
-no keyword is beside a ``$ref``, and both drafts have every keyword. Nesting is
-written with ``if`` and ``then`` on ``actionType``, so that a validator names the one wrong
-value instead of every alternative.
+They are derived from the classes of the actions, and valid in draft 2020-12 and in
+draft-07: no keyword is beside a ``$ref``, and every keyword exists in both drafts.
+Nesting is written with ``if`` and ``then`` on ``actionType``, so that a validator names
+the one wrong value instead of every alternative.
 
 A schema refuses no workflow that `load_workflow` accepts. It accepts a few that
 `load_workflow` refuses, because JSON Schema cannot express them:
 
-- a name that is only near to a known one, of an action or of a parameter;
+- a misspelt name of an action or of a parameter;
 - a whole number that is written with a point, such as ``5.0``;
 - a lone surrogate in a text;
-- a time that begins like ISO 8601 and goes on otherwise;
-- a target that is certainly none, such as a name instead of a URL.
+- a time that only begins like ISO 8601;
+- a value that certainly is no target, such as a name instead of a URL.
 
 ::
 
@@ -49,7 +49,7 @@ from linkedapi_async._utils.spelling import json_name
 __all__ = ["Variant", "from_structured_output", "workflow_schema"]
 
 Variant: TypeAlias = Literal["workflow", "template", "structured_output"]
-"""What a schema describes; see `workflow_schema`."""
+"""The variants of a schema; see `workflow_schema`."""
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
@@ -65,13 +65,12 @@ def workflow_schema(
 
     Args:
         generation: The generation of the API that accepts them; None describes what
-            either accepts, as `load_workflow` does.
+            either accepts, like `load_workflow`.
         variant: ``"workflow"`` describes definitions, for editors and validators.
             ``"template"`` admits ``{{column}}`` as any value, for the templates of
-            ``linkedapi batch``. ``"structured_output"`` is for language models that are
-            held to a schema: an object with a ``workflow``, nothing but known names,
-            and null for what is not set; `from_structured_output` makes a definition
-            of it.
+            ``linkedapi batch``. ``"structured_output"`` is for language models that
+            must follow a schema: an object with a ``workflow``, known names only, and
+            null for unset values; `from_structured_output` turns it into a definition.
 
     Raises:
         ValueError: The generation or the variant is unknown.
@@ -87,7 +86,7 @@ def workflow_schema(
 
 
 def from_structured_output(value: Mapping[str, Any]) -> Any:
-    """Return the definition in what a language model has written.
+    """Return the definition in the output of a language model.
 
     Args:
         value: An object that fits ``workflow_schema(variant="structured_output")``.
@@ -125,7 +124,7 @@ def _has(**values: Any) -> Json:
 
 
 def _present(*names: str) -> Json:
-    # The properties are named too, as Ajv's strict mode wants it.
+    # The properties are named too, as Ajv's strict mode requires.
     return {"properties": dict.fromkeys(names, True), "required": list(names)}
 
 
@@ -178,7 +177,7 @@ RULES: Final[Mapping[Any, Sequence[Json]]] = {
         for name in _MENTIONED
     ],
 }
-"""What `Validated._problems` of a class checks, as schemas."""
+"""The checks of `Validated._problems` of a class, as schemas."""
 
 
 class _Schemas:
@@ -196,7 +195,7 @@ class _Schemas:
         return {"$ref": f"#/$defs/{name}"}
 
     def _whole(self, schema: Json) -> Json:
-        """Return *schema* with what makes it complete."""
+        """Return *schema* with its dialect and its definitions."""
         return {"$schema": DIALECT, **schema, "$defs": dict(sorted(self._defs.items()))}
 
 
@@ -248,7 +247,8 @@ class _Definitions(_Schemas):
             known = {"enum": list(allowed)} if allowed else False
             rules.append(
                 {
-                    # Not the other way round: editors suggest the words of a condition.
+                    # Not the other way round, because editors suggest the words of a
+                    # condition.
                     "if": _has_type({"not": {"enum": refused}}),
                     "else": {"properties": {"actionType": known}},
                 }
@@ -362,7 +362,7 @@ _MAXIMUM: Final = {String: "maxLength", Integer: "maximum", ListOf: "maxItems"}
 
 def _has_type(schema: Json) -> Json:
     return {
-        # Without it, the condition would be true of everything but objects.
+        # Without it, the condition would be true for everything except objects.
         "type": "object",
         "properties": {"actionType": schema},
         "required": ["actionType"],
@@ -395,7 +395,7 @@ def _schema_of(validator: Validator, reference: Callable[[Any], Json]) -> Json:
         case Boolean():
             found = {"type": "boolean"}
         case Enum(known=words):
-            # The API may have more words than this version.
+            # The API may know more words than this version.
             found = {
                 "type": "string",
                 "minLength": 1,
@@ -427,10 +427,10 @@ def _bounds(**bounds: int | None) -> Json:
 
 
 class _StructuredOutput(_Schemas):
-    """Makes the schema of an object that language models are held to.
+    """Makes the schema of an object that language models must follow.
 
-    Their providers admit few keywords: no conditions and no bounds, every property
-    required, no other property. So alternatives are listed, what is optional may be
+    Their providers support few keywords: no conditions and no bounds, every property
+    required, no other property. So alternatives are listed, optional properties may be
     null, and bounds are in the descriptions.
     """
 

@@ -280,7 +280,7 @@ class retrieve_connections(Action[Root, StConnectionList, list[Connection]]):
         limit: How many at most; by default all of them.
         since: Only those made on or after this date: a date, a datetime with a time
             zone, or ISO 8601 text; works only without *filter*. In linked_api only.
-        filter: Which ones.
+        filter: What the connections must match.
     """
 
     limit: int | None = field(default=None, metadata=info(minimum=1))
@@ -506,7 +506,7 @@ class search_people(Action[Root, StPersonList, list[Person]]):
         term: Words to search for.
         limit: How many at most, 1 to 10 in account_api and 1 to 1000 in linked_api;
             default 10.
-        filter: Which ones.
+        filter: What the people must match.
         custom_search_url: URL of a people search, copied from LinkedIn; takes
             precedence over *term* and *filter*. In linked_api only.
     """
@@ -536,7 +536,7 @@ class search_companies(Action[Root, StCompanyList, list[Company]]):
         term: Words to search for.
         limit: How many at most, 1 to 10 in account_api and 1 to 1000 in linked_api;
             default 10.
-        filter: Which ones.
+        filter: What the companies must match.
         custom_search_url: URL of a company search, copied from LinkedIn; takes
             precedence over *term* and *filter*. In linked_api only.
     """
@@ -563,7 +563,7 @@ class search_jobs(Action[Root, StJobList, list[Job]]):
         limit: How many at most, 1 to 1000; default 10.
         location: Where, in both kinds of search.
         allow_similar_results: Whether similar jobs count as results; default True.
-        filter: Which ones, by the classic search; not together with *preferences*.
+        filter: What the jobs must match, by the classic search; not together with *preferences*.
         preferences: What to look for, by the AI-powered search; not together with
             *filter*.
         custom_search_url: URL of a job search, copied from LinkedIn; takes precedence
@@ -600,7 +600,7 @@ class search_posts(Action[Root, StPostList, list[FoundPost]]):
         term: Words to search for, at most 50 characters; needed without
             *custom_search_url*.
         limit: How many at most, 1 to 100, with nested actions 1 to 20; default 10.
-        filter: Which ones; ignored with *custom_search_url*.
+        filter: What the posts must match; ignored with *custom_search_url*.
         custom_search_url: URL of a post search, copied from LinkedIn.
     """
 
@@ -643,7 +643,7 @@ class retrieve_company_employees(Action[StCompanyPage, StPersonList, list[Person
 
     Args:
         limit: How many at most, 1 to 500; default 500.
-        filter: Which ones.
+        filter: What the employees must match.
     """
 
     limit: int | None = field(

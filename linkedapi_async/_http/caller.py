@@ -87,16 +87,16 @@ class RetryingCaller:
         on_error: Callable[[RequestError], None] = _ignore_error,
         on_retry: Callable[[RequestError, int, float], None] = _ignore_retry,
     ) -> T:
-        """Send *request*, retry it where the failure rules say so, and read the answer.
+        """Send *request*, retry it by the failure rules, and read the answer.
 
         Args:
             request: The request.
             headers: The headers, tokens included.
-            kind: What the failure rules decide by.
-            read: Makes the value from the answer's result.
+            kind: Which failure rules apply.
+            read: Converts the answer's result.
             unknown: Makes the error for a failure after which it is unknown whether the
                 server did the work; it may return that failure itself.
-            unwrap: Takes the result out of the answer.
+            unwrap: Returns the result in the answer.
             admitted: Whether the limiter has admitted the first attempt already.
             lost: Collects the failures after which the work may have been done.
             on_error: Called with each failure.
@@ -137,7 +137,7 @@ class RetryingCaller:
                 failed, attempt + 1, on_retry
             ):
                 continue
-            # An earlier attempt may have been accepted, and giving up leaves that open.
+            # An earlier attempt may have been accepted, so the outcome remains unknown.
             if decision == "unknown" or (maybe_accepted and decision == "retry"):
                 final = unknown(failed)
                 raise final from (None if final is failed else failed)

@@ -217,7 +217,7 @@ class PollScheduler:
         return self._heap[0][0] if self._heap else math.inf
 
     def counts_by_state(self) -> dict[LaneState, int]:
-        """Return how many workflows wait in which state of their lane.
+        """Return the number of waiting workflows, by the state in their lane.
 
         Callable from any thread; the numbers are approximately those of now.
         """
@@ -245,7 +245,7 @@ class PollScheduler:
 
         Args:
             now: The time.
-            kind: The kind of workflows that are to be started besides.
+            kind: The kind of further workflows that are to be started.
             times: How many of them, which the accounts share evenly.
             idle: How many accounts have no lane.
         """
@@ -263,7 +263,7 @@ class PollScheduler:
     ) -> TimeLeft | None:
         """Return the time until *last* has ended, or all of *lane*, if it is known.
 
-        It is not known where the order is not, and while the account cannot work or a
+        It is unknown if the order is unknown, and while the account cannot work or a
         workflow of another program runs.
         """
         head = lane.head
@@ -287,7 +287,8 @@ class PollScheduler:
         taken: list[PendingWorkflow] = []
         while self._urgent and len(taken) < limit:
             workflow = self._urgent.popleft()
-            # It may have left, or been polled at its own time, since it was expedited.
+            # Since it was expedited, it may have ended, or have been polled at its own
+            # time.
             if workflow.urgent and workflow.lane is not None:
                 workflow.lane.begin_poll(workflow)
                 taken.append(workflow)
@@ -321,7 +322,8 @@ class PollScheduler:
         """Move all polls planned by *now* behind *until*, spread at random."""
         while lane := self._pop(now):
             spread = self._polling.wait(max(lane.poll_number, 2), self._rng)
-            # At random, because otherwise all lanes would poll at the end of the pause.
+            # Spread at random, because otherwise all lanes would poll at the end of the
+            # pause.
             poll_at = until + self._rng.random() * spread
             lane.head_poll_at = max(lane.head_poll_at, poll_at)
             lane.tail_poll_at = max(lane.tail_poll_at, poll_at)
@@ -344,7 +346,8 @@ class PollScheduler:
             self._finished(lane, workflow, now)
         else:
             end = self._poll_failed(lane, workflow, now, answer, paced=paced)
-        # Only now: if an answer raises, the caller passes a failed poll in its place.
+        # Only now, because if an answer raises, the caller passes a failed poll
+        # instead.
         workflow.in_flight = False
         if paced:
             lane.in_flight = None
@@ -399,7 +402,7 @@ class PollScheduler:
             self._resume_polling(now)
 
     def _resume_polling(self, now: float) -> None:
-        """Poll all lanes at full cadence again, spread at random."""
+        """Poll all lanes at the usual intervals again, spread at random."""
         for lane in self._lanes.values():
             poll_at = now + self._rng.random() * self._polling.max_interval
             lane.head_poll_at = min(lane.head_poll_at, poll_at)
@@ -411,8 +414,8 @@ class PollScheduler:
     def _promote(self, lane: Lane, now: float, since: float = -math.inf) -> None:
         """Turn to the new head, which started between *since* and *now*.
 
-        It is polled at once, because it may have ended too, unless events can be relied
-        on, or it certainly started a short time ago for its kind.
+        It is polled at once, because it may have ended too. Exceptions: events can be
+        relied on, or it certainly started too short a time ago for its kind.
         """
         lane.promote(now, since)
         first = self.durations.first_poll(lane.head.kind)
@@ -453,7 +456,7 @@ class PollScheduler:
     def _schedule(self, lane: Lane) -> None:
         """Put *lane* into the heap for its next poll.
 
-        An entry that is too early stays: it is corrected when it comes up.
+        An entry that is too early is kept: it is corrected at its time.
         """
         if lane.in_flight is None:
             poll_at = min(lane.head_poll_at, lane.tail_poll_at)
@@ -480,7 +483,7 @@ class PollScheduler:
     def _choose(self, lane: Lane, now: float) -> PendingWorkflow | None:
         """Return which workflow of *lane* to poll; reset the timer that fired.
 
-        The timer of a head is set by the answer, unless its poll is in flight already.
+        The answer sets the timer of a head, unless its poll is in flight already.
         """
         head = lane.head
         if lane.ordered and lane.tail_poll_at < lane.head_poll_at:
@@ -490,7 +493,7 @@ class PollScheduler:
             lane.head_turn = False
             chosen: PendingWorkflow | None = head
         else:
-            # A likely head gets every second poll, and no turn of the others.
+            # A likely head gets every second poll, in addition to those of the others.
             likely = lane.streak > 0 or (
                 self._running_is_exact and lane.running is head
             )
@@ -502,7 +505,7 @@ class PollScheduler:
         return chosen
 
     def _start_head(self, lane: Lane, now: float, since: float) -> None:
-        """Begin the cadence of a head that started between *since* and *now*."""
+        """Start the intervals of a head that started between *since* and *now*."""
         lane.begin_head(now, since)
         if self._webhook_health is not None and self._calm(lane):
             wait = self._long_wait(self._webhook_health)
@@ -514,7 +517,7 @@ class PollScheduler:
     def _pace(self, lane: Lane, now: float, *, failed: bool = False) -> None:
         """Set the timer of the head, or of the whole of an unordered *lane*.
 
-        A poll that was expedited never brings the next one forward.
+        An expedited poll never makes the next one earlier.
         """
         polling, rng = self._polling, self._rng
         if self._held and lane.account in self._held:
@@ -524,7 +527,8 @@ class PollScheduler:
         elif lane.off_hours:
             wait = polling.slow_wait(lane.off_hours, rng)
         elif lane.poll_number == 0:
-            # It was polled on promotion already, which is worth a longer first wait.
+            # It was polled already when it became the head, so the first wait is
+            # longer.
             first = self._head_wait(lane, now, 1) * polling.growth
             wait = min(max(first, polling.wait(2, rng)), polling.queued_interval)
             lane.poll_number = 2
@@ -541,8 +545,8 @@ class PollScheduler:
     def _unordered_wait(self, lane: Lane) -> float:
         """Return the wait between two polls of a lane of unknown order.
 
-        Where any workflow may be the next to end, the least mean delay for a number of
-        polls comes from a rate that falls with the root of the number of workflows.
+        If any workflow may be the next to end, the mean delay for a number of polls is
+        smallest with a rate that falls with the square root of the number of workflows.
         """
         polling = self._polling
         wait = polling.interval * math.sqrt(lane.peak / lane.size)
@@ -567,7 +571,7 @@ class PollScheduler:
         *,
         paced: bool,
     ) -> None:
-        """Go on waiting for *workflow*."""
+        """Continue to wait for *workflow*."""
         workflow.status, workflow.reason = answer.status, answer.reason
         workflow.message = answer.message
         workflow.seen_pending = answer.status == "pending"
@@ -610,7 +614,7 @@ class PollScheduler:
         )
 
     def _reorder(self, lane: Lane, now: float) -> None:
-        """Give up the belief in the order of *lane*."""
+        """Stop assuming an order of *lane*."""
         self.out_of_order += 1
         if self._on_reorder is not None:
             self._on_reorder(lane.account)
@@ -626,18 +630,18 @@ class PollScheduler:
         *,
         by_event: bool = False,
     ) -> None:
-        """Let *workflow* go and turn to the next."""
+        """Remove *workflow*, and continue with the next."""
         in_order = lane.head is workflow
         since = workflow.unfinished_at
         if in_order and lane.ordered:
             since = max(since, lane.promoted_since)
         if since > -math.inf and not by_event:
-            # A clock that was set back must not make it negative.
+            # A clock that was set back must not make the delay negative.
             workflow.detection_delay = max(0.0, now - since)
             self.detection_delays.append(workflow.detection_delay)
         self._judge_events(lane, workflow, now, by_event=by_event)
         if in_order and lane.ordered:
-            # An event comes at the end, a poll at any time after it.
+            # An event comes at the end of a workflow, a poll at any time after it.
             shortest = now if by_event else workflow.unfinished_at
             longest = now - lane.promoted_since
             self._learn(lane, shortest - lane.promoted_at, longest)
@@ -663,7 +667,7 @@ class PollScheduler:
         """Count the ends in order; poll the next workflow, at once if that may help."""
         if not in_order:
             lane.streak = 0
-        # A head that is the head because it runs says nothing about the order.
+        # A workflow that became the head because it runs shows nothing about the order.
         elif not promoted:
             lane.streak += 1
         lane.poll_number = 2
@@ -689,7 +693,7 @@ class PollScheduler:
         *,
         paced: bool,
     ) -> Ended | None:
-        """Go on waiting for *workflow*, unless a definite error was repeated enough.
+        """Continue to wait for *workflow*, unless a final error was repeated enough.
 
         A refused token concerns the whole account, an unknown id one workflow.
         """
@@ -708,7 +712,7 @@ class PollScheduler:
     def _give_up(
         self, lane: Lane, workflow: PendingWorkflow, now: float, *, paced: bool
     ) -> None:
-        """Let *workflow* go, which says nothing about the order of the lane."""
+        """Remove *workflow*; this shows nothing about the order of the lane."""
         was_head = lane.head is workflow
         if self._leave(lane, workflow):
             return

@@ -1,4 +1,4 @@
-"""How many requests the host allows: pure, like everything that knows no clock."""
+"""How many requests the host allows; pure, because callers pass the time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 
 URGENT_INTERVAL: Final = 1.0
-"""Minimum time in seconds between two requests that a pause does not hold up."""
+"""Minimum time in seconds between two requests that need not wait for a pause."""
 
 
 class Throttle:
@@ -42,15 +42,15 @@ class Throttle:
         """Return how many requests are allowed *now*, at most *limit*."""
         if now < self.next_slot():
             return 0
-        # One at a time, because a rate spaces the requests.
+        # One at a time, because a rate sets the distance between requests.
         return min(limit, 1) if self._gap else limit
 
     def consume(self, now: float, count: int) -> None:
-        """Note that *count* requests are sent *now*."""
+        """Record that *count* requests are sent *now*."""
         if self._gap:
             self._free_at = max(self._free_at, now) + count * self._gap
 
     def consume_urgent(self, now: float) -> None:
-        """Note that a request is sent *now* in spite of a pause."""
+        """Record that a request is sent *now* in spite of a pause."""
         self._urgent_at = now + URGENT_INTERVAL
         self.consume(now, 1)

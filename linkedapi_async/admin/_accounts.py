@@ -54,8 +54,8 @@ class AccountsCalls(Calls):
     async def get_all(self) -> AccountList:
         """Return the connected accounts, and the sessions that connect more.
 
-        For an account that has to be connected again, the API opens a session for it
-        where none is open.
+        For an account that must be connected again, the API opens a session if none is
+        open.
         """
         return await self._ask("accounts.getAll", _accounts)
 
@@ -69,7 +69,7 @@ class AccountsCalls(Calls):
         return await self._change(call, read, account_id=account_id)
 
     async def regenerate_identification_token(self, account_id: str) -> NewToken:
-        """Return a new identification token; the old one ends at once."""
+        """Return a new identification token; the old one becomes invalid at once."""
         call = "accounts.regenerateIdentificationToken"
         read = object_reader(NewToken)
         return await self._change(call, read, account_id=account_id)
@@ -112,7 +112,7 @@ class AccountsCalls(Calls):
         return ConnectionSession(self, session_id, link, raw=raw, **facts)
 
     async def get_connection_session(self, session_id: str) -> ConnectionProgress:
-        """Return how far a connection session is, or a reconnection session.
+        """Return the progress of a connection or reconnection session.
 
         Raises:
             RejectedError: ``sessionNotFound``.

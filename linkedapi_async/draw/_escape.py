@@ -1,4 +1,4 @@
-"""Text for pictures: text from outside, made harmless for each format.
+"""Escapes text from outside for each format of pictures.
 
 The text comes from users, servers and strangers on LinkedIn. Each format has characters
 with a meaning of their own; all of them are escaped.
@@ -19,17 +19,17 @@ def shortened(text: str, length: int = LONG) -> str:
     """Return *text*, or its beginning and its end if it is longer than *length*."""
     if len(text) <= length:
         return text
-    # A third for the end: URLs begin alike.
+    # A third is for the end, because many URLs begin alike.
     end = length // 3
     return f"{text[: length - end - 1]}…{text[-end:]}"
 
 
 def terminal_text(text: str, *, ascii: bool = False) -> str:
-    r"""Return *text* for a terminal, with all that acts on it written out, as ``\x1b``.
+    r"""Return *text* for a terminal, with control characters escaped, as ``\x1b``.
 
     Args:
         text: Any text.
-        ascii: Whether all beyond ASCII is written out too.
+        ascii: Whether to escape everything beyond ASCII too.
     """
     text = printable(text)
     if not ascii or text.isascii():
@@ -54,13 +54,13 @@ def xml(text: str) -> str:
 
 
 _PLAIN = frozenset(" .,:/=_-+()…×")
-"""The characters without a meaning in Mermaid and Markdown, beside letters and digits."""
+"""The characters without a meaning in Mermaid and Markdown, but no letters or digits."""
 
 _COMMANDS = ("classDef", "style")
 """After one of these, Mermaid drops the end of an escape."""
 
 _OWN = {ord("ﬂ"): r"\ufb02", ord("¶"): r"\xb6"}
-"""What Mermaid writes for an escape internally; it would confuse ours with it."""
+"""Mermaid's internal form of an escape, which must not occur in a text."""
 
 
 def mermaid(text: str) -> str:

@@ -64,9 +64,9 @@ def draw(
 ) -> str:
     """Return *what* as a tree for a terminal.
 
-    A workflow shows the parameters that were set, and ``✎`` where it writes. A
-    completion shows what each action yielded; the turns of a loop are summed up in one
-    line, such as ``48 of 50, 2 failed (personNotFound ×2)``.
+    A workflow shows the parameters that were set, and ``✎`` at actions that write. A
+    completion shows the result of each action; the iterations of a loop are summarised
+    in one line, such as ``48 of 50, 2 failed (personNotFound ×2)``.
 
     Args:
         what: A workflow, a tuple of roots, a definition as a dict, a list or JSON
@@ -111,7 +111,7 @@ class _TextRenderer:
     width: int
 
     def plain(self, text: str) -> str:
-        """Return text from outside, made harmless."""
+        """Return text from outside, escaped."""
         return terminal_text(text, ascii=self.ascii)
 
     def styled(self, style: str, text: str) -> str:

@@ -37,7 +37,7 @@ PRICES = {
     ("plus", "month"): 9900,
     ("plus", "year"): 88_800,
 }
-"""In US cents; all but two are made up."""
+"""In US cents; all except two are invented."""
 RELEASES = (
     ("2026-07-20", "An error for used-up trials"),
     ("2026-07-06", "Inbox events"),

@@ -47,7 +47,7 @@ Kind: TypeAlias = Literal[
     "truncated",
 ]
 Work: TypeAlias = Callable[[web.Request], Awaitable[web.Response]]
-"""Does what the API does, and returns its answer."""
+"""Does the work of the API, and returns its answer."""
 
 JSON = "application/json"
 HTML = "<!DOCTYPE html><title>Please wait</title><h1>Checking your browser</h1>"
@@ -89,7 +89,7 @@ class ClientConnection:
         return transport
 
     async def work(self) -> web.Response:
-        """Do what the API does and return its answer without sending it."""
+        """Do the work of the API and return its answer without sending it."""
         response = await self._work(self.request)
         if self.workflow_id is None:
             result = decode_json(_body(response)).get("result")
@@ -132,8 +132,8 @@ def _body(response: web.Response) -> bytes:
     return cast("bytes", response.body)
 
 
-# What the faults do. *done* says whether the server does the work all the same, so that
-# a workflow is started, for example, and only the answer is lost.
+# The effects of faults. *done* says whether the server does the work nevertheless, so
+# that, for example, a workflow is started and only the answer is lost.
 
 
 async def _status(

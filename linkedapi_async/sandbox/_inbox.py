@@ -1,7 +1,7 @@
 """The sandbox's inboxes and networks: the data that is read without a workflow.
 
-The effects of workflows are worked out when the data is read. The time starts at the
-moment of the made-up world and runs as fast as the sandbox works.
+The effects of workflows are computed when the data is read. The time starts at the time
+of the made-up world and runs as fast as the sandbox works.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class AccountMailbox:
     synced: set[str] = attrs.field(factory=set)
     """The inbox types that were synced."""
     pending: list[RecordedWorkflow] = attrs.field(factory=list)
-    """Workflows whose effects are not worked out yet."""
+    """Workflows whose effects are not computed yet."""
 
 
 class AccountData:
@@ -126,7 +126,7 @@ class AccountData:
         self._outcomes = outcomes
         self._mailboxes: dict[str, AccountMailbox] = {}
         self.feedback: list[Json] = []
-        """Every feedback that came, as the body of its request."""
+        """Every received feedback, as the body of its request."""
         self._read = 0
         self.inclusive: bool = True
         """Whether ``since`` includes the time itself, which the API does not publish."""
@@ -173,7 +173,7 @@ class AccountData:
         return str(event["id"])
 
     def update(self) -> None:
-        """Work out the effects of all workflows that have ended."""
+        """Compute the effects of all workflows that have ended."""
         for workflow in self._log.workflows[self._read :]:
             self._mailboxes.setdefault(
                 workflow.account, AccountMailbox()

@@ -1,7 +1,8 @@
 """One queue per account, and the records of the workflows in it.
 
-Nothing runs in the background. A queue works out what has happened up to now whenever it
-is read, so that a hundred thousand queued workflows cost only their definitions.
+Nothing runs in the background. Whenever a queue is read, it computes what has happened
+up to now, so a hundred thousand queued workflows need memory only for their
+definitions.
 """
 
 from __future__ import annotations
@@ -188,7 +189,7 @@ class AccountQueue:
         self.advance()
 
     def advance(self) -> None:
-        """Work out all changes up to now."""
+        """Compute all changes up to now."""
         now = self._clock.now()
         while (when := self.next_change) is not None and when <= now:
             head = self._unfinished[0]

@@ -1,4 +1,4 @@
-"""What the workflows of a sandbox result in: by script, by failing actions, or made up."""
+"""The outcomes of a sandbox's workflows: by script, by failing actions, or made up."""
 
 from __future__ import annotations
 

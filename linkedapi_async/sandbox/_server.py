@@ -272,7 +272,7 @@ class Sandbox(ScriptingMixin, AdminMixin, InboxMixin, WebhookMixin):
         return self._url
 
     def _running(self) -> web.AppRunner:
-        _ = self.url  # raises unless it is running
+        _ = self.url  # this raises unless it is running
         assert self._runner is not None  # noqa: S101  # set on entry
         return self._runner
 

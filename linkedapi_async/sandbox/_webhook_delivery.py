@@ -211,7 +211,7 @@ class FaultRule:
 
 @attrs.define(eq=False)
 class QueuedDelivery:
-    """A delivery with all that it takes to attempt it."""
+    """A delivery, with everything that an attempt needs."""
 
     record: Delivery
     event: OutgoingEvent
@@ -222,7 +222,7 @@ class QueuedDelivery:
     def update(
         self, status: Literal["pending", "success", "failed"], error: str | None
     ) -> None:
-        """Record what an attempt resulted in."""
+        """Record the result of an attempt."""
         self.record.status, self.record.last_error = status, error
         self.record.updated_at = time.time()
 
@@ -327,7 +327,7 @@ class DeliveryQueue:
         self._enqueue(self._new(delivery.event))
 
     def drop(self) -> None:
-        """Give up what is not delivered yet; the log keeps it as failed."""
+        """Stop all pending deliveries; the log keeps them as failed."""
         self.timers.clear()
         self._held.clear()
         self._queues.clear()
@@ -370,7 +370,7 @@ class DeliveryQueue:
         self._later(MAX_HOLD, functools.partial(self._stop_holding, delivery))
 
     def _stop_holding(self, delivery: QueuedDelivery) -> None:
-        """Send what no later event has passed, so that it was not reordered."""
+        """Send an event that no later event has overtaken: it was not reordered."""
         if delivery in self._held:
             delivery.faults = [f for f in delivery.faults if f[1] != "reordered"]
             self._release(delivery)

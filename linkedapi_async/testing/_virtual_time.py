@@ -1,4 +1,4 @@
-"""Virtual time: the clock of the event loop jumps to the next timer instead of waiting.
+"""Virtual time: instead of waiting, the loop's clock jumps to the next timer.
 
 Only the loop's clock is virtual, and with it `asyncio.sleep`, timeouts, sessions and
 sandboxes. `time.time` and `datetime.now` still return the real time.
@@ -59,12 +59,12 @@ class _Clock:
         self._jobs -= 1
 
     def select(self, real: Any, timeout: float | None) -> Any:
-        """Return what is ready; if nothing is, jump by *timeout*.
+        """Return the ready files; if there are none, jump by *timeout*.
 
         Raises:
             RuntimeError: Nothing is ready and no timer is set: a deadlock.
         """
-        # Counted first, because the last thing that a thread does may wake the loop.
+        # Counted first, because the last action of a thread may wake the loop.
         threads = threading.active_count() > 1
         ready = real.select(0)
         if ready or (timeout is not None and timeout <= 0):
@@ -128,7 +128,7 @@ def _soon(selector: Any) -> Any:
 
 
 class VirtualTime:
-    """Lets the running loop's clock jump to the next timer whenever everything waits.
+    """Makes the running loop's clock jump to the next timer whenever all tasks wait.
 
     ::
 
@@ -138,11 +138,11 @@ class VirtualTime:
                     await campaign(session)
                 assert clock.elapsed < 86_400
 
-    It works in any loop that is written in Python, whatever runs it: `asyncio.run`,
-    pytest-asyncio, anyio's plugin. Run servers and clients in that one loop, because the
-    clock may jump while another process answers. It stops while a job of
-    ``run_in_executor`` runs. After the block the loop's clock runs at its usual pace,
-    ahead by the time that was skipped.
+    It works in every loop that is written in Python, with `asyncio.run`, pytest-asyncio
+    or anyio's plugin. Run servers and clients in that one loop, because the clock may
+    jump while another process answers. It stops while a job of ``run_in_executor``
+    runs. After the block the loop's clock runs at its usual speed, ahead by the time
+    that was skipped.
 
     Raises:
         RuntimeError: No loop runs, or it is not one of asyncio's own, such as uvloop.

@@ -4,9 +4,9 @@ Switch it on with ``pytest_plugins = ["linkedapi_async.testing.plugin"]`` in a
 ``conftest.py``, or with ``-p linkedapi_async.testing.plugin``.
 
 The sandbox and the session are entered around the test function, in its own loop and
-task. So they work under pytest-asyncio, under anyio's plugin, and without either; this plugin
-runs the test then. Fixtures get them before they are entered, and may script the sandbox
-and read its URL, but not start workflows.
+task. So they work under pytest-asyncio, under anyio's plugin, and without either; this
+plugin runs the test then. Other fixtures receive them before they are entered: they may
+script the sandbox and read its URL, but not start workflows.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 
 @pytest.hookimpl
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Run an async test function with our fixtures that no other plugin runs."""
+    """Run an async test function with these fixtures that no other plugin runs."""
     if _AROUND not in pyfuncitem.stash or not _is_async(pyfuncitem):
         return None
     names = inspect.signature(pyfuncitem.obj).parameters

@@ -43,8 +43,8 @@ def workflows(
     """Draw any legal workflow: an action, or a tuple of them.
 
     Args:
-        generation: The generation of the API that accepts it; None draws all that the
-            builder allows, some of which only one generation has.
+        generation: The generation of the API that accepts it; None draws everything
+            that the builder allows, some of which exists in one generation only.
         roots: The maximum number of roots of an array workflow; 1 draws single actions.
         actions: The maximum number of actions of a root, itself included.
         largest: The largest number where the API has no maximum.

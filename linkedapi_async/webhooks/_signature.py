@@ -105,7 +105,7 @@ def check_signature(
     Raises:
         SignatureError: The signature does not match.
     """
-    # All keys are compared, so that the time this takes shows nothing.
+    # All keys are compared, so that the duration reveals nothing.
     matches = [
         hmac.compare_digest(_code(key, signature.timestamp, body), signature.code)
         for key in keys
@@ -164,7 +164,7 @@ def _pairs(headers: AnyHeaders) -> list[tuple[Any, Any]]:
 
 
 def _plain(value: object) -> str:
-    # ASGI has bytes. A list, or anything else, is not a value that was sent once.
+    # ASGI has bytes. A list means that the header was not sent exactly once.
     if isinstance(value, bytes):
         return value.decode("latin-1")
     return value if isinstance(value, str) else ""
