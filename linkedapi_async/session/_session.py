@@ -425,8 +425,9 @@ class Session(WorkflowMethods):
             return known
         name = name or default_name(token.reveal())
         if name in self._runners:
-            message = f"another account is called {name!r} already; pass another name="
-            raise ValueError(message)
+            raise ValueError(
+                f"another account is called {name!r} already; pass another name="
+            )
         pacer = self._pacer(name, pace or self._pace)
         runner = Runner(
             self._runtime, token, name, account_id, pacer, runners=self._runners
