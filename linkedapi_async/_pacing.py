@@ -357,7 +357,7 @@ class Ledger:
         turn = Turn(after)
         if after > now:
             gap = f"{self._pace.min_interval:g} s"
-            turn = Turn(after, f"the pace has at least {gap} between two starts")
+            turn = Turn(after, f"the pace requires at least {gap} between two starts")
         opening = self._hours.opening(after)
         if opening > after:
             turn = Turn(opening, f"it is outside the hours {self._hours}", brief=False)

@@ -270,7 +270,7 @@ class AllowanceError(WorkflowError):
     ) -> None:
         count = "any number of" if most == math.inf else f"up to {most:,}"
         super().__init__(
-            f"it may do {count} actions that count against {category} "
+            f"the workflow may do {count} actions that count against {category} "
             f"({'; '.join(products)}), and the pace allows {allowance:,} a {period}: "
             "bound its lists with limit=, or allow more",
             path=path,

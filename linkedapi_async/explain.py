@@ -386,7 +386,7 @@ def _report(found: Explanation) -> Iterator[str]:
     yield ""
     yield from map(_limit, found.limits)
     if not found.limits:
-        yield "no account limit is known to count"
+        yield "no known account limit applies"
     yield from (printable(f"note: {note}") for note in found.notes)
 
 
@@ -402,7 +402,7 @@ def _limit(use: LimitUse) -> str:
     most = "no bound" if use.times == math.inf else f"at most {use.times:,}"
     text = f"limit {use.category}: {most}"
     if use.per_day is None:
-        return f"{text}; how many a day is not known, limits= (or --per-day) says"
+        return f"{text}; the daily maximum is not known, set it with limits= (or --per-day)"
     if use.days == math.inf:
         days = "no end"
     else:

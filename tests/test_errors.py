@@ -252,7 +252,7 @@ def test_the_text_is_for_people(cls: Any) -> None:
                 products=["root.then[0]: unlimited × st.sendMessage"],
             ),
             (
-                "it may do any number of actions that count against stMessages "
+                "the workflow may do any number of actions that count against stMessages "
                 "(root.then[0]: unlimited × st.sendMessage), and the pace allows 25 a "
                 "day: bound its lists with limit=, or allow more"
             ),

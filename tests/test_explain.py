@@ -189,7 +189,7 @@ def test_a_campaign() -> None:
     assert math.inf == found.days
     assert (1.0, math.inf) == found.minutes
     assert ("core", "write") == (found.plan, found.effect)
-    assert ("st.retrievePersonSkills lists all there are, and nothing bounds it",) == (
+    assert ("st.retrievePersonSkills lists all items, without a bound",) == (
         found.notes
     )
 
@@ -215,8 +215,8 @@ about 40 s to 5.6 h in the lane: 20 s for each action, from empty lists to full 
     1 × st.retrieveCompanyEmployees  root.then[0]
 
 limit stConnectionRequests: at most 500, 10 a day for each account: 50 days
-limit stPersonProfileViews: at most 500; how many a day is not known, limits= (or --per-day) says
-limit stCompanyPageViews: at most 1; how many a day is not known, limits= (or --per-day) says\
+limit stPersonProfileViews: at most 500; the daily maximum is not known, set it with limits= (or --per-day)
+limit stCompanyPageViews: at most 1; the daily maximum is not known, set it with limits= (or --per-day)\
 """ == str(explain(company))
 
 
@@ -227,10 +227,10 @@ def test_the_text_without_bounds() -> None:
     assert "\nany number of actions\nabout 1 min to no end in the lane" in text
     assert "limit stEndorsements: no bound, 20 a day for each account: no end" in text
     assert "  = 50 of root.then[0] × unlimited of root.then[0]" in text
-    assert "\nnote: st.retrievePersonSkills lists all there are" in text
+    assert "\nnote: st.retrievePersonSkills lists all items" in text
     text = str(explain(st.retrieve_ssi()))
     assert "only reads, core plan\nat most 1 action\nabout 20 s in the lane" in text
-    assert text.endswith("\nno account limit is known to count")
+    assert text.endswith("\nno known account limit applies")
 
 
 @pytest.mark.parametrize(
@@ -349,7 +349,7 @@ def test_unknown_actions() -> None:
     assert (math.inf, 0) == (search.times, search.minimum)
     assert (
         f"{hostile} is not known; it may count against a limit",
-        f"how often {hostile} does what is nested in it is not known",
+        f"it is not known how often {hostile} runs the actions nested in it",
     ) == found.notes
     assert "plus" == explain(custom("nv.somethingNew")).plan
     assert ("an action without a type is not known; it may count against a limit",) == (
@@ -363,7 +363,7 @@ def test_lists_that_a_limit_would_bound() -> None:
     page = st.do_for_people().then(st.open_person_page())
     (note,) = explain(everybody.then(page), generation="account_api").notes
 
-    assert "st.retrieveConnections lists all there are; limit= would bound it" == note
+    assert "st.retrieveConnections lists all items; bound it with limit=" == note
     assert () == explain(everybody).notes
 
 

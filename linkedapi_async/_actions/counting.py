@@ -121,7 +121,7 @@ def _factor(path: str, node: AnyAction, generation: Generation) -> Factor | None
 def _endless(factor: Factor, cls: Any) -> str:
     if cls is None:
         name = factor.action_type or "an action without a type"
-        return f"how often {name} does what is nested in it is not known"
+        return f"it is not known how often {name} runs the actions nested in it"
     if any(row.name == "limit" for row in parameters_of(cls)):
-        return f"{factor.action_type} lists all there are; limit= would bound it"
-    return f"{factor.action_type} lists all there are, and nothing bounds it"
+        return f"{factor.action_type} lists all items; bound it with limit="
+    return f"{factor.action_type} lists all items, without a bound"

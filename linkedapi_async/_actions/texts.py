@@ -112,7 +112,9 @@ def find_doubts(definition: Any) -> Iterator[WorkflowError]:
         for name in MESSAGES:
             text = node.get(name)
             if isinstance(text, str) and (found := _filling(text)) is not None:
-                yield WorkflowError(f"{name} {found}; check what fills it", path=path)
+                yield WorkflowError(
+                    f"{name} {found}; check the data that fills it", path=path
+                )
 
 
 def warn_of_doubts(definition: Any) -> None:
@@ -126,7 +128,7 @@ def _filling(text: str) -> str | None:
     if not text.strip():
         return "is blank"
     if found := _EMPTY.match(text):
-        return f"seems to have an empty filling, because {found[1]!r} follows a space"
+        return f"seems to lack a value, because {found[1]!r} follows a space"
     found = _MISSING.search(text) or _MISSING_NAME.match(text)
     return found and f"has {found[1]!r}, which programs write for a missing value"
 

@@ -171,7 +171,7 @@ class AiohttpTransport:
             request: The request.
             headers: The headers, tokens included.
             write: Whether the request writes: it leaves at most once, and over a new
-                connection, because a reused one may be closed while it is under way.
+                connection, because a reused one may be closed during the request.
 
         Raises:
             ConnectionFailedError: There was no complete answer.

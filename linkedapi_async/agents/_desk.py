@@ -233,7 +233,7 @@ class Desk:
                 name, lambda made: self._carry(made, check, full), definition
             )
         elif run.definition != definition:
-            return Answer(status="not_sent", note=f"{OTHER} is under way; {AGAIN}")
+            return Answer(status="not_sent", note=f"{OTHER} is in progress; {AGAIN}")
         return await self._join(run, report)
 
     async def result(self, workflow_id: str, report: Report | None = None) -> Answer:

@@ -154,7 +154,9 @@ async def run_by_queue(
         past = read_results(files.results)
         async with Queue(files.queue) as queue:
             with (
-                SignalHandler(lambda: "stopping; the queue goes on", left) as signals,
+                SignalHandler(
+                    lambda: "stopping; the workers continue", left
+                ) as signals,
                 progress_display(progress, console) as changed,
             ):
                 runner = QueueRunner(

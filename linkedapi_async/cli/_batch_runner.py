@@ -296,7 +296,7 @@ class BatchRunner:
             print_error(
                 f"{count} already done with another text, not sent again: "
                 f"line{'' if count == 1 else 's'} {listed}"
-                f"{f' and {more} more' if more else ''}; --again sends to them again"
+                f"{f' and {more} more' if more else ''}; --again sends them again"
             )
 
     def _load_failure(self, index: int, item: Item, failure: Failure) -> None:
@@ -333,7 +333,7 @@ class BatchRunner:
                     "or start a new batch with another --out"
                 )
         if row.state in {"accepted", "finished"} and row.account not in self.accounts:
-            return f"started on the account {row.account!r}, which is not loaded"
+            return f"started on the account {row.account!r}, which is not loaded; add it to --accounts"
         return None
 
     # This run

@@ -103,8 +103,10 @@ async def _work(
             await web.TCPSite(runner, host, port).start()
             console.info(f"probes at http://{host}:{runner.addresses[0][1]}/")
         with SignalHandler(
-            lambda: "the worker gives its lanes to others; again ends it at once",
-            lambda: "starts under way may be unknown: see linkedapi queue unknown",
+            lambda: (
+                "the worker gives its lanes to others; press Ctrl-C again to end it at once"
+            ),
+            lambda: "starts in progress may be unknown: see linkedapi queue unknown",
         ) as signals:
             task = asyncio.create_task(found.run())
             stopped = asyncio.create_task(signals.wait())

@@ -248,11 +248,11 @@ class Worker:
             asyncio.create_task(events.run(self._interval)),
         }
         known = log_extra(executor=executor)
-        _fleet_log.info("The worker begins", extra=known)
+        _fleet_log.info("The worker starts", extra=known)
         try:
             await self._stop.wait()
             _fleet_log.info(
-                "The worker stops: %d starts are under way, %d lanes go to others",
+                "The worker stops: %d starts are in progress, %d lanes go to others",
                 runner.starting,
                 runner.running,
                 extra=known | log_extra(lanes=runner.running),

@@ -75,7 +75,7 @@ class Runner(AccountState):
         wait_for_pace: bool = True,
         stream: bool = True,
     ) -> ManagedHandle:
-        """Start a workflow; a start under way survives the caller's cancellation.
+        """Start a workflow; a start in progress survives the caller's cancellation.
 
         Args:
             workflow: The roots, or one definition; opaque, because they contain
@@ -173,7 +173,7 @@ class Runner(AccountState):
         if self.handles or self._starts or self.turn.locked() or self.wakers:
             raise RuntimeError(
                 f"account {self.name!r} cannot be forgotten, because it has unfinished "
-                "workflows, a start under way or a stream; await account.drain() before"
+                "workflows, a start in progress or a stream; await account.drain() first"
             )
         self._retired = True
         self.account_id = None

@@ -418,8 +418,8 @@ class Session(WorkflowMethods):
                 raise ValueError(f"the account is called {known.name!r} already")
             if pace is not None and pace != known.pace:
                 raise ValueError(
-                    f"the account {known.name!r} has another pace already; pass it where "
-                    "the account is named first"
+                    f"the account {known.name!r} has another pace already; pass pace= "
+                    "when you name the account for the first time"
                 )
             known.account_id = account_id or known.account_id
             return known
@@ -445,7 +445,7 @@ class Session(WorkflowMethods):
 
         Raises:
             ValueError: It is the default account, or belongs to another session.
-            RuntimeError: It has unfinished workflows, starts under way or a stream, or
+            RuntimeError: It has unfinished workflows, starts in progress or a stream, or
                 its pace is counted in memory.
         """
         runner = self._runner_of(account)

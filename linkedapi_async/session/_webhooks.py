@@ -256,7 +256,7 @@ class WebhookSubscription:
         journal = self._runtime.journal
         runner = self._runners[account]
         if journal is None or account in self._deciding or runner.starting:
-            return  # the start under way may be what the event is of
+            return  # the event may belong to the start in progress
         self._deciding.add(account)
         self._runtime.spawn(self._decide(runner, journal))
 

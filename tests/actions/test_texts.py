@@ -29,8 +29,8 @@ def doubts(text: str, name: str = "text") -> list[str]:
         ("Hi null", "has 'null', which programs write"),
         ("Hello None!", "has 'None', which programs write"),
         ("Dear [object Object],", "has '[object Object]', which programs write"),
-        ("Hello !", "seems to have an empty filling, because '!' follows a space"),
-        (" Hello , how are you?", "seems to have an empty filling, because ','"),
+        ("Hello !", "seems to lack a value, because '!' follows a space"),
+        (" Hello , how are you?", "seems to lack a value, because ','"),
         ("\xa0 ", "is blank"),
     ],
 )
@@ -66,7 +66,7 @@ def test_where_doubts_are() -> None:
     left = [str(p) for p in find_doubts({**search, **written})]
     where = "root[0].then[0]: note has 'nan', which programs write for a missing value"
 
-    assert [f"{where}; check what fills it"] == found
+    assert [f"{where}; check the data that fills it"] == found
     assert ["root: filter has the left-over placeholder '{{industry}}'"] == [
         text.partition(";")[0] for text in left
     ]

@@ -96,7 +96,7 @@ async def test_another_text(tmp_path: Path) -> None:
 
     assert 2 == taken
     assert "not_sent" == refused.status
-    assert "its target); it is under way; pass a new key" in str(refused.note)
+    assert "its target); it is in progress; pass a new key" in str(refused.note)
     assert {"pending", "running"} >= {first.status, again.status}
     assert first.workflow_id != again.workflow_id
 

@@ -815,7 +815,10 @@ def test_accounts_that_are_gone(shell: Shell, box: Sandbox) -> None:
     done = shell(*VISITS)
 
     assert 3 == done.status
-    assert "line 2: started on the account 'gone', which is not loaded" in done.err
+    assert (
+        "line 2: started on the account 'gone', which is not loaded; add it to --accounts"
+        in done.err
+    )
     assert [0, 0, 0, 0] == taken(box, shell)
 
 

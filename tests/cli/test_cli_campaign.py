@@ -753,7 +753,7 @@ def test_long_lists_of_other_texts(shell: Shell) -> None:
 
     assert 0 == done.status
     assert "52 already done with another text, not sent again: lines 2, 3, " in done.err
-    assert ", 51 and 2 more; --again sends to them again\n" in done.err
+    assert ", 51 and 2 more; --again sends them again\n" in done.err
 
 
 def change_journal(shell: Shell, change: str) -> None:

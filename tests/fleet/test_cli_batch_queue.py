@@ -555,7 +555,7 @@ def test_a_signal_ends_the_wait(shell: Shell, monkeypatch: pytest.MonkeyPatch) -
     )
 
     assert 130 == done.status
-    assert "stopping; the queue goes on\n" in done.err
+    assert "stopping; the workers continue\n" in done.err
     assert "error: 1 of 3 have ended; the queue has the others" in done.err
     assert [("a", "completed")] == statuses(shell)
 

@@ -130,10 +130,10 @@ async def test_a_worker_is_instrumented_as_its_session(
     assert '"linkedapi.worker.beat_age"' in data.to_json()
     own = [each for each in caplog.records if each.name == "linkedapi_async.fleet"]
     begin, stop = (record for record in own if record.levelname == "INFO")
-    assert "The worker begins" == begin.message
+    assert "The worker starts" == begin.message
     # The item may still be on its way out of the worker.
     assert re.fullmatch(
-        "The worker stops: 0 starts are under way, [01] lanes go to others",
+        "The worker stops: 0 starts are in progress, [01] lanes go to others",
         stop.message,
     )
     assert vars(stop)["linkedapi_lanes"] in {0, 1}
