@@ -27,9 +27,9 @@ metric                                  unit        what it is
                                                     ``error.type``
 ``linkedapi.starts.failed``             {start}     by ``error.type``
 ``linkedapi.starts.unknown``            {start}     sent, with an unknown outcome
-``linkedapi.worker.lanes``              {lane}      that a worker has under way
-``linkedapi.worker.starts``             {start}     that a worker has under way
-``linkedapi.worker.beat_age``           s           since the last sign of life of a
+``linkedapi.worker.lanes``              {lane}      that a worker has in progress
+``linkedapi.worker.starts``             {start}     that a worker has in progress
+``linkedapi.worker.beat_age``           s           since the last heartbeat of a
                                                     worker
 ======================================  ==========  ====================================
 
@@ -111,7 +111,7 @@ def instrument(
     Args:
         session: It may be entered or not. If it is instrumented twice, it counts twice.
         tracer_provider: Receives the spans; by default the global one.
-        meter_provider: Gets the metrics; by default the global one.
+        meter_provider: Receives the metrics; by default the global one.
 
     Returns:
         What ends it; it may be called twice. Leaving the session ends it too.
@@ -144,11 +144,11 @@ class HasHealth(Protocol):
 def instrument_worker(
     worker: HasHealth, meter_provider: metrics.MeterProvider | None = None
 ) -> Callable[[], None]:
-    """Measure how many lanes and starts a worker has under way, and its signs of life.
+    """Measure how many lanes and starts a worker has in progress, and its heartbeats.
 
     Args:
         worker: It may run or not.
-        meter_provider: Gets the metrics; by default the global one.
+        meter_provider: Receives the metrics; by default the global one.
 
     Returns:
         What ends it; it may be called twice.
@@ -256,19 +256,19 @@ class _Meters:
             "linkedapi.worker.lanes",
             [self._healths("lanes")],
             "{lane}",
-            "Lanes that a worker has under way",
+            "Lanes that a worker has in progress",
         )
         meter.create_observable_up_down_counter(
             "linkedapi.worker.starts",
             [self._healths("starts")],
             "{start}",
-            "Starts that a worker has under way",
+            "Starts that a worker has in progress",
         )
         meter.create_observable_gauge(
             "linkedapi.worker.beat_age",
             [self._healths("beat")],
             "s",
-            "Time since the last sign of life of a worker",
+            "Time since the last heartbeat of a worker",
         )
         self._polls_each = meter.create_histogram(
             "linkedapi.workflow.polls", "{poll}", "Polls per finished workflow"

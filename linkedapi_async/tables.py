@@ -29,8 +29,8 @@ the result class     object, a list for a list; words are text, also unknown one
                      the item, such as *name* and *public_url*
 ===================  =================================================================
 
-An unknown action has its data as JSON text in the column ``data``, in place of attributes
-and ``extra``. Half of an emoji, which Arrow cannot hold, is written out, such as
+An unknown action has its data as JSON text in the column ``data``, in place of
+attributes and ``extra``. Half of an emoji, which Arrow cannot hold, is escaped, such as
 ``\\ud83d``.
 
 It needs ``arro3-core``: the extra ``table``.

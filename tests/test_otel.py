@@ -420,7 +420,7 @@ class Probed:
 
 
 async def test_workers_are_measured(telemetry: Telemetry) -> None:
-    """Its lanes, starts and sign of life, as long as it lives and is instrumented."""
+    """Its lanes, starts and heartbeat, as long as it lives and is instrumented."""
     others: list[Probed] = []
     new, known = Probed(None, others), Probed(1.5, [])
     others.append(Probed(9.0, []))

@@ -195,7 +195,7 @@ class PollScheduler:
             self._schedule(lane)
 
     def event_confirmed(self, workflow_id: str) -> None:
-        """Note the event of an end that a poll may have found first."""
+        """Process an event of an end that a poll may have noticed first."""
         account = self._webhook_health and self._webhook_health.confirm(workflow_id)
         lane = self._lanes.get(account)
         if lane is not None:

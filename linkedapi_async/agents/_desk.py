@@ -197,7 +197,7 @@ class Desk:
         Args:
             check: A check without problems, of a workflow that writes.
             key: As for `run`.
-            report: Gets the progress.
+            report: Called with the progress.
         """
         full = self._full_key(check, key)
         if ("write", full) not in self._runs:
@@ -218,7 +218,7 @@ class Desk:
         Args:
             check: A check without problems; its writes are allowed.
             key: The key of its writes; by default their actions and targets.
-            report: Gets the progress.
+            report: Called with the progress.
 
         Returns:
             The result, or the state of the workflow when the wait is over.
@@ -241,7 +241,7 @@ class Desk:
 
         Args:
             workflow_id: The API's id of it.
-            report: Gets the progress.
+            report: Called with the progress.
         """
         try:
             validate_workflow_id(workflow_id)

@@ -173,7 +173,7 @@ async def call(
         name: One of the tools.
         arguments: What the model passes.
         consent: Asks the user before a write.
-        report: Gets the progress.
+        report: Called with the progress.
     """
     problem = problem_of(name, arguments)
     if problem is not None:

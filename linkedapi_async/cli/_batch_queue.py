@@ -385,7 +385,7 @@ class QueueRunner:
         waiting = {
             start.key
             for start in await self.queue.unknown()
-            # A worker sends it again by itself if it only reads.
+            # A worker sends it again automatically if it only reads.
             if start.key in self._pending and self._writes(self._pending[start.key])
         }
         for key in sorted(waiting - before):

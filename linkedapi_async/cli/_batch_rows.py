@@ -134,7 +134,7 @@ class _Problems:
         self._count = 0
 
     def add(self, source: str, row: InputRow, problem: str) -> None:
-        """Note one problem of *row*."""
+        """Record one problem of *row*."""
         if self._report is not None:
             self._report(row, problem)
         else:

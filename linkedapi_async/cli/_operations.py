@@ -29,7 +29,7 @@ SECTIONS: Final = ("Reading LinkedIn", "Writing to LinkedIn", "Sales Navigator")
 
 @attrs.frozen
 class Operation:
-    """A ready-made operation: a function, or an action that is one by itself."""
+    """A ready-made operation: a function, or an action that is also an operation."""
 
     name: str
     """Its name in `linkedapi_async.operations`."""

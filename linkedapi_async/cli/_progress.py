@@ -69,12 +69,12 @@ class Progress:
         return self.total - self.done - self.failed - self.unknown
 
     def started(self, now: float) -> None:
-        """Note a start; the rate counts from the first one."""
+        """Count a start; the rate counts from the first one."""
         if self._first_start is None:
             self._first_start = now
 
     def ended(self, now: float) -> None:
-        """Note the end of a workflow."""
+        """Count the end of a workflow."""
         self._ends.append(now)
 
     def rate(self, now: float) -> float | None:

@@ -57,7 +57,7 @@ class ContactStore(ABC):
 
     @abstractmethod
     async def aclose(self) -> None:
-        """Finish what was called, then close; twice is harmless."""
+        """Finish the pending calls, then close; closing twice does no harm."""
 
     @abstractmethod
     async def reserve(
@@ -75,7 +75,7 @@ class ContactStore(ABC):
             claim: The owner of the reservation. Its earlier reservations that were not
                 kept are no obstacle, because it was proven that nothing was sent.
             attempt: The attempt of the claim.
-            acts: What will be done to whom, by kind and name.
+            acts: The acts that will be done, each with its kind and target.
             now: The time, in seconds since 1970.
             since: Only contacts after this time are obstacles.
 

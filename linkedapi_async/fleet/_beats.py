@@ -16,7 +16,7 @@ A suspended process may claim an item before it notices that it was replaced.
 
 
 class Beats:
-    """The signs of life of all workers in one database.
+    """The heartbeats of all workers in one database.
 
     Args:
         database: The queue's.
@@ -40,7 +40,7 @@ class Beats:
         await self._database.do(step)
 
     async def beat(self) -> bool:
-        """Record a sign of life; return False if another worker has taken over."""
+        """Record a heartbeat; return False if another worker has taken over."""
 
         def step(connection: sa.Connection) -> bool:
             own = (workers.c.executor == self._executor) & workers.c.successor.is_(None)

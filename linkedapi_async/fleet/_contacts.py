@@ -35,7 +35,7 @@ class SharedContactStore(SqlContactStore):
         self._is_open = True
 
     async def aclose(self) -> None:
-        """Finish what was called, then close; twice is harmless."""
+        """Finish the pending calls, then close; closing twice does no harm."""
         if self._is_open:
             self._is_open = False
             await self._tables.aclose()

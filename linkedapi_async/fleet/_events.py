@@ -70,7 +70,7 @@ class EventStore:
         self._deliveries = 0
 
     async def close(self) -> None:
-        """Finish what was called, then close the connections."""
+        """Finish the pending calls, then close the connections."""
         await self._database.close()
 
     async def receive(

@@ -119,7 +119,7 @@ class ItemRunner:
         limit: The maximum number of starts in progress: a crash may make as many
             unknown.
         deliver: Called with the key of an item that has ended, until it succeeds.
-        crash: Called when the worker cannot go on.
+        crash: Called when the worker cannot continue.
         is_alive: Returns whether no other worker can have taken over meanwhile; if one
             can, nothing is sent.
         sleep: Waits a number of seconds.

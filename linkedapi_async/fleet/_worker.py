@@ -38,7 +38,7 @@ DECLARED_DEAD: Final = 75
 """The exit status of a worker that was replaced by another one."""
 
 BEATS: Final = 10
-"""How many signs of life a worker shows in its *ttl*; each time it checks others."""
+"""How many heartbeats a worker sends in its *ttl*; each time it checks others."""
 
 REQUEUE_CHUNK: Final = 1_000
 """How many lanes of a dead worker are put back in one step.
@@ -77,7 +77,7 @@ class Worker:
             that started last sets it for all.
         starts: The maximum number of starts in progress. A crash makes at most as many
             unknown.
-        ttl: How long after its last sign of life a worker is replaced, in seconds.
+        ttl: How long after its last heartbeat a worker is replaced, in seconds.
         interval: The time between two queries for items and webhook events, in seconds;
             for items, the worker that started last sets it for all.
         pace: How much each account may do, and when, counted over all workers. An item
@@ -144,7 +144,7 @@ class Worker:
         Returns:
             ``lanes`` and ``starts`` in progress, and ``beat``, the age of the last sign
             of life in seconds, or None before the first one. ``database`` is whether
-            that age is less than the *ttl*, because signs of life are written to the
+            that age is less than the *ttl*, because heartbeats are written to the
             database. ``ok`` is whether, in addition, the worker runs.
         """
         age = None if self._beat_at is None else time.monotonic() - self._beat_at
@@ -304,7 +304,7 @@ class Worker:
     async def _beat(
         self, beats: Beats, runner: ItemRunner, starts: Starts, client: DbosClient
     ) -> None:
-        """Show signs of life, and do the regular work for the queue."""
+        """Send heartbeats, and do the regular work for the queue."""
         while True:
             # Read before the beat is stored, so that the others wait longer than this
             # worker.

@@ -84,7 +84,7 @@ class Journal(ABC):
 
     @abstractmethod
     async def aclose(self) -> None:
-        """Wait for all changes that were called, then close; twice is harmless."""
+        """Wait for all pending changes, then close; closing twice does no harm."""
 
     @abstractmethod
     def _submit(self, step: Callable[[Statements], T]) -> asyncio.Future[T]:
@@ -212,7 +212,7 @@ class Journal(ABC):
         await self._do(step)
 
     async def delivered(self, key: str) -> None:
-        """Record that the end was seen; finished → delivered, twice is harmless."""
+        """Record that the end was delivered; finished → delivered, also twice."""
         await self._deliver(key, "finished", twice=True)
 
     async def adopt(self, key: str, workflow_id: str) -> None:

@@ -89,7 +89,7 @@ class SqliteJournal(Journal):
         writer.ready = True
 
     async def aclose(self) -> None:
-        """Wait for all changes that were called, then close; twice is harmless."""
+        """Wait for all pending changes, then close; closing twice does no harm."""
         if self._writer is not None:
             self._writer.stop()
             # Without the shield, cancelling one call would end the waits of others.

@@ -316,7 +316,7 @@ class AccountState:
         runtime.duration_store.store_if_old(runtime.now(), runtime.spawn)
 
     def _note_halt(self, number: int) -> None:
-        """Note that a workflow ended because the account is signed out."""
+        """Record that a workflow ended because the account is signed out."""
         if not number:
             return
         if self._halt is None or number > self._halt[1]:

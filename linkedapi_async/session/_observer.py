@@ -80,7 +80,7 @@ _OUTCOMES: Final = {StillRunning: "waiting", Ended: "finished", PollFailed: "mis
 
 
 def report_error(error: Exception) -> None:
-    """Report an unexpected *error* to the event loop, whose work goes on."""
+    """Report an unexpected *error* to the event loop, which continues."""
     message = "linkedapi_async: unexpected error; the session goes on"
     loop = asyncio.get_running_loop()
     loop.call_exception_handler({"message": message, "exception": error})

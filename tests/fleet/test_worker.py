@@ -287,7 +287,7 @@ async def test_a_worker_without_a_sign_of_life_sends_nothing(
     beat, shown = Beats.beat, asyncio.Event()
 
     async def wait(self: Beats) -> bool:
-        """Show a sign of life late."""
+        """Send a heartbeat late."""
         await shown.wait()
         return await beat(self)
 
