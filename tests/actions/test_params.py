@@ -259,7 +259,7 @@ def test_only_a_certain_maximum_is_refused(action: Any, limit: int, firm: bool) 
     if firm:
         assert "limit" == refusal(action, limit=limit).parameter
     else:
-        with pytest.warns(UnknownValueWarning, match=f"limit is {limit}, and "):
+        with pytest.warns(UnknownValueWarning, match=f"limit is {limit}, above "):
             built = action(limit=limit)
         assert limit == built.limit
 
