@@ -57,7 +57,7 @@ class Booking:
 
 @attrs.frozen
 class History:
-    """What earlier runs have booked for an account."""
+    """The bookings of earlier runs for an account."""
 
     first: float | None
     """When the account started its first workflow; None if it has started none."""
@@ -66,7 +66,7 @@ class History:
 
 
 class BookingStore(Protocol):
-    """Where bookings are kept. Changes take effect in the order of the calls."""
+    """A store of bookings. Changes take effect in the order of the calls."""
 
     async def bookings(self, account: str, since: float) -> History:
         """Return what is booked for an account and has not ended before *since*."""

@@ -153,7 +153,7 @@ class Explanation:
 
     @property
     def writes(self) -> tuple[ExplainedLine, ...]:
-        """Where it changes anything on LinkedIn."""
+        """The places of the actions that change anything on LinkedIn."""
         return tuple(line for line in self.lines if line.effect == "write")
 
     @property

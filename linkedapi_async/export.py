@@ -436,7 +436,7 @@ class _ExistingFile:
     last: bytes
     """The last complete line."""
     end: int
-    """Where that line ends, in bytes."""
+    """The position of that line's end, in bytes."""
     tail: bytes
     """The incomplete row that follows it."""
     in_quotes: bool

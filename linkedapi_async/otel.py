@@ -134,7 +134,7 @@ def instrument(
 
 
 class HasHealth(Protocol):
-    """What `instrument_worker` reads: a `linkedapi_async.fleet.Worker`."""
+    """The part of a `linkedapi_async.fleet.Worker` that `instrument_worker` reads."""
 
     def health(self) -> dict[str, Any]:
         """Return how it is, with ``lanes``, ``starts`` and ``beat``."""

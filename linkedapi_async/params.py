@@ -231,7 +231,7 @@ class JobsFilter(Validated):
 
 @parameters
 class JobsPreferences(Validated):
-    """What the AI-powered search of `st.search_jobs` looks for.
+    """The criteria of the AI-powered search of `st.search_jobs`.
 
     Preferences that LinkedIn does not offer for a search are skipped.
     """
@@ -297,7 +297,7 @@ class PostAttachment(Validated):
     """A file of a new post: an image, a video or a document."""
 
     url: str
-    """Where LinkedIn fetches it from.
+    """The URL from which LinkedIn fetches it.
 
     Images are JPEG, PNG, GIF or WebP up to 8 MB, videos MP4, MOV or WebM up to 200 MB,
     documents PDF up to 100 MB.
@@ -320,7 +320,7 @@ class Mention(Validated):
     """
 
     key: str = field(metadata=info(minimum=1, maximum=30, pattern="[A-Za-z0-9_-]*"))
-    """What the placeholder contains: at most 30 letters, digits, ``_`` and ``-``."""
+    """The content of the placeholder: at most 30 letters, digits, ``_`` and ``-``."""
     name: str
     urn: str | None = None
     person_hashed_url: str | None = None

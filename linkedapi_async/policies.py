@@ -416,7 +416,7 @@ class _Limits(Protocol):
 
 
 class _Platform(Protocol):
-    """What `Pace.from_api` needs of an `Admin`."""
+    """The part of an `Admin` that `Pace.from_api` needs."""
 
     @property
     def limits(self) -> _Limits:
@@ -475,10 +475,10 @@ class Pace:
     """How the daily allowances grow at first; None gives the full ones at once."""
 
     timezone: str | None = field(default=None, converter=_zone_name)
-    """Where days begin; None is the zone of *hours*, or UTC without hours."""
+    """The zone in which days begin; None is that of *hours*, or UTC without hours."""
 
     usage: tuple[PlatformUse, ...] = field(default=(), converter=_uses)
-    """What was used on the platform when it was last looked up; see `from_api`.
+    """The use on the platform when it was last read; see `from_api`.
 
     What exceeds the journal's own count was used by other programs, and is subtracted.
     """

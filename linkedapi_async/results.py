@@ -236,7 +236,7 @@ class PendingRequest(Result):
 
 @result
 class PersonFacts(Result):
-    """What both lists and pages show of a person."""
+    """The attributes of a person that lists and pages share."""
 
     name: str | None = None
     public_url: str | None = None
@@ -345,7 +345,7 @@ class FoundPost(Result):
     type: PostType | None = None
     text: str | None = None
     repost_text: str | None = None
-    """What the reposter added."""
+    """The text that the reposter added."""
     images: list[str] | None = None
     """URLs of previews."""
     has_video: bool | None = None
@@ -714,7 +714,7 @@ Sender: TypeAlias = Literal["us", "them"] | str
 
 @attrs.frozen
 class ConversationQuery:
-    """What to poll of one conversation, for `Session.poll_conversations`."""
+    """One conversation to poll, for `Session.poll_conversations`."""
 
     person_url: str
     """The person, by the URL that the conversation was synced with."""
@@ -772,7 +772,7 @@ class InboxMessage(Message):
 
 @result
 class InboxThread(Result):
-    """What is known of one thread with a person."""
+    """The known part of one thread with a person."""
 
     thread_id: str | None = None
     type: InboxType | None = None

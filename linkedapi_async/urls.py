@@ -40,7 +40,7 @@ TargetKind: TypeAlias = Literal[
     "nvCompany",
     "thread",
 ]
-"""What a target parameter names; ``nv`` marks the parameters of Sales Navigator."""
+"""The kinds of targets; ``nv`` marks those of Sales Navigator's parameters."""
 
 # A URL of an unknown form may name a target; "no target" is a URL that certainly does
 # not.

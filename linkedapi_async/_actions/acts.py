@@ -72,7 +72,7 @@ class Act:
     known: bool
     """Whether this version knows the action; an unknown one may do anything."""
     path: str
-    """Where the action is in the tree, such as ``root.then[0]``."""
+    """The place of the action in the tree, such as ``root.then[0]``."""
 
 
 @attrs.frozen

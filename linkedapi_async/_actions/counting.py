@@ -25,7 +25,7 @@ class Factor:
     """A list whose nested actions are performed once for each item."""
 
     path: str
-    """Where the list is."""
+    """The place of the list in the tree."""
     action_type: str
     """The action that yields it."""
     items: Count
@@ -39,7 +39,7 @@ class ExplainedLine:
     """One action of the workflow, and how often it will be done."""
 
     path: str
-    """Where it is in the tree, such as ``root.then[0]``."""
+    """Its place in the tree, such as ``root.then[0]``."""
     action_type: str
     """The API's name of it."""
     times: Count

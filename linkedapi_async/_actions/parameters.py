@@ -54,7 +54,7 @@ class ParameterInfo:
     needed_in: tuple[Generation, ...] = ()
     """The generations that require it, although it is optional in others."""
     default: int | str | bool | PerGeneration | None = None
-    """What the API assumes when it is not sent."""
+    """The API's default when it is not sent."""
     minimum: int | None = None
     """The smallest value, or the smallest number of characters or items."""
     maximum: int | PerGeneration | None = None

@@ -1,4 +1,4 @@
-"""What the responses of the API mean, without any input or output.
+"""Interprets the responses of the API, without any input or output.
 
 https://linkedapi.io/docs/executing-workflows
 """

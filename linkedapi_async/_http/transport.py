@@ -59,7 +59,7 @@ class _HeldBackError(Exception):
 
 
 class _Attempt(dict[str, Any]):
-    """What is observed of one request on its way out.
+    """The trace of one request while it is sent.
 
     It is a dict, because a user's client may have tracing of its own, which gets this
     object too and may expect one.

@@ -1,4 +1,4 @@
-"""What the answer to a poll can be."""
+"""The possible answers to a poll."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Ended:
     """The wait is over."""
 
     value: object
-    """What the wait returns: a result, or the error that ends it."""
+    """The result of the wait, or the error that ends it."""
 
     status: str | None = None
     """The last status, if it is known."""

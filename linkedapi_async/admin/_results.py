@@ -141,7 +141,7 @@ class SeatChange(AdminResult):
 
     status: Literal["complete", "processing"] | str | None = None
     payment_link: str | None = None
-    """Where to pay, while ``processing``."""
+    """The page for the payment, while ``processing``."""
 
 
 @result
@@ -175,7 +175,7 @@ class AdminAccount(AdminResult):
     reconnection_session_id: str | None = None
     """Present only if the account must be connected again."""
     reconnection_link: str | None = None
-    """Where to connect it again; a repr does not show it."""
+    """The page for connecting it again; a repr does not show it."""
 
 
 @result
@@ -185,7 +185,7 @@ class ConnectionProgress(AdminResult):
     session_id: str | None = None
     status: ConnectionWord | None = None
     type: str | None = None
-    """Such as ``connect``; only `AccountsCalls.get_connection_session` tells it."""
+    """Such as ``connect``; only `AccountsCalls.get_connection_session` returns it."""
 
 
 @result
@@ -246,7 +246,7 @@ class Webhook(AdminResult):
     header_names: list[str] | None = None
     """The names of the custom headers; the API never returns their values."""
     events: list[EventSelector] | None = None
-    """What is delivered; None for everything."""
+    """The types of events that are delivered; None means all."""
     secret: str | None = None
     """The key of the signatures; present only when it is new or was revealed."""
 

@@ -15,13 +15,13 @@ class PromptTemplate:
     """A prompt with arguments to fill in."""
 
     title: str
-    """What a menu shows."""
+    """The title in a menu."""
     about: str
-    """What it is for."""
+    """Its purpose."""
     arguments: Mapping[str, str]
     """Its arguments, each with its description."""
     task: str
-    """What the model is to do, with the arguments in braces."""
+    """The task of the model, with the arguments in braces."""
     definition: Any
     """The workflow, with arguments in braces."""
 

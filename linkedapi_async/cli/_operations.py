@@ -59,7 +59,7 @@ class Operation:
 
     @property
     def documentation(self) -> Documentation:
-        """What its docstring says."""
+        """The parts of its docstring."""
         return documentation_of(self.make)
 
     @property

@@ -45,7 +45,7 @@ _LONGEST: Final = 200
 
 
 _FIELDS: Final = "linkedapi_async.fields"
-"""Where the context of a command has the chosen fields."""
+"""The key of the chosen fields in the context of a command."""
 
 
 def _keep_fields(

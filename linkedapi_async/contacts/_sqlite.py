@@ -20,7 +20,7 @@ from linkedapi_async.errors import JournalError
 T = TypeVar("T")
 
 _APPLICATION_ID: Final = 0x4C415043
-"""What marks the file as contacts: "LAPC"."""
+"""The application id of a contacts file: "LAPC"."""
 
 _VERSION: Final = 1
 

@@ -81,7 +81,7 @@ class Span:
     """One workflow over time, in seconds on any clock, the same for a whole batch."""
 
     key: str
-    """What it is called in the picture: its id, or the caller's key."""
+    """Its name in the picture: its id, or the caller's key."""
     account: str
     """The name of the account that ran it."""
     queued_at: float
@@ -155,7 +155,7 @@ class Timed(Protocol):
 
     @property
     def state(self) -> str:
-        """What it is doing now."""
+        """Its state now."""
         ...
 
 

@@ -135,7 +135,7 @@ class QueuedItem:
     account: str
     """The account that it is for."""
     state: ItemState
-    """Where it is.
+    """Its state.
 
     ``queued``: it was not sent. ``running``: it was sent, or is just being sent.
     ``unknown``: its start waits for a decision. ``ended``: it has a result.

@@ -23,7 +23,7 @@ from linkedapi_async.journal._wal import check_log, log_facts, log_of
 State: TypeAlias = Literal[
     "intended", "accepted", "unknown", "finished", "delivered", "deferred"
 ]
-"""How far a start has come.
+"""The state of a start.
 
 - *intended*: about to be sent, or in progress.
 - *accepted*: the server gave it an id.
@@ -50,7 +50,7 @@ class Row:
     account: str
     """The ``name`` of the account, never its token."""
     state: State
-    """How far it has come."""
+    """Its state."""
     workflow_id: str | None
     """The id that the API gave it, once it was accepted."""
     definition: bytes = attrs.field(repr=False)
@@ -160,7 +160,7 @@ def update_statement(*columns: str) -> str:
 
 
 _APPLICATION_ID: Final = 0x4C41504A
-"""What marks the file as a journal: "LAPJ"."""
+"""The application id of a journal file: "LAPJ"."""
 
 _MARK_INCOMPLETE: Final = (
     "UPDATE openings SET log_origin = ?, log_size = ?, complete = 0 "

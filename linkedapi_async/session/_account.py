@@ -41,7 +41,7 @@ class Account(WorkflowMethods):
 
     @property
     def name(self) -> str:
-        """What it is called in the journal, in logs, stats and errors."""
+        """Its name in the journal, in logs, stats and errors."""
         return self._own_runner.name
 
     @property

@@ -21,7 +21,7 @@ class NamedAccount(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is called in the journal, in logs, stats and errors."""
+        """Its name in the journal, in logs, stats and errors."""
         ...
 
 

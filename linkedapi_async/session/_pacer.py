@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
 
 HISTORY: Final = 40 * 86400.0
-"""How far back bookings matter, in seconds: a month, in every time zone."""
+"""How old bookings may be to count, in seconds: a month, in every time zone."""
 
 _SOON: Final = 0.001
 """The shortest timer, in seconds, because clocks differ in their last digits."""
