@@ -343,7 +343,7 @@ class TargetProblem(NamedTuple):
 
 
 def check_target(kind: TargetKind, value: str) -> TargetProblem | None:
-    """Return the problem with a target, or None if there is none.
+    """Return the problem with a target, or None without a problem.
 
     A value with a placeholder (``{{…}}``) counts as right until it is filled.
 

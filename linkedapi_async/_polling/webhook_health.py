@@ -30,7 +30,7 @@ STRETCH: Final = 10.0
 
 
 class WebhookHealth:
-    """The trust in a session's events; there is none at first.
+    """The trust in a session's events, which is zero at first.
 
     A single lost event halves the points, and two in a row end the trust. So a tenth of
     all events may be lost without many polls, but a dead webhook is noticed after two

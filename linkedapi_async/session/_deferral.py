@@ -285,7 +285,7 @@ class Holds:
         ]
 
     def next_end(self, now: float) -> float:
-        """Return when the next hold ends; infinity if there is none."""
+        """Return when the next hold ends; infinity without a hold."""
         ends = (hold.ends_at for hold in self._held.values())
         return min((end for end in ends if end > now), default=math.inf)
 

@@ -106,7 +106,7 @@ class WorkflowHandle(Generic[ResultT]):
 
     @property
     def message(self) -> str | None:
-        """The API's explanation for people, unchanged; None if there is none."""
+        """The API's explanation for people, unchanged; None without one."""
         return self._pending.message if self._is_waiting(self._pending) else None
 
     @staticmethod

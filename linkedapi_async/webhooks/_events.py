@@ -65,7 +65,7 @@ class WorkflowEvent(Event):
 
     @property
     def completion(self) -> Any:
-        """The completion in ``result``, in JSON; None if there is none that is clear.
+        """The completion in ``result``, in JSON; None if it is unclear.
 
         `Session.attach` with the id returns a typed one, without guessing.
         """
