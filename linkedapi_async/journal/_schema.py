@@ -124,13 +124,13 @@ _INSERT_INTENTS: Final = """
     INSERT INTO workflows
         (account, definition, stream, key, run_number, created, updated, state)
     SELECT json_extract(value, '$[0]'), CAST(json_extract(value, '$[1]') AS BLOB),
-        json_extract(value, '$[2]'), json_extract(value, '$[3]'), ?1, ?2, ?2, 'intended'
-    FROM json_each(?3)
+        json_extract(value, '$[2]'), json_extract(value, '$[3]'), ?, ?, ?, 'intended'
+    FROM json_each(?)
 """
 _MARK_ALL_ACCEPTED: Final = """
     UPDATE workflows
-    SET state = 'accepted', workflow_id = json_extract(value, '$[0]'), updated = ?1
-    FROM json_each(?2)
+    SET state = 'accepted', workflow_id = json_extract(value, '$[0]'), updated = ?
+    FROM json_each(?)
     WHERE state = 'intended' AND workflows.key = json_extract(value, '$[1]')
 """
 
@@ -526,13 +526,12 @@ class Statements(BookingRows):
                 for account, definition, stream, *_, key in intents
             ]
             run_number = intents[0][3] if intents else None
-            applied = self._apply_all(_INSERT_INTENTS, run_number, now, rows=new)
+            applied = self._apply_all(_INSERT_INTENTS, run_number, now, now, rows=new)
             accepted = [(workflow_id, key) for workflow_id, _, key in ids]
             applied &= self._apply_all(_MARK_ALL_ACCEPTED, now, rows=accepted)
         except (sqlite3.Error, TypeError, ValueError):
-            applied = (
-                False  # this includes SQLite before 3.33, which lacks UPDATE … FROM
-            )
+            # One of them is SQLite before 3.33, which lacks UPDATE … FROM.
+            applied = False
         if not applied:
             self._execute("ROLLBACK TO batch")
         self._execute("RELEASE batch")
