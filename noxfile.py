@@ -80,7 +80,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def typing(session: nox.Session) -> None:
-    """Check types with mypy and pyright, and that the public face is all typed."""
+    """Check types with mypy and pyright, and that the public names are all typed."""
     session.install(".", *group("typing"))
     session.run("mypy", *CHECKED)
     session.run("pyright")

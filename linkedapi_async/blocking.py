@@ -56,9 +56,9 @@ __all__ = [
     "WorkflowHandle",
 ]
 
-FaceT = TypeVar("FaceT", bound="type[_Face]")
+ProxyT = TypeVar("ProxyT", bound="type[_Proxy]")
 
-_FACES: Final[dict[Any, Any]] = {}
+_PROXIES: Final[dict[Any, Any]] = {}
 """The blocking class of each asynchronous one."""
 
 _OF_JOURNAL: Final = {
@@ -130,7 +130,7 @@ async def _finish(work: Callable[[], Any]) -> Any:
     return await found if inspect.iscoroutine(found) else found
 
 
-class _Face:
+class _Proxy:
     """An object of the asynchronous library, called from any thread."""
 
     __slots__ = ("_target", "_thread")
@@ -160,7 +160,7 @@ class _Face:
         return sorted(names - self._left_out)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Face) and self._target is other._target
+        return isinstance(other, _Proxy) and self._target is other._target
 
     def __hash__(self) -> int:
         return hash(id(self._target))
@@ -186,39 +186,39 @@ class _Face:
         return method
 
     def _call(self, work: Callable[[], Any]) -> Any:
-        return self._faced(self._thread.call(work))
+        return self._wrapped(self._thread.call(work))
 
-    def _faced(self, value: Any) -> Any:
+    def _wrapped(self, value: Any) -> Any:
         """Return *value* with blocking objects in place of asynchronous ones."""
         if isinstance(value, tuple | list):
-            faced = [self._faced(item) for item in value]
-            return value if all(map(operator.is_, faced, value)) else type(value)(faced)
+            items = [self._wrapped(item) for item in value]
+            return value if all(map(operator.is_, items, value)) else type(value)(items)
         if isinstance(value, session.Recovered):
             return Recovered(
-                handles=self._faced(value.handles),
+                handles=self._wrapped(value.handles),
                 unknown=value.unknown,
                 other_accounts=value.other_accounts,
             )
         for cls in type(value).__mro__:
-            if cls in _FACES:
-                return _FACES[cls](value, self._thread)
+            if cls in _PROXIES:
+                return _PROXIES[cls](value, self._thread)
         return value
 
 
 def _asynchronous(value: Any) -> Any:
-    return value._target if isinstance(value, _Face) else value  # noqa: SLF001  # its own
+    return value._target if isinstance(value, _Proxy) else value  # noqa: SLF001  # its own
 
 
-def _face_of(cls: Any) -> Callable[[FaceT], FaceT]:
-    def declare(face: FaceT) -> FaceT:
-        face._of = cls  # noqa: SLF001  # a class of this module
-        _FACES[cls] = face
-        return face
+def _proxy_of(cls: Any) -> Callable[[ProxyT], ProxyT]:
+    def declare(proxy: ProxyT) -> ProxyT:
+        proxy._of = cls  # noqa: SLF001  # a class of this module
+        _PROXIES[cls] = proxy
+        return proxy
 
     return declare
 
 
-class _Entered(_Face):
+class _Entered(_Proxy):
     """A blocking object that is entered and left within an open session."""
 
     __slots__ = ()
@@ -252,7 +252,7 @@ class _Iterated(_Entered):
             return _END
 
 
-class _Opened(_Face):
+class _Opened(_Proxy):
     """A blocking object that has a loop of its own while it is open."""
 
     __slots__ = ()
@@ -275,7 +275,7 @@ class _Opened(_Face):
         given = Secret({**settings})
         settings.clear()
         made = object.__new__(cls)
-        _Face.__init__(made, cls._of.from_env(**given.reveal()), _LoopThread())
+        _Proxy.__init__(made, cls._of.from_env(**given.reveal()), _LoopThread())
         return made
 
     def open(self) -> Self:
@@ -314,7 +314,7 @@ class _Opened(_Face):
         self.close()
 
 
-class _Workflows(_Face):
+class _Workflows(_Proxy):
     """The methods of sessions and accounts that differ from the asynchronous ones."""
 
     __slots__ = ()
@@ -348,7 +348,7 @@ async def _in_threads(items: Iterator[Any]) -> AsyncIterator[Any]:
         yield item
 
 
-@_face_of(session.Session)
+@_proxy_of(session.Session)
 class Session(_Opened, _Workflows):
     """Runs workflows on the accounts of one main token, without asyncio.
 
@@ -360,28 +360,28 @@ class Session(_Opened, _Workflows):
     _left_out = frozenset({"aclose", "listen", "open"})
 
 
-@_face_of(session.Account)
+@_proxy_of(session.Account)
 class Account(_Workflows):
     """One LinkedIn account of a session."""
 
     __slots__ = ()
 
 
-@_face_of(session.WorkflowHandle)
-class WorkflowHandle(_Face):
+@_proxy_of(session.WorkflowHandle)
+class WorkflowHandle(_Proxy):
     """A workflow that was started; `result` waits for it."""
 
     __slots__ = ()
 
 
-@_face_of(session.AsCompleted)
+@_proxy_of(session.AsCompleted)
 class AsCompleted(_Iterated):
     """Finished handles, in a ``for`` loop within a ``with`` block."""
 
     __slots__ = ()
 
 
-@_face_of(session.ItemStream)
+@_proxy_of(session.ItemStream)
 class ItemStream(_Iterated):
     """New items, such as messages, in a ``for`` loop."""
 
@@ -400,8 +400,8 @@ class Recovered:
     """Rows of accounts that this session does not have."""
 
 
-@_face_of(journal.Journal)
-class Journal(_Face):
+@_proxy_of(journal.Journal)
+class Journal(_Proxy):
     """The journal of a session, while the session is open: its rows, and decisions."""
 
     __slots__ = ()
@@ -410,7 +410,7 @@ class Journal(_Face):
     _left_out = frozenset(dir(journal.Journal)) - _OF_JOURNAL
 
 
-@_face_of(admin.Admin)
+@_proxy_of(admin.Admin)
 class Admin(_Opened):
     """Administers a client, without asyncio.
 
@@ -420,36 +420,36 @@ class Admin(_Opened):
     __slots__ = ()
 
 
-@_face_of(admin.SubscriptionCalls)
-class SubscriptionCalls(_Face):
+@_proxy_of(admin.SubscriptionCalls)
+class SubscriptionCalls(_Proxy):
     """The calls of ``Admin.subscription``."""
 
     __slots__ = ()
 
 
-@_face_of(admin.AccountsCalls)
-class AccountsCalls(_Face):
+@_proxy_of(admin.AccountsCalls)
+class AccountsCalls(_Proxy):
     """The calls of ``Admin.accounts``."""
 
     __slots__ = ()
 
 
-@_face_of(admin.LimitsCalls)
-class LimitsCalls(_Face):
+@_proxy_of(admin.LimitsCalls)
+class LimitsCalls(_Proxy):
     """The calls of ``Admin.limits``."""
 
     __slots__ = ()
 
 
-@_face_of(admin.WebhookCalls)
-class WebhookCalls(_Face):
+@_proxy_of(admin.WebhookCalls)
+class WebhookCalls(_Proxy):
     """The calls of ``Admin.webhook``."""
 
     __slots__ = ()
 
 
-@_face_of(admin.ConnectionSession)
-class ConnectionSession(_Face):
+@_proxy_of(admin.ConnectionSession)
+class ConnectionSession(_Proxy):
     """A link with which a person connects an account; `wait` waits for that."""
 
     __slots__ = ()

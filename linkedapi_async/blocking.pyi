@@ -52,7 +52,7 @@ from linkedapi_async.results import (
 from linkedapi_async.session._deferral import Deferred
 from linkedapi_async.session._durations import Durations
 from linkedapi_async.session._events import SessionEvent
-from linkedapi_async.session._methods import Item, NamedAccount
+from linkedapi_async.session._methods import NamedAccount, WorkflowItem
 from linkedapi_async.session._session import SessionSettings, Stats
 from linkedapi_async.session.shared import SharedState
 
@@ -240,7 +240,7 @@ class _Workflows:
     @overload
     def as_completed(
         self,
-        workflows: Iterable[Item[T]],
+        workflows: Iterable[WorkflowItem[T]],
         *,
         accounts: Iterable[NamedAccount] | None = ...,
         limit: int = ...,

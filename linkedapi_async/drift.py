@@ -140,12 +140,12 @@ def _all_results() -> frozenset[str]:
         {
             *(name for value in public for name in _result_names(value)),
             # Attributes that come from nested actions have no name in the API's JSON.
-            *(json_name(c.attribute) for cls in composed for c in _picked(cls)),
+            *(json_name(c.attribute) for cls in composed for c in _child_fields(cls)),
         }
     )
 
 
-def _picked(cls: Any) -> tuple[ChildField, ...]:
+def _child_fields(cls: Any) -> tuple[ChildField, ...]:
     return child_fields(cls) if issubclass(cls, ComposedResult) else ()
 
 

@@ -16,9 +16,9 @@ import attrs
 from linkedapi_async._actions.action import Action, Effect, Roots, named_roots
 from linkedapi_async._actions.compatibility import unsupported_in
 from linkedapi_async._actions.counting import (
-    Count,
     ExplainedLine,
     Factor,
+    ItemCount,
     counted_lines,
 )
 from linkedapi_async._actions.validators import warn_unknown
@@ -63,11 +63,11 @@ class LimitUse:
 
     category: str
     """The limit, in the API's words."""
-    times: Count
+    times: ItemCount
     """How many actions count against it at most."""
-    per_day: Count | None
+    per_day: ItemCount | None
     """How many one account may do in a day; None if that is not known."""
-    days: Count | None
+    days: ItemCount | None
     """How many days it takes at most, with all accounts; None if not known."""
 
 
@@ -89,7 +89,7 @@ class Explanation:
 
     Loops are not among them.
     """
-    daily: Mapping[str, Count]
+    daily: Mapping[str, ItemCount]
     """How many actions of a category one account may do in a day, if that is known."""
     seconds_per_action: float
     """The assumed duration of one action, in seconds."""
@@ -103,35 +103,35 @@ class Explanation:
     """
 
     @property
-    def counts(self) -> dict[str, Count]:
+    def counts(self) -> dict[str, ItemCount]:
         """How many actions of each type at most, the most frequent first."""
-        found: dict[str, Count] = {}
+        found: dict[str, ItemCount] = {}
         for line in self.lines:
             found[line.action_type] = found.get(line.action_type, 0) + line.times
         return dict(sorted(found.items(), key=lambda item: -item[1]))
 
     @property
-    def total(self) -> Count:
+    def total(self) -> ItemCount:
         """How many actions at most."""
         return sum(line.times for line in self.lines)
 
     @property
     def limits(self) -> tuple[LimitUse, ...]:
         """The account limits that will be used, the slowest first."""
-        found: dict[str, Count] = {}
+        found: dict[str, ItemCount] = {}
         for line in self.lines:
             if line.category is not None:
                 found[line.category] = found.get(line.category, 0) + line.times
         uses = [self._use(category, times) for category, times in found.items()]
         return tuple(sorted(uses, key=lambda use: (-(use.days or 0), -use.times)))
 
-    def _use(self, category: str, times: Count) -> LimitUse:
+    def _use(self, category: str, times: ItemCount) -> LimitUse:
         per_day = self.daily.get(category)
         days = None if per_day is None else _days(times, per_day * self.accounts)
         return LimitUse(category=category, times=times, per_day=per_day, days=days)
 
     @property
-    def days(self) -> Count | None:
+    def days(self) -> ItemCount | None:
         """How many days it takes because of account limits; None if none is known.
 
         Unknown limits may make it more.
@@ -201,7 +201,7 @@ def _finite(value: Any) -> Any:
     return "unlimited" if value == math.inf else value
 
 
-def _days(times: Count, per_day: Count) -> Count:
+def _days(times: ItemCount, per_day: ItemCount) -> ItemCount:
     if per_day == math.inf:
         return 0
     if times == math.inf or not per_day:
@@ -215,7 +215,7 @@ def _days(times: Count, per_day: Count) -> Count:
 def explain(
     *workflow: Any,
     generation: Generation = "linked_api",
-    limits: Mapping[str, Count] | None = None,
+    limits: Mapping[str, ItemCount] | None = None,
     seconds_per_action: float = ACTION_SECONDS,
     durations: Durations | None = None,
     check: bool = True,
@@ -251,7 +251,7 @@ def explain_batch(
     workflows: Iterable[Any],
     *,
     generation: Generation = "linked_api",
-    limits: Mapping[str, Count] | None = None,
+    limits: Mapping[str, ItemCount] | None = None,
     accounts: int = 1,
     seconds_per_action: float = ACTION_SECONDS,
     durations: Durations | None = None,
@@ -282,7 +282,7 @@ def explain_batch(
         raise ValueError(f"accounts must be at least 1, got {short_repr(accounts)}")
     _check_number("seconds_per_action", seconds_per_action)
     daily = _daily(generation, limits or {})
-    found: dict[ExplainedLine, tuple[Count, Count]] = {}
+    found: dict[ExplainedLine, tuple[ItemCount, ItemCount]] = {}
     notes: dict[str, None] = {}
     # One workflow of each kind, and how many there are.
     kinds: dict[object, tuple[Roots, int]] = {}
@@ -324,7 +324,9 @@ def _check_number(name: str, value: Any) -> None:
         raise ValueError(message)
 
 
-def _daily(generation: Generation, limits: Mapping[str, Count]) -> dict[str, Count]:
+def _daily(
+    generation: Generation, limits: Mapping[str, ItemCount]
+) -> dict[str, ItemCount]:
     known = {cls.category for cls in ACTIONS.values() if cls.category is not None}
     for category, per_day in limits.items():
         _check_number(f"limits[{category!r}]", per_day)
@@ -410,7 +412,7 @@ def _limit(use: LimitUse) -> str:
     return f"{text}, {_number(use.per_day)} a day for each account: {days}"
 
 
-def _number(value: Count) -> str:
+def _number(value: ItemCount) -> str:
     return "unlimited" if value == math.inf else f"{value:,}"
 
 

@@ -11,15 +11,15 @@ from linkedapi_async._actions.action import Action, action
 from linkedapi_async._actions.parameters import LINKED_ONLY, info, target
 from linkedapi_async._actions.scopes import (
     Nowhere,
-    NvCompany,
-    NvCompanyList,
-    NvCompanyPage,
-    NvPerson,
-    NvPersonList,
-    NvPersonPage,
+    NvCompanyListScope,
+    NvCompanyPageScope,
+    NvCompanyScope,
+    NvPersonListScope,
+    NvPersonPageScope,
+    NvPersonScope,
     Root,
-    StCompanyPage,
-    StPersonPage,
+    StCompanyPageScope,
+    StPersonPageScope,
 )
 from linkedapi_async._types import ACCOUNT, BOTH, LINKED
 from linkedapi_async.params import (
@@ -47,7 +47,7 @@ __all__ = [
 
 
 @action("nv.sendMessage", effect="write", category="nvMessages")
-class send_message(Action[Root | NvPersonPage, Nowhere, None]):
+class send_message(Action[Root | NvPersonPageScope, Nowhere, None]):
     """Send a Sales Navigator message to a person: an InMail or a reply.
 
     https://linkedapi.io/docs/action-nv-send-message
@@ -73,7 +73,9 @@ class send_message(Action[Root | NvPersonPage, Nowhere, None]):
 
 @action("nv.syncConversation")
 class sync_conversation(
-    Action[Root | StPersonPage | NvPersonPage, Nowhere, results.ConversationSync]
+    Action[
+        Root | StPersonPageScope | NvPersonPageScope, Nowhere, results.ConversationSync
+    ]
 ):
     """Load the history of a conversation and keep it up to date for polling.
 
@@ -118,7 +120,7 @@ class manage_conversation(Action[Root, Nowhere, None]):
 
 
 @action("nv.searchCompanies")
-class search_companies(Action[Root, NvCompanyList, list[results.NvCompany]]):
+class search_companies(Action[Root, NvCompanyListScope, list[results.NvCompany]]):
     """Search companies in Sales Navigator.
 
     https://linkedapi.io/docs/action-nv-search-companies
@@ -146,7 +148,7 @@ class search_companies(Action[Root, NvCompanyList, list[results.NvCompany]]):
 
 
 @action("nv.searchPeople")
-class search_people(Action[Root, NvPersonList, list[results.NvPerson]]):
+class search_people(Action[Root, NvPersonListScope, list[results.NvPerson]]):
     """Search people in Sales Navigator.
 
     https://linkedapi.io/docs/action-nv-search-people
@@ -176,7 +178,11 @@ class search_people(Action[Root, NvPersonList, list[results.NvPerson]]):
 
 @action("nv.openCompanyPage", category="nvCompanyPageViews")
 class open_company_page(
-    Action[Root | NvCompany | StCompanyPage, NvCompanyPage, results.NvCompanyPage]
+    Action[
+        Root | NvCompanyScope | StCompanyPageScope,
+        NvCompanyPageScope,
+        results.NvCompanyPage,
+    ]
 ):
     """Open a company's page in Sales Navigator.
 
@@ -195,7 +201,7 @@ class open_company_page(
 
 @action("nv.retrieveCompanyEmployees")
 class retrieve_company_employees(
-    Action[NvCompanyPage, NvPersonList, list[results.NvPerson]]
+    Action[NvCompanyPageScope, NvPersonListScope, list[results.NvPerson]]
 ):
     """List a company's employees from Sales Navigator.
 
@@ -222,7 +228,7 @@ class retrieve_company_employees(
 
 @action("nv.retrieveCompanyDMs")
 class retrieve_company_dms(
-    Action[NvCompanyPage, NvPersonList, list[results.NvDecisionMaker]]
+    Action[NvCompanyPageScope, NvPersonListScope, list[results.NvDecisionMaker]]
 ):
     """List a company's decision makers from Sales Navigator, the most senior first.
 
@@ -240,7 +246,11 @@ class retrieve_company_dms(
 
 @action("nv.openPersonPage", category="nvPersonProfileViews")
 class open_person_page(
-    Action[Root | NvPerson | StPersonPage, NvPersonPage, results.NvPersonPage]
+    Action[
+        Root | NvPersonScope | StPersonPageScope,
+        NvPersonPageScope,
+        results.NvPersonPage,
+    ]
 ):
     """Open a person's page in Sales Navigator.
 
@@ -258,7 +268,7 @@ class open_person_page(
 
 
 @action("nv.doForCompanies", has_outcome=False)
-class do_for_companies(Action[NvCompanyList, NvCompany, None]):
+class do_for_companies(Action[NvCompanyListScope, NvCompanyScope, None]):
     """Do the nested actions for every company of a list.
 
     https://linkedapi.io/docs/action-nv-do-for-companies
@@ -266,7 +276,7 @@ class do_for_companies(Action[NvCompanyList, NvCompany, None]):
 
 
 @action("nv.doForPeople", has_outcome=False)
-class do_for_people(Action[NvPersonList, NvPerson, None]):
+class do_for_people(Action[NvPersonListScope, NvPersonScope, None]):
     """Do the nested actions for every person of a list.
 
     https://linkedapi.io/docs/action-nv-do-for-people

@@ -30,13 +30,13 @@ from linkedapi_async._actions.composite import (
 )
 from linkedapi_async._actions.scopes import (
     Nowhere,
-    NvCompanyPage,
-    NvPersonPage,
+    NvCompanyPageScope,
+    NvPersonPageScope,
     Root,
-    StCompanyPage,
-    StConversation,
-    StPersonPage,
-    StPostPage,
+    StCompanyPageScope,
+    StConversationScope,
+    StPersonPageScope,
+    StPostPageScope,
 )
 from linkedapi_async._results.outcome import Outcome, result
 from linkedapi_async._wire.load import load_workflow as custom_workflow
@@ -55,8 +55,10 @@ from linkedapi_async.results import (
     Experience,
     JobPage,
     Language,
+    NvCompanyPage,
     NvDecisionMaker,
     NvPerson,
+    NvPersonPage,
     Person,
     PersonComment,
     PersonPage,
@@ -66,8 +68,6 @@ from linkedapi_async.results import (
     PostReaction,
     Skill,
 )
-from linkedapi_async.results import NvCompanyPage as NvCompanyFacts
-from linkedapi_async.results import NvPersonPage as NvPersonFacts
 from linkedapi_async.st import (
     accept_invitation,
     check_connection_status,
@@ -197,7 +197,7 @@ def fetch_person(
     comments: PartOption | st.retrieve_person_comments = False,
     reactions: PartOption | st.retrieve_person_reactions = False,
     label: str | None = None,
-) -> Action[Root, StPersonPage, FetchedPerson]:
+) -> Action[Root, StPersonPageScope, FetchedPerson]:
     """Return the workflow that reads a person's page and the selected parts.
 
     https://linkedapi.io/docs/action-st-open-person-page
@@ -252,7 +252,7 @@ def fetch_company(
     dms: PartOption | st.retrieve_company_dms = False,
     posts: PartOption | st.retrieve_company_posts = False,
     label: str | None = None,
-) -> Action[Root, StCompanyPage, FetchedCompany]:
+) -> Action[Root, StCompanyPageScope, FetchedCompany]:
     """Return the workflow that reads a company's page and the selected parts.
 
     https://linkedapi.io/docs/action-st-open-company-page
@@ -296,7 +296,7 @@ def fetch_post(
     comments: PartOption | st.retrieve_post_comments = False,
     reactions: PartOption | st.retrieve_post_reactions = False,
     label: str | None = None,
-) -> Action[Root, StPostPage, FetchedPost]:
+) -> Action[Root, StPostPageScope, FetchedPost]:
     """Return the workflow that reads a post and the selected parts.
 
     https://linkedapi.io/docs/action-st-open-post
@@ -396,7 +396,7 @@ def endorse_person_skills(
     *,
     skill_name_patterns: Sequence[str] | None = None,
     label: str | None = None,
-) -> Action[Root, StPersonPage, EndorsedPerson]:
+) -> Action[Root, StPersonPageScope, EndorsedPerson]:
     """Return the workflow that endorses skills of a person; linked_api only.
 
     https://linkedapi.io/docs/action-st-endorse-person-skill
@@ -428,7 +428,7 @@ def send_message(
     thread_id: str | None = None,
     manage_conversation: ConversationOperation | None = None,
     label: str | None = None,
-) -> Action[Root, StConversation, SentMessage]:
+) -> Action[Root, StConversationScope, SentMessage]:
     """Return the workflow that sends a message, optionally managing its conversation.
 
     https://linkedapi.io/docs/action-st-send-message
@@ -452,7 +452,7 @@ def send_message(
 
 
 @result
-class NvFetchedCompany(NvCompanyFacts, ComposedResult):
+class NvFetchedCompany(NvCompanyPage, ComposedResult):
     """A company in Sales Navigator, with the selected parts."""
 
     employees: list[NvPerson] | None = field(
@@ -470,7 +470,7 @@ def nv_fetch_company(
     employees: PartOption | nv.retrieve_company_employees = False,
     dms: PartOption | nv.retrieve_company_dms = False,
     label: str | None = None,
-) -> Action[Root, NvCompanyPage, NvFetchedCompany]:
+) -> Action[Root, NvCompanyPageScope, NvFetchedCompany]:
     """Return the workflow that reads a company's page in Sales Navigator.
 
     https://linkedapi.io/docs/action-nv-open-company-page
@@ -494,13 +494,13 @@ def nv_fetch_company(
 
 
 @result
-class NvFetchedPerson(NvPersonFacts, ComposedResult):
+class NvFetchedPerson(NvPersonPage, ComposedResult):
     """A person in Sales Navigator, as `nv_fetch_person` reads them."""
 
 
 def nv_fetch_person(
     person_hashed_url: str, *, label: str | None = None
-) -> Action[Root, NvPersonPage, NvFetchedPerson]:
+) -> Action[Root, NvPersonPageScope, NvFetchedPerson]:
     """Return the workflow that reads a person's page in Sales Navigator.
 
     https://linkedapi.io/docs/action-nv-open-person-page

@@ -397,7 +397,7 @@ def _ramp(pace: Pace, _: Attribute[Any], value: Any) -> None:
         raise ValueError("ramp needs per_day=, whose allowances it reduces at first")
 
 
-class _Limit(Protocol):
+class _PlatformLimit(Protocol):
     """A limit of an account on the platform, and its use."""
 
     category: str | None
@@ -407,10 +407,10 @@ class _Limit(Protocol):
     current_value: int | None
 
 
-class _Limits(Protocol):
+class _PlatformLimits(Protocol):
     """The limits of the platform."""
 
-    async def get_usage(self, account_id: str) -> Sequence[_Limit]:
+    async def get_usage(self, account_id: str) -> Sequence[_PlatformLimit]:
         """Return the limits of an account and their use."""
         ...
 
@@ -419,7 +419,7 @@ class _Platform(Protocol):
     """The part of an `Admin` that `Pace.from_api` needs."""
 
     @property
-    def limits(self) -> _Limits:
+    def limits(self) -> _PlatformLimits:
         """The limits of its accounts."""
         ...
 

@@ -32,10 +32,10 @@ from linkedapi_async._actions.parameters import Parameter, parameters_of
 from linkedapi_async._actions.scopes import Anywhere, Root, Scope
 from linkedapi_async._actions.validators import (
     Boolean,
+    DateTime,
     Enum,
     Integer,
     ListOf,
-    Moment,
     Object,
     String,
     StringOrObject,
@@ -229,7 +229,9 @@ class _Definitions(_Schemas):
 
     def _nested(self, scope: type[Scope]) -> Json:
         """Return the schema of an action in a scope."""
-        return self._define(f"in.{scope.__name__}", lambda: self._in_scope(scope))
+        return self._define(
+            f"in.{scope.__name__.removesuffix('Scope')}", lambda: self._in_scope(scope)
+        )
 
     def _in_scope(self, scope: type[Scope]) -> Json:
         allowed = {
@@ -401,7 +403,7 @@ def _schema_of(validator: Validator, reference: Callable[[Any], Json]) -> Json:
                 "minLength": 1,
                 "anyOf": [{"enum": [*words]}, {}],
             }
-        case Moment():
+        case DateTime():
             found = {"type": "string", "pattern": r"^\d{4}|\{\{"}
         case ListOf(item=item, maximum=high):
             items = _schema_of(item, reference)
@@ -490,7 +492,7 @@ class _StructuredOutput(_Schemas):
         match validator:
             case Enum(known=words):
                 return {"type": "string", "enum": [*words]}
-            case String() | Moment():
+            case String() | DateTime():
                 return {"type": "string"}
             case Integer():
                 return {"type": "integer"}

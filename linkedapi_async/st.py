@@ -13,24 +13,24 @@ from linkedapi_async._actions.action import Action, action
 from linkedapi_async._actions.parameters import LINKED_ONLY, info, target
 from linkedapi_async._actions.scopes import (
     Nowhere,
-    NvCompanyPage,
-    NvPersonPage,
+    NvCompanyPageScope,
+    NvPersonPageScope,
     Root,
-    StCompany,
-    StCompanyList,
-    StCompanyPage,
-    StConnectionList,
-    StConversation,
-    StJob,
-    StJobList,
-    StPerson,
-    StPersonList,
-    StPersonPage,
-    StPost,
-    StPostList,
-    StPostPage,
-    StSkill,
-    StSkillList,
+    StCompanyListScope,
+    StCompanyPageScope,
+    StCompanyScope,
+    StConnectionListScope,
+    StConversationScope,
+    StJobListScope,
+    StJobScope,
+    StPersonListScope,
+    StPersonPageScope,
+    StPersonScope,
+    StPostListScope,
+    StPostPageScope,
+    StPostScope,
+    StSkillListScope,
+    StSkillScope,
 )
 from linkedapi_async._types import ACCOUNT, BOTH, LINKED, Moment
 from linkedapi_async.params import (
@@ -135,7 +135,7 @@ __all__ = [
 
 
 @action("st.sendMessage", effect="write", category="stMessages")
-class send_message(Action[Root | StPersonPage, StConversation, None]):
+class send_message(Action[Root | StPersonPageScope, StConversationScope, None]):
     """Send a message to a person.
 
     https://linkedapi.io/docs/action-st-send-message
@@ -155,7 +155,7 @@ class send_message(Action[Root | StPersonPage, StConversation, None]):
 
 
 @action("st.syncConversation")
-class sync_conversation(Action[Root | StPersonPage, Nowhere, ConversationSync]):
+class sync_conversation(Action[Root | StPersonPageScope, Nowhere, ConversationSync]):
     """Load the history of a conversation and keep it up to date for polling.
 
     https://linkedapi.io/docs/action-st-sync-conversation
@@ -192,7 +192,7 @@ class sync_network(Action[Root, Nowhere, None]):
 
 
 @action("st.manageConversation", effect="write", generations=LINKED)
-class manage_conversation(Action[Root | StConversation, Nowhere, None]):
+class manage_conversation(Action[Root | StConversationScope, Nowhere, None]):
     """Archive, star or mute a conversation, or undo that.
 
     https://linkedapi.io/docs/action-st-manage-conversation
@@ -209,7 +209,9 @@ class manage_conversation(Action[Root | StConversation, Nowhere, None]):
 
 
 @action("st.checkConnectionStatus")
-class check_connection_status(Action[Root | StPersonPage, Nowhere, ConnectionStatus]):
+class check_connection_status(
+    Action[Root | StPersonPageScope, Nowhere, ConnectionStatus]
+):
     """Check how the account is connected to a person.
 
     https://linkedapi.io/docs/action-st-check-connection-status
@@ -224,7 +226,7 @@ class check_connection_status(Action[Root | StPersonPage, Nowhere, ConnectionSta
 
 
 @action("st.sendConnectionRequest", effect="write", category="stConnectionRequests")
-class send_connection_request(Action[Root | StPersonPage, Nowhere, None]):
+class send_connection_request(Action[Root | StPersonPageScope, Nowhere, None]):
     """Send a connection request to a person.
 
     https://linkedapi.io/docs/action-st-send-connection-request
@@ -246,7 +248,7 @@ class send_connection_request(Action[Root | StPersonPage, Nowhere, None]):
 
 
 @action("st.withdrawConnectionRequest", effect="write")
-class withdraw_connection_request(Action[Root | StPersonPage, Nowhere, None]):
+class withdraw_connection_request(Action[Root | StPersonPageScope, Nowhere, None]):
     """Withdraw a connection request that was sent and not answered yet.
 
     https://linkedapi.io/docs/action-st-withdraw-connection-request
@@ -271,7 +273,7 @@ class retrieve_pending_requests(Action[Root, Nowhere, list[PendingRequest]]):
 
 
 @action("st.retrieveConnections")
-class retrieve_connections(Action[Root, StConnectionList, list[Connection]]):
+class retrieve_connections(Action[Root, StConnectionListScope, list[Connection]]):
     """List the account's connections.
 
     https://linkedapi.io/docs/action-st-retrieve-connections
@@ -289,7 +291,7 @@ class retrieve_connections(Action[Root, StConnectionList, list[Connection]]):
 
 
 @action("st.removeConnection", effect="write")
-class remove_connection(Action[Root | StPersonPage, Nowhere, None]):
+class remove_connection(Action[Root | StPersonPageScope, Nowhere, None]):
     """Remove a person from the account's connections.
 
     https://linkedapi.io/docs/action-st-remove-connection
@@ -392,7 +394,7 @@ class retrieve_invitations(Action[Root, Nowhere, list[Invitation]]):
 
 @action("st.openPersonPage", category="stPersonProfileViews")
 class open_person_page(
-    Action[Root | StPerson | NvPersonPage, StPersonPage, PersonPage]
+    Action[Root | StPersonScope | NvPersonPageScope, StPersonPageScope, PersonPage]
 ):
     """Open a person's page.
 
@@ -410,7 +412,7 @@ class open_person_page(
 
 
 @action("st.retrievePersonExperience")
-class retrieve_person_experience(Action[StPersonPage, Nowhere, list[Experience]]):
+class retrieve_person_experience(Action[StPersonPageScope, Nowhere, list[Experience]]):
     """List a person's jobs, past and present.
 
     https://linkedapi.io/docs/action-st-retrieve-person-experience
@@ -418,7 +420,7 @@ class retrieve_person_experience(Action[StPersonPage, Nowhere, list[Experience]]
 
 
 @action("st.retrievePersonEducation")
-class retrieve_person_education(Action[StPersonPage, Nowhere, list[Education]]):
+class retrieve_person_education(Action[StPersonPageScope, Nowhere, list[Education]]):
     """List a person's schools.
 
     https://linkedapi.io/docs/action-st-retrieve-person-education
@@ -426,7 +428,7 @@ class retrieve_person_education(Action[StPersonPage, Nowhere, list[Education]]):
 
 
 @action("st.retrievePersonSkills")
-class retrieve_person_skills(Action[StPersonPage, StSkillList, list[Skill]]):
+class retrieve_person_skills(Action[StPersonPageScope, StSkillListScope, list[Skill]]):
     """List a person's skills.
 
     https://linkedapi.io/docs/action-st-retrieve-person-skills
@@ -434,7 +436,7 @@ class retrieve_person_skills(Action[StPersonPage, StSkillList, list[Skill]]):
 
 
 @action("st.retrievePersonLanguages")
-class retrieve_person_languages(Action[StPersonPage, Nowhere, list[Language]]):
+class retrieve_person_languages(Action[StPersonPageScope, Nowhere, list[Language]]):
     """List the languages that a person speaks.
 
     https://linkedapi.io/docs/action-st-retrieve-person-languages
@@ -442,7 +444,7 @@ class retrieve_person_languages(Action[StPersonPage, Nowhere, list[Language]]):
 
 
 @action("st.retrievePersonPosts")
-class retrieve_person_posts(Action[StPersonPage, StPostList, list[Post]]):
+class retrieve_person_posts(Action[StPersonPageScope, StPostListScope, list[Post]]):
     """List a person's posts.
 
     https://linkedapi.io/docs/action-st-retrieve-person-posts
@@ -460,7 +462,7 @@ class retrieve_person_posts(Action[StPersonPage, StPostList, list[Post]]):
 
 
 @action("st.retrievePersonComments")
-class retrieve_person_comments(Action[StPersonPage, Nowhere, list[PersonComment]]):
+class retrieve_person_comments(Action[StPersonPageScope, Nowhere, list[PersonComment]]):
     """List the comments that a person made.
 
     https://linkedapi.io/docs/action-st-retrieve-person-comments
@@ -478,7 +480,9 @@ class retrieve_person_comments(Action[StPersonPage, Nowhere, list[PersonComment]
 
 
 @action("st.retrievePersonReactions")
-class retrieve_person_reactions(Action[StPersonPage, Nowhere, list[PersonReaction]]):
+class retrieve_person_reactions(
+    Action[StPersonPageScope, Nowhere, list[PersonReaction]]
+):
     """List the reactions that a person gave.
 
     https://linkedapi.io/docs/action-st-retrieve-person-reactions
@@ -497,7 +501,7 @@ class retrieve_person_reactions(Action[StPersonPage, Nowhere, list[PersonReactio
 
 
 @action("st.searchPeople", category="stSearchQueries")
-class search_people(Action[Root, StPersonList, list[Person]]):
+class search_people(Action[Root, StPersonListScope, list[Person]]):
     """Search people.
 
     https://linkedapi.io/docs/action-st-search-people
@@ -527,7 +531,7 @@ class search_people(Action[Root, StPersonList, list[Person]]):
 
 
 @action("st.searchCompanies", category="stSearchQueries")
-class search_companies(Action[Root, StCompanyList, list[Company]]):
+class search_companies(Action[Root, StCompanyListScope, list[Company]]):
     """Search companies.
 
     https://linkedapi.io/docs/action-st-search-companies
@@ -553,7 +557,7 @@ class search_companies(Action[Root, StCompanyList, list[Company]]):
 
 
 @action("st.searchJobs", generations=LINKED, category="stSearchQueries")
-class search_jobs(Action[Root, StJobList, list[Job]]):
+class search_jobs(Action[Root, StJobListScope, list[Job]]):
     """Search jobs, by LinkedIn's classic search or by the AI-powered one.
 
     https://linkedapi.io/docs/action-st-search-jobs
@@ -591,7 +595,7 @@ class search_jobs(Action[Root, StJobList, list[Job]]):
 
 
 @action("st.searchPosts", generations=LINKED, category="stSearchQueries")
-class search_posts(Action[Root, StPostList, list[FoundPost]]):
+class search_posts(Action[Root, StPostListScope, list[FoundPost]]):
     """Search posts.
 
     https://linkedapi.io/docs/action-st-search-posts
@@ -618,7 +622,7 @@ class search_posts(Action[Root, StPostList, list[FoundPost]]):
 
 @action("st.openCompanyPage", category="stCompanyPageViews")
 class open_company_page(
-    Action[Root | StCompany | NvCompanyPage, StCompanyPage, CompanyPage]
+    Action[Root | StCompanyScope | NvCompanyPageScope, StCompanyPageScope, CompanyPage]
 ):
     """Open a company's page.
 
@@ -636,7 +640,9 @@ class open_company_page(
 
 
 @action("st.retrieveCompanyEmployees")
-class retrieve_company_employees(Action[StCompanyPage, StPersonList, list[Person]]):
+class retrieve_company_employees(
+    Action[StCompanyPageScope, StPersonListScope, list[Person]]
+):
     """List a company's employees.
 
     https://linkedapi.io/docs/action-st-retrieve-company-employees
@@ -654,7 +660,9 @@ class retrieve_company_employees(Action[StCompanyPage, StPersonList, list[Person
 
 
 @action("st.retrieveCompanyDMs")
-class retrieve_company_dms(Action[StCompanyPage, StPersonList, list[DecisionMaker]]):
+class retrieve_company_dms(
+    Action[StCompanyPageScope, StPersonListScope, list[DecisionMaker]]
+):
     """List a company's decision makers, the most senior first.
 
     https://linkedapi.io/docs/action-st-retrieve-company-dms
@@ -670,7 +678,7 @@ class retrieve_company_dms(Action[StCompanyPage, StPersonList, list[DecisionMake
 
 
 @action("st.retrieveCompanyPosts")
-class retrieve_company_posts(Action[StCompanyPage, StPostList, list[Post]]):
+class retrieve_company_posts(Action[StCompanyPageScope, StPostListScope, list[Post]]):
     """List a company's posts.
 
     https://linkedapi.io/docs/action-st-retrieve-company-posts
@@ -688,7 +696,7 @@ class retrieve_company_posts(Action[StCompanyPage, StPostList, list[Post]]):
 
 
 @action("st.openPost")
-class open_post(Action[Root | StPost, StPostPage, Post]):
+class open_post(Action[Root | StPostScope, StPostPageScope, Post]):
     """Open a post.
 
     https://linkedapi.io/docs/action-st-open-post
@@ -705,7 +713,7 @@ class open_post(Action[Root | StPost, StPostPage, Post]):
 
 
 @action("st.reactToPost", effect="write", category="stReactions")
-class react_to_post(Action[Root | StPostPage, Nowhere, None]):
+class react_to_post(Action[Root | StPostPageScope, Nowhere, None]):
     """React to a post, or change the account's reaction to it.
 
     https://linkedapi.io/docs/action-st-react-to-post
@@ -727,7 +735,7 @@ class react_to_post(Action[Root | StPostPage, Nowhere, None]):
 
 
 @action("st.commentOnPost", effect="write", category="stComments")
-class comment_on_post(Action[Root | StPostPage, Nowhere, CreatedComment]):
+class comment_on_post(Action[Root | StPostPageScope, Nowhere, CreatedComment]):
     """Comment on a post.
 
     https://linkedapi.io/docs/action-st-comment-on-post
@@ -800,7 +808,7 @@ class create_repost(Action[Root, Nowhere, CreatedPost]):
 
 
 @action("st.retrievePostComments", generations=LINKED)
-class retrieve_post_comments(Action[StPostPage, Nowhere, list[PostComment]]):
+class retrieve_post_comments(Action[StPostPageScope, Nowhere, list[PostComment]]):
     """List the comments on a post.
 
     https://linkedapi.io/docs/action-st-retrieve-post-comments
@@ -821,7 +829,7 @@ class retrieve_post_comments(Action[StPostPage, Nowhere, list[PostComment]]):
 
 
 @action("st.retrievePostReactions", generations=LINKED)
-class retrieve_post_reactions(Action[StPostPage, Nowhere, list[PostReaction]]):
+class retrieve_post_reactions(Action[StPostPageScope, Nowhere, list[PostReaction]]):
     """List the reactions to a post.
 
     https://linkedapi.io/docs/action-st-retrieve-post-reactions
@@ -885,7 +893,7 @@ class retrieve_feed(Action[Root, Nowhere, list[FeedPost]]):
 
 
 @action("st.openJob", generations=LINKED)
-class open_job(Action[Root | StJob, Nowhere, JobPage]):
+class open_job(Action[Root | StJobScope, Nowhere, JobPage]):
     """Open a job.
 
     https://linkedapi.io/docs/action-st-open-job
@@ -900,7 +908,9 @@ class open_job(Action[Root | StJob, Nowhere, JobPage]):
 
 
 @action("st.doForPeople", has_outcome=False)
-class do_for_people(Action[StPersonList | StConnectionList, StPerson, None]):
+class do_for_people(
+    Action[StPersonListScope | StConnectionListScope, StPersonScope, None]
+):
     """Do the nested actions for every person of a list.
 
     https://linkedapi.io/docs/action-st-do-for-people
@@ -908,7 +918,7 @@ class do_for_people(Action[StPersonList | StConnectionList, StPerson, None]):
 
 
 @action("st.doForCompanies", has_outcome=False)
-class do_for_companies(Action[StCompanyList, StCompany, None]):
+class do_for_companies(Action[StCompanyListScope, StCompanyScope, None]):
     """Do the nested actions for every company of a list.
 
     https://linkedapi.io/docs/action-st-do-for-companies
@@ -916,7 +926,7 @@ class do_for_companies(Action[StCompanyList, StCompany, None]):
 
 
 @action("st.doForPosts", has_outcome=False)
-class do_for_posts(Action[StPostList, StPost, None]):
+class do_for_posts(Action[StPostListScope, StPostScope, None]):
     """Do the nested actions for every post of a list.
 
     https://linkedapi.io/docs/action-st-do-for-posts
@@ -924,7 +934,7 @@ class do_for_posts(Action[StPostList, StPost, None]):
 
 
 @action("st.doForJobs", generations=LINKED, has_outcome=False)
-class do_for_jobs(Action[StJobList, StJob, None]):
+class do_for_jobs(Action[StJobListScope, StJobScope, None]):
     """Do the nested actions for every job of a list.
 
     https://linkedapi.io/docs/action-st-do-for-jobs
@@ -932,7 +942,7 @@ class do_for_jobs(Action[StJobList, StJob, None]):
 
 
 @action("st.doForSkills", generations=LINKED, has_outcome=False)
-class do_for_skills(Action[StSkillList, StSkill, None]):
+class do_for_skills(Action[StSkillListScope, StSkillScope, None]):
     """Do the nested actions for every skill of a list.
 
     https://linkedapi.io/docs/action-st-do-for-skills
@@ -952,7 +962,7 @@ class do_for_skills(Action[StSkillList, StSkill, None]):
     category="stEndorsements",
     needs_all_targets=True,
 )
-class endorse_person_skill(Action[Root | StSkill, Nowhere, None]):
+class endorse_person_skill(Action[Root | StSkillScope, Nowhere, None]):
     """Endorse a skill of a person whom the account is connected to.
 
     https://linkedapi.io/docs/action-st-endorse-person-skill

@@ -44,11 +44,11 @@ TargetKind: TypeAlias = Literal[
 
 # A URL of an unknown form may name a target; "no target" is a URL that certainly does
 # not.
-_Found: TypeAlias = TargetKind | Literal["unknown", "short link", "no target", "text"]
+_UrlKind: TypeAlias = TargetKind | Literal["unknown", "short link", "no target", "text"]
 
 _SITE: Final = "https://www.linkedin.com"
 
-_NOUNS: Final[dict[_Found, str]] = {
+_NOUNS: Final[dict[_UrlKind, str]] = {
     "person": "a person",
     "company": "a company",
     "post": "a post",
@@ -371,7 +371,7 @@ def check_target(kind: TargetKind, value: str) -> TargetProblem | None:
     return None
 
 
-def _doubt(kind: TargetKind, found: _Found, value: str, canonical: str) -> str | None:
+def _doubt(kind: TargetKind, found: _UrlKind, value: str, canonical: str) -> str | None:
     """Return why a target may be wrong: "" if it is right, None if it is wrong."""
     match kind, found:
         case ("person", "nvPerson") | ("company", "nvCompany"):
@@ -399,7 +399,7 @@ def _doubt(kind: TargetKind, found: _Found, value: str, canonical: str) -> str |
     return doubt
 
 
-def _read(text: str) -> tuple[_Found, str]:
+def _read(text: str) -> tuple[_UrlKind, str]:
     """Return what *text* names, and its canonical form."""
     text = _SURROGATE.sub("\ufffd", text).strip(_BLANKS)
     if _URN_START.match(text):
@@ -411,7 +411,7 @@ def _read(text: str) -> tuple[_Found, str]:
     return _read_url(text)
 
 
-def _read_url(text: str) -> tuple[_Found, str]:
+def _read_url(text: str) -> tuple[_UrlKind, str]:
     """Return what a URL names, and its canonical form."""
     rest, _, fragment = text.partition("#")
     rest, _, query = rest.partition("?")
@@ -419,7 +419,7 @@ def _read_url(text: str) -> tuple[_Found, str]:
     host, _, path = address.partition("/")
     name = host.lower()
     parts = _parts(path)
-    found: _Found = "unknown"
+    found: _UrlKind = "unknown"
     if _HOST.fullmatch(name):
         site = _SITE
         if target := _read_path(parts, query):
@@ -441,7 +441,7 @@ def _read_url(text: str) -> tuple[_Found, str]:
     return found, site + "".join(pieces)
 
 
-def _read_path(parts: list[str], query: str) -> tuple[_Found, str] | None:
+def _read_path(parts: list[str], query: str) -> tuple[_UrlKind, str] | None:
     """Return what a page of LinkedIn is about, if its path is of a known form."""
     if parts and parts[0].lower() in _PREFIXES:
         parts = parts[1:]
@@ -454,7 +454,7 @@ def _read_path(parts: list[str], query: str) -> tuple[_Found, str] | None:
     return None
 
 
-def _read_post(name: str, query: str) -> tuple[_Found, str] | None:
+def _read_post(name: str, query: str) -> tuple[_UrlKind, str] | None:
     """Return a post, or the comment on it that *query* names."""
     fields = dict(parse_qsl(query))
     comment = next((fields[f] for f in _COMMENT_FIELDS if f in fields), None)
@@ -464,7 +464,7 @@ def _read_post(name: str, query: str) -> tuple[_Found, str] | None:
     return target if target[0] == ("post" if comment is None else "comment") else None
 
 
-def _read_urn(urn: str) -> tuple[_Found, str]:
+def _read_urn(urn: str) -> tuple[_UrlKind, str]:
     """Return what a URN names, and its canonical form."""
     for pattern in _COMMENT_URNS:
         comment = re.fullmatch(pattern, urn, re.IGNORECASE | re.ASCII)

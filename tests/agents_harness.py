@@ -14,7 +14,7 @@ from mcp import Client, types
 from mcp.client.streamable_http import streamable_http_client
 
 from linkedapi_async import Polling, Session
-from linkedapi_async.agents import Desk, http_app, make_server, serve_http
+from linkedapi_async.agents import WorkflowService, http_app, make_server, serve_http
 from linkedapi_async.sandbox import Sandbox
 
 
@@ -51,31 +51,31 @@ class User:
         return types.ElicitResult(action=self.action, content={})
 
 
-def desk_of(
+def service_of(
     box: Sandbox,
     journal: Path | None = None,
     *,
     polling: Polling | None = OFTEN,
     **settings: Any,
-) -> Desk:
-    """Return a desk at a sandbox; with a journal, it writes."""
+) -> WorkflowService:
+    """Return a service at a sandbox; with a journal, it writes."""
 
     def connect(**more: Any) -> Session:
         """Return a session that is not entered."""
         return box.session(polling=polling, **more)
 
-    return Desk(
+    return WorkflowService(
         connect,
         **{"journal": journal, "allow_writes": journal is not None, **settings},
     )
 
 
 @asynccontextmanager
-async def served(desk: Desk) -> AsyncIterator[int]:
-    """Serve an entered desk over HTTP; give the port."""
+async def served(service: WorkflowService) -> AsyncIterator[int]:
+    """Serve an entered service over HTTP; give the port."""
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
-    app = http_app(make_server(desk), token=SECRET, port=port)
+    app = http_app(make_server(service), token=SECRET, port=port)
     stop = asyncio.Event()
     serving = asyncio.create_task(serve_http(app, listener, stop.wait))
     try:

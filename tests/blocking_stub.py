@@ -1,4 +1,4 @@
-"""The types of the blocking faces, made from the source of the asynchronous classes.
+"""The types of the blocking proxies, made from the source of the asynchronous classes.
 
 ``python tests/blocking_stub.py`` writes ``linkedapi_async/blocking.pyi`` anew.
 """
@@ -18,7 +18,7 @@ from linkedapi_async.session._endpoints import EndpointMethods
 from linkedapi_async.session._methods import WorkflowMethods
 
 
-FACES: dict[str, tuple[str, tuple[Any, ...]]] = {
+PROXIES: dict[str, tuple[str, tuple[Any, ...]]] = {
     "_Workflows": ("", (WorkflowMethods, EndpointMethods)),
     "Session": ("_Workflows", (session.Session,)),
     "Account": ("_Workflows", (session.Account,)),
@@ -47,7 +47,7 @@ OPENED = """
 def open(self) -> Self: ...
 def close(self) -> None: ...
 """
-"""What only the faces with a loop of their own have."""
+"""What only the proxies with a loop of their own have."""
 
 
 class _WithoutAsync(ast.NodeTransformer):
@@ -163,7 +163,7 @@ def stub() -> str:
     """Return the source of the stub."""
     known: dict[str, ast.stmt] = {}
     classes: list[ast.stmt] = []
-    for name, (base, sources) in FACES.items():
+    for name, (base, sources) in PROXIES.items():
         body: list[ast.stmt] = []
         for cls in sources:
             body += members(cls, getattr(getattr(blocking, name), "_left_out", ()))
@@ -176,12 +176,12 @@ def stub() -> str:
         made.body = body
         classes.append(made)
     imports: dict[str, ast.stmt] = {}
-    waiting = names_in(classes) - FACES.keys()
+    waiting = names_in(classes) - PROXIES.keys()
     while waiting:
         name = waiting.pop()
         if name in known and name not in imports:
             imports[name] = known[name]
-            waiting |= names_in([known[name]]) - FACES.keys()
+            waiting |= names_in([known[name]]) - PROXIES.keys()
     listed = ast.parse(f"__all__ = {sorted(blocking.__all__)!r}").body
     first = [
         imports[n] for n in sorted(imports) if not isinstance(imports[n], ast.Assign)

@@ -19,7 +19,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from blocking_stub import FACES, stub
+from blocking_stub import PROXIES, stub
 from cli_harness import sandbox_in_a_thread
 
 import linkedapi_async
@@ -413,7 +413,7 @@ def test_elsewhere_the_error_names_this_module() -> None:
 
 
 def test_the_asynchronous_library_does_not_load_it() -> None:
-    """Importing the library does not import its blocking face."""
+    """Importing the library does not import the blocking module."""
     code = (
         "import sys, linkedapi_async; print('linkedapi_async.blocking' in sys.modules)"
     )
@@ -447,4 +447,4 @@ def declared(tree: ast.Module) -> dict[str, str]:
 
 def test_every_face_has_types() -> None:
     """What is public here is in the stub."""
-    assert set(FACES) - {"_Workflows"} == set(blocking.__all__)
+    assert set(PROXIES) - {"_Workflows"} == set(blocking.__all__)

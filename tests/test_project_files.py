@@ -1,4 +1,4 @@
-"""What pyproject, nox, CI, pre-commit and CONTRIBUTING say agrees."""
+"""Files of the project say the same, and each class has a name of its own."""
 
 from __future__ import annotations
 
@@ -20,6 +20,18 @@ NOT_IN_CI = {
     "bench",  # measures; there is no right or wrong
     "soak",  # takes long; the tests run a small share of it
 }
+
+MIRRORS = {"blocking.py", "nv.py"}
+"""Modules with the names of another on purpose: of the session, and of ``st``."""
+
+SHARED_NAMES = {
+    "AccountEvent": "an event of a session or of a webhook; both modules are public",
+    "Execute": "the same idea for two databases",
+    "InboxType": "the same words; the sandbox's are closed, because it refuses others",
+    "PayloadMode": "the same words; the sandbox's are closed, because it refuses others",
+    "WorkflowEvent": "an event of a session or of a webhook; both modules are public",
+}
+"""The names of classes and aliases that two modules define, and why."""
 
 
 def text_of(name: str | Path) -> str:
@@ -181,3 +193,23 @@ def test_the_architecture_shows_every_layer() -> None:
     assert [
         f"{name}/" if (package / name).is_dir() else name for name in names
     ] == re.findall(r"^(\S+)", tree, re.MULTILINE)
+
+
+def test_a_class_shares_its_name_with_no_other() -> None:
+    """No two modules define a class or alias of one name, except for a reason."""
+    modules: dict[str, set[Path]] = {}
+    for path in sorted((ROOT / "linkedapi_async").rglob("*.py")):
+        if path.name in MIRRORS:
+            continue
+        for node in ast.parse(path.read_text("utf-8")).body:
+            match node:
+                case ast.ClassDef(name=name):
+                    pass
+                case ast.AnnAssign(
+                    target=ast.Name(id=name), annotation=ast.Name(id="TypeAlias")
+                ):
+                    pass
+                case _:
+                    continue
+            modules.setdefault(name.lstrip("_"), set()).add(path)
+    assert set(SHARED_NAMES) == {name for name in modules if len(modules[name]) > 1}

@@ -16,15 +16,15 @@ import attrs
 
 from linkedapi_async._actions.parameters import METADATA_KEY
 from linkedapi_async._actions.scopes import (
-    NvCompanyPage,
-    NvPersonPage,
+    NvCompanyPageScope,
+    NvPersonPageScope,
     Scope,
-    StCompanyPage,
-    StConversation,
-    StPersonPage,
-    StPostPage,
-    StSkill,
-    StSkillList,
+    StCompanyPageScope,
+    StConversationScope,
+    StPersonPageScope,
+    StPostPageScope,
+    StSkillListScope,
+    StSkillScope,
 )
 from linkedapi_async._results.key import ACTIONS
 from linkedapi_async._utils.spelling import json_name
@@ -44,8 +44,14 @@ _VARIANTS: Final = ("companyUrl", "operation", "skillName")
 # Actions nested in these have the same target.
 _SAME_TARGET: Final[frozenset[type[Scope]]] = frozenset(
     [
-        *(StPersonPage, NvPersonPage, StPostPage, StCompanyPage, NvCompanyPage),
-        *(StConversation, StSkillList, StSkill),
+        *(
+            StPersonPageScope,
+            NvPersonPageScope,
+            StPostPageScope,
+            StCompanyPageScope,
+            NvCompanyPageScope,
+        ),
+        *(StConversationScope, StSkillListScope, StSkillScope),
     ]
 )
 
@@ -76,7 +82,7 @@ class Act:
 
 
 @attrs.frozen
-class _Place:
+class _Position:
     """The place where an action is nested."""
 
     path: str
@@ -94,9 +100,9 @@ def acts_of(definition: Any) -> tuple[Act, ...]:
         definition: The workflow as JSON values; it need not be valid.
     """
     if isinstance(definition, list):
-        places = [(node, _Place(f"root[{n}]")) for n, node in enumerate(definition)]
+        places = [(node, _Position(f"root[{n}]")) for n, node in enumerate(definition)]
     else:
-        places = [(definition, _Place("root"))]
+        places = [(definition, _Position("root"))]
     return tuple(act for node, place in places for act in _acts(node, place))
 
 
@@ -143,7 +149,7 @@ def _digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def _acts(node: Any, place: _Place) -> Iterator[Act]:
+def _acts(node: Any, place: _Position) -> Iterator[Act]:
     """Yield the acts of an action and of all that is nested in it."""
     if not isinstance(node, dict):
         return
@@ -156,7 +162,7 @@ def _acts(node: Any, place: _Place) -> Iterator[Act]:
     then = node.get("then", [])
     same = cls is not None and cls.opens in _SAME_TARGET
     # An action of an unknown type may open a list.
-    below = _Place(
+    below = _Position(
         place.path,
         targets if same else (),
         (place.listed and not own) or not same,
@@ -167,7 +173,7 @@ def _acts(node: Any, place: _Place) -> Iterator[Act]:
 
 
 def _acts_here(
-    node: dict[str, Any], place: _Place, *, own: tuple[str, ...]
+    node: dict[str, Any], place: _Position, *, own: tuple[str, ...]
 ) -> Iterator[Act]:
     variants = [
         normalize_url(node[name])

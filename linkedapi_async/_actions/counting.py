@@ -16,7 +16,7 @@ from linkedapi_async._results.key import ACTIONS
 from linkedapi_async._types import Generation
 
 
-Count: TypeAlias = int | float
+ItemCount: TypeAlias = int | float
 """A whole number, or `math.inf` where there is no bound."""
 
 
@@ -28,7 +28,7 @@ class Factor:
     """The place of the list in the tree."""
     action_type: str
     """The action that yields it."""
-    items: Count
+    items: ItemCount
     """How many items it has at most."""
     explicit: bool
     """Whether the workflow sets the limit; otherwise it is the API's default."""
@@ -42,9 +42,9 @@ class ExplainedLine:
     """Its place in the tree, such as ``root.then[0]``."""
     action_type: str
     """The API's name of it."""
-    times: Count
+    times: ItemCount
     """The maximum: the product of *factors*, added up over a batch."""
-    minimum: Count
+    minimum: ItemCount
     """The minimum: how often it is done if all lists are empty."""
     factors: tuple[Factor, ...]
     """The lists for whose items it is done, from the root down."""

@@ -15,15 +15,15 @@ import attrs
 from linkedapi_async._actions.validators import (
     Boolean,
     Date,
+    DateTime,
     Enum,
     Integer,
     InvalidValue,
     ListOf,
-    Moment,
     Object,
     String,
     StringOrObject,
-    Target,
+    TargetString,
     Validator,
     check_json,
     warn_unknown,
@@ -109,7 +109,7 @@ LINKED_ONLY = info(generations=LINKED)
 
 def _validator_for_union(options: Sequence[Any]) -> Validator:
     if dt.datetime in options:
-        return Date() if dt.date in options else Moment()
+        return Date() if dt.date in options else DateTime()
     words = [a for a in options if typing.get_origin(a) is Literal]
     if words:
         return Enum(typing.get_args(words[0]))
@@ -130,7 +130,7 @@ def validator_for(annotation: Any, known: ParameterInfo) -> Validator:
             validator_for(item, ParameterInfo(minimum=1)), known.certain_maximum
         )
     if known.kind is not None:
-        return Target(known.kind)
+        return TargetString(known.kind)
     if annotation in {str, int}:
         bounds = (known.minimum, known.certain_maximum, known.doubtful_maximum)
         return String(*bounds, known.pattern) if annotation is str else Integer(*bounds)

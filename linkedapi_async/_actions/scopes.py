@@ -31,87 +31,87 @@ class Anywhere(Scope):
     """What an unknown action opens: anything may be nested in it."""
 
 
-class StConversation(Scope):
+class StConversationScope(Scope):
     """The conversation that a message was sent into."""
 
 
-class StPersonPage(Scope):
+class StPersonPageScope(Scope):
     """An open person page."""
 
 
-class StSkillList(Scope):
+class StSkillListScope(Scope):
     """A person's skills."""
 
 
-class StSkill(Scope):
+class StSkillScope(Scope):
     """One skill of a list."""
 
 
-class StPostList(Scope):
+class StPostListScope(Scope):
     """A list of posts."""
 
 
-class StPost(Scope):
+class StPostScope(Scope):
     """One post of a list."""
 
 
-class StPostPage(Scope):
+class StPostPageScope(Scope):
     """An open post."""
 
 
-class StPersonList(Scope):
+class StPersonListScope(Scope):
     """A list of people."""
 
 
-class StConnectionList(Scope):
+class StConnectionListScope(Scope):
     """The account's connections; only the older generation loops over them."""
 
     generations = ACCOUNT
 
 
-class StPerson(Scope):
+class StPersonScope(Scope):
     """One person of a list."""
 
 
-class StCompanyList(Scope):
+class StCompanyListScope(Scope):
     """A list of companies."""
 
 
-class StCompany(Scope):
+class StCompanyScope(Scope):
     """One company of a list."""
 
 
-class StCompanyPage(Scope):
+class StCompanyPageScope(Scope):
     """An open company page."""
 
 
-class StJobList(Scope):
+class StJobListScope(Scope):
     """A list of jobs."""
 
 
-class StJob(Scope):
+class StJobScope(Scope):
     """One job of a list."""
 
 
-class NvPersonList(Scope):
+class NvPersonListScope(Scope):
     """A list of people in Sales Navigator."""
 
 
-class NvPerson(Scope):
+class NvPersonScope(Scope):
     """One person of a Sales Navigator list."""
 
 
-class NvPersonPage(Scope):
+class NvPersonPageScope(Scope):
     """An open person page in Sales Navigator."""
 
 
-class NvCompanyList(Scope):
+class NvCompanyListScope(Scope):
     """A list of companies in Sales Navigator."""
 
 
-class NvCompany(Scope):
+class NvCompanyScope(Scope):
     """One company of a Sales Navigator list."""
 
 
-class NvCompanyPage(Scope):
+class NvCompanyPageScope(Scope):
     """An open company page in Sales Navigator."""

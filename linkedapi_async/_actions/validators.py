@@ -192,7 +192,7 @@ def unchecked_targets() -> Iterator[None]:
         _targets_checked.reset(token)
 
 
-class Target(String):
+class TargetString(String):
     """The URL, URN or id of a target, which is kept as it is."""
 
     def __init__(self, kind: TargetKind) -> None:
@@ -293,7 +293,7 @@ class Enum(Validator):
             yield f"has the unknown value {value!r}, which is sent as it is; {hint}"
 
 
-class Moment(Validator):
+class DateTime(Validator):
     """A point in time: ISO text, or an aware datetime, which is kept as ISO text."""
 
     expected = "ISO 8601 text or a datetime"
@@ -328,7 +328,7 @@ def is_template(value: object) -> bool:
     return isinstance(value, str) and "{{" in value
 
 
-class Date(Moment):
+class Date(DateTime):
     """A day or a point in time: a date is kept as ISO text too."""
 
     expected = "ISO 8601 text, a date or a datetime"

@@ -26,10 +26,10 @@ from linkedapi_async.policies import Retries, RetryBudget
 
 MAX_RESPONSE_BYTES = 32 * 1024 * 1024
 
-ConnectionState: TypeAlias = Literal["not entered", "open", "closed"]
+LifecycleState: TypeAlias = Literal["not entered", "open", "closed"]
 
 
-class Connection:
+class ApiConnection:
     """The connections to one host, with one main token and one retry budget.
 
     Args:
@@ -89,7 +89,7 @@ class Connection:
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._transport: AiohttpTransport
-        self.state: ConnectionState = "not entered"
+        self.state: LifecycleState = "not entered"
 
     def open(self) -> AiohttpTransport:
         """Bind to the running event loop and return the transport.
@@ -146,9 +146,7 @@ class Connection:
     @safe_repr
     def __repr__(self) -> str:
         requests = self.requests
-        return (
-            f"<Connection {requests.generation} at {requests.base_url}, {self.state}>"
-        )
+        return f"<ApiConnection {requests.generation} at {requests.base_url}, {self.state}>"
 
 
 def api_requests(
@@ -206,7 +204,9 @@ def check_type(name: str, value: object, *allowed: type | None) -> None:
         if value is None if each is None else isinstance(value, each):
             return
     names = [each.__name__ for each in allowed if each is not None]
-    raise TypeError(f"{name} must be {_a(' or '.join(names))}, got {_shown(value)}")
+    raise TypeError(
+        f"{name} must be {_with_article(' or '.join(names))}, got {_shown(value)}"
+    )
 
 
 def check_positive(name: str, value: object) -> None:
@@ -235,7 +235,7 @@ def check_count(name: str, value: object) -> None:
         raise ValueError(f"{name} must be at least 1, got {value}")
 
 
-def _a(noun: str) -> str:
+def _with_article(noun: str) -> str:
     return f"{'an' if noun[0] in 'AEIOU' else 'a'} {noun}"
 
 
@@ -245,4 +245,4 @@ def _shown(value: object) -> str:
         return repr(value)
     if isinstance(value, type):
         return f"the class {value.__name__}; did you forget the parentheses?"
-    return _a(type(value).__name__)
+    return _with_article(type(value).__name__)

@@ -41,7 +41,7 @@ def connection_error(
     place = f"{address.host}:{address.port}"
     inner = _inner_error(error)
     text = _text(inner, headers)
-    name = "" if _speaks(inner) else type(inner).__name__
+    name = "" if _is_clear(inner) else type(inner).__name__
     reason = ": ".join(filter(None, (name, text)))
     status = None
     if isinstance(error, aiohttp.ClientHttpProxyError):
@@ -67,7 +67,7 @@ def _inner_error(error: Exception) -> Exception:
     return error
 
 
-def _speaks(error: Exception) -> bool:
+def _is_clear(error: Exception) -> bool:
     """Return whether the text of *error* says enough without the name of its class."""
     return type(error) is OSError or isinstance(error, aiohttp.ClientHttpProxyError)
 

@@ -16,7 +16,7 @@ from typing import Any, Literal, Self, TypeAlias
 import attrs
 
 from linkedapi_async._http.requests import validate_workflow_id
-from linkedapi_async._polling.answers import Answer, Ended, PollFailed, StillRunning
+from linkedapi_async._polling.answers import Ended, PollAnswer, PollFailed, StillRunning
 from linkedapi_async._utils.json import MAX_DEPTH, decode_json, is_too_deep
 from linkedapi_async.errors import (
     AuthenticationError,
@@ -231,7 +231,7 @@ def read_started(result: Any) -> Accepted:
     )
 
 
-def read_status(result: Any, workflow_id: str) -> Answer:
+def read_status(result: Any, workflow_id: str) -> PollAnswer:
     """Return what the state of a workflow means for a wait."""
     fields = result if isinstance(result, dict) else {}
     answered = fields.get("workflowId")
@@ -247,7 +247,7 @@ def read_status(result: Any, workflow_id: str) -> Answer:
     return _read_status(fields, workflow_id)
 
 
-def _read_status(fields: dict[str, Any], workflow_id: str) -> Answer:
+def _read_status(fields: dict[str, Any], workflow_id: str) -> PollAnswer:
     status = fields.get("workflowStatus")
     completion, failure = fields.get("completion"), fields.get("failure")
     if status in ("pending", "running"):  # may be unhashable
@@ -312,7 +312,7 @@ def _is_usable(completion: Any) -> bool:
     return isinstance(completion, dict) and bool(completion)
 
 
-def read_poll(response: Response, workflow_id: str, *, now: float) -> Answer:
+def read_poll(response: Response, workflow_id: str, *, now: float) -> PollAnswer:
     """Return what the answer to a poll means for the wait."""
     try:
         return read_status(read_result(response, now=now), workflow_id)

@@ -49,4 +49,4 @@ class PollFailed:
     """Time in seconds for which the host wants no requests."""
 
 
-Answer: TypeAlias = StillRunning | Ended | PollFailed
+PollAnswer: TypeAlias = StillRunning | Ended | PollFailed

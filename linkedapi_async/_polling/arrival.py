@@ -17,7 +17,7 @@ from linkedapi_async._polling.durations import Estimate, ended_share
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping
 
-    from linkedapi_async._polling.durations import Duration, DurationLearner
+    from linkedapi_async._polling.durations import DurationEstimate, DurationLearner
 
 
 OUTLIER: Final = 6.0
@@ -98,7 +98,7 @@ def time_left(
     return left
 
 
-def followed(left: TimeLeft, duration: Duration, count: float) -> TimeLeft:
+def followed(left: TimeLeft, duration: DurationEstimate, count: float) -> TimeLeft:
     """Return the time *left* followed by *count* workflows.
 
     The sum is taken as log-normal, with the same mean and variance.
@@ -117,7 +117,7 @@ def followed(left: TimeLeft, duration: Duration, count: float) -> TimeLeft:
 
 
 def shared(
-    lanes: Iterable[TimeLeft], idle: int, duration: Duration, count: int
+    lanes: Iterable[TimeLeft], idle: int, duration: DurationEstimate, count: int
 ) -> list[TimeLeft]:
     """Return the time left of *lanes* that share *count* more workflows evenly.
 

@@ -127,7 +127,7 @@ def poll_times(mean: float, spread: float, late_cost: float) -> Sequence[float]:
 
 
 @frozen
-class Duration:
+class DurationEstimate:
     """How long workflows of one kind take, and how certain that is."""
 
     mean: float
@@ -154,7 +154,7 @@ class Duration:
 
 
 @define(eq=False)
-class _Kind:
+class _KindStatistics:
     """The statistics of one kind: weighted moments of the logarithm of a duration."""
 
     weight: float = 0.0
@@ -194,7 +194,7 @@ class DurationLearner:
 
     def __init__(self, late_cost: float | None) -> None:
         self._late_cost = late_cost
-        self._kinds: dict[Hashable, _Kind] = {}
+        self._kinds: dict[Hashable, _KindStatistics] = {}
         self.observed: int = 0
         """How many durations were observed."""
 
@@ -202,7 +202,7 @@ class DurationLearner:
         """Return the number of kinds about which something is known."""
         return len(self._kinds)
 
-    def duration(self, kind: Hashable) -> Duration | None:
+    def duration(self, kind: Hashable) -> DurationEstimate | None:
         """Return how long workflows of *kind* take, if enough is known about them."""
         known = self._kinds.get(kind)
         if known is None or known.weight < ENDS_NEEDED:
@@ -213,7 +213,7 @@ class DurationLearner:
         ends = known.weight if known.weight < MEMORY else 2 * MEMORY - 1
         error = 1 / math.sqrt(2 * (ends - 1))
         uncertainty = error * spread * math.sqrt(2 + spread**2)
-        return Duration(known.mean, spread, uncertainty, error)
+        return DurationEstimate(known.mean, spread, uncertainty, error)
 
     def estimate(self, kind: Hashable) -> Estimate | None:
         """Return how long workflows of *kind* take, if enough is known about them."""
@@ -242,7 +242,7 @@ class DurationLearner:
                 and abs(mean) <= MAX_LOGARITHM
                 and 0 <= variance <= MAX_LOGARITHM
             ):
-                self._kinds[kind] = _Kind(weight, mean, variance)
+                self._kinds[kind] = _KindStatistics(weight, mean, variance)
         while len(self._kinds) > MAX_KINDS:
             del self._kinds[next(iter(self._kinds))]
 
@@ -306,7 +306,7 @@ class DurationLearner:
             known.times = self._schedule(known)
         return known.times
 
-    def _schedule(self, known: _Kind) -> Sequence[float] | None:
+    def _schedule(self, known: _KindStatistics) -> Sequence[float] | None:
         """Return the schedule of a kind about which enough is known."""
         if self._late_cost is None:
             return None
@@ -316,9 +316,9 @@ class DurationLearner:
         spread = math.ceil(known.spread / GRID - 0.5) * GRID
         return poll_times(mean, spread, self._late_cost)
 
-    def _use(self, kind: Hashable) -> _Kind:
+    def _use(self, kind: Hashable) -> _KindStatistics:
         """Return the statistics of *kind*, and mark it as used last."""
-        known = self._kinds.pop(kind, None) or _Kind()
+        known = self._kinds.pop(kind, None) or _KindStatistics()
         self._kinds[kind] = known
         if len(self._kinds) > MAX_KINDS:
             del self._kinds[next(iter(self._kinds))]

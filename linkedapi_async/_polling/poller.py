@@ -15,7 +15,7 @@ import random
 from collections import deque
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from linkedapi_async._polling.answers import Answer, Ended, PollFailed
+from linkedapi_async._polling.answers import Ended, PollAnswer, PollFailed
 from linkedapi_async._polling.lane import PendingWorkflow
 from linkedapi_async._polling.scheduler import LaneState, PollScheduler
 from linkedapi_async._polling.throttle import Throttle
@@ -76,7 +76,7 @@ class Poller:
 
     def __init__(
         self,
-        poll: Callable[[PendingWorkflow], Awaitable[Answer]],
+        poll: Callable[[PendingWorkflow], Awaitable[PollAnswer]],
         polling: Polling,
         *,
         in_flight: int = 50,
@@ -541,7 +541,7 @@ class Poller:
             self._idle.append(future)
         return future
 
-    def _settle(self, workflow: PendingWorkflow, answer: Answer) -> None:
+    def _settle(self, workflow: PendingWorkflow, answer: PollAnswer) -> None:
         """Pass the *answer* to the scheduler, and wake the tasks that it concerns."""
         now = self.now()
         self.polls += 1
@@ -593,7 +593,7 @@ class Poller:
                     extra=log_extra(reason=reason),
                 )
 
-    def _note_host(self, now: float, answer: Answer) -> None:
+    def _note_host(self, now: float, answer: PollAnswer) -> None:
         """Count failed polls in a row; other answers show that the host is there."""
         if isinstance(answer, PollFailed) and answer.kind == "failed":
             self._count_failure(now, answer.error)

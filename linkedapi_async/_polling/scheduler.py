@@ -12,7 +12,7 @@ from collections import Counter, deque
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast, get_args
 
-from linkedapi_async._polling.answers import Answer, Ended, PollFailed, StillRunning
+from linkedapi_async._polling.answers import Ended, PollAnswer, PollFailed, StillRunning
 from linkedapi_async._polling.arrival import TimeLeft, last_end, shared, time_left
 from linkedapi_async._polling.durations import DurationLearner, Estimate
 from linkedapi_async._polling.lane import NEVER, Lane, PendingWorkflow
@@ -330,7 +330,7 @@ class PollScheduler:
             self._schedule(lane)
 
     def answered(
-        self, workflow: PendingWorkflow, now: float, answer: Answer
+        self, workflow: PendingWorkflow, now: float, answer: PollAnswer
     ) -> Ended | None:
         """Take the *answer* to a poll; return how the wait ended, if it did."""
         lane = workflow.lane

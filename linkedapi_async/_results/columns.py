@@ -20,7 +20,12 @@ from typing import Any, Final
 
 from linkedapi_async._results.key import ACTIONS, Key, as_key
 from linkedapi_async._results.outcome import Result, Siblings, Timestamp, json_names_of
-from linkedapi_async._results.places import IDENTITY, Place, class_of, walk_places
+from linkedapi_async._results.places import (
+    IDENTITY,
+    LocatedOutcome,
+    class_of,
+    walk_places,
+)
 from linkedapi_async._utils.json import encode_deep_json, encode_json
 from linkedapi_async._utils.text import encodable
 
@@ -55,7 +60,7 @@ _MICROSECOND: Final = dt.timedelta(microseconds=1)
 _LEAST, _MOST = -(2**63), 2**63 - 1
 
 
-class Kind(ABC):
+class ArrowKind(ABC):
     """How values of one Python type become an Arrow array."""
 
     def __init__(
@@ -74,7 +79,7 @@ class Kind(ABC):
         """Return *values* as an array; None is null."""
 
 
-class Plain(Kind):
+class Plain(ArrowKind):
     """Values that Arrow accepts as they are."""
 
     def array(self, values: Sequence[Any]) -> Array:
@@ -82,7 +87,7 @@ class Plain(Kind):
         return Array(values, self.type)
 
 
-class Converted(Kind):
+class Converted(ArrowKind):
     """Values that *convert* changes; it returns None for a number out of range."""
 
     def __init__(
@@ -100,7 +105,7 @@ class Converted(Kind):
         return Array([None if v is None else convert(v) for v in values], self.type)
 
 
-class Text(Kind):
+class Text(ArrowKind):
     """Text; other values become JSON text."""
 
     def array(self, values: Sequence[Any]) -> Array:
@@ -136,7 +141,7 @@ def _as_float(value: float) -> float | None:
     return held if held == value else None
 
 
-class Moment(Kind):
+class UtcTimestamp(ArrowKind):
     """A point in time in UTC. Its text has a column too, so that nothing is lost."""
 
     def array(self, values: Sequence[Any]) -> Array:
@@ -151,9 +156,9 @@ JSON: Final = Converted(DataType.string(), _as_json)
 
 BOOL: Final = Plain(DataType.bool())
 
-MOMENT: Final = Moment(DataType.timestamp("us", tz="UTC"))
+MOMENT: Final = UtcTimestamp(DataType.timestamp("us", tz="UTC"))
 
-SCALARS: Final[dict[Any, Kind]] = {
+SCALARS: Final[dict[Any, ArrowKind]] = {
     str: TEXT,
     bool: BOOL,
     int: Converted(DataType.int64(), _as_int, exact=False),
@@ -169,10 +174,10 @@ _NULLABLE: Final = (
 """Arrow types, with their pandas names and the nullable types of pandas."""
 
 
-class List(Kind):
+class List(ArrowKind):
     """Lists of one kind of item."""
 
-    def __init__(self, item: Kind) -> None:
+    def __init__(self, item: ArrowKind) -> None:
         rest = item.rest
         super().__init__(
             DataType.list(Field("item", item.type)),
@@ -205,12 +210,12 @@ def _nulls(values: Sequence[Any]) -> Array | None:
     return Array(nulls, DataType.bool()) if any(nulls) else None
 
 
-class Struct(Kind):
+class Struct(ArrowKind):
     """Objects with certain columns, by default dicts with certain keys."""
 
     def __init__(
         self,
-        columns: dict[str, Kind],
+        columns: dict[str, ArrowKind],
         rest: Callable[[Any], Any] | None = None,
         read: Callable[[Any, str], Any] = dict.get,
     ) -> None:
@@ -241,7 +246,7 @@ class Struct(Kind):
 def attributes_of(cls: Any) -> Struct:
     """Return the columns of a result class, with its moments beside their texts."""
     hints = typing.get_type_hints(cls)
-    columns: dict[str, Kind] = {}
+    columns: dict[str, ArrowKind] = {}
     rests: list[tuple[str, str, Callable[[Any], Any]]] = []
     for name, (in_json, *_) in json_names_of(cls).items():
         columns[name] = kind = kind_of(hints[name])
@@ -267,7 +272,7 @@ def _rest_of_result(
     return found or None
 
 
-def kind_of(annotation: Any) -> Kind:
+def kind_of(annotation: Any) -> ArrowKind:
     """Return the kind of an attribute of a result."""
     options = typing.get_args(annotation)
     origin = typing.get_origin(annotation)
@@ -282,7 +287,7 @@ def kind_of(annotation: Any) -> Kind:
 @functools.cache
 def _around(targets: tuple[str, ...]) -> Struct:
     """Return the columns around the data of an action with *targets*."""
-    columns: dict[str, Kind] = {
+    columns: dict[str, ArrowKind] = {
         **dict.fromkeys(("workflow_id", "action_type", "label"), TEXT),
         "success": BOOL,
         # Arrow has structs without fields, Parquet does not.
@@ -294,7 +299,7 @@ def _around(targets: tuple[str, ...]) -> Struct:
     return Struct({**columns, "from": List(step)})
 
 
-def _facts(place: Place, workflow_id: str | None) -> dict[str, Any]:
+def _facts(place: LocatedOutcome, workflow_id: str | None) -> dict[str, Any]:
     """Return the values around the data of an outcome."""
     outcome = place.outcome
     error = outcome.error
@@ -370,7 +375,7 @@ class Layout:
         if items:
             yield self._batch(items, facts)
 
-    def _items(self, place: Place) -> Iterator[Any]:
+    def _items(self, place: LocatedOutcome) -> Iterator[Any]:
         cls, sent = self._cls, place.sent
         if cls is not None:
             for item in place.items(cls):

@@ -36,7 +36,7 @@ class Step:
 
 
 @attrs.frozen
-class Place:
+class LocatedOutcome:
     """An outcome with its context."""
 
     outcome: Outcome[Any]
@@ -84,7 +84,7 @@ class Place:
             yield cls(raw=sent)
 
 
-def walk_places(roots: Siblings, key: Key[Any] | None) -> Iterator[Place]:
+def walk_places(roots: Siblings, key: Key[Any] | None) -> Iterator[LocatedOutcome]:
     """Visit the places of all outcomes of *key*, or of all, parents first."""
     key = None if key is None else as_key(key)
     stack = [*_places(roots, ())][::-1]
@@ -96,17 +96,17 @@ def walk_places(roots: Siblings, key: Key[Any] | None) -> Iterator[Place]:
         stack += [*_below(place)][::-1]
 
 
-def _places(siblings: Siblings, above: tuple[Step, ...]) -> Iterator[Place]:
+def _places(siblings: Siblings, above: tuple[Step, ...]) -> Iterator[LocatedOutcome]:
     """Visit the outcomes of *siblings*, each with the action that it came from."""
     waiting: dict[tuple[str, str | None], deque[ActionKey[Any]]] = defaultdict(deque)
     for action in siblings.actions:
         waiting[action.action_type, action.label].append(action)
     for outcome in siblings.outcomes:
         same = waiting[outcome.action_type, outcome.label]
-        yield Place(outcome, same.popleft() if same else None, above)
+        yield LocatedOutcome(outcome, same.popleft() if same else None, above)
 
 
-def _below(place: Place) -> Iterator[Place]:
+def _below(place: LocatedOutcome) -> Iterator[LocatedOutcome]:
     """Visit the places of the outcomes nested in *place*, in each item of a list."""
     outcome = place.outcome
     data = outcome.data

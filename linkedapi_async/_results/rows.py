@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from linkedapi_async._results.key import ACTIONS, Key
 from linkedapi_async._results.outcome import Result, Siblings, json_names_of
-from linkedapi_async._results.places import Place, Step, class_of, walk_places
+from linkedapi_async._results.places import LocatedOutcome, Step, class_of, walk_places
 
 
 RowDict: TypeAlias = dict[str, Any]
@@ -35,7 +35,7 @@ def completion_rows(
     return [{name: row.get(name) for name in columns} for row in found]
 
 
-def _rows(place: Place) -> Iterator[RowDict]:
+def _rows(place: LocatedOutcome) -> Iterator[RowDict]:
     outcome = place.outcome
     error = outcome.error
     around = {
@@ -66,7 +66,7 @@ def _above(steps: tuple[Step, ...]) -> RowDict:
     return found
 
 
-def _data(place: Place) -> Iterator[RowDict]:
+def _data(place: LocatedOutcome) -> Iterator[RowDict]:
     """Visit the data of an outcome, as one row or as one for each item of a list."""
     known = ACTIONS.get(place.outcome.action_type)
     sent = place.sent

@@ -10,7 +10,7 @@ import weakref
 from typing import Final
 
 
-class _Wall:
+class _WallClock:
     """The time of day, as an event loop uses it."""
 
     def __init__(self, epoch: float, *, real: bool) -> None:
@@ -26,7 +26,7 @@ class _Wall:
         return self._latest
 
 
-_WALLS: Final[weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Wall]] = (
+_WALLS: Final[weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _WallClock]] = (
     weakref.WeakKeyDictionary()
 )
 
@@ -40,7 +40,7 @@ def wall_time() -> float:
     loop = asyncio.get_running_loop()
     wall = _WALLS.get(loop)
     if wall is None:
-        wall = _WALLS[loop] = _Wall(time.time() - loop.time(), real=True)
+        wall = _WALLS[loop] = _WallClock(time.time() - loop.time(), real=True)
     return wall.time(loop.time())
 
 
@@ -52,7 +52,7 @@ def set_wall_time(moment: dt.datetime) -> None:
     loop = asyncio.get_running_loop()
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=dt.UTC)
-    _WALLS[loop] = _Wall(moment.timestamp() - loop.time(), real=False)
+    _WALLS[loop] = _WallClock(moment.timestamp() - loop.time(), real=False)
 
 
 def from_timestamp(seconds: float) -> dt.datetime:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from linkedapi_async._http.connection import (
     MAX_RESPONSE_BYTES,
-    Connection,
+    ApiConnection,
     api_requests,
     check_count,
     check_type,
@@ -126,7 +126,7 @@ class Admin:
         self._changelog_url = validate_base_url(
             changelog_url, allow_insecure_http=allow_insecure_http
         )
-        self._host = Connection(
+        self._host = ApiConnection(
             "Admin",
             requests,
             retries=retries,

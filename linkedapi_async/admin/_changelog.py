@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING
 
-from linkedapi_async._http.connection import MAX_RESPONSE_BYTES, Connection
+from linkedapi_async._http.connection import MAX_RESPONSE_BYTES, ApiConnection
 from linkedapi_async._http.requests import DEFAULT_URL, ApiRequests, validate_base_url
 from linkedapi_async._utils.secret import Secret
 from linkedapi_async.admin._connection import AdminConnection
@@ -64,7 +64,7 @@ async def fetch_changelog(
         query["since"] = str(instant("changelog", "since", since))
     address = validate_base_url(url, allow_insecure_http=allow_insecure_http)
     connection = AdminConnection(
-        Connection(
+        ApiConnection(
             "changelog",
             ApiRequests("linked_api", address, Secret("")),
             retries=retries,

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from linkedapi_async._http.caller import RetryingCaller
-from linkedapi_async._http.connection import Connection, ConnectionState
+from linkedapi_async._http.connection import ApiConnection, LifecycleState
 from linkedapi_async._http.failure_rules import RequestKind
 from linkedapi_async._http.rate_limit import SlidingWindow
 from linkedapi_async._http.requests import Headers, Request
@@ -36,7 +36,7 @@ class AdminConnection:
     """
 
     def __init__(
-        self, connection: Connection, polling: Polling, per_minute: int
+        self, connection: ApiConnection, polling: Polling, per_minute: int
     ) -> None:
         self.polling: Polling = polling
         self._connection = connection
@@ -46,7 +46,7 @@ class AdminConnection:
         self._caller: RetryingCaller
 
     @property
-    def state(self) -> ConnectionState:
+    def state(self) -> LifecycleState:
         """Whether it is open."""
         return self._connection.state
 

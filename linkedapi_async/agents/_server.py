@@ -1,4 +1,4 @@
-"""The server: tools, resources and prompts of a desk, in both forms of the protocol."""
+"""The server: tools, resources and prompts of a service, in both forms of the protocol."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from linkedapi_async._actions.reference import reference, search_actions
 from linkedapi_async._results.key import ACTIONS
 from linkedapi_async._utils.spelling import nearest
 from linkedapi_async._version import __version__
-from linkedapi_async.agents._desk import Desk
 from linkedapi_async.agents._prompts import prompt, prompts
+from linkedapi_async.agents._service import WorkflowService
 from linkedapi_async.agents._tools import ARGUMENTS, call, tools
 from linkedapi_async.errors import LinkedApiError
 from linkedapi_async.schema import workflow_schema
@@ -42,15 +42,15 @@ _CONFIRM: Final = "confirm"
 """The name of the question to the user."""
 
 
-def make_server(desk: Desk) -> Server[Any]:
-    """Return the server of an entered desk.
+def make_server(service: WorkflowService) -> Server[Any]:
+    """Return the server of an entered service.
 
     ``mcp.server.stdio.stdio_server`` or `http_app` connects it.
 
     Args:
-        desk: Runs the workflows.
+        service: Runs the workflows.
     """
-    handlers = _Handlers(desk)
+    handlers = _Handlers(service)
     server: Server[Any] = Server(
         NAME,
         version=__version__,
@@ -75,11 +75,11 @@ def make_server(desk: Desk) -> Server[Any]:
 class _Handlers:
     """What the server does for each request."""
 
-    desk: Desk
+    service: WorkflowService
 
     async def list_tools(self, _: Context, __: Page) -> types.ListToolsResult:
         """List the tools."""
-        found = tools(allow_writes=self.desk.allow_writes)
+        found = tools(allow_writes=self.service.allow_writes)
         return types.ListToolsResult(tools=found)
 
     async def call_tool(
@@ -97,7 +97,7 @@ class _Handlers:
         if params.name not in ARGUMENTS:
             raise _invalid(f"no tool {params.name!r}; tools are {', '.join(ARGUMENTS)}")
         return await call(
-            self.desk,
+            self.service,
             params.name,
             params.arguments or {},
             consent=consent,
@@ -134,7 +134,7 @@ class _Handlers:
         self, _: Context, params: types.ReadResourceRequestParams
     ) -> types.ReadResourceResult:
         """Read a resource."""
-        found = await _resource(self.desk, params.uri)
+        found = await _resource(self.service, params.uri)
         contents = types.TextResourceContents(
             uri=params.uri,
             mime_type=_JSON,
@@ -198,7 +198,7 @@ _RESOURCES: Final[Mapping[str, str]] = {
 }
 
 
-async def _resource(desk: Desk, uri: str) -> Any:
+async def _resource(service: WorkflowService, uri: str) -> Any:
     """Return the content of a resource as JSON values.
 
     Raises:
@@ -212,22 +212,22 @@ async def _resource(desk: Desk, uri: str) -> Any:
             wanted = ("actionType", "effect", "summary")
             return [{each: one[each] for each in wanted} for one in search_actions("")]
         if uri == f"{_SCHEME}schema":
-            return workflow_schema(desk.generation)
+            return workflow_schema(service.generation)
         if uri == f"{_SCHEME}account":
-            return await _account(desk)
+            return await _account(service)
     alike = nearest(action_type, ACTIONS)
     hint = f"; did you mean {_SCHEME}actions/{alike}?" if alike else ""
     raise _invalid(f"no resource {uri!r}{hint}")
 
 
-async def _account(desk: Desk) -> Any:
+async def _account(service: WorkflowService) -> Any:
     facts: dict[str, Any] = {
-        "account": desk.account.name,
-        "generation": desk.generation,
-        "allowWrites": desk.allow_writes,
+        "account": service.account.name,
+        "generation": service.generation,
+        "allowWrites": service.allow_writes,
     }
     try:
-        info = await desk.account.info()
+        info = await service.account.info()
     except LinkedApiError as error:
-        return {**facts, "note": desk.describe(error)}
+        return {**facts, "note": service.describe(error)}
     return {**facts, "name": info.name, "url": info.url}

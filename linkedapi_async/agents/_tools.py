@@ -13,7 +13,12 @@ from linkedapi_async._results.key import ACTIONS
 from linkedapi_async._types import Json
 from linkedapi_async._utils.spelling import nearest
 from linkedapi_async.agents._checks import Check
-from linkedapi_async.agents._desk import Answer, AnswerStatus, Desk, Report
+from linkedapi_async.agents._service import (
+    Answer,
+    AnswerStatus,
+    Report,
+    WorkflowService,
+)
 
 
 Consent: TypeAlias = Callable[[str], Awaitable[bool | types.InputRequiredResult]]
@@ -159,7 +164,7 @@ def problem_of(name: str, arguments: Mapping[str, Any]) -> str | None:
 
 
 async def call(
-    desk: Desk,
+    service: WorkflowService,
     name: str,
     arguments: Mapping[str, Any],
     *,
@@ -169,7 +174,7 @@ async def call(
     """Call a tool.
 
     Args:
-        desk: Runs the workflows.
+        service: Runs the workflows.
         name: One of the tools.
         arguments: What the model passes.
         consent: Asks the user before a write.
@@ -183,38 +188,42 @@ async def call(
     if name == "find_actions":
         return _found(arguments["query"])
     if name == "get_result":
-        return _answered(await desk.result(arguments["id"], report))
-    check = desk.check(arguments["definition"])
+        return _answered(await service.result(arguments["id"], report))
+    check = service.check(arguments["definition"])
     if name == "check_workflow":
-        return _result(check.facts(desk.generation), is_error=False)
-    answer = await _run(desk, check, arguments.get("key"), consent, report)
+        return _result(check.facts(service.generation), is_error=False)
+    answer = await _run(service, check, arguments.get("key"), consent, report)
     return (
         answer if isinstance(answer, types.InputRequiredResult) else _answered(answer)
     )
 
 
 async def _run(
-    desk: Desk, check: Check, key: str | None, consent: Consent, report: Report
+    service: WorkflowService,
+    check: Check,
+    key: str | None,
+    consent: Consent,
+    report: Report,
 ) -> Answer | types.InputRequiredResult:
     """Run a workflow, once the user agrees to its writes."""
     if check.problems:
         return _not_sent("; ".join(check.problems))
     if check.writes:
-        if not desk.allow_writes:
+        if not service.allow_writes:
             return _not_sent(
                 "this server only reads, and the workflow writes "
                 f"({', '.join(check.written)}); the user can start the server with "
                 "--allow-writes"
             )
-        earlier = await desk.earlier(check, key, report)
+        earlier = await service.earlier(check, key, report)
         if earlier is not None:
             return earlier
-        granted = await consent(check.question(desk.account.name))
+        granted = await consent(check.question(service.account.name))
         if isinstance(granted, types.InputRequiredResult):
             return granted
         if not granted:
             return _not_sent("the user declined; do not try it again")
-    return await desk.run(check, key, report)
+    return await service.run(check, key, report)
 
 
 def _not_sent(reason: str) -> Answer:

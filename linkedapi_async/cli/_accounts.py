@@ -35,7 +35,7 @@ from linkedapi_async.cli._token_files import assignments, decoded
 _NAME: Final = re.compile(r"\w[\w.@ -]{0,63}")
 
 
-class _Name(click.ParamType):  # type: ignore[type-arg]  # not in click 8.1
+class _StoredName(click.ParamType):  # type: ignore[type-arg]  # not in click 8.1
     """The name of a stored account."""
 
     name = "name"
@@ -52,7 +52,7 @@ class _Name(click.ParamType):  # type: ignore[type-arg]  # not in click 8.1
         return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
-_STORED: Final = click.argument("name", metavar="NAME", type=_Name())
+_STORED: Final = click.argument("name", metavar="NAME", type=_StoredName())
 
 
 @click.group(

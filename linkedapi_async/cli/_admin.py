@@ -80,7 +80,7 @@ _SECRET: Final = re.compile("token|secret", re.IGNORECASE)
 
 
 @attrs.frozen
-class Call:
+class AdminCommand:
     """A call of the Admin API, as a command."""
 
     group: str
@@ -183,13 +183,13 @@ class Call:
             return await getattr(group, self.method)(**given)
 
 
-def all_calls() -> Iterator[Call]:
+def all_calls() -> Iterator[AdminCommand]:
     """Yield the calls that are commands."""
     for group, cls in GROUPS.items():
         for method, function in vars(cls).items():
             public = inspect.isfunction(function) and not method.startswith("_")
             if public and f"{group}.{method}" not in NOT_COMMANDS:
-                yield Call(group, method)
+                yield AdminCommand(group, method)
 
 
 def _limit(text: str) -> Limit:

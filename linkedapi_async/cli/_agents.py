@@ -24,7 +24,7 @@ from linkedapi_async.cli._signals import SignalHandler
 
 
 if TYPE_CHECKING:
-    from linkedapi_async.agents import Desk
+    from linkedapi_async.agents import WorkflowService
 
 TOKEN: Final = "LINKED_API_MCP_TOKEN"  # noqa: S105  # the name of a variable
 """The variable with the secret of the clients of a server over HTTP."""
@@ -101,7 +101,7 @@ def mcp(
     pace = pace_of(per_day, hours, min_interval)
     if journal is None and (allow_writes or pace is not None):
         journal = str(_default_journal())
-    desk = agents.Desk(
+    service = agents.WorkflowService(
         creds.session,
         account_of=creds.one,
         allow_writes=allow_writes,
@@ -112,12 +112,12 @@ def mcp(
         describe=message_of,
     )
     if http is None:
-        asyncio.run(serve_stdio(desk))
+        asyncio.run(serve_stdio(service))
         return
     host, port = _address(http)
     token = _token(options["env_file"])
     with _listening(host, port) as listener:
-        asyncio.run(_serve_http(desk, listener, token, creds.console))
+        asyncio.run(_serve_http(service, listener, token, creds.console))
 
 
 def state_folder() -> Path:
@@ -138,16 +138,18 @@ def _default_journal() -> Path:
 # Standard input and output
 
 
-async def serve_stdio(desk: Desk, *, exit: Callable[[int], Any] = os._exit) -> None:
-    """Serve a desk on standard input and output, until the input ends or a signal.
+async def serve_stdio(
+    service: WorkflowService, *, exit: Callable[[int], Any] = os._exit
+) -> None:
+    """Serve a service on standard input and output, until the input ends or a signal.
 
     Args:
-        desk: The desk, not entered.
+        service: The service, not entered.
         exit: Ends the process with a status, after a signal.
     """
     with SignalHandler(lambda: "the server ends", lambda: "") as signals:
-        async with desk:
-            serving = asyncio.ensure_future(_stdio(desk))
+        async with service:
+            serving = asyncio.ensure_future(_stdio(service))
             received = asyncio.ensure_future(signals.wait())
             await asyncio.wait({serving, received}, return_when=asyncio.FIRST_COMPLETED)
         if signals.status is not None:
@@ -157,12 +159,12 @@ async def serve_stdio(desk: Desk, *, exit: Callable[[int], Any] = os._exit) -> N
         await serving
 
 
-async def _stdio(desk: Desk) -> None:
+async def _stdio(service: WorkflowService) -> None:
     from mcp.server.stdio import stdio_server  # noqa: PLC0415  # as above
 
     from linkedapi_async.agents import make_server  # noqa: PLC0415
 
-    server = make_server(desk)
+    server = make_server(service)
     async with stdio_server() as (read, write):
         await server.run(read, write, server.create_initialization_options())
 
@@ -205,14 +207,17 @@ def _listening(host: str, port: int) -> socket.socket:
 
 
 async def _serve_http(
-    desk: Desk, listener: socket.socket, token: Secret[str], console: Console
+    service: WorkflowService,
+    listener: socket.socket,
+    token: Secret[str],
+    console: Console,
 ) -> None:
     from linkedapi_async.agents import http_app, make_server, serve_http  # noqa: PLC0415  # as above
 
     host, port = listener.getsockname()[:2]
-    async with desk:
+    async with service:
         try:
-            app = http_app(make_server(desk), token=token.reveal(), port=port)
+            app = http_app(make_server(service), token=token.reveal(), port=port)
         except ValueError as error:
             raise CommandError(f"{TOKEN}: {error}") from None
         # The reader of the URL may send a signal at once.

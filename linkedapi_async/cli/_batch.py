@@ -36,7 +36,7 @@ from linkedapi_async.cli._fleet import fleet_module
 from linkedapi_async.cli._messages import message_of
 from linkedapi_async.cli._output import as_json
 from linkedapi_async.cli._pace import pace_of, pace_options, plan
-from linkedapi_async.cli._progress import Progress, progress_display
+from linkedapi_async.cli._progress import BatchProgress, progress_display
 from linkedapi_async.cli._row_input import STDIN, InputRow, RowFile, read_rows
 from linkedapi_async.cli._signals import SignalHandler
 from linkedapi_async.cli._template import Template
@@ -464,7 +464,7 @@ async def _run(
     checked: Batch, creds: Credentials, files: BatchFiles, settings: dict[str, Any]
 ) -> int:
     """Run a batch, and return the exit status."""
-    progress = Progress(total=checked.total)
+    progress = BatchProgress(total=checked.total)
 
     def first() -> str:
         return (

@@ -21,12 +21,12 @@ from linkedapi_async.cli._batch_results import (
     ResultsFile,
     read_results,
 )
-from linkedapi_async.cli._batch_rows import MOST_PROBLEMS, Batch, Item, refused
+from linkedapi_async.cli._batch_rows import MOST_PROBLEMS, Batch, KeyedRow, refused
 from linkedapi_async.cli._console import Console, print_error
 from linkedapi_async.cli._exit_codes import FAILED, LATER, CommandError, status_of
 from linkedapi_async.cli._fleet import check_typed
 from linkedapi_async.cli._messages import message_of
-from linkedapi_async.cli._progress import Progress, progress_display
+from linkedapi_async.cli._progress import BatchProgress, progress_display
 from linkedapi_async.cli._row_input import InputRow, RowFile
 from linkedapi_async.cli._signals import SignalHandler
 from linkedapi_async.cli._template import Problem
@@ -79,7 +79,7 @@ class RowAccounts:
             message = f"--account-column: {rows.name} has only the columns {columns}"
             raise CommandError(message)
 
-    def check(self, item: Item) -> list[str]:
+    def check(self, item: KeyedRow) -> list[str]:
         """Return why the queue cannot have a row."""
         account = self.of(item.row)
         columns = () if self.column is None else (self.column,)
@@ -138,7 +138,7 @@ async def run_by_queue(
     checked: Batch, accounts: RowAccounts, files: BatchFiles, console: Console
 ) -> int:
     """Submit a batch, write the results so far, and return the exit status."""
-    progress = Progress(total=checked.total, accounts=len(accounts.names))
+    progress = BatchProgress(total=checked.total, accounts=len(accounts.names))
 
     def left() -> str:
         done = progress.done + progress.failed
@@ -209,12 +209,12 @@ class QueueRunner:
     wait: bool
     retry_failed: bool
     signals: SignalHandler
-    progress: Progress
+    progress: BatchProgress
     changed: Callable[[], None]
     interval: float
     # For each row of the input, whether it is to be submitted.
     _new: bytearray = attrs.field(init=False)
-    _pending: dict[str, Item] = attrs.field(factory=dict)
+    _pending: dict[str, KeyedRow] = attrs.field(factory=dict)
     _problems: list[str] = attrs.field(factory=list)
     _count: int = 0
     _edited: int = 0
@@ -250,9 +250,9 @@ class QueueRunner:
             return FAILED
         return LATER if self.progress.remaining else 0
 
-    async def _look_up(self, past: PastResults) -> list[Item]:
+    async def _look_up(self, past: PastResults) -> list[KeyedRow]:
         """Look up each row in the queue; return the failed rows that run again."""
-        again: list[Item] = []
+        again: list[KeyedRow] = []
         rows = self.batch.numbered_items()
         while chunk := [*islice(rows, CHUNK)]:
             found = await self.queue.find(item.key for _, item in chunk)
@@ -265,7 +265,7 @@ class QueueRunner:
             self.changed()
         return again
 
-    def _load_missing(self, index: int, item: Item, past: PastResults) -> None:
+    def _load_missing(self, index: int, item: KeyedRow, past: PastResults) -> None:
         """Load a row that the queue does not have, or has forgotten."""
         failure = past.failed.get(item.digest)
         if not past.has_ended(item.digest) or (
@@ -276,7 +276,7 @@ class QueueRunner:
         else:
             self._count_past(item, past)
 
-    def _load(self, item: Item, known: QueuedItem, past: PastResults) -> bool:
+    def _load(self, item: KeyedRow, known: QueuedItem, past: PastResults) -> bool:
         """Load a row that the queue has; return whether it is to run again."""
         problem = self._conflict(item, known)
         has_ended = past.has_ended(item.digest)
@@ -298,14 +298,14 @@ class QueueRunner:
             self._count_past(item, past)
         return False
 
-    def _count_past(self, item: Item, past: PastResults) -> None:
+    def _count_past(self, item: KeyedRow, past: PastResults) -> None:
         """Count a row whose result is in the file."""
         if item.digest in past.failed:
             self.progress.failed += 1
         else:
             self._count_done(suppressed=item.digest in past.suppressed)
 
-    def _conflict(self, item: Item, known: QueuedItem) -> str | None:
+    def _conflict(self, item: KeyedRow, known: QueuedItem) -> str | None:
         """Return how the queue's item of this key differs from the row."""
         account = self.accounts.of(item.row)
         if known.account != account:
@@ -319,7 +319,7 @@ class QueueRunner:
             )
         return None
 
-    def _runs_again(self, item: Item, wrote: bool | None) -> bool:
+    def _runs_again(self, item: KeyedRow, wrote: bool | None) -> bool:
         """Return whether a failed row runs again."""
         if not self.retry_failed:
             return False
@@ -331,7 +331,7 @@ class QueueRunner:
             )
         return not wrote
 
-    def _writes(self, item: Item) -> bool:
+    def _writes(self, item: KeyedRow) -> bool:
         return bool(writing_actions(self.batch.workflow(item)))
 
     def _plan(self) -> Iterator[tuple[str, Any, str]]:
@@ -400,7 +400,7 @@ class QueueRunner:
         self.progress.done += 1
         self.progress.suppressed += suppressed
 
-    def _write(self, item: Item, done: Done) -> None:
+    def _write(self, item: KeyedRow, done: Done) -> None:
         """Write the result of a row; it is on disk when this returns."""
         status: Any = done.status
         detail: Any = None

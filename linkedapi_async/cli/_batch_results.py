@@ -11,11 +11,11 @@ from linkedapi_async._results.completion import Completion
 from linkedapi_async._results.key import ACTIONS
 from linkedapi_async._utils.json import decode_json
 from linkedapi_async._wire.read import read_completion
-from linkedapi_async.cli._batch_rows import Item, key_digest
+from linkedapi_async.cli._batch_rows import KeyedRow, key_digest
 from linkedapi_async.cli._console import Console
 from linkedapi_async.cli._exit_codes import CommandError
 from linkedapi_async.cli._messages import message_of
-from linkedapi_async.cli._progress import Progress
+from linkedapi_async.cli._progress import BatchProgress
 from linkedapi_async.errors import LinkedApiError
 from linkedapi_async.export import ExportError, JsonlWriter
 from linkedapi_async.journal import EndStatus
@@ -49,7 +49,7 @@ class BatchFiles:
         return f"{self.command}{'' if self.retry_failed else ' --retry-failed'}"
 
     def report_end(
-        self, progress: Progress, console: Console, *, suppressed: str, decide: str
+        self, progress: BatchProgress, console: Console, *, suppressed: str, decide: str
     ) -> None:
         """Show what needs a decision, over all runs.
 
@@ -74,7 +74,7 @@ class BatchFiles:
 
 
 @attrs.frozen
-class Failure:
+class FailedRow:
     """A row whose last attempt failed."""
 
     wrote: bool | None
@@ -86,7 +86,7 @@ class PastResults:
     """The results of earlier runs, by `key_digest`."""
 
     done: set[int] = attrs.field(factory=set)
-    failed: dict[int, Failure] = attrs.field(factory=dict)
+    failed: dict[int, FailedRow] = attrs.field(factory=dict)
     attempts: dict[int, int] = attrs.field(factory=dict)
     """The number of attempts, if it is more than one."""
     suppressed: set[int] = attrs.field(factory=set)
@@ -116,7 +116,7 @@ class PastResults:
             self.failed.pop(digest, None)
             self.done.add(digest)
         else:
-            self.failed[digest] = Failure(_wrote(line))
+            self.failed[digest] = FailedRow(_wrote(line))
 
 
 def succeeded(line: Any) -> bool:
@@ -170,7 +170,7 @@ class ResultsFile:
 
     def write(
         self,
-        item: Item,
+        item: KeyedRow,
         account: str,
         workflow_id: str | None,
         status: EndStatus | Literal["suppressed", "refused"] | None,

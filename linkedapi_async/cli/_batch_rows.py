@@ -27,7 +27,7 @@ MOST_PROBLEMS: Final = 50
 
 
 @attrs.frozen(eq=False)
-class Item:
+class KeyedRow:
     """A row with its key."""
 
     key: str
@@ -70,20 +70,20 @@ class Batch:
         """The number of rows that can be sent."""
         return self.valid.count(1)
 
-    def numbered_items(self) -> Iterator[tuple[int, Item]]:
+    def numbered_items(self) -> Iterator[tuple[int, KeyedRow]]:
         """Yield the rows that can be sent, each with its place in the input."""
         # The place counts all rows, because their states are stored by place.
         for index, row in enumerate(self.rows):
             if self.valid[index]:
                 yield index, self.item(row)
 
-    def item(self, row: InputRow) -> Item:
+    def item(self, row: InputRow) -> KeyedRow:
         """Return a row that can be sent, with its key."""
         if self.key is not None:
-            return Item(row.values[self.key], row)
-        return Item(default_key(self.definition(row)), row)
+            return KeyedRow(row.values[self.key], row)
+        return KeyedRow(default_key(self.definition(row)), row)
 
-    def earlier(self, item: Item) -> Iterator[Item]:
+    def earlier(self, item: KeyedRow) -> Iterator[KeyedRow]:
         """Yield the item with the keys that it has in batches of other versions.
 
         Older versions identify a row by its whole workflow, and keep white space around
@@ -105,9 +105,9 @@ class Batch:
                 rows.append(row)
         for key, row in zip(keys, rows, strict=True):
             if isinstance(key, str) and key != item.key:
-                yield Item(key, row)
+                yield KeyedRow(key, row)
 
-    def workflow(self, item: Item) -> Roots:
+    def workflow(self, item: KeyedRow) -> Roots:
         """Return the workflow of a row."""
         return self._roots(item.row)
 
@@ -156,7 +156,7 @@ def check_rows(
     key: str | None,
     generation: Generation | None,
     report: Callable[[InputRow, str], None] | None = None,
-    also: Callable[[Item], list[str]] = lambda _: [],
+    also: Callable[[KeyedRow], list[str]] = lambda _: [],
 ) -> Batch:
     """Return the batch of *rows*, every row rendered and checked.
 
@@ -183,10 +183,10 @@ def check_rows(
     digests = array("Q")
     for row in rows:
         checked = _check(batch, row)
-        if isinstance(checked, Item):
+        if isinstance(checked, KeyedRow):
             checked = also(checked) or checked
-        batch.valid.append(isinstance(checked, Item))
-        if isinstance(checked, Item):
+        batch.valid.append(isinstance(checked, KeyedRow))
+        if isinstance(checked, KeyedRow):
             digests.extend(_short(mark) for mark, *_ in set(_marks(batch, checked)))
         else:
             for problem in checked:
@@ -199,7 +199,7 @@ def check_rows(
     return batch
 
 
-def _check(batch: Batch, row: InputRow) -> Item | list[str]:
+def _check(batch: Batch, row: InputRow) -> KeyedRow | list[str]:
     """Return the item of a row, or why the row cannot be sent."""
     if row.problem is not None:
         return [row.problem]
@@ -215,7 +215,7 @@ def _check(batch: Batch, row: InputRow) -> Item | list[str]:
             problems.append(str(Problem(reason, "", (batch.key,))))
     elif not isinstance(roots, list):
         key = default_key(dump_workflow(roots))
-    return problems or Item(str(key), row)
+    return problems or KeyedRow(str(key), row)
 
 
 def default_key(definition: Any) -> str:
@@ -230,7 +230,7 @@ def _short(mark: str) -> int:
     return key_digest(mark) >> 64
 
 
-def _marks(batch: Batch, item: Item) -> Iterator[tuple[str, str, str]]:
+def _marks(batch: Batch, item: KeyedRow) -> Iterator[tuple[str, str, str]]:
     """Yield what must be unique among rows, with a name for it and what it is."""
     acts = [act for act in acts_of(batch.definition(item.row)) if act.target]
     if batch.key is not None:

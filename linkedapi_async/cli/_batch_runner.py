@@ -20,14 +20,14 @@ from linkedapi_async._utils.json import decode_json
 from linkedapi_async._utils.times import format_time
 from linkedapi_async.cli._batch_results import (
     SUPPRESSED,
-    Failure,
+    FailedRow,
     PastResults,
     ResultsFile,
 )
 from linkedapi_async.cli._batch_rows import (
     MOST_PROBLEMS,
     Batch,
-    Item,
+    KeyedRow,
     default_key,
     refused,
 )
@@ -40,7 +40,7 @@ from linkedapi_async.cli._exit_codes import (
     status_of,
 )
 from linkedapi_async.cli._messages import message_of
-from linkedapi_async.cli._progress import Progress
+from linkedapi_async.cli._progress import BatchProgress
 from linkedapi_async.cli._signals import SignalHandler
 from linkedapi_async.cli._workflow_input import writing_actions
 from linkedapi_async.errors import (
@@ -99,7 +99,7 @@ class BatchRunner:
     retry_failed: bool
     again: bool
     signals: SignalHandler
-    progress: Progress
+    progress: BatchProgress
     changed: Callable[[], None]
     error: Exception | None = None
     """The first error that stopped an account or the run."""
@@ -114,8 +114,8 @@ class BatchRunner:
     _changed_texts: int = 0
     # Rows that are suppressed in the results; each run tries them again.
     _suppressed: set[int] = attrs.field(factory=set)
-    _own: list[Item] = attrs.field(factory=list)
-    _in_flight: dict[str, Item] = attrs.field(factory=dict)
+    _own: list[KeyedRow] = attrs.field(factory=list)
+    _in_flight: dict[str, KeyedRow] = attrs.field(factory=dict)
     _started_here: set[str] = attrs.field(factory=set)
     _stopped: set[str] = attrs.field(factory=set)
     _refusals: set[int] = attrs.field(factory=set)
@@ -215,7 +215,9 @@ class BatchRunner:
                 raise JournalError(message) from error
             self._earlier.setdefault(known, key)
 
-    async def _load_row(self, index: int, item: Item, past: PastResults) -> str | None:
+    async def _load_row(
+        self, index: int, item: KeyedRow, past: PastResults
+    ) -> str | None:
         """Load the state of one row; return why it cannot be continued, or None."""
         written = past.knows(item.digest)
         item = attrs.evolve(item, attempt=past.attempts.get(item.digest, 1))
@@ -249,7 +251,7 @@ class BatchRunner:
             self._own.append(item)
         return None
 
-    async def _known_item(self, item: Item, past: PastResults) -> Item:
+    async def _known_item(self, item: KeyedRow, past: PastResults) -> KeyedRow:
         """Return *item* with the key that an earlier run gave it, if one did."""
         if past.knows(item.digest) or await self.journal.row(item.key) is not None:
             return item
@@ -262,12 +264,12 @@ class BatchRunner:
         key = self._earlier.get(item.key)
         return item if key is None else attrs.evolve(item, key=key)
 
-    def _is_another_message(self, item: Item, row: Row | None) -> bool:
+    def _is_another_message(self, item: KeyedRow, row: Row | None) -> bool:
         """Return whether a row begun without ``--key`` is another one for its target."""
         known = default_key(self.batch.definition(item.row))
         return item.key == known and self._has_other_text(item, row)
 
-    def _has_other_text(self, item: Item, row: Row | None) -> bool:
+    def _has_other_text(self, item: KeyedRow, row: Row | None) -> bool:
         """Return whether a row of the journal has another workflow than this row."""
         if row is None or not row.definition:
             return False
@@ -277,7 +279,7 @@ class BatchRunner:
             return False  # a damaged row is identified by its key alone
         return bool(stored != self.batch.definition(item.row))
 
-    def _load_done(self, index: int, item: Item, row: Row | None) -> None:
+    def _load_done(self, index: int, item: KeyedRow, row: Row | None) -> None:
         if self._has_other_text(item, row):
             if self.again:
                 self._plan(index, item.attempt + 1)
@@ -299,7 +301,7 @@ class BatchRunner:
                 f"{f' and {more} more' if more else ''}; --again sends them again"
             )
 
-    def _load_failure(self, index: int, item: Item, failure: Failure) -> None:
+    def _load_failure(self, index: int, item: KeyedRow, failure: FailedRow) -> None:
         wrote = failure.wrote
         if wrote is None:
             wrote = bool(writing_actions(self.batch.workflow(item)))
@@ -315,13 +317,13 @@ class BatchRunner:
     def _plan(self, index: int, attempt: int) -> None:
         self._planned[index] = attempt
 
-    def _new_items(self) -> Iterator[Item]:
+    def _new_items(self) -> Iterator[KeyedRow]:
         for index, item in self.batch.numbered_items():
             if self._planned[index]:
                 key = self._renamed.get(index, item.key)
                 yield attrs.evolve(item, key=key, attempt=self._planned[index])
 
-    def _conflict(self, item: Item, row: Row) -> str | None:
+    def _conflict(self, item: KeyedRow, row: Row) -> str | None:
         """Return why a row of the journal does not match this row, if so."""
         if row.state == "deferred":
             return None  # it changed nothing
@@ -349,7 +351,7 @@ class BatchRunner:
             # A list stays one in JSON, also that of one root.
             yield item.journal_key, [*roots] if isinstance(roots, tuple) else roots
 
-    def _started(self, items: Iterator[Item]) -> Iterator[Item]:
+    def _started(self, items: Iterator[KeyedRow]) -> Iterator[KeyedRow]:
         for item in items:
             self._started_here.add(item.journal_key)
             self.progress.started(asyncio.get_running_loop().time())
@@ -395,7 +397,7 @@ class BatchRunner:
         self._started_here.discard(item.journal_key)
         self._count()
 
-    def _without_result(self, item: Item, name: str, error: Exception) -> None:
+    def _without_result(self, item: KeyedRow, name: str, error: Exception) -> None:
         """Handle a row without a result in this run."""
         if isinstance(error, StartUnknownError):
             self._mark_unknown(item)
@@ -410,7 +412,7 @@ class BatchRunner:
             self._stop_account(name, error)
 
     def _mark_suppressed(
-        self, item: Item, account: str, error: SuppressedError
+        self, item: KeyedRow, account: str, error: SuppressedError
     ) -> None:
         """Record a row that is done, because its target was contacted before."""
         self.progress.suppressed += 1
@@ -421,7 +423,7 @@ class BatchRunner:
             detail = {"message": error.message, "target": error.target, "since": since}
             self.results.write(item, account, None, SUPPRESSED, detail)
 
-    def _mark_unknown(self, item: Item) -> None:
+    def _mark_unknown(self, item: KeyedRow) -> None:
         self.progress.unknown += 1
         print_error(
             f"line {item.row.line}: it is unknown whether {item.journal_key!r} was "
@@ -442,7 +444,7 @@ class BatchRunner:
 
     def _write(
         self,
-        item: Item,
+        item: KeyedRow,
         account: str,
         workflow_id: str | None,
         status: EndStatus | None,

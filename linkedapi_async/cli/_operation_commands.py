@@ -58,7 +58,7 @@ _DEFAULT: Final = "default"
 """The number of a part's items when the option has no number."""
 
 
-class _Count(click.ParamType):  # type: ignore[type-arg]  # not in click 8.1
+class _PartSize(click.ParamType):  # type: ignore[type-arg]  # not in click 8.1
     """How many items of a part; without a number the API's default."""
 
     name = "number"
@@ -110,7 +110,7 @@ class Part:
                 names,
                 is_flag=False,
                 flag_value=_DEFAULT,
-                type=_Count(),
+                type=_PartSize(),
                 metavar="[NUMBER]",
                 help=self.about,
             )

@@ -14,10 +14,10 @@ from click.shell_completion import CompletionItem
 from linkedapi_async._actions.parameters import Parameter, parameters_of
 from linkedapi_async._actions.validators import (
     Boolean,
+    DateTime,
     Enum,
     Integer,
     ListOf,
-    Moment,
     Object,
     StringOrObject,
     Validator,
@@ -89,7 +89,7 @@ def _metavar(name: str, validator: Validator) -> str:
         return f"[{words}]" if len(words) <= _LONGEST else "WORD"
     if isinstance(item, Integer):
         return "NUMBER"
-    if isinstance(item, Moment):
+    if isinstance(item, DateTime):
         return "TIME"
     return "URL" if name.endswith("_url") else "TEXT"
 

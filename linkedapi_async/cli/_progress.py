@@ -31,7 +31,7 @@ BETWEEN: Final = 10.0
 
 
 @attrs.define
-class Progress:
+class BatchProgress:
     """The counts and the rate of a batch; the caller passes the time, in seconds.
 
     Only workflows that were started in this run count for the rate, because those of
@@ -140,7 +140,7 @@ def duration(seconds: float) -> str:
 
 @contextmanager
 def progress_display(
-    progress: Progress, console: Console
+    progress: BatchProgress, console: Console
 ) -> Iterator[Callable[[], None]]:
     """Show *progress* while the body runs: a bar at a terminal, lines elsewhere.
 
@@ -168,7 +168,9 @@ def progress_display(
 
 
 @contextmanager
-def _bar(progress: Progress, now: Callable[[], float]) -> Iterator[Callable[[], None]]:
+def _bar(
+    progress: BatchProgress, now: Callable[[], float]
+) -> Iterator[Callable[[], None]]:
     # Imported here: importing rich takes longer than most commands.
     from rich import progress as bars  # noqa: PLC0415
     from rich.console import Console  # noqa: PLC0415

@@ -75,7 +75,7 @@ class InputRow:
 
 
 @attrs.frozen
-class _Header:
+class _CsvHeader:
     """The header of a CSV file and how to read the rows below it."""
 
     delimiter: str
@@ -111,7 +111,7 @@ class RowFile:
         self._file = file
         self.encoding: str = encoding or self._detect_encoding()
         self._check_encoding()
-        self._header: _Header | None = None
+        self._header: _CsvHeader | None = None
         if self._is_json():
             names = (name for row in self for name in row.values)
             self.columns: list[str] = [*dict.fromkeys(names)]
@@ -223,13 +223,15 @@ class RowFile:
 
     # CSV
 
-    def _find_header(self, columns: Collection[str], delimiter: str | None) -> _Header:
+    def _find_header(
+        self, columns: Collection[str], delimiter: str | None
+    ) -> _CsvHeader:
         with self._text() as text:
             marked = _SEP_LINE.fullmatch(text.readline())
         first = 1 if marked else 0
         if delimiter is None and marked:
             delimiter = marked[1]
-        found: list[_Header] = []
+        found: list[_CsvHeader] = []
         for candidate in (delimiter,) if delimiter else _DELIMITERS:
             headers = self._first_records(candidate, first)
             for header in headers if columns else islice(headers, 1):
@@ -239,7 +241,7 @@ class RowFile:
         # No row has all columns: the widest one makes the best message.
         return max(found, key=lambda header: len(header.names), default=_NO_HEADER)
 
-    def _first_records(self, delimiter: str, first: int) -> Iterator[_Header]:
+    def _first_records(self, delimiter: str, first: int) -> Iterator[_CsvHeader]:
         with self._text() as text:
             for _ in range(first):
                 text.readline()
@@ -249,7 +251,7 @@ class RowFile:
                 for cells in islice(reader, _HEADER_SEARCH):
                     names = tuple(cell.strip(_MARGINS) for cell in cells)
                     if any(names):
-                        yield _Header(delimiter, names, line)
+                        yield _CsvHeader(delimiter, names, line)
                     line = first + reader.line_num
             except csv.Error:
                 # Notes before the header need not be CSV.
@@ -266,7 +268,9 @@ class RowFile:
                 raise CommandError(message)
         return [name for name in names if name and names.count(name) == 1]
 
-    def _csv_rows(self, text: io.TextIOWrapper, header: _Header) -> Iterator[InputRow]:
+    def _csv_rows(
+        self, text: io.TextIOWrapper, header: _CsvHeader
+    ) -> Iterator[InputRow]:
         for _ in range(header.skipped):
             text.readline()
         # Strict, because a quote that is never closed would include all rows below it.
@@ -306,7 +310,7 @@ class RowFile:
         self._file.close()
 
 
-_NO_HEADER: Final = _Header(",", (), 0)
+_NO_HEADER: Final = _CsvHeader(",", (), 0)
 
 
 def _without_margins(line: int, values: Mapping[str, Any]) -> InputRow:

@@ -21,7 +21,7 @@ from linkedapi_async.cli._token_files import private
 
 T = TypeVar("T")
 
-Place: TypeAlias = Literal["keyring", "file"]
+TokenStorage: TypeAlias = Literal["keyring", "file"]
 
 MAIN: Final = ("LINKED_API_TOKEN", "ACCOUNT_API_TOKEN")
 """The names of the main tokens."""
@@ -43,7 +43,7 @@ class StoredAccount:
 
     main: str
     """The name of its main token, which decides the generation of the API."""
-    place: Place
+    place: TokenStorage
     tokens: Secret[dict[str, str]]
 
     @property

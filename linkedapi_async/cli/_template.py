@@ -163,7 +163,7 @@ class Template:
             generation: The generation of the API to check against.
             any_target: Whether to skip the check of targets, as earlier versions did.
         """
-        renderer = _Renderer(values, allow_braces=self._allow_braces)
+        renderer = _RowRenderer(values, allow_braces=self._allow_braces)
         definition = renderer.tree(self._definition)
         if renderer.problems:
             return renderer.problems
@@ -192,7 +192,7 @@ def _hint(column: str, known: list[str]) -> str:
     return f"did you mean {alike!r}?" if alike else f"columns: {', '.join(known)}"
 
 
-class _Renderer:
+class _RowRenderer:
     """Render a definition with the cells of one row."""
 
     def __init__(self, values: Mapping[str, Any], *, allow_braces: bool) -> None:

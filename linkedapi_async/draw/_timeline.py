@@ -525,7 +525,7 @@ class _Chart:
         self._area("l", base + 14, low)
         places: dict[str, list[str]] = {}
         x = GUTTER
-        for shade, length in _runs(steps.shades):
+        for shade, length in _run_lengths(steps.shades):
             if shade is not None:
                 block = f"M{x} {_n(base + 2)}h{STEP * length}v10h-{STEP * length}z"
                 places.setdefault(shade, []).append(block)
@@ -539,7 +539,7 @@ class _Chart:
         if any(heights):
             line = "".join(
                 f"V{_n(base - height)}h{STEP * length}"
-                for height, length in _runs(heights)
+                for height, length in _run_lengths(heights)
             )
             shape = f"M{GUTTER} {_n(base)}{line}V{_n(base)}z"
             self._parts.append(f'<path class="{style}" d="{shape}"/>')
@@ -677,7 +677,7 @@ _WORST: tuple[Shade, ...] = ("failed", "cancelled", "completed", "running")
 """Of what ran in one step, the first of these is shown."""
 
 
-def _runs(values: Iterable[Any]) -> Iterator[tuple[Any, int]]:
+def _run_lengths(values: Iterable[Any]) -> Iterator[tuple[Any, int]]:
     """Yield each value with how often it follows itself."""
     for value, same in itertools.groupby(values):
         yield value, sum(1 for _ in same)

@@ -54,7 +54,7 @@ def is_outage(error: Exception) -> bool:
     )
 
 
-class _Connection(sqlite3.Connection):
+class _SqliteConnection(sqlite3.Connection):
     """A connection with the function for the time that DBOS needs.
 
     From Python 3.12 on, DBOS calls ``unixepoch('subsec')``, which is null before SQLite
@@ -66,7 +66,7 @@ class _Connection(sqlite3.Connection):
         self.create_function("unixepoch", 1, lambda _: time.time())
 
 
-SQLITE_ARGUMENTS: Final = {"factory": _Connection}
+SQLITE_ARGUMENTS: Final = {"factory": _SqliteConnection}
 """The arguments of the driver for all files that DBOS writes."""
 
 

@@ -45,10 +45,10 @@ Statement: TypeAlias = Callable[[sa.Connection], T]
 Bulk: TypeAlias = Callable[[sa.Connection, list[Any]], list[Any]]
 """The same for many arguments at once; it returns one result for each, in their order."""
 
-Check: TypeAlias = Callable[[sa.Connection, bool], None]
+DatabaseCheck: TypeAlias = Callable[[sa.Connection, bool], None]
 """Raises an error if something does not fit; it is passed whether there are items."""
 
-_Call: TypeAlias = "tuple[Bulk, Any, asyncio.Future[Any]]"
+_BulkCall: TypeAlias = "tuple[Bulk, Any, asyncio.Future[Any]]"
 
 _log = logging.getLogger("linkedapi_async")
 
@@ -80,13 +80,13 @@ class Database:
         self.is_sqlite: bool = self.url.get_backend_name() == "sqlite"
         self.engine: sa.Engine = _engine(self.url)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="linkedapi-queue")
-        self._waiting: list[_Call] = []
+        self._waiting: list[_BulkCall] = []
         self._one_by_one = 0
         self._task: asyncio.Task[None] | None = None
         self.commits = 0
         """How many transactions were committed."""
 
-    async def open(self, check: Check | None = None) -> None:
+    async def open(self, check: DatabaseCheck | None = None) -> None:
         """Create the missing tables, or check that the tables fit.
 
         Args:
@@ -100,7 +100,7 @@ class Database:
         except sa_exc.SQLAlchemyError as error:
             raise self.failed(error) from error
 
-    def _prepare(self, check: Check | None) -> None:
+    def _prepare(self, check: DatabaseCheck | None) -> None:
         """Create the tables, unless they are there; check that they are ours."""
         if self.is_sqlite:
             with contextlib.suppress(OSError):  # connecting raises the error
@@ -234,7 +234,7 @@ class Database:
             del self._waiting[:size]
             await self._commit(batch)
 
-    async def _commit(self, batch: list[_Call]) -> None:
+    async def _commit(self, batch: list[_BulkCall]) -> None:
         ends: list[Any] = []
         try:
             ends = await self._run_with_retries(batch)
@@ -248,7 +248,7 @@ class Database:
             self._waiting[:0] = batch
             self._one_by_one = len(batch)
 
-    async def _run_with_retries(self, batch: list[_Call]) -> list[Any]:
+    async def _run_with_retries(self, batch: list[_BulkCall]) -> list[Any]:
         """Run *batch* in a transaction, again after an outage if that is wanted."""
         attempt = 0
         began = time.monotonic()
@@ -280,7 +280,7 @@ class Database:
             attempt += 1
             await asyncio.sleep(delay)
 
-    def _run(self, batch: list[_Call]) -> list[Any]:
+    def _run(self, batch: list[_BulkCall]) -> list[Any]:
         by_bulk: dict[Bulk, list[int]] = {}
         for number, (bulk, _, _) in enumerate(batch):
             by_bulk.setdefault(bulk, []).append(number)
@@ -297,7 +297,7 @@ def _each(connection: sa.Connection, steps: list[Statement[Any]]) -> list[Any]:
     return [step(connection) for step in steps]
 
 
-def _settle(batch: list[_Call], ends: list[Any]) -> None:
+def _settle(batch: list[_BulkCall], ends: list[Any]) -> None:
     """Deliver the results of steps to their callers."""
     for (_, _, future), end in zip(batch, ends, strict=True):
         if isinstance(end, Exception) and not future.done():

@@ -78,7 +78,7 @@ _log = logging.getLogger("linkedapi_async")
 
 
 @attrs.frozen
-class Later:
+class RetryLater:
     """An item that is retried after a delay."""
 
     seconds: float
@@ -89,7 +89,7 @@ class Later:
 
 
 @attrs.frozen
-class Item:
+class ItemExecution:
     """One item in one execution."""
 
     key: str
@@ -99,10 +99,10 @@ class Item:
     """Its action, or a tuple of roots."""
 
 
-_PARKED: Final = Later(math.inf)
+_PARKED: Final = RetryLater(math.inf)
 """Marks an item that another worker continues, because this one stops."""
 
-_NextStep: TypeAlias = Later | Found | None
+_NextStep: TypeAlias = RetryLater | Found | None
 """When to retry the item, or its state; None if the state must be read again."""
 
 _StartResult: TypeAlias = WorkflowHandle[Any] | _NextStep
@@ -267,7 +267,7 @@ class ItemRunner:
             if found.state in ENDED:
                 await self._delivered(key)
                 return found.state
-            item = Item(key, lane, execution, load_silently(found.definition))
+            item = ItemExecution(key, lane, execution, load_silently(found.definition))
             if found.state == "unknown":
                 if may_write(item.workflow):
                     return found.state
@@ -280,7 +280,7 @@ class ItemRunner:
                 step = account.attach(found.workflow_id, item.workflow, key=key)
             if isinstance(step, WorkflowHandle):
                 step = await self._wait(item, step)
-            if isinstance(step, Later):
+            if isinstance(step, RetryLater):
                 # If the account is not paused, the event that it works again has come
                 # already.
                 early = step.is_paused and account.paused is None
@@ -322,7 +322,7 @@ class ItemRunner:
             if account == event.account:
                 scope.cancel()
 
-    async def _account(self, item: Item) -> Account:
+    async def _account(self, item: ItemExecution) -> Account:
         """Return the account of an item; wait until its token is available."""
         attempt = 0
         while True:
@@ -353,7 +353,9 @@ class ItemRunner:
             attempt += 1
             await self._sleep(delay)
 
-    async def _start(self, item: Item, account: Account, attempt: int) -> _StartResult:
+    async def _start(
+        self, item: ItemExecution, account: Account, attempt: int
+    ) -> _StartResult:
         """Start an item that is free; return its handle, or a retry."""
         async with self._turns:
             stops = self._stopping
@@ -363,7 +365,9 @@ class ItemRunner:
             await _park()
         return step
 
-    async def _intend(self, item: Item, account: Account, attempt: int) -> _StartResult:
+    async def _intend(
+        self, item: ItemExecution, account: Account, attempt: int
+    ) -> _StartResult:
         self.starting += 1
         try:
             found = await self._starts.intend(item.key, item.execution)
@@ -373,7 +377,9 @@ class ItemRunner:
         finally:
             self.starting -= 1
 
-    async def _send(self, item: Item, account: Account, attempt: int) -> _StartResult:
+    async def _send(
+        self, item: ItemExecution, account: Account, attempt: int
+    ) -> _StartResult:
         try:
             roots: tuple[Any, ...] = roots_of(item.workflow)
             handle: WorkflowHandle[Any] = await account.start(*roots, key=item.key)
@@ -383,7 +389,7 @@ class ItemRunner:
             _warn("It is unknown whether %s was accepted: %s", item.key, error)
             candidates = getattr(error, "candidates", ())
             await self._starts.unknown(item.key, item.execution, candidates)
-            return None if may_write(item.workflow) else Later(backoff(attempt))
+            return None if may_write(item.workflow) else RetryLater(backoff(attempt))
         workflow_id = str(handle.workflow_id)
         try:
             goes_on = await self._starts.accepted(item.key, item.execution, workflow_id)
@@ -403,7 +409,7 @@ class ItemRunner:
         return None
 
     async def _not_sent(
-        self, item: Item, error: LinkedApiError, attempt: int
+        self, item: ItemExecution, error: LinkedApiError, attempt: int
     ) -> _NextStep:
         passing = deferring_start_error(error)
         if isinstance(error, SessionClosedError | PollingCrashedError):
@@ -413,7 +419,7 @@ class ItemRunner:
             # An error of the database of the pace and the contacts, which comes before
             # the start.
             _warn("Item %s waits: %s", item.key, error)
-            later = Later(backoff(attempt))
+            later = RetryLater(backoff(attempt))
         elif passing is None:
             refusal = refusal_of(error)
             return await self._starts.finished(item.key, item.execution, refusal)
@@ -425,7 +431,9 @@ class ItemRunner:
         )
         return later if goes_on else None
 
-    async def _wait(self, item: Item, handle: WorkflowHandle[Any]) -> _NextStep:
+    async def _wait(
+        self, item: ItemExecution, handle: WorkflowHandle[Any]
+    ) -> _NextStep:
         """Wait for the end of a workflow, and record it."""
         workflow_id = str(handle.workflow_id)
         self._handles[item.key] = handle
@@ -486,7 +494,7 @@ def backoff(attempt: int) -> float:
     return min(MAX_DELAY, FIRST_DELAY * 2.0 ** min(attempt, 16))
 
 
-def _later(error: LinkedApiError, item: Item) -> Later:
+def _later(error: LinkedApiError, item: ItemExecution) -> RetryLater:
     """Return when to retry an item that *error* holds back."""
     seconds, _ = delay_of(error, dt.datetime.now().astimezone())
     _log.log(
@@ -510,7 +518,7 @@ def _later(error: LinkedApiError, item: Item) -> Later:
     is_limit = verdict_of(error).about == "category" and not isinstance(
         error, PaceError
     )
-    return Later(
+    return RetryLater(
         seconds,
         is_paused=isinstance(error, AccountPausedError),
         seconds_for_all=seconds if is_limit else 0.0,

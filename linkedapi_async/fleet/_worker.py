@@ -18,12 +18,12 @@ from dbos import DBOS
 from linkedapi_async._utils.log import error_reason, log_extra
 from linkedapi_async._utils.text import safe_repr
 from linkedapi_async.contacts import Contacts, ContactStore
-from linkedapi_async.fleet._beats import Beats
 from linkedapi_async.fleet._contacts import SharedContactStore
 from linkedapi_async.fleet._database import Database
 from linkedapi_async.fleet._dbos_client import FUNCTION, DbosClient, configuration
 from linkedapi_async.fleet._done import Done, done_from
 from linkedapi_async.fleet._events import EventReader
+from linkedapi_async.fleet._heartbeats import Heartbeats
 from linkedapi_async.fleet._items import ItemRunner, Tokens
 from linkedapi_async.fleet._queue import dbos_errors, guarded, opened, read_done
 from linkedapi_async.fleet._schema import results
@@ -181,7 +181,7 @@ class Worker:
                 raise ValueError(f"the session of a worker must not have {reason}")
         client = await opened(self._database)
         executor = uuid.uuid4().hex
-        beats = Beats(self._database, executor, self._ttl)
+        heartbeats = Heartbeats(self._database, executor, self._ttl)
         try:
             await guarded(
                 self._database,
@@ -194,7 +194,7 @@ class Worker:
                     await tables.open()
                     stack.push_async_callback(tables.aclose)
                 await stack.enter_async_context(session)
-                await self._work(session, client, beats, executor)
+                await self._work(session, client, heartbeats, executor)
         finally:
             await self._database.call(client.close)
             await self._database.close()
@@ -218,7 +218,11 @@ class Worker:
         return settings
 
     async def _work(
-        self, session: Session, client: DbosClient, beats: Beats, executor: str
+        self,
+        session: Session,
+        client: DbosClient,
+        heartbeats: Heartbeats,
+        executor: str,
     ) -> None:
         events = EventReader(self._database)
         await events.open(session)
@@ -237,14 +241,14 @@ class Worker:
         threads = ThreadPoolExecutor(1, thread_name_prefix="linkedapi-worker")
         loop = asyncio.get_running_loop()
         began = clocks()
-        await beats.enter()
+        await heartbeats.enter()
         self._alive_since = began
         DBOS(config=configuration(self._database, executor))
         durable(runner)
         with dbos_errors(self._database):
             DBOS.launch()
         tasks = {
-            asyncio.create_task(self._live(beats, runner, starts, client)),
+            asyncio.create_task(self._keep_alive(heartbeats, runner, starts, client)),
             asyncio.create_task(events.run(self._interval)),
         }
         known = log_extra(executor=executor)
@@ -264,10 +268,12 @@ class Worker:
             await asyncio.wait(tasks)
             await loop.run_in_executor(threads, destroy)
             loop.set_default_executor(threads)
-            await self._leave(beats, client, executor)
+            await self._leave(heartbeats, client, executor)
             await runner.close()
 
-    async def _leave(self, beats: Beats, client: DbosClient, executor: str) -> None:
+    async def _leave(
+        self, heartbeats: Heartbeats, client: DbosClient, executor: str
+    ) -> None:
         """Give the items of this worker to others at once, before the ttl is over."""
         try:
             await self._database.call(lambda: client.requeue(executor))
@@ -279,7 +285,7 @@ class Worker:
                 extra=log_extra(executor=executor, reason=error_reason(error)),
             )
         else:
-            await beats.leave()
+            await heartbeats.leave()
 
     def _is_alive(self) -> bool:
         """Return whether no other worker can have taken over yet."""
@@ -292,24 +298,32 @@ class Worker:
         self._failure = error
         self._stop.set()
 
-    async def _live(
-        self, beats: Beats, runner: ItemRunner, starts: Starts, client: DbosClient
+    async def _keep_alive(
+        self,
+        heartbeats: Heartbeats,
+        runner: ItemRunner,
+        starts: Starts,
+        client: DbosClient,
     ) -> None:
         try:
-            await self._beat(beats, runner, starts, client)
+            await self._beat(heartbeats, runner, starts, client)
         except Exception as error:  # noqa: BLE001  # closed by default
             # The worker could send nothing more, but would keep its lanes.
             self._crash(error)
 
     async def _beat(
-        self, beats: Beats, runner: ItemRunner, starts: Starts, client: DbosClient
+        self,
+        heartbeats: Heartbeats,
+        runner: ItemRunner,
+        starts: Starts,
+        client: DbosClient,
     ) -> None:
         """Send heartbeats, and do the regular work for the queue."""
         while True:
             # Read before the beat is stored, so that the others wait longer than this
             # worker.
             began = clocks()
-            if not await beats.beat():
+            if not await heartbeats.beat():
                 _log.error("Another worker has taken over the lanes of this one")
                 self._dead = True
                 self._stop.set()
@@ -319,16 +333,16 @@ class Worker:
             if self._beat_at is None or now - self._beat_at > self._ttl:
                 self._steady_since = now
             self._beat_at = now
-            # After an outage all beats are old, and most workers are alive.
+            # After an outage all heartbeats are old, and most workers are alive.
             if now - self._steady_since >= self._ttl:
-                await self._take_over(beats, client)
+                await self._take_over(heartbeats, client)
             await runner.cancel_wanted()
             await self._wake(starts, client)
             pause = self._ttl / BEATS
             await asyncio.sleep(min(pause, REQUEUE_INTERVAL) if self._taken else pause)
 
-    async def _take_over(self, beats: Beats, client: DbosClient) -> None:
-        for executor in await beats.claim():
+    async def _take_over(self, heartbeats: Heartbeats, client: DbosClient) -> None:
+        for executor in await heartbeats.claim():
             self._taken.setdefault(executor, 0)
         for executor in tuple(self._taken):
             try:
@@ -347,7 +361,7 @@ class Worker:
                 if taken == REQUEUE_CHUNK:
                     continue  # more lanes may be left
                 taken = self._taken.pop(executor)
-                await beats.forget(executor)
+                await heartbeats.forget(executor)
                 # 0 is normal: a worker that has been dead for long is checked, too,
                 # because it may have claimed items after it woke up.
                 _log.log(

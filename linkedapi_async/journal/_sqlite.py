@@ -59,7 +59,7 @@ class SqliteJournal(Journal):
             raise ValueError("a journal needs a file; MemoryJournal() has none")
         # All paths of one file must have the same lock.
         self.path: Path = Path(path).resolve()
-        self._writer: _Writer | None = None
+        self._writer: _WriterThread | None = None
 
     @property
     def commits(self) -> int:
@@ -80,7 +80,7 @@ class SqliteJournal(Journal):
         before = self._writer
         if before is not None and not before.stopping:
             raise JournalLockedError(path=str(self.path))
-        writer = self._writer = _Writer(self.path, before)
+        writer = self._writer = _WriterThread(self.path, before)
         try:
             self.run_number: int = await writer.opened
         except BaseException:
@@ -138,25 +138,25 @@ def open_journal(value: str | os.PathLike[str] | Journal) -> Journal:
     return value if isinstance(value, Journal) else SqliteJournal(value)
 
 
-_Job: TypeAlias = tuple[Callable[[Statements], Any], "asyncio.Future[Any]"]
+_QueuedStep: TypeAlias = tuple[Callable[[Statements], Any], "asyncio.Future[Any]"]
 
-_Done: TypeAlias = tuple["asyncio.Future[Any]", Any, Exception | None]
+_FinishedStep: TypeAlias = tuple["asyncio.Future[Any]", Any, Exception | None]
 
 
-class _Writer:
+class _WriterThread:
     """The only thread that uses the file of a journal.
 
     Steps that come during a commit share the next one, so a thousand of them wait for
     the disk a few times and not a thousand times.
     """
 
-    def __init__(self, path: Path, before: _Writer | None) -> None:
+    def __init__(self, path: Path, before: _WriterThread | None) -> None:
         self._path = path
         self._before = before
         self._loop = asyncio.get_running_loop()
         self._wake = threading.Condition()
-        self._gathered: list[_Job] = []
-        self._submitted: list[_Job] = []
+        self._gathered: list[_QueuedStep] = []
+        self._submitted: list[_QueuedStep] = []
         self.opened: asyncio.Future[int] = self._loop.create_future()
         self.ended: asyncio.Future[None] = self._loop.create_future()
         self.ready = False
@@ -247,7 +247,7 @@ class _Writer:
         stack.callback(connection.close)
         return connection
 
-    def _next_batch(self) -> list[_Job]:
+    def _next_batch(self) -> list[_QueuedStep]:
         """Wait for steps and return all of them; return none to stop."""
         with self._wake:
             self._wake.wait_for(lambda: self._submitted or self.stopping)
@@ -257,14 +257,16 @@ class _Writer:
     def _commit(
         self,
         connection: sqlite3.Connection,
-        batch: list[_Job],
-    ) -> list[_Done]:
+        batch: list[_QueuedStep],
+    ) -> list[_FinishedStep]:
         """Run the steps in one transaction; return the outcome of each."""
         statements, changes = Statements(connection), connection.total_changes
         try:
             connection.execute("BEGIN IMMEDIATE")
             if statements.apply_batch([step for step, _ in batch]):
-                done: list[_Done] = [(future, None, None) for _, future in batch]
+                done: list[_FinishedStep] = [
+                    (future, None, None) for _, future in batch
+                ]
             else:
                 # SQLite also counts the changes of a batch that was rolled back.
                 changes = connection.total_changes
@@ -280,8 +282,8 @@ class _Writer:
         return done
 
     def _run(
-        self, connection: sqlite3.Connection, statements: Statements, job: _Job
-    ) -> _Done:
+        self, connection: sqlite3.Connection, statements: Statements, job: _QueuedStep
+    ) -> _FinishedStep:
         """Run one step alone."""
         step, future = job
         return future, *run_step(connection, self._path, statements, step)
@@ -293,7 +295,7 @@ class _Writer:
             self._loop.call_soon_threadsafe(function, values)
 
 
-def _resolve(done: list[_Done]) -> None:
+def _resolve(done: list[_FinishedStep]) -> None:
     for future, value, error in done:
         if future.done():  # its caller was cancelled
             continue

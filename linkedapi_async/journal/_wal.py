@@ -4,7 +4,7 @@ SQLite does not report such errors: without its log, it opens a database as it w
 the last checkpoint, and it applies a log of another database. So the last row of the
 table *openings*, in the file without the log, describes the log that belongs to it:
 
-- *log_origin* identifies a log as long as it exists (see `_Header.origin`). It is NULL
+- *log_origin* identifies a log as long as it exists (see `_WalHeader.origin`). It is NULL
   while the journal is being opened, when no change was acknowledged yet;
 - *log_size* is the minimum size of the log, in bytes;
 - *complete* is 0 if the log has changes that the file lacks. It is set to 0 before a
@@ -38,7 +38,7 @@ _MAGIC: Final = frozenset({0x377F0682, 0x377F0683})
 
 
 @attrs.frozen
-class _Header:
+class _WalHeader:
     """The beginning of a log."""
 
     page_size: int
@@ -74,7 +74,7 @@ def log_of(path: Path) -> Path:
 def log_facts(path: Path) -> tuple[int | None, int]:
     """Return the origin and the size, in bytes, of the log of an open journal."""
     log = log_of(path)
-    header = _Header.read(log)
+    header = _WalHeader.read(log)
     return None if header is None else header.origin, log.stat().st_size
 
 
@@ -86,7 +86,7 @@ def check_log(path: Path) -> None:
         sqlite3.Error: The file is damaged.
     """
     log = log_of(path)
-    header = _Header.read(log)
+    header = _WalHeader.read(log)
     with contextlib.suppress(FileNotFoundError):
         if path.stat().st_size:
             _check(path, log, header)
@@ -98,7 +98,7 @@ def check_log(path: Path) -> None:
         )
 
 
-def _check(path: Path, log: Path, header: _Header | None) -> None:
+def _check(path: Path, log: Path, header: _WalHeader | None) -> None:
     marker = _marker(f"{path.as_uri()}?mode=ro&immutable=1")
     if marker is None:  # an older version, which marked nothing
         return
@@ -173,7 +173,7 @@ def _valid_frames(path: Path) -> int:
     return int(struct.unpack_from("=I", index, 16)[0])
 
 
-def _commits_after(log: Path, header: _Header, frames: int) -> int:
+def _commits_after(log: Path, header: _WalHeader, frames: int) -> int:
     """Return how many commits the log has after so many *frames*.
 
     A commit waits for the disk before the next one begins. So a crash may leave the

@@ -13,7 +13,7 @@ from linkedapi_async.sandbox._lane import RecordedWorkflow, RequestLog
 from linkedapi_async.sandbox._script import Script
 from linkedapi_async.sandbox._server import Sandbox
 from linkedapi_async.sandbox._webhook_delivery import (
-    Delivery,
+    RecordedDelivery,
     WebhookFaultHit,
     WebhookFaults,
 )
@@ -21,9 +21,9 @@ from linkedapi_async.sandbox._working_hours import WorkingHours
 
 
 __all__ = [
-    "Delivery",
     "Fault",
     "FaultHit",
+    "RecordedDelivery",
     "RecordedWorkflow",
     "RequestLog",
     "Sandbox",

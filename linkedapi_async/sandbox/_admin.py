@@ -19,14 +19,19 @@ from linkedapi_async._utils.json import decode_json
 from linkedapi_async._utils.secret import Secret
 from linkedapi_async.admin._results import BillingPeriod, SeatType
 from linkedapi_async.sandbox._clock import Calendar
-from linkedapi_async.sandbox._limits import LimitKey, Limits, Setting, check_limits
+from linkedapi_async.sandbox._limits import (
+    AccountLimits,
+    LimitKey,
+    Setting,
+    check_limits,
+)
 from linkedapi_async.sandbox._responses import ApiError, invalid_payload
 from linkedapi_async.sandbox._tokens import TokenStore, account_id, account_name
 from linkedapi_async.sandbox._world import Facts, World
 
 
 Parameters: TypeAlias = Mapping[str, Any]
-Calls: TypeAlias = Mapping[str, Callable[[Parameters], Any]]
+CallHandlers: TypeAlias = Mapping[str, Callable[[Parameters], Any]]
 """The functions that answer the calls, by name; they may raise an `ApiError`."""
 
 OPEN = frozenset({"pending", "preparing", "serving", "streaming"})
@@ -49,7 +54,7 @@ MAX_SEATS = 1000
 
 
 @attrs.define
-class Connection:
+class RecordedConnection:
     """A session in which a user connects or reconnects an account."""
 
     id: str
@@ -84,7 +89,7 @@ class Administration:
         signed_out: set[str],
         world: World,
         calendar: Calendar,
-        limits: Limits,
+        limits: AccountLimits,
         count: Callable[[str], None],
         seat_type: str,
         seats: int,
@@ -98,7 +103,7 @@ class Administration:
         self.on_event: Callable[[str, Facts], object] = _ignore_event
         """Called with the type and data of an event when an account changes."""
         self._made = 0
-        self._connections: dict[str, Connection] = {}
+        self._connections: dict[str, RecordedConnection] = {}
         self._connected: dict[str, str] = {}
         if not 1 <= seats <= MAX_SEATS:
             raise ValueError(f"seats must be from 1 to {MAX_SEATS}, got {seats!r}")
@@ -260,19 +265,19 @@ class Administration:
         made = self._reconnection(self._account(params))
         return {"reconnectionSessionId": made.id, "reconnectionLink": made.link}
 
-    def _open(self, account: str | None) -> Connection:
-        made = Connection(self._new_id("connection"), account)
+    def _open(self, account: str | None) -> RecordedConnection:
+        made = RecordedConnection(self._new_id("connection"), account)
         self._connections[made.id] = made
         return made
 
-    def _reconnection(self, name: str) -> Connection:
+    def _reconnection(self, name: str) -> RecordedConnection:
         """Return the open session that reconnects an account."""
         for connection in self._connections.values():
             if connection.account == name and connection.status in OPEN:
                 return connection
         return self._open(name)
 
-    def _session(self, params: Parameters) -> Connection:
+    def _session(self, params: Parameters) -> RecordedConnection:
         connection = self._connections.get(str(params.get("sessionId")))
         if connection is None:
             message = "There is no such connection session."
@@ -406,7 +411,7 @@ class AdminMixin:
         }
 
 
-def answer(calls: Calls, call: str, body: bytes) -> Any:
+def answer(calls: CallHandlers, call: str, body: bytes) -> Any:
     """Return the result of a call of the Admin API.
 
     Raises:

@@ -30,7 +30,7 @@ from linkedapi_async.sandbox._lane import Endpoint
 from linkedapi_async.sandbox._world import SeededRandom
 
 
-Kind: TypeAlias = Literal[
+FaultKind: TypeAlias = Literal[
     "bad_id",
     "deep",
     "drip",
@@ -363,7 +363,7 @@ def _response(
     return web.Response(body=content, status=status, headers=more)
 
 
-KINDS: dict[Kind, Callable[..., Coroutine[Any, Any, None]]] = {
+KINDS: dict[FaultKind, Callable[..., Coroutine[Any, Any, None]]] = {
     "bad_id": _bad_id,
     "deep": _deep,
     "drip": _drip,
@@ -388,7 +388,7 @@ KINDS: dict[Kind, Callable[..., Coroutine[Any, Any, None]]] = {
 class Fault:
     """A fault, the requests that it matches, and its hits."""
 
-    kind: Kind
+    kind: FaultKind
     on: Endpoint | None
     """The requests that it matches; None matches all."""
     count: int | None
@@ -414,7 +414,7 @@ class Fault:
 
 
 @attrs.define(eq=False)
-class FaultRule:
+class RequestFaultRule:
     """Decides to which requests a fault applies, and answers them."""
 
     fault: Fault
@@ -467,20 +467,20 @@ class Faults:
     def __init__(self, random: Callable[[str], SeededRandom], clock: Clock) -> None:
         self._random = random
         self._clock = clock
-        self._rules: list[FaultRule] = []
+        self._rules: list[RequestFaultRule] = []
         self.all: list[Fault] = []
         """All faults that were ever injected, oldest first."""
 
     def __bool__(self) -> bool:
         return bool(self._active())
 
-    def _active(self) -> list[FaultRule]:
+    def _active(self) -> list[RequestFaultRule]:
         self._rules = [rule for rule in self._rules if not rule.fault.withdrawn]
         return self._rules
 
     def add(
         self,
-        kind: Kind,
+        kind: FaultKind,
         *,
         on: Endpoint | None,
         count: int | None,
@@ -516,7 +516,7 @@ class Faults:
             details=dict(details),
         )
         random = self._random(f"fault/{len(self.all)}")
-        self._rules.append(FaultRule(fault, random))
+        self._rules.append(RequestFaultRule(fault, random))
         self.all.append(fault)
         return fault
 
@@ -525,14 +525,18 @@ class Faults:
         for rule in self._rules:
             rule.fault.withdraw()
 
-    def claim(self, endpoint: Endpoint, account: str) -> FaultRule | None:
+    def claim(self, endpoint: Endpoint, account: str) -> RequestFaultRule | None:
         """Return the oldest fault that applies to a request."""
         # All of them count the request, not only the first that applies.
         applying = [r for r in self._active() if r.applies(endpoint, account)]
         return applying[0] if applying else None
 
     async def play(
-        self, rule: FaultRule, endpoint: Endpoint, request: web.Request, work: Work
+        self,
+        rule: RequestFaultRule,
+        endpoint: Endpoint,
+        request: web.Request,
+        work: Work,
     ) -> web.StreamResponse:
         """Let a fault answer a request instead of *work*."""
         connection = ClientConnection(request, work, request.match_info.get("id"))

@@ -39,7 +39,7 @@ NetworkType: TypeAlias = Literal[
     "connectionAccepted", "connectionAdded", "connectionRequestReceived"
 ]
 
-EventHandler: TypeAlias = Callable[[str, Json], None]
+EventCallback: TypeAlias = Callable[[str, Json], None]
 """Called with the type of a webhook event and its data."""
 
 HOUR_MS = 3_600_000
@@ -130,7 +130,7 @@ class AccountData:
         self._read = 0
         self.inclusive: bool = True
         """Whether ``since`` includes the time itself, which the API does not publish."""
-        self.on_event: EventHandler | None = None
+        self.on_event: EventCallback | None = None
         """Called with every new message and network event."""
 
     # For users

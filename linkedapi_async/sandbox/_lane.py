@@ -24,7 +24,7 @@ Endpoint: TypeAlias = Literal["start", "status", "cancel", "admin", "account_dat
 
 
 @attrs.frozen
-class Failure:
+class WorkflowFailure:
     """Why a workflow fails as a whole."""
 
     reason: str
@@ -45,7 +45,7 @@ class RecordedWorkflow:
     """When its start was answered."""
     duration: float
     """How long it runs, in seconds on the clock."""
-    failure: Failure | None = None
+    failure: WorkflowFailure | None = None
     """Why it fails as a whole, if it does."""
     polls: int = 0
     """How often it was polled."""
@@ -137,7 +137,7 @@ def canonical(definition: Any) -> str:
     return json.dumps(definition, sort_keys=True, separators=(",", ":"))
 
 
-Change: TypeAlias = Literal["created", "started", "completed"]
+StateChange: TypeAlias = Literal["created", "started", "completed"]
 """A change of a workflow's state, as webhooks name it; a cancellation has no event."""
 
 
@@ -166,13 +166,13 @@ class AccountQueue:
     def __init__(
         self,
         clock: Clock,
-        on_change: Callable[[Change, RecordedWorkflow, float], None] | None = None,
+        on_change: Callable[[StateChange, RecordedWorkflow, float], None] | None = None,
         schedule: Schedule | None = None,
     ) -> None:
         self._clock = clock
-        self.on_change: Callable[[Change, RecordedWorkflow, float], None] | None = (
-            on_change
-        )
+        self.on_change: (
+            Callable[[StateChange, RecordedWorkflow, float], None] | None
+        ) = on_change
         self._schedule = schedule
         # When the account could start the first workflow, if it is not running.
         self._free_since = 0.0
@@ -197,7 +197,7 @@ class AccountQueue:
                 self._end(head, when)
             elif when < self._opening():
                 message = "The workflow waited too long for the working hours."
-                head.failure = Failure("workingHoursWaitExpired", message)
+                head.failure = WorkflowFailure("workingHoursWaitExpired", message)
                 self._end(head, when)
             else:
                 head.began = when
@@ -230,7 +230,7 @@ class AccountQueue:
         self._schedule = schedule
         self.advance()
 
-    def fail_waiting(self, failure: Failure) -> None:
+    def fail_waiting(self, failure: WorkflowFailure) -> None:
         """Let all workflows fail that have not started."""
         self.advance()
         now = self._clock.now()
@@ -259,6 +259,8 @@ class AccountQueue:
         while self._unfinished and self._unfinished[0].ended is not None:
             self._unfinished.popleft()
 
-    def _changed(self, change: Change, workflow: RecordedWorkflow, when: float) -> None:
+    def _changed(
+        self, change: StateChange, workflow: RecordedWorkflow, when: float
+    ) -> None:
         if self.on_change is not None:
             self.on_change(change, workflow, when)

@@ -55,7 +55,7 @@ def _check_maximum(maximum: int) -> None:
         raise ValueError(f"a limit must be an integer of at least 0, got {maximum!r}")
 
 
-class Limits:
+class AccountLimits:
     """The limits of all accounts, and their usage.
 
     Args:

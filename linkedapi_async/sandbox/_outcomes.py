@@ -12,7 +12,7 @@ from linkedapi_async.sandbox._clock import Calendar, Clock
 from linkedapi_async.sandbox._completions import ActionFailure, CompletionFactory
 from linkedapi_async.sandbox._definitions import loaded
 from linkedapi_async.sandbox._lane import RecordedWorkflow
-from linkedapi_async.sandbox._limits import Limits
+from linkedapi_async.sandbox._limits import AccountLimits
 from linkedapi_async.sandbox._responses import failure_of
 from linkedapi_async.sandbox._script import Scripts
 from linkedapi_async.sandbox._world import World
@@ -38,7 +38,7 @@ class OutcomeSource:
         scripts: Scripts,
         clock: Clock,
         calendar: Calendar,
-        limits: Limits,
+        limits: AccountLimits,
     ) -> None:
         self._world = world
         self._scripts = scripts

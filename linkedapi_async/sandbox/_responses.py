@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from linkedapi_async._utils.json import encode_json
-from linkedapi_async.sandbox._lane import Failure
+from linkedapi_async.sandbox._lane import WorkflowFailure
 
 
 MESSAGES = {
@@ -37,10 +37,10 @@ def invalid_payload(detail: str) -> ApiError:
     return ApiError("invalidRequestPayload", message, 400)
 
 
-def failure_of(reason: str, message: str | None = None) -> Failure:
+def failure_of(reason: str, message: str | None = None) -> WorkflowFailure:
     """Return a failure, by default with the documentation's message."""
     default = MESSAGES.get(reason, f"The sandbox was scripted to answer {reason}.")
-    return Failure(reason, message or default)
+    return WorkflowFailure(reason, message or default)
 
 
 def reply(envelope: Any, status: int = 200) -> web.Response:

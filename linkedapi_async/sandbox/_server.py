@@ -36,17 +36,17 @@ from linkedapi_async.sandbox._admin import (
 from linkedapi_async.sandbox._clock import Calendar, LoopClock
 from linkedapi_async.sandbox._control import control, log_of
 from linkedapi_async.sandbox._definitions import load_definition, needs_plus, read
-from linkedapi_async.sandbox._faults import Fault, Faults, Kind, Work
+from linkedapi_async.sandbox._faults import Fault, FaultKind, Faults, Work
 from linkedapi_async.sandbox._inbox import AccountData, InboxMixin
 from linkedapi_async.sandbox._lane import (
     AccountQueue,
-    Change,
     Endpoint,
-    Failure,
     RecordedWorkflow,
     RequestLog,
+    StateChange,
+    WorkflowFailure,
 )
-from linkedapi_async.sandbox._limits import DEFAULTS, LimitKey, Limits
+from linkedapi_async.sandbox._limits import DEFAULTS, AccountLimits, LimitKey
 from linkedapi_async.sandbox._outcomes import OutcomeSource
 from linkedapi_async.sandbox._responses import (
     MESSAGES,
@@ -82,7 +82,7 @@ ID_PREFIXES: dict[Generation, str] = {"account_api": "account", "linked_api": "w
 class PlannedFailure:
     """The failure of the next workflow, of one account or of any."""
 
-    failure: Failure
+    failure: WorkflowFailure
     account: str | None
 
 
@@ -167,7 +167,7 @@ class Sandbox(ScriptingMixin, AdminMixin, InboxMixin, WebhookMixin):
         self._clock = LoopClock()
         start = now or dt.datetime.now(dt.UTC)
         self._calendar = Calendar(self._clock, speed, start, _zone(timezone))
-        self._limits = Limits(
+        self._limits = AccountLimits(
             self._calendar, DEFAULTS if limits == "default" else limits, note_limit
         )
         self._hours: dict[str, WorkingHours | None] = {}
@@ -472,7 +472,7 @@ class Sandbox(ScriptingMixin, AdminMixin, InboxMixin, WebhookMixin):
 
     def inject_fault(
         self,
-        kind: Kind,
+        kind: FaultKind,
         *,
         on: Endpoint | None = None,
         count: int | None = 1,
@@ -634,13 +634,13 @@ class Sandbox(ScriptingMixin, AdminMixin, InboxMixin, WebhookMixin):
         self._outcomes.count(account)
 
     def _on_change(
-        self, change: Change, workflow: RecordedWorkflow, when: float
+        self, change: StateChange, workflow: RecordedWorkflow, when: float
     ) -> None:
         if change == "completed":
             self._outcomes.end(workflow)
         self._webhook.on_change(change, workflow, when)
 
-    def _next_failure(self, account: str) -> Failure | None:
+    def _next_failure(self, account: str) -> WorkflowFailure | None:
         for planned in self._planned_failures:
             if planned.account in {None, account}:
                 self._planned_failures.remove(planned)
@@ -653,7 +653,7 @@ class Sandbox(ScriptingMixin, AdminMixin, InboxMixin, WebhookMixin):
         account: str,
         body: bytes,
         definition: Any,
-        failure: Failure | None,
+        failure: WorkflowFailure | None,
     ) -> RecordedWorkflow:
         number = len(self.log.workflows)
         lane = self._lanes.setdefault(

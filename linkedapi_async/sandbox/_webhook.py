@@ -18,15 +18,15 @@ from yarl import URL
 from linkedapi_async._utils.json import encode_json
 from linkedapi_async._utils.secret import Secret
 from linkedapi_async.sandbox._clock import Clock
-from linkedapi_async.sandbox._lane import AccountQueue, Change, RecordedWorkflow
+from linkedapi_async.sandbox._lane import AccountQueue, RecordedWorkflow, StateChange
 from linkedapi_async.sandbox._responses import ApiError, invalid_payload
 from linkedapi_async.sandbox._tokens import account_id, account_name
 from linkedapi_async.sandbox._webhook_delivery import (
-    Delivery,
+    DelayRange,
     DeliveryQueue,
     DeliveryRequest,
     OutgoingEvent,
-    Span,
+    RecordedDelivery,
     WebhookFaults,
     iso,
 )
@@ -58,7 +58,7 @@ _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 
 @attrs.define(kw_only=True)
-class Webhook:
+class RegisteredWebhook:
     """The webhook of the client; there is at most one."""
 
     id: str
@@ -123,7 +123,7 @@ class WebhookEndpoint:
         self._numbers = itertools.count()
         # When the next change of a lane wakes this endpoint.
         self._watched: dict[AccountQueue, float] = {}
-        self.webhook: Webhook | None = None
+        self.webhook: RegisteredWebhook | None = None
         self.fat: FatResult = "object"
         """The form of ``result`` in fat mode, which the API does not publish: an object
         with ``completion`` or ``failure``, or one of these itself."""
@@ -163,7 +163,7 @@ class WebhookEndpoint:
         secret: str | None = None,
         events: Iterable[str] | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> Webhook:
+    ) -> RegisteredWebhook:
         """Send events from now on, instead of to an earlier webhook.
 
         Args:
@@ -183,7 +183,7 @@ class WebhookEndpoint:
         # Without this the webhook would get events from before it was set.
         for lane in self._lanes.values():
             lane.advance()
-        self.webhook = Webhook(
+        self.webhook = RegisteredWebhook(
             id=f"whs-{next(self._numbers)}",
             url=url,
             payload_mode=payload_mode,
@@ -260,7 +260,7 @@ class WebhookEndpoint:
         )
 
     def on_change(
-        self, change: Change, workflow: RecordedWorkflow, when: float
+        self, change: StateChange, workflow: RecordedWorkflow, when: float
     ) -> None:
         """Send the event of a workflow; the older generation has no webhooks."""
         if self.webhook is None:
@@ -317,7 +317,7 @@ class WebhookEndpoint:
 
     # For the Admin API
 
-    def _find_webhook(self, params: Params | None = None) -> Webhook:
+    def _find_webhook(self, params: Params | None = None) -> RegisteredWebhook:
         webhook = self.webhook
         if webhook is None or (params or {}).get("id", webhook.id) != webhook.id:
             # The API does not publish this error.
@@ -412,7 +412,7 @@ class WebhookEndpoint:
         return {"eventTypes": list(SELECTABLE)}
 
 
-def _delivery_json(delivery: Delivery) -> dict[str, Any]:
+def _delivery_json(delivery: RecordedDelivery) -> dict[str, Any]:
     return {
         "id": delivery.id,
         "eventType": delivery.event_type,
@@ -524,7 +524,7 @@ class WebhookMixin:
         lose: float = 0.0,
         duplicate: float = 0.0,
         reorder: float = 0.0,
-        delay: float | Span = 0.0,
+        delay: float | DelayRange = 0.0,
         dead: bool = False,
     ) -> WebhookFaults:
         """Change the deliveries of events, until `clear_faults`.
@@ -567,6 +567,6 @@ class WebhookMixin:
         self._webhook.emit(type, {**fields, **data})
 
     @property
-    def deliveries(self) -> tuple[Delivery, ...]:
+    def deliveries(self) -> tuple[RecordedDelivery, ...]:
         """The deliveries to the webhook, oldest first; at most the last 10,000."""
         return tuple(delivery.record for delivery in self._webhook.queue.log)

@@ -27,7 +27,7 @@ from linkedapi_async.sandbox._world import SeededRandom
 
 DeliveryFault: TypeAlias = Literal["lost", "duplicated", "reordered", "delayed"]
 
-Span: TypeAlias = tuple[float, float]
+DelayRange: TypeAlias = tuple[float, float]
 
 MAX_ATTEMPTS = 8
 
@@ -132,7 +132,7 @@ class OutgoingEvent:
 
 
 @attrs.define(eq=False, kw_only=True)
-class Delivery:
+class RecordedDelivery:
     """The delivery of an event to the webhook, and its state."""
 
     id: str
@@ -175,7 +175,7 @@ class WebhookFaults:
     """The fraction of events that arrive twice."""
     reorder: float
     """The fraction of events that wait until a later one has arrived."""
-    delay: Span
+    delay: DelayRange
     """The minimum and maximum delay, in seconds of the API's time."""
     hits: list[WebhookFaultHit] = attrs.field(factory=list)
     """Each time that they changed a delivery."""
@@ -193,7 +193,7 @@ class WebhookFaults:
 
 
 @attrs.frozen(eq=False)
-class FaultRule:
+class DeliveryFaultRule:
     """Decides which events are changed by faults, and how long they wait."""
 
     faults: WebhookFaults
@@ -203,7 +203,7 @@ class FaultRule:
         """Return whether an event is among the *fraction* that is changed."""
         return self._random.share(f"{what}/{event.id}") < fraction
 
-    def pause(self, what: str, event: OutgoingEvent, span: Span) -> float:
+    def pause(self, what: str, event: OutgoingEvent, span: DelayRange) -> float:
         """Return how long an event waits, in seconds of the API's time."""
         low, high = span
         return low + (high - low) * self._random.share(f"{what}/{event.id}")
@@ -213,10 +213,10 @@ class FaultRule:
 class QueuedDelivery:
     """A delivery, with everything that an attempt needs."""
 
-    record: Delivery
+    record: RecordedDelivery
     event: OutgoingEvent
     number: int
-    faults: list[tuple[FaultRule, DeliveryFault]] = attrs.field(factory=list)
+    faults: list[tuple[DeliveryFaultRule, DeliveryFault]] = attrs.field(factory=list)
     """The faults to record as hits when it arrives."""
 
     def update(
@@ -259,7 +259,7 @@ class DeliveryQueue:
         self.timers: Timers = Timers(clock)
         self.log: deque[QueuedDelivery] = deque(maxlen=MAX_LOG)
         """The deliveries, oldest first."""
-        self._rules: list[FaultRule] = []
+        self._rules: list[DeliveryFaultRule] = []
         self._numbers = itertools.count()
         self._rule_numbers = itertools.count()
         self._open: set[QueuedDelivery] = set()
@@ -269,7 +269,7 @@ class DeliveryQueue:
         self._http: aiohttp.ClientSession | None = None
 
     def add_faults(
-        self, *, lose: float, duplicate: float, reorder: float, delay: Span
+        self, *, lose: float, duplicate: float, reorder: float, delay: DelayRange
     ) -> WebhookFaults:
         """Change deliveries from now on.
 
@@ -289,7 +289,7 @@ class DeliveryQueue:
             lose=lose, duplicate=duplicate, reorder=reorder, delay=delay
         )
         random = self._random(f"webhook/{next(self._rule_numbers)}")
-        self._rules.append(FaultRule(faults, random))
+        self._rules.append(DeliveryFaultRule(faults, random))
         return faults
 
     def clear_faults(self) -> None:
@@ -346,7 +346,7 @@ class DeliveryQueue:
     def _new(self, event: OutgoingEvent) -> QueuedDelivery:
         number = next(self._numbers)
         now = time.time()
-        record = Delivery(
+        record = RecordedDelivery(
             id=f"whd-{number}",
             event_type=event.type,
             event_id=event.id,
@@ -358,13 +358,13 @@ class DeliveryQueue:
         self._open.add(delivery)
         return delivery
 
-    def _duplicate(self, rule: FaultRule, event: OutgoingEvent) -> None:
+    def _duplicate(self, rule: DeliveryFaultRule, event: OutgoingEvent) -> None:
         copy = self._new(event)
         copy.faults.append((rule, "duplicated"))
         pause = rule.pause("copy", event, (0.0, DUPLICATE_WITHIN))
         self._later(pause, functools.partial(self._enqueue, copy))
 
-    def _hold(self, delivery: QueuedDelivery, rule: FaultRule) -> None:
+    def _hold(self, delivery: QueuedDelivery, rule: DeliveryFaultRule) -> None:
         delivery.faults.append((rule, "reordered"))
         self._held.append(delivery)
         self._later(MAX_HOLD, functools.partial(self._stop_holding, delivery))
@@ -379,7 +379,9 @@ class DeliveryQueue:
         self._held.remove(delivery)
         self._enqueue(delivery)
 
-    def _hit(self, rule: FaultRule, fault: DeliveryFault, event: OutgoingEvent) -> None:
+    def _hit(
+        self, rule: DeliveryFaultRule, fault: DeliveryFault, event: OutgoingEvent
+    ) -> None:
         hit = WebhookFaultHit(fault, event.type, event.id, self._clock.now())
         rule.faults.hits.append(hit)
 

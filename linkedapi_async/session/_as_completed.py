@@ -62,7 +62,7 @@ ResultT = TypeVar("ResultT", covariant=True)
 
 
 @attrs.define(eq=False)
-class _Item:
+class _InputItem:
     """One item of the input."""
 
     key: str | None
@@ -80,11 +80,11 @@ class _Item:
 
 
 @attrs.define(eq=False)
-class _Later:
+class _DeferredItem:
     """A deferred item."""
 
     record: Deferred
-    item: _Item
+    item: _InputItem
     """Its workflow is left out if the journal has it."""
     wakes_at: float
     hold: Hold | None
@@ -165,8 +165,8 @@ class AsCompleted(Generic[ResultT]):
         self._current: tuple[ManagedHandle, _Share] | None = None
         self._changed = asyncio.Event()
         # Items that were read and wait for a slot of an account that may start them.
-        self._waiting: deque[_Item] = deque()
-        self._later: dict[str, _Later] = {}
+        self._waiting: deque[_InputItem] = deque()
+        self._later: dict[str, _DeferredItem] = {}
         self._returning = 0  # deferred items whose rows are looked up
         self._look_at = math.inf  # when a deferred item may be placed again
         self._stopped = False
@@ -330,7 +330,7 @@ class AsCompleted(Generic[ResultT]):
         if read is None or self._stopped:
             share.used -= 1
             return
-        item = _Item(None, read)
+        item = _InputItem(None, read)
         try:
             item.key, item.workflow, account = _split(read)
             self._keyed = item.key is not None
@@ -344,7 +344,9 @@ class AsCompleted(Generic[ResultT]):
         elif isinstance(found, ManagedHandle):
             self._start(item, share, found)
 
-    async def _found(self, item: _Item, share: _Share) -> ManagedHandle | bool | None:
+    async def _found(
+        self, item: _InputItem, share: _Share
+    ) -> ManagedHandle | bool | None:
         """Return the handle of an item that must not be started; else as `_known`."""
         if item.key in self._delivered:
             await asyncio.sleep(0)  # the turn of other tasks
@@ -355,7 +357,7 @@ class AsCompleted(Generic[ResultT]):
             return self._unstarted(item, share.runner, suppressed)
         return found
 
-    async def _suppressed(self, item: _Item) -> SuppressedError | None:
+    async def _suppressed(self, item: _InputItem) -> SuppressedError | None:
         """Return an error if an earlier item does the same to a person.
 
         An item whose start is unknown counts too, because it may have run.
@@ -370,7 +372,7 @@ class AsCompleted(Generic[ResultT]):
                     self._acts.add(key, {act: acts[act]})
         return self._acts.add(item.key, acts)
 
-    def _check(self, item: _Item, account: Any) -> None:
+    def _check(self, item: _InputItem, account: Any) -> None:
         """Check that the key is new, and assign the item to its account."""
         if item.key is not None and not self._keys.add(item.key):
             raise ValueError(f"the key {item.key!r} came twice; keys must be unique")
@@ -384,7 +386,7 @@ class AsCompleted(Generic[ResultT]):
             )
         item.bound = name
 
-    async def _known(self, item: _Item) -> ManagedHandle | bool | None:
+    async def _known(self, item: _InputItem) -> ManagedHandle | bool | None:
         """Return the handle that an earlier run has started; None if none has.
 
         True if nothing is left to do for the item in this run.
@@ -410,7 +412,7 @@ class AsCompleted(Generic[ResultT]):
         self._put_off(item, item.bound, JournalError(message))
         return True
 
-    def _resumed(self, item: _Item, row: Row) -> ManagedHandle | bool:
+    def _resumed(self, item: _InputItem, row: Row) -> ManagedHandle | bool:
         """Return the handle of an item in progress; defer one of another stream."""
         runner = next(iter(self._shares.values())).runner
         try:
@@ -481,14 +483,14 @@ class AsCompleted(Generic[ResultT]):
         """Return how many deferred items may be started now."""
         return max(0, self._limit - len(self._waiting) - self._returning)
 
-    async def _again(self, item: _Item) -> None:
+    async def _again(self, item: _InputItem) -> None:
         """Start a deferred item."""
         try:
             await self._place_again(item)
         finally:
             self._returning -= 1
 
-    async def _place_again(self, item: _Item) -> None:
+    async def _place_again(self, item: _InputItem) -> None:
         """Start a deferred item, if its row allows that."""
         key, journal = cast("str", item.key), self._runtime.journal
         row = None if journal is None else await journal.row(key)
@@ -514,7 +516,7 @@ class AsCompleted(Generic[ResultT]):
         """Return the share of the handle's account, or of another of the stream."""
         return self._shares.get(handle.account) or next(iter(self._shares.values()))
 
-    def _place(self, item: _Item) -> None:
+    def _place(self, item: _InputItem) -> None:
         """Start an item on an account, let it wait for a slot, or defer it."""
         if self._stopped:
             return
@@ -542,12 +544,12 @@ class AsCompleted(Generic[ResultT]):
         self._in_vain = 0
         self._start(item, min(ready, key=lambda share: share.used))
 
-    def _shares_for(self, item: _Item) -> list[_Share]:
+    def _shares_for(self, item: _InputItem) -> list[_Share]:
         bound = item.bound
         return [*self._shares.values()] if bound is None else [self._shares[bound]]
 
     def _start(
-        self, item: _Item, share: _Share, handle: ManagedHandle | None = None
+        self, item: _InputItem, share: _Share, handle: ManagedHandle | None = None
     ) -> None:
         share.used += 1
         tries_account = handle is None and share.holds.begin(item, item.categories)
@@ -558,7 +560,7 @@ class AsCompleted(Generic[ResultT]):
 
     async def _or_deliver(
         self,
-        item: _Item,
+        item: _InputItem,
         share: _Share,
         work: Callable[[], Awaitable[None]],
         *,
@@ -620,7 +622,7 @@ class AsCompleted(Generic[ResultT]):
     # One item
 
     async def _run(
-        self, item: _Item, share: _Share, handle: ManagedHandle | None
+        self, item: _InputItem, share: _Share, handle: ManagedHandle | None
     ) -> None:
         """Run an item to its end; deliver it, or defer it."""
         tried = handle is None
@@ -641,7 +643,7 @@ class AsCompleted(Generic[ResultT]):
         self._release(share)
 
     async def _wait_for(
-        self, item: _Item, handle: ManagedHandle
+        self, item: _InputItem, handle: ManagedHandle
     ) -> LinkedApiError | None:
         """Wait for the end of an item; return the error if it is to run later."""
         try:
@@ -653,7 +655,11 @@ class AsCompleted(Generic[ResultT]):
         return None if item.key is None else await self._deferring(handle)
 
     async def _ended_early(
-        self, item: _Item, share: _Share, handle: ManagedHandle, error: LinkedApiError
+        self,
+        item: _InputItem,
+        share: _Share,
+        handle: ManagedHandle,
+        error: LinkedApiError,
     ) -> None:
         """Defer an item whose start or workflow was held back."""
         if isinstance(error, _TakenError):
@@ -679,7 +685,7 @@ class AsCompleted(Generic[ResultT]):
         await self._defer(item, share, error, hold)
 
     async def _defer(
-        self, item: _Item, share: _Share, error: LinkedApiError, hold: Hold | None
+        self, item: _InputItem, share: _Share, error: LinkedApiError, hold: Hold | None
     ) -> None:
         """Let another account start an item, or defer it."""
         if item.bound is None and any(
@@ -691,11 +697,11 @@ class AsCompleted(Generic[ResultT]):
         journal = self._runtime.journal
         if journal is not None:
             await self._record(journal, item, share, error)
-            item = _Item(item.key, Secret(None), item.bound)
+            item = _InputItem(item.key, Secret(None), item.bound)
         self._put_off(item, share.name, error, hold)
 
     async def _record(
-        self, journal: Journal, item: _Item, share: _Share, error: LinkedApiError
+        self, journal: Journal, item: _InputItem, share: _Share, error: LinkedApiError
     ) -> None:
         # Only sessions with a journal load it.
         from linkedapi_async.journal import Failure  # noqa: PLC0415
@@ -713,17 +719,21 @@ class AsCompleted(Generic[ResultT]):
         )
 
     def _put_off(
-        self, item: _Item, account: str, error: LinkedApiError, hold: Hold | None = None
+        self,
+        item: _InputItem,
+        account: str,
+        error: LinkedApiError,
+        hold: Hold | None = None,
     ) -> None:
         """Keep a deferred item."""
         key = cast("str", item.key)
         seconds, until = delay_of(error, _now())
         wakes_at = self._runtime.now() + seconds if hold is None else hold.ends_at
         record = Deferred(key, account, error, until)
-        self._later[key] = _Later(record, item, wakes_at, hold)
+        self._later[key] = _DeferredItem(record, item, wakes_at, hold)
         self._look_at = min(self._look_at, wakes_at)
 
-    async def _started(self, item: _Item, share: _Share) -> ManagedHandle:
+    async def _started(self, item: _InputItem, share: _Share) -> ManagedHandle:
         """Return the handle of an item, started or not."""
         try:
             return await share.runner.start(
@@ -740,7 +750,7 @@ class AsCompleted(Generic[ResultT]):
             return self._unstarted(item, share.runner, error)
 
     def _unstarted(
-        self, item: _Item, runner: Runner, error: Exception
+        self, item: _InputItem, runner: Runner, error: Exception
     ) -> ManagedHandle:
         workflow = item.workflow.reveal
         return ManagedHandle(runner, workflow(), error=error, key=item.key)

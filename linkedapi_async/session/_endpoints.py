@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, Final, TypeVar, cast, overload
 from urllib.parse import urlencode
 
-from linkedapi_async._actions.validators import InvalidValue, Target
+from linkedapi_async._actions.validators import InvalidValue, TargetString
 from linkedapi_async._http.requests import Method
 from linkedapi_async._utils.spelling import json_name
 from linkedapi_async._utils.text import short_repr
@@ -39,7 +39,7 @@ from linkedapi_async.results import (
     NetworkEventType,
     PersonInbox,
 )
-from linkedapi_async.session._inbox import Cursor, Item, ItemStream, item_of
+from linkedapi_async.session._inbox import Cursor, InboxItem, ItemStream, item_of
 from linkedapi_async.session._runner import Runner
 
 
@@ -81,7 +81,10 @@ def _moment(owner: str, name: str, value: object) -> str | None:
     raise ParameterError(owner=owner, parameter=name, reason=reason)
 
 
-_TARGETS: Final = {"person_url": Target("person"), "thread_id": Target("thread")}
+_TARGETS: Final = {
+    "person_url": TargetString("person"),
+    "thread_id": TargetString("thread"),
+}
 
 
 def _without_none(owner: str, **texts: object) -> dict[str, Any]:
@@ -314,7 +317,7 @@ class EndpointMethods(ABC):
         runner = _require_linked_api(self._runner(), "messages")
         texts = _without_none("messages", type=type, thread_id=thread_id)
 
-        async def poll(since: str | None) -> list[Item]:
+        async def poll(since: str | None) -> list[InboxItem]:
             messages = await self.poll_inbox(
                 since=since, type=texts.get("type"), thread_id=texts.get("threadId")
             )
@@ -354,7 +357,7 @@ class EndpointMethods(ABC):
         runner = _require_linked_api(self._runner(), "network_events")
         texts = _without_none("network_events", type=type)
 
-        async def poll(since: str | None) -> list[Item]:
+        async def poll(since: str | None) -> list[InboxItem]:
             events = await self.poll_network(since=since, type=texts.get("type"))
             return [item_of(event, event.detected_at) for event in events]
 

@@ -27,7 +27,7 @@ from linkedapi_async.errors import (
     RequestError,
 )
 from linkedapi_async.policies import Retries
-from linkedapi_async.session._account_state import AccountState
+from linkedapi_async.session._account_runtime import AccountRuntime
 
 
 _log = logging.getLogger("linkedapi_async")
@@ -58,7 +58,7 @@ def _now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
 
-class Item(NamedTuple):
+class InboxItem(NamedTuple):
     """An item of an answer: its id, its time, and the result itself."""
 
     key: str
@@ -66,13 +66,13 @@ class Item(NamedTuple):
     item: Any
 
 
-def item_of(item: Result, time: str | None) -> Item:
+def item_of(item: Result, time: str | None) -> InboxItem:
     """Return *item* with its id; without one, a hash of its content is the id."""
     key = getattr(item, "id", None)
     if key is None:
         raw = encode_json(item.raw)
         key = "#" + hashlib.blake2b(raw, digest_size=12).hexdigest()
-    return Item(key, parse_time(time), item)
+    return InboxItem(key, parse_time(time), item)
 
 
 class Cursor:
@@ -122,7 +122,7 @@ class Cursor:
         """How many items are remembered."""
         return self._count + len(self._undated)
 
-    def has_gap(self, items: Iterable[Item]) -> bool:
+    def has_gap(self, items: Iterable[InboxItem]) -> bool:
         """Return whether an answer does not reach back to what was acknowledged."""
         now = self._clock()
         # An item with a time in the future is in every answer, so it proves nothing.
@@ -132,7 +132,7 @@ class Cursor:
             for item in items
         )
 
-    def new_items(self, items: Iterable[Item]) -> list[Item]:
+    def new_items(self, items: Iterable[InboxItem]) -> list[InboxItem]:
         """Return the items of an answer that were not acknowledged, oldest first.
 
         Args:
@@ -146,17 +146,17 @@ class Cursor:
         new.sort(key=lambda item: (item.when is None, item.when or _EARLIEST))
         return new
 
-    def _is_new(self, item: Item) -> bool:
+    def _is_new(self, item: InboxItem) -> bool:
         if item.when is not None and item.when < (self._floor or _EARLIEST):
             return False
         return not self._knows(item)
 
-    def _knows(self, item: Item) -> bool:
+    def _knows(self, item: InboxItem) -> bool:
         if item.when is None:
             return item.key in self._undated
         return item.key in self._acknowledged.get(item.when, ())
 
-    def acknowledge(self, item: Item) -> None:
+    def acknowledge(self, item: InboxItem) -> None:
         """Record that *item* was delivered and processed."""
         if item.when is None:
             self._undated.add(item.key)
@@ -280,9 +280,9 @@ class ItemStream(Generic[ItemT]):
 
     def __init__(
         self,
-        account: AccountState,
+        account: AccountRuntime,
         position: Cursor,
-        poll: Callable[[str | None], Awaitable[list[Item]]],
+        poll: Callable[[str | None], Awaitable[list[InboxItem]]],
         *,
         interval: float,
         follow: bool,
@@ -296,8 +296,8 @@ class ItemStream(Generic[ItemT]):
         self._waits = Retries(
             initial_delay=interval, max_delay=max(interval, MAX_WAIT), jitter=0.2
         )
-        self._pending: list[Item] = []
-        self._current: Item | None = None
+        self._pending: list[InboxItem] = []
+        self._current: InboxItem | None = None
         self._iterating = False
         self._answered = False
         self._failures = 0
@@ -389,10 +389,10 @@ class ItemStream(Generic[ItemT]):
         self._next_poll = loop.time() + max(wait, pause)
         return self._follow or bool(self._pending)
 
-    async def _poll_once(self) -> list[Item]:
+    async def _poll_once(self) -> list[InboxItem]:
         return await self._poll(self._position.since)
 
-    def _receive(self, answer: list[Item]) -> None:
+    def _receive(self, answer: list[InboxItem]) -> None:
         if self._position.has_gap(answer):
             name = self._account.name
             _log.warning(

@@ -27,7 +27,7 @@ class NamedAccount(Protocol):
 
 T = TypeVar("T")
 
-Item: TypeAlias = (
+WorkflowItem: TypeAlias = (
     Workflow[T] | tuple[str, Workflow[T]] | tuple[str, Workflow[T], NamedAccount | str]
 )
 """An item of `as_completed`: a workflow, with its key and its account if it has them."""
@@ -332,7 +332,7 @@ class WorkflowMethods(EndpointMethods):
     @overload
     def as_completed(
         self,
-        workflows: Iterable[Item[T]] | AsyncIterable[Item[T]],
+        workflows: Iterable[WorkflowItem[T]] | AsyncIterable[WorkflowItem[T]],
         *,
         accounts: Iterable[NamedAccount] | None = ...,
         limit: int = ...,

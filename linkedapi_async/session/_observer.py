@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from linkedapi_async._actions.action import Roots
     from linkedapi_async._http.failure_rules import RequestKind
     from linkedapi_async._pacing import Turn
-    from linkedapi_async._polling.answers import Answer
+    from linkedapi_async._polling.answers import PollAnswer
     from linkedapi_async._results.completion import Completion
     from linkedapi_async.errors import AccountPausedError, RequestError
 
@@ -243,7 +243,7 @@ class Observer:
             handle=handle,
         )
 
-    def polled(self, account: str, workflow_id: str, answer: Answer) -> None:
+    def polled(self, account: str, workflow_id: str, answer: PollAnswer) -> None:
         """Record the answer to a poll, before it is processed."""
         self._record(
             "PollAnswered",
@@ -364,7 +364,7 @@ def _derived(facts: dict[str, Any]) -> dict[str, Any]:
     known["reason"] = error_reason(known["error"])
     known["actions"] = ", ".join(action_types(facts.get("workflow")))
     known["summary"] = known["reason"] or known["status"]
-    answer: Answer | None = facts.get("answer")
+    answer: PollAnswer | None = facts.get("answer")
     if answer is not None:
         known.update(_of_answer(answer))
     turn: Turn | None = facts.get("turn")
@@ -375,7 +375,7 @@ def _derived(facts: dict[str, Any]) -> dict[str, Any]:
     return known
 
 
-def _of_answer(answer: Answer) -> dict[str, Any]:
+def _of_answer(answer: PollAnswer) -> dict[str, Any]:
     """Return a summary of the answer to a poll."""
     status = reason = error = pending_reason = message = None
     if isinstance(answer, PollFailed):

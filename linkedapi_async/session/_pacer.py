@@ -58,7 +58,7 @@ HISTORY: Final = 40 * 86400.0
 _SOON: Final = 0.001
 """The shortest timer, in seconds, because clocks differ in their last digits."""
 
-Kind: TypeAlias = tuple[tuple[tuple[str, int], ...], bool]
+StartKind: TypeAlias = tuple[tuple[tuple[str, int], ...], bool]
 """What a start can do at most, and whether it waits for longer than an interval."""
 
 
@@ -67,7 +67,7 @@ class _Waiter:
 
     __slots__ = ("key", "kind", "number", "slot", "timer")
 
-    def __init__(self, number: int, kind: Kind, key: str) -> None:
+    def __init__(self, number: int, kind: StartKind, key: str) -> None:
         self.number = number
         self.kind = kind
         self.key = key
@@ -80,12 +80,12 @@ class Slot:
 
     __slots__ = ("_is_decided", "_is_recorded", "_pacer", "booking", "kind")
 
-    def __init__(self, pacer: Pacer, booking: Booking, kind: Kind) -> None:
+    def __init__(self, pacer: Pacer, booking: Booking, kind: StartKind) -> None:
         self._pacer = pacer
         self._is_recorded = False
         self._is_decided = False
         self.booking: Booking = booking
-        self.kind: Kind = kind
+        self.kind: StartKind = kind
 
     async def renew(self) -> bool:
         """Check the turn once more, just before the start is sent.
@@ -152,9 +152,9 @@ class Pacer:
         self._ledger: Ledger | None = None
         self._loading = asyncio.Lock()
         self._numbers = itertools.count(1)
-        self._kinds: dict[Kind, Kind] = {}
-        self._waiting: dict[Kind, OrderedDict[_Waiter, None]] = {}
-        self._turns: Mapping[Kind, Turn] = {}
+        self._kinds: dict[StartKind, StartKind] = {}
+        self._waiting: dict[StartKind, OrderedDict[_Waiter, None]] = {}
+        self._turns: Mapping[StartKind, Turn] = {}
         self._ahead: Counter[str] = Counter()
         self._starts_ahead = 0
         self._unsent: Slot | None = None
@@ -228,7 +228,7 @@ class Pacer:
         ledger = await self._load()
         self._runtime.check_starting()
         observer = self._runtime.observer
-        kind: Kind = (tuple(uses.items()), not wait)
+        kind: StartKind = (tuple(uses.items()), not wait)
         kind = self._kinds.setdefault(kind, kind)
         now = wall_time()
         if max_wait < math.inf or not wait:
@@ -457,7 +457,7 @@ class Pacer:
             self._unsent = slot
         waiter.slot.set_result(slot)
 
-    def _refuse_brief(self, turns: Mapping[Kind, Turn]) -> None:
+    def _refuse_brief(self, turns: Mapping[StartKind, Turn]) -> None:
         """End the waits of starts that may not wait for longer than an interval."""
         ledger, now = self._known(), wall_time()
         for kind, turn in turns.items():

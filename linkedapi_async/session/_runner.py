@@ -23,7 +23,7 @@ from linkedapi_async._utils.times import wall_time
 from linkedapi_async._wire.dump import dump_workflow
 from linkedapi_async._wire.load import load_workflow
 from linkedapi_async.errors import JournalError, LinkedApiError, StartUnknownError
-from linkedapi_async.session._account_state import AccountState
+from linkedapi_async.session._account_runtime import AccountRuntime
 from linkedapi_async.session._deferral import may_write
 from linkedapi_async.session._handle import ManagedHandle
 from linkedapi_async.session._journaling import JournalRecorder, end_of, workflow_of
@@ -37,15 +37,15 @@ if TYPE_CHECKING:
     from linkedapi_async.session._pacer import Pacer
 
 
-class Runner(AccountState):
+class Runner(AccountRuntime):
     """Starts the workflows of one account, and recovers those of earlier runs.
 
     Args:
-        runtime: As for `AccountState`.
-        identification_token: As for `AccountState`.
-        name: As for `AccountState`.
-        account_id: As for `AccountState`.
-        pacer: As for `AccountState`.
+        runtime: As for `AccountRuntime`.
+        identification_token: As for `AccountRuntime`.
+        name: As for `AccountRuntime`.
+        account_id: As for `AccountRuntime`.
+        pacer: As for `AccountRuntime`.
         runners: All runners of the session by name, this one included.
     """
 

@@ -15,7 +15,7 @@ import anyio
 import attrs
 
 from linkedapi_async._http.caller import RetryingCaller
-from linkedapi_async._http.connection import Connection, ConnectionState
+from linkedapi_async._http.connection import ApiConnection, LifecycleState
 from linkedapi_async._http.requests import ApiRequests
 from linkedapi_async._http.transport import AiohttpTransport
 from linkedapi_async._polling.poller import Poller
@@ -28,7 +28,7 @@ from linkedapi_async.session._recent import RecentKeys
 if TYPE_CHECKING:
     import random
 
-    from linkedapi_async._polling.answers import Answer
+    from linkedapi_async._polling.answers import PollAnswer
     from linkedapi_async._polling.lane import PendingWorkflow
     from linkedapi_async.journal import Journal
     from linkedapi_async.policies import Polling
@@ -61,7 +61,7 @@ class AccountOwner(Protocol):
         """The state of its session."""
         ...
 
-    async def poll(self, pending: PendingWorkflow) -> Answer:
+    async def poll(self, pending: PendingWorkflow) -> PollAnswer:
         """Poll a workflow once."""
         ...
 
@@ -115,7 +115,7 @@ class Runtime:
     def __init__(
         self,
         *,
-        connection: Connection,
+        connection: ApiConnection,
         polling: Polling,
         rate: float | None,
         request_timeout: float,
@@ -178,7 +178,7 @@ class Runtime:
         return self.connection.rng
 
     @property
-    def state(self) -> ConnectionState:
+    def state(self) -> LifecycleState:
         """Whether the session is open."""
         return "closed" if self._closed else self.connection.state
 
@@ -389,7 +389,7 @@ class Runtime:
         self.observer.reordered(cast("AccountOwner", account).name)
 
 
-async def _poll(pending: PendingWorkflow) -> Answer:
+async def _poll(pending: PendingWorkflow) -> PollAnswer:
     return await cast("AccountOwner", pending.account).poll(pending)
 
 

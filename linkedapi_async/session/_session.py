@@ -15,7 +15,7 @@ import attrs
 
 from linkedapi_async._http.connection import (
     MAX_RESPONSE_BYTES,
-    Connection,
+    ApiConnection,
     api_requests,
     check_positive,
     check_type,
@@ -237,7 +237,7 @@ class Session(WorkflowMethods):
             validate_token("identification_token", identity)
         opened = None if journal is None else _opened(journal)
         self._runtime = Runtime(
-            connection=Connection(
+            connection=ApiConnection(
                 "Session",
                 api_requests(
                     linked_api_token=main,

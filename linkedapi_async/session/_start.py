@@ -20,7 +20,7 @@ from linkedapi_async.errors import (
     SessionClosedError,
     StartUnknownError,
 )
-from linkedapi_async.session._account_state import AccountState
+from linkedapi_async.session._account_runtime import AccountRuntime
 from linkedapi_async.session._deferral import may_write
 from linkedapi_async.session._handle import ManagedHandle
 from linkedapi_async.session._journaling import JournalRecorder
@@ -59,7 +59,7 @@ class Start:
 
     def __init__(
         self,
-        account: AccountState,
+        account: AccountRuntime,
         roots: Roots,
         definition: Any,
         *,

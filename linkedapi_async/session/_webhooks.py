@@ -122,13 +122,13 @@ class WebhookSubscription:
         except RuntimeError:
             here = False
         if here:
-            self._sort(event)
+            self._dispatch(event)
         else:
             # A loop that is closed has no session left.
             with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._sort, event)
+                self._loop.call_soon_threadsafe(self._dispatch, event)
 
-    def _sort(self, event: Event) -> None:
+    def _dispatch(self, event: Event) -> None:
         if self._closed:
             return
         if isinstance(event, WorkflowEvent) and event.type in STAGES:

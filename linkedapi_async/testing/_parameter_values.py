@@ -15,14 +15,14 @@ from linkedapi_async._actions.parameters import Parameter, parameters_of
 from linkedapi_async._actions.validators import (
     Boolean,
     Date,
+    DateTime,
     Enum,
     Integer,
     ListOf,
-    Moment,
     Object,
     String,
     StringOrObject,
-    Target,
+    TargetString,
     Validator,
 )
 from linkedapi_async._types import Generation
@@ -126,11 +126,11 @@ _TARGETS: dict[TargetKind, str] = {
 }
 
 
-def _targets(spec: Target, _: StrategySettings) -> draws.SearchStrategy[Any]:
+def _targets(spec: TargetString, _: StrategySettings) -> draws.SearchStrategy[Any]:
     return draws.from_regex(_TARGETS[spec.kind], fullmatch=True)
 
 
-def _moments(_: Moment, __: StrategySettings) -> draws.SearchStrategy[Any]:
+def _moments(_: DateTime, __: StrategySettings) -> draws.SearchStrategy[Any]:
     return draws.datetimes(timezones=draws.just(dt.UTC)).map(format_time)
 
 
@@ -167,11 +167,11 @@ _VALUES: dict[
     type[Validator], Callable[[Any, StrategySettings], draws.SearchStrategy[Any]]
 ] = {
     String: _texts,
-    Target: _targets,
+    TargetString: _targets,
     Integer: _integers,
     Boolean: _flags,
     Enum: _choices,
-    Moment: _moments,
+    DateTime: _moments,
     Date: _moments,
     ListOf: _lists,
     Object: _objects,
@@ -224,7 +224,7 @@ _SAMPLES: dict[TargetKind, str] = {
 
 def sample(row: Parameter) -> Any:
     """Return a value that a required parameter accepts."""
-    if isinstance(row.validator, Target):
+    if isinstance(row.validator, TargetString):
         return _SAMPLES[row.validator.kind]
     return getattr(row.validator, "known", ("x",))[0]
 
@@ -235,7 +235,7 @@ Wrong: TypeAlias = tuple[Any, str, str]
 """A refused value, the place inside it, and a part of the reason."""
 
 
-def wrongs(spec: Validator) -> Iterator[Wrong]:
+def refused_values(spec: Validator) -> Iterator[Wrong]:
     """Yield values that *spec* refuses: of another type, or just out of bounds."""
     return _WRONGS[type(spec)](spec)
 
@@ -251,7 +251,7 @@ def _wrong_texts(spec: String) -> Iterator[Wrong]:
         yield "x" * (spec.maximum + 1), "", words
 
 
-def _wrong_targets(spec: Target) -> Iterator[Wrong]:
+def _wrong_targets(spec: TargetString) -> Iterator[Wrong]:
     yield from _wrong_texts(spec)
     for value in ("Ada Lovelace", "ada@example.com", "https://example.com/in/ada"):
         yield value, "", f"got {value!r}"
@@ -278,7 +278,7 @@ def _wrong_choices(_: Enum) -> Iterator[Wrong]:
     yield "\ud800", "", "must not have a lone surrogate"
 
 
-def _wrong_moments(_: Moment) -> Iterator[Wrong]:
+def _wrong_moments(_: DateTime) -> Iterator[Wrong]:
     for value in ("yesterday", "", 5):
         yield value, "", "must be ISO 8601 text"
 
@@ -286,7 +286,7 @@ def _wrong_moments(_: Moment) -> Iterator[Wrong]:
 def _wrong_lists(spec: ListOf) -> Iterator[Wrong]:
     yield "Oslo", "", "must be a list, got 'Oslo'; write ['Oslo']"
     yield 5, "", "must be a list, got 5"
-    for value, place, words in wrongs(spec.item):
+    for value, place, words in refused_values(spec.item):
         yield [value], f"[0]{place}", words
     if spec.maximum is not None:
         assert isinstance(spec.item, Object)  # noqa: S101  # others have no maximum
@@ -308,11 +308,11 @@ def _wrong_either(spec: StringOrObject) -> Iterator[Wrong]:
 
 _WRONGS: dict[type[Validator], Callable[[Any], Iterator[Wrong]]] = {
     String: _wrong_texts,
-    Target: _wrong_targets,
+    TargetString: _wrong_targets,
     Integer: _wrong_integers,
     Boolean: _wrong_flags,
     Enum: _wrong_choices,
-    Moment: _wrong_moments,
+    DateTime: _wrong_moments,
     Date: _wrong_moments,
     ListOf: _wrong_lists,
     Object: _wrong_objects,
@@ -323,5 +323,7 @@ _WRONGS: dict[type[Validator], Callable[[Any], Iterator[Wrong]]] = {
 def wrongs_of(row: Parameter) -> list[Wrong]:
     """Return the values that a parameter refuses; None only if it is required."""
     return [
-        wrong for wrong in wrongs(row.validator) if wrong[0] is not None or row.required
+        wrong
+        for wrong in refused_values(row.validator)
+        if wrong[0] is not None or row.required
     ]

@@ -41,7 +41,7 @@ DEADLOCK_TIMEOUT = 30.0
 RESOLUTION = time.get_clock_info("monotonic").resolution
 
 
-class _Clock:
+class _VirtualClock:
     """A clock that jumps when a selector would block."""
 
     def __init__(self, now: float) -> None:
@@ -98,7 +98,7 @@ class _Clock:
 class _JumpingSelector:
     """A selector that moves the clock of its loop instead of blocking."""
 
-    def __init__(self, real: Any, clock: _Clock) -> None:
+    def __init__(self, real: Any, clock: _VirtualClock) -> None:
         self._real = real
         self._clock = clock
 
@@ -149,7 +149,7 @@ class VirtualTime:
     """
 
     def __init__(self) -> None:
-        self._clock: _Clock | None = None
+        self._clock: _VirtualClock | None = None
         self._began = 0.0
         self._loop: Any = None
 
@@ -166,7 +166,7 @@ class VirtualTime:
         if not _is_asyncio(loop):
             message = f"virtual time needs a loop of asyncio's own, got {loop!r}"
             raise RuntimeError(message)
-        clock = self._clock = _Clock(loop.time())
+        clock = self._clock = _VirtualClock(loop.time())
         self._began = clock.now
         clock.loop = self._loop = loop
         # A running loop has no public way to replace its selector.
@@ -194,7 +194,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     """
 
     def __init__(self) -> None:
-        self._clock = _Clock(1000.0)
+        self._clock = _VirtualClock(1000.0)
         self._clock.loop = self
         selector: Any = _JumpingSelector(selectors.DefaultSelector(), self._clock)
         super().__init__(selector)

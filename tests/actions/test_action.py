@@ -34,7 +34,7 @@ from linkedapi_async._actions.parameters import (
     parameters_of,
 )
 from linkedapi_async._actions.scopes import Anywhere
-from linkedapi_async._actions.validators import Integer, String, Target, Validator
+from linkedapi_async._actions.validators import Integer, String, TargetString, Validator
 from linkedapi_async._results.key import ACTIONS
 from linkedapi_async._utils.spelling import json_name, nearest
 from linkedapi_async._utils.text import short_repr
@@ -408,7 +408,7 @@ def test_bounds_are_inclusive(cls: Any, row: Parameter) -> None:
     match row.validator:
         case Integer():
             values = [v for v in (minimum, maximum) if v is not None]
-        case Target():
+        case TargetString():
             return
         case String():
             sizes = [v for v in (minimum, maximum) if v is not None]

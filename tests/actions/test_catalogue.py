@@ -21,14 +21,14 @@ from linkedapi_async._actions.parameters import Parameter, parameters_of
 from linkedapi_async._actions.validators import (
     Boolean,
     Date,
+    DateTime,
     Enum,
     Integer,
     ListOf,
-    Moment,
     Object,
     String,
     StringOrObject,
-    Target,
+    TargetString,
     Validator,
 )
 from linkedapi_async._results.key import ACTIONS
@@ -65,8 +65,8 @@ KINDS: dict[type[Validator], str] = {
     Boolean: "boolean",
     Object: "object",
     String: "string",
-    Target: "string",
-    Moment: "string",
+    TargetString: "string",
+    DateTime: "string",
     Date: "string",
     Integer: "integer",
 }
@@ -92,7 +92,7 @@ each_action = pytest.mark.parametrize("name", BUILT)
 
 def sample(validator: Validator) -> Any:
     """Return a value that *validator* accepts."""
-    if isinstance(validator, Target):
+    if isinstance(validator, TargetString):
         return _BY_KIND[validator.kind]
     return validator.known[0] if isinstance(validator, Enum) else "x"
 
@@ -499,7 +499,7 @@ def test_kinds_of_targets(name: str) -> None:
     """A parameter whose name says what it refers to has its values checked for that."""
     for row in parameters_of(ACTIONS[name]):
         assert TARGET_KINDS.get(row.name) == row.info.kind
-        assert (row.info.kind is None) == (not isinstance(row.validator, Target))
+        assert (row.info.kind is None) == (not isinstance(row.validator, TargetString))
 
 
 def test_one_of_two_targets_is_enough_but_a_pair_needs_both() -> None:

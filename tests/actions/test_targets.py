@@ -12,7 +12,7 @@ from sample_targets import SAMPLE_TARGETS
 
 from linkedapi_async import custom, dump_workflow, load_workflow, nv, st
 from linkedapi_async._actions.parameters import Parameter, parameters_of
-from linkedapi_async._actions.validators import _USUAL_PAGES, Target
+from linkedapi_async._actions.validators import _USUAL_PAGES, TargetString
 from linkedapi_async._results.key import ACTIONS
 from linkedapi_async.errors import (
     InvalidDefinitionError,
@@ -187,7 +187,7 @@ def test_unknown_actions_are_not_checked() -> None:
 @given(draws.data(), draws.sampled_from([*_USUAL_PAGES]))
 def test_usual_spellings_are_right(data: draws.DataObject, kind: TargetKind) -> None:
     """What is accepted without the full check would pass it, too."""
-    usual = Target(kind).fast_path_argument
+    usual = TargetString(kind).fast_path_argument
     value = data.draw(draws.from_regex(usual.__self__, fullmatch=True))
 
     assert usual(value)

@@ -20,9 +20,9 @@ from agents_harness import (
     Era,
     User,
     connected,
-    desk_of,
     facts,
     served,
+    service_of,
 )
 from mcp import Client, MCPError, types
 
@@ -70,8 +70,8 @@ async def test_it_only_reads(box: Sandbox, era: Era) -> None:
     """Without consent to writes, all tools are marked as reading, and a write is refused."""
     user = User()
     async with (
-        desk_of(box) as desk,
-        served(desk) as port,
+        service_of(box) as service,
+        served(service) as port,
         connected(port, era, user) as client,
     ):
         listed = (await client.list_tools()).tools
@@ -98,8 +98,8 @@ async def test_a_write(box: Sandbox, era: Era, tmp_path: Path) -> None:
     text = "Hello Ada! " * 40
     user = User()
     async with (
-        desk_of(box, tmp_path / "j") as desk,
-        served(desk) as port,
+        service_of(box, tmp_path / "j") as service,
+        served(service) as port,
         connected(port, era, user) as client,
     ):
         listed = {tool.name: tool for tool in (await client.list_tools()).tools}
@@ -113,7 +113,7 @@ async def test_a_write(box: Sandbox, era: Era, tmp_path: Path) -> None:
     assert marks is not None
     assert (False, True) == (marks.read_only_hint, marks.destructive_hint)
     assert 2 == taken == len(user.asked)
-    assert f"Write to LinkedIn as {desk.account.name}?" in user.asked[0]
+    assert f"Write to LinkedIn as {service.account.name}?" in user.asked[0]
     assert "st.sendMessage ✎" in user.asked[0]
     assert json.dumps(text) in user.asked[0]
     assert "completed" == facts(first)["status"]
@@ -129,8 +129,8 @@ async def test_the_user_declines(
 ) -> None:
     """Without the user's consent nothing is sent."""
     async with (
-        desk_of(box, tmp_path / "j") as desk,
-        served(desk) as port,
+        service_of(box, tmp_path / "j") as service,
+        served(service) as port,
         connected(port, era, User(action)) as client,
     ):
         result = await called(client, "run_workflow", definition=WRITE)
@@ -144,8 +144,8 @@ async def test_the_user_declines(
 async def test_a_client_that_cannot_ask(box: Sandbox, era: Era, tmp_path: Path) -> None:
     """Where the client cannot ask, the permission at the start counts."""
     async with (
-        desk_of(box, tmp_path / "j") as desk,
-        served(desk) as port,
+        service_of(box, tmp_path / "j") as service,
+        served(service) as port,
         connected(port, era) as client,
     ):
         result = await called(client, "run_workflow", definition=WRITE)
@@ -158,8 +158,8 @@ async def test_a_client_that_cannot_ask(box: Sandbox, era: Era, tmp_path: Path) 
 async def test_five_calls_at_once(box: Sandbox, era: Era, tmp_path: Path) -> None:
     """Five calls of one write at once, each with consent, send one message."""
     async with (
-        desk_of(box, tmp_path / "j") as desk,
-        served(desk) as port,
+        service_of(box, tmp_path / "j") as service,
+        served(service) as port,
         connected(port, era, User()) as client,
     ):
         results = await asyncio.gather(
@@ -184,8 +184,8 @@ async def test_a_long_wait(era: Era) -> None:
 
     async with (
         Sandbox(duration=1e9) as box,
-        desk_of(box, wait=0.5, interval=0.05) as desk,
-        served(desk) as port,
+        service_of(box, wait=0.5, interval=0.05) as service,
+        served(service) as port,
         connected(port, era) as client,
     ):
         while "id" not in facts(
@@ -196,7 +196,7 @@ async def test_a_long_wait(era: Era) -> None:
             assert "pending" == facts(result)["status"]
         answer = facts(result)
         async with (
-            desk_of(box, wait=0) as other,
+            service_of(box, wait=0) as other,
             served(other) as another,
             connected(another, era) as reader,
         ):
@@ -214,8 +214,8 @@ async def test_a_long_wait(era: Era) -> None:
 async def test_find_actions(box: Sandbox) -> None:
     """One match gives everything, several a line each, none the nearest name."""
     async with (
-        desk_of(box) as desk,
-        served(desk) as port,
+        service_of(box) as service,
+        served(service) as port,
         connected(port, "auto") as client,
     ):
         one = await called(client, "find_actions", query="st.searchPeople")
@@ -239,8 +239,8 @@ async def test_check_workflow(box: Sandbox) -> None:
     nested = {**READ, "then": {"actionType": "st.searchPeople"}}
     root = {"actionType": "st.sendMessage", "text": "Hi"}
     async with (
-        desk_of(box) as desk,
-        served(desk) as port,
+        service_of(box) as service,
+        served(service) as port,
         connected(port, "auto") as client,
     ):
         right = await called(client, "check_workflow", definition=[WRITE, READ])
@@ -266,8 +266,8 @@ async def test_check_workflow(box: Sandbox) -> None:
 async def test_wrong_arguments(box: Sandbox) -> None:
     """What is wrong with a call is an answer that a model can act on."""
     async with (
-        desk_of(box) as desk,
-        served(desk) as port,
+        service_of(box) as service,
+        served(service) as port,
         connected(port, "auto") as client,
     ):
         unknown = await client.call_tool("find_actions", {"query": "", "limit": 5})
@@ -292,8 +292,8 @@ async def test_wrong_arguments(box: Sandbox) -> None:
 async def test_resources(box: Sandbox) -> None:
     """The catalogue, each action, the schema and the account can be read."""
     async with (
-        desk_of(box) as desk,
-        served(desk) as port,
+        service_of(box) as service,
+        served(service) as port,
         connected(port, "auto") as client,
     ):
 
@@ -323,7 +323,7 @@ async def test_resources(box: Sandbox) -> None:
     assert len(ACTIONS) == len(actions)
     assert "st.searchPeople" == action["actionType"]
     assert workflow_schema("linked_api") == schema
-    assert desk.account.name == account["account"]
+    assert service.account.name == account["account"]
     assert (False, "linked_api") == (account["allowWrites"], account["generation"])
     assert account["name"]
 
@@ -331,8 +331,8 @@ async def test_resources(box: Sandbox) -> None:
 async def test_the_account_cannot_be_read(box: Sandbox) -> None:
     """If the API does not say who the account is, the resource says why."""
     async with (
-        desk_of(box) as desk,
-        served(desk) as port,
+        service_of(box) as service,
+        served(service) as port,
         connected(port, "auto") as client,
     ):
         box.inject_fault("status", status=401, type="linkedApiTokenInvalid", count=None)
@@ -345,8 +345,8 @@ async def test_the_account_cannot_be_read(box: Sandbox) -> None:
 async def test_prompts(box: Sandbox) -> None:
     """Each prompt is filled in; what is missing is named."""
     async with (
-        desk_of(box) as desk,
-        served(desk) as port,
+        service_of(box) as service,
+        served(service) as port,
         connected(port, "auto") as client,
     ):
         listed = (await client.list_prompts()).prompts
@@ -396,8 +396,8 @@ async def test_who_may_connect(box: Sandbox, caplog: pytest.LogCaptureFixture) -
     ]
     statuses = []
     async with (
-        desk_of(box) as desk,
-        served(desk) as port,
+        service_of(box) as service,
+        served(service) as port,
         aiohttp.ClientSession() as http,
         connected(port, "auto") as client,
     ):
@@ -416,7 +416,7 @@ async def test_who_may_connect(box: Sandbox, caplog: pytest.LogCaptureFixture) -
 
 async def test_two_tokens(box: Sandbox) -> None:
     """A request with two tokens is refused, and so is a short one at the start."""
-    async with desk_of(box) as desk, served(desk) as port:
+    async with service_of(box) as service, served(service) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         line = f"Authorization: Bearer {SECRET}\r\n"
         head = f"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{line}{line}"
@@ -425,7 +425,7 @@ async def test_two_tokens(box: Sandbox) -> None:
         writer.close()
         await writer.wait_closed()
         with pytest.raises(ValueError, match="at least 16 characters"):
-            http_app(make_server(desk), token="short", port=port)
+            http_app(make_server(service), token="short", port=port)
 
     assert answer.startswith(b"HTTP/1.1 401 ")
 
@@ -433,8 +433,8 @@ async def test_two_tokens(box: Sandbox) -> None:
 async def test_the_question_is_of_this_call(box: Sandbox, tmp_path: Path) -> None:
     """An answer counts for the call that asked, not for another text."""
     async with (
-        desk_of(box, tmp_path / "j") as desk,
-        served(desk) as port,
+        service_of(box, tmp_path / "j") as service,
+        served(service) as port,
         connected(port, "auto", User()) as client,
     ):
         asked = await client.session.call_tool(

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import anyio
 import pytest
 from cli_harness import FAST, TOKENS, Shell, sandbox_in_a_thread
 
 import linkedapi_async.agents
-from linkedapi_async.agents import serve_http
+from linkedapi_async.agents import WorkflowService, serve_http
 from linkedapi_async.cli import _agents
 from linkedapi_async.sandbox import Sandbox
 
@@ -56,24 +57,44 @@ def test_it_answers(shell: Shell) -> None:
     assert "linkedapi" in done.out
 
 
-def test_the_journal_is_in_the_state_folder(shell: Shell, tmp_path: Path) -> None:
-    """Writes are recorded in the state folder by default, readable for the user alone."""
+def test_the_state_folder_is_private(shell: Shell, tmp_path: Path) -> None:
+    """The folder of the journal is readable for the user alone."""
     done = shell("mcp", "--allow-writes")
-    folder = tmp_path / "state" / "linkedapi"
 
     assert 0 == done.status
-    assert (folder / "agents.journal").stat().st_mode & 0o077 == 0
-    assert folder.stat().st_mode & 0o077 == 0
+    assert (tmp_path / "state" / "linkedapi").stat().st_mode & 0o077 == 0
 
 
-def test_a_journal_elsewhere(shell: Shell, tmp_path: Path) -> None:
-    """The journal may be any file, and a pace alone needs one, too."""
-    named = shell("mcp", "--allow-writes", "--journal", "writes.journal")
-    paced = shell("mcp", "--per-day", "stMessages", "25")
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        (("--allow-writes",), "state/linkedapi/agents.journal"),
+        (("--allow-writes", "--journal", "writes.journal"), "writes.journal"),
+        (("--per-day", "stMessages", "25"), "state/linkedapi/agents.journal"),
+    ],
+)
+def test_where_the_journal_is(
+    shell: Shell,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    options: tuple[str, ...],
+    name: str,
+) -> None:
+    """Writes or a pace need a journal, any file, readable for the user alone."""
+    journal = tmp_path / name
 
-    assert (0, 0) == (named.status, paced.status)
-    assert (tmp_path / "writes.journal").exists()
-    assert (tmp_path / "state" / "linkedapi" / "agents.journal").exists()
+    async def until_it_is_open(service: WorkflowService) -> None:
+        # The service opens it in a task of its own, which ends with its input.
+        async with service:
+            with anyio.fail_after(60):
+                while not journal.exists():
+                    await anyio.sleep(0.01)
+
+    monkeypatch.setattr(_agents, "serve_stdio", until_it_is_open)
+    done = shell("mcp", *options)
+
+    assert 0 == done.status
+    assert journal.stat().st_mode & 0o077 == 0
 
 
 @pytest.mark.parametrize(
@@ -113,8 +134,8 @@ async def test_a_signal(
         statuses.append(status)
         os.close(writing)
 
-    class Desk(linkedapi_async.agents.Desk):
-        """A desk at which the signal arrives."""
+    class WorkflowService(linkedapi_async.agents.WorkflowService):
+        """A service at which the signal arrives."""
 
         async def __aenter__(self) -> Any:
             """Send the signal once it is entered."""
@@ -130,7 +151,7 @@ async def test_a_signal(
     with os.fdopen(reading, "rb") as pipe:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(pipe))
         async with Sandbox() as box:
-            await _agents.serve_stdio(Desk(box.session), exit=ended)
+            await _agents.serve_stdio(WorkflowService(box.session), exit=ended)
 
     assert [0, 128 + signal.SIGTERM] == statuses
     assert "the server ends" in capsys.readouterr().err

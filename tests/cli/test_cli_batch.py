@@ -26,7 +26,7 @@ from linkedapi_async.cli._console import Console
 from linkedapi_async.cli._progress import (
     ESTIMATE_INTERVAL,
     WINDOW,
-    Progress,
+    BatchProgress,
     duration,
     progress_display,
 )
@@ -274,7 +274,7 @@ def test_invalid_templates() -> None:
 
 def test_pace() -> None:
     """Rate and time left are unknown until enough has ended, and then honest."""
-    pace = Progress(total=1000, done=90, in_flight=3)
+    pace = BatchProgress(total=1000, done=90, in_flight=3)
     first = pace.summary(0)
     pace.started(100)
     pace.started(300)
@@ -312,7 +312,7 @@ def test_learnt_durations_give_the_time_left() -> None:
         passed.append(unstarted)
         return Estimate(unstarted * 60, unstarted * 30, unstarted * 120)
 
-    progress = Progress(total=30, done=8, in_flight=2, learnt=learnt)
+    progress = BatchProgress(total=30, done=8, in_flight=2, learnt=learnt)
 
     left = "time left about 20 min (10 min to 40 min)"
     assert progress.summary(0).endswith(left)
@@ -330,7 +330,7 @@ def test_learnt_durations_give_the_time_left() -> None:
 
 def test_pace_forgets_what_was_long_ago() -> None:
     """Only the last ends count, and a standstill shows."""
-    pace = Progress(total=10_000)
+    pace = BatchProgress(total=10_000)
     pace.started(0)
     for number in range(WINDOW * 2):
         pace.ended(number if number < WINDOW else number * 2)
@@ -364,7 +364,7 @@ def test_lines_come_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
     async def show() -> None:
         """Let rows end at some times."""
         loop = asyncio.get_running_loop()
-        pace = Progress(total=9)
+        pace = BatchProgress(total=9)
         with progress_display(pace, Console()) as changed:
             for now in (1.0, 9.9, 10.0, 19.0, 20.1):
                 loop.now = now  # type: ignore[attr-defined]

@@ -21,7 +21,7 @@ from linkedapi_async._actions.composite import child_fields
 from linkedapi_async._actions.parameters import parameters_of
 from linkedapi_async._wire.dump import dump_workflow
 from linkedapi_async.cli._app import COMMANDS, app
-from linkedapi_async.cli._operation_commands import OperationCommand, _Count
+from linkedapi_async.cli._operation_commands import OperationCommand, _PartSize
 from linkedapi_async.cli._operations import NOT_COMMANDS, SECTIONS, all_operations
 from linkedapi_async.cli._workflow_input import writing_actions
 from linkedapi_async.journal import SqliteJournal
@@ -421,7 +421,7 @@ def test_shell_completion(before: list[str], typed: str, expected: list[str]) ->
 
 def test_numbers_of_parts() -> None:
     """A part without a number takes the default of the API."""
-    count = _Count()
+    count = _PartSize()
 
     assert True is count.convert("default", None, None)
     assert True is count.convert(True, None, None)

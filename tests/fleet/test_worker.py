@@ -29,9 +29,9 @@ from linkedapi_async.fleet import (
     _starts,
     _worker,
 )
-from linkedapi_async.fleet._beats import Beats
 from linkedapi_async.fleet._database import Database
 from linkedapi_async.fleet._dbos_client import DbosClient
+from linkedapi_async.fleet._heartbeats import Heartbeats
 from linkedapi_async.fleet._schema import workers
 from linkedapi_async.fleet._starts import Starts
 from linkedapi_async.otel import instrument, instrument_worker
@@ -284,14 +284,14 @@ async def test_a_worker_without_a_sign_of_life_sends_nothing(
 ) -> None:
     """Others may have its lanes; when it has shown one, it goes on."""
     url = f"sqlite:///{tmp_path / 'work.sqlite3'}"
-    beat, shown = Beats.beat, asyncio.Event()
+    beat, shown = Heartbeats.beat, asyncio.Event()
 
-    async def wait(self: Beats) -> bool:
+    async def wait(self: Heartbeats) -> bool:
         """Send a heartbeat late."""
         await shown.wait()
         return await beat(self)
 
-    monkeypatch.setattr(Beats, "beat", wait)
+    monkeypatch.setattr(Heartbeats, "beat", wait)
     # A host that cannot be reached is given a minute.
     monkeypatch.setattr(_items, "delay_of", lambda *_: (0.01, None))
     results: list[Done] = []
@@ -338,11 +338,11 @@ async def test_a_worker_that_cannot_show_life_ends(
     """It would send nothing any more; so it leaves, whatever the error."""
     url = f"sqlite:///{tmp_path / 'work.sqlite3'}"
 
-    async def fail(_: Beats) -> bool:
+    async def fail(_: Heartbeats) -> bool:
         """Fail as nobody has foreseen."""
         raise KeyError("beat")
 
-    monkeypatch.setattr(Beats, "beat", fail)
+    monkeypatch.setattr(Heartbeats, "beat", fail)
     async with Sandbox(speed=1000) as sandbox:
         async with working(make_worker(url, sandbox)) as task:
             await until(task, task.done)
@@ -464,7 +464,7 @@ async def test_only_one_worker_takes_over(queue_url: str) -> None:
     """
     database = Database(queue_url)
     await database.open()
-    first, second = (Beats(database, name, 10.0) for name in ("first", "second"))
+    first, second = (Heartbeats(database, name, 10.0) for name in ("first", "second"))
 
     def age(executor: str, **columns: float) -> Any:
         """Let times of a worker be longer ago, in seconds."""
@@ -472,10 +472,10 @@ async def test_only_one_worker_takes_over(queue_url: str) -> None:
         changed = sa.update(workers).where(workers.c.executor == executor)
         return database.do(lambda found: found.execute(changed.values(values)))
 
-    dead = Beats(database, "dead", 10.0)
+    dead = Heartbeats(database, "dead", 10.0)
     for each in (first, second, dead):
         await each.enter()
-    patient = Beats(database, "patient", 60.0)
+    patient = Heartbeats(database, "patient", 60.0)
     await patient.enter()
     early = await first.claim()
     await age("patient", beat=11)

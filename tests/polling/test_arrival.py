@@ -23,7 +23,7 @@ from linkedapi_async._polling.arrival import (
 )
 from linkedapi_async._polling.durations import (
     ENDS_NEEDED,
-    Duration,
+    DurationEstimate,
     DurationLearner,
     Estimate,
 )
@@ -32,7 +32,7 @@ from linkedapi_async._polling.scheduler import OFF_HOURS, PollScheduler
 from linkedapi_async.policies import Polling
 
 
-MINUTE = Duration(math.log(60), 0.6, 0.0, 0.0)
+MINUTE = DurationEstimate(math.log(60), 0.6, 0.0, 0.0)
 RUNNING = StillRunning("running")
 
 
@@ -98,7 +98,7 @@ def test_the_last_of_many_lanes() -> None:
 def test_uncertainty_widens_the_interval() -> None:
     """Where the mean is not sure, the interval of many workflows is wider."""
     sure = last_end([followed(left(), MINUTE, 100)])
-    unsure = Duration(MINUTE.mean, MINUTE.spread, 0.2, 0.0)
+    unsure = DurationEstimate(MINUTE.mean, MINUTE.spread, 0.2, 0.0)
     found = last_end([followed(left(), unsure, 100)])
 
     assert found.low < 0.9 * sure.low

@@ -10,7 +10,7 @@ from collections import Counter
 import pytest
 from event_loops import run_virtual
 
-from linkedapi_async._polling.answers import Answer, Ended, PollFailed, StillRunning
+from linkedapi_async._polling.answers import Ended, PollAnswer, PollFailed, StillRunning
 from linkedapi_async._polling.lane import PendingWorkflow
 from linkedapi_async._polling.poller import Poller
 from linkedapi_async.policies import Polling
@@ -39,7 +39,7 @@ class Host:
         """Return the seconds since the beginning."""
         return asyncio.get_running_loop().time() - self.start
 
-    async def poll(self, workflow: PendingWorkflow) -> Answer:
+    async def poll(self, workflow: PendingWorkflow) -> PollAnswer:
         """Answer one poll after a moment, unless the server is away."""
         self.requests[int(self.now() // 10)] += 1
         self.open += 1

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from event_loops import VirtualLoop, run_virtual
 
-from linkedapi_async._polling.answers import Answer, Ended, PollFailed, StillRunning
+from linkedapi_async._polling.answers import Ended, PollAnswer, PollFailed, StillRunning
 from linkedapi_async._polling.lane import PendingWorkflow
 from linkedapi_async._polling.poller import LAST_POLL, Poller
 from linkedapi_async._polling.scheduler import OFF_HOURS
@@ -79,14 +79,14 @@ def quiet(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 class Host:
     """A host with scripted answers that records the polls."""
 
-    def __init__(self, answer: Answer | None = None) -> None:
+    def __init__(self, answer: PollAnswer | None = None) -> None:
         self.answer = answer
         self.polled: list[tuple[float, str]] = []
         self.ends: dict[str, float] = {}
         self.now_open: dict[str, int] = {}
         self.most_open = 0
 
-    async def poll(self, workflow: PendingWorkflow) -> Answer:
+    async def poll(self, workflow: PendingWorkflow) -> PollAnswer:
         """Answer one poll after a moment."""
         now = asyncio.get_running_loop().time
         self.polled.append((now(), workflow.id))
@@ -109,7 +109,7 @@ class Host:
 
 @asynccontextmanager
 async def running(
-    poll: Callable[[PendingWorkflow], Awaitable[Answer]],
+    poll: Callable[[PendingWorkflow], Awaitable[PollAnswer]],
     polling: Polling = EVEN,
     **options: Any,
 ) -> AsyncIterator[Poller]:
@@ -318,7 +318,7 @@ async def test_deadline_while_the_machine_slept(
 async def test_deadline_while_the_machine_slept_without_a_host() -> None:
     """The last poll is waited for a minute at most."""
 
-    async def poll(workflow: PendingWorkflow) -> Answer:
+    async def poll(workflow: PendingWorkflow) -> PollAnswer:
         """Never answer."""
         await asyncio.sleep(1e9)
         return RUNNING
@@ -894,7 +894,7 @@ async def test_close_while_a_poll_resists() -> None:
 
     polled = []
 
-    async def poll(workflow: PendingWorkflow) -> Answer:
+    async def poll(workflow: PendingWorkflow) -> PollAnswer:
         """Answer in spite of being cancelled."""
         polled.append(workflow.id)
         try:
@@ -1122,7 +1122,7 @@ def test_without_anything_left() -> None:
 async def test_a_workflow_that_was_never_watched_has_no_wait() -> None:
     """A wait for a workflow that the poller does not know is an error, not for ever."""
 
-    async def poll(_: PendingWorkflow) -> Answer:
+    async def poll(_: PendingWorkflow) -> PollAnswer:
         """Never called."""
         raise AssertionError
 

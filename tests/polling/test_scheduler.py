@@ -18,7 +18,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from linkedapi_async._polling.answers import Answer, Ended, PollFailed, StillRunning
+from linkedapi_async._polling.answers import Ended, PollAnswer, PollFailed, StillRunning
 from linkedapi_async._polling.lane import PendingWorkflow
 from linkedapi_async._polling.scheduler import OFF_HOURS, PollScheduler
 from linkedapi_async._polling.throttle import Throttle
@@ -63,11 +63,11 @@ class Play:
             if taken := self.lanes.take(self.now, 1):
                 return f"{self.now:g}{taken[0].id}"
 
-    def answer(self, name: str, answer: Answer) -> Ended | None:
+    def answer(self, name: str, answer: PollAnswer) -> Ended | None:
         """Answer the poll of a workflow."""
         return self.lanes.answered(self.workflows[name], self.now, answer)
 
-    def polls(self, count: int, answers: dict[str, Answer] | None = None) -> str:
+    def polls(self, count: int, answers: dict[str, PollAnswer] | None = None) -> str:
         """Return the next *count* polls, each answered at once."""
         seen = []
         for _ in range(count):
@@ -76,7 +76,9 @@ class Play:
             self.answer(name, (answers or {}).get(name, RUNNING))
         return " ".join(seen)
 
-    def polls_until(self, end: float, answers: dict[str, Answer] | None = None) -> str:
+    def polls_until(
+        self, end: float, answers: dict[str, PollAnswer] | None = None
+    ) -> str:
         """Return the workflows of the polls before *end*, each answered at once."""
         seen = ""
         while self.lanes.next_poll_at() < end:
@@ -242,7 +244,7 @@ def test_running_is_the_head() -> None:
     """In an unordered lane the running workflow gets every second poll."""
     play = Play()
     play.attach("abcd")
-    answers: dict[str, Answer] = dict.fromkeys("abd", PENDING)
+    answers: dict[str, PollAnswer] = dict.fromkeys("abd", PENDING)
 
     assert "0a 3b 6c 9d 12c 15a 18c 21b 24c 27d" == play.polls(10, answers)
 
@@ -265,7 +267,7 @@ def test_displaced_runner_is_polled() -> None:
     """A runner has most likely ended when another workflow starts to run."""
     play = Play()
     play.attach("abcd")
-    answers: dict[str, Answer] = {**dict.fromkeys("bcd", PENDING), "a": RUNNING}
+    answers: dict[str, PollAnswer] = {**dict.fromkeys("bcd", PENDING), "a": RUNNING}
 
     assert "0a 3b 6c 9a" == play.polls(4, answers)
 
@@ -293,7 +295,7 @@ def test_running_out_of_order() -> None:
 
     assert 1 == play.lanes.out_of_order
 
-    answers: dict[str, Answer] = {"a": PENDING, "c": PENDING, "b": RUNNING}
+    answers: dict[str, PollAnswer] = {"a": PENDING, "c": PENDING, "b": RUNNING}
 
     assert "123c 126b 129a 132b 135c" == play.polls(5, answers)
 
@@ -334,7 +336,7 @@ def test_recovery() -> None:
         9, {"a": DONE}
     )
 
-    ends: dict[str, Answer] = {"c": DONE, "d": DONE}
+    ends: dict[str, PollAnswer] = {"c": DONE, "d": DONE}
     assert "147.481c 147.481d 147.481e 157.481e" == play.polls(4, ends)
 
     assert "e" * 36 == play.polls_until(147 + 119)
@@ -357,7 +359,7 @@ def test_streak_ends() -> None:
     play = Play()
     play.attach("abcdefg")
 
-    ends: dict[str, Answer] = dict.fromkeys("abd", DONE)
+    ends: dict[str, PollAnswer] = dict.fromkeys("abd", DONE)
     assert "0a 0b 0c 3.54965d 3.54965c 7.51827e" == play.polls(6, ends)
 
     assert "11.4869f 15.4555g 19.4242c" == play.polls(3)
@@ -372,7 +374,7 @@ def test_promoted_runner_proves_nothing() -> None:
     """The end of a promoted runner does not count as in order."""
     play = Play()
     play.attach("abcdefgh")
-    answers: dict[str, Answer] = dict.fromkeys("abcdefgh", PENDING)
+    answers: dict[str, PollAnswer] = dict.fromkeys("abcdefgh", PENDING)
     for name in "hgf":
         for answer in (RUNNING, DONE):
             while play.polls(1, answers | {name: answer})[-1] != name:
@@ -385,7 +387,7 @@ def test_promoted_runner_is_no_streak() -> None:
     """After the end of a promoted runner there is no likely head: round robin."""
     play = Play()
     play.attach("abcd")
-    answers: dict[str, Answer] = dict.fromkeys("abc", PENDING)
+    answers: dict[str, PollAnswer] = dict.fromkeys("abc", PENDING)
 
     assert "0a 3b 6c 9d 12a 15d" == play.polls(6, answers | {"d": RUNNING})
 
@@ -408,7 +410,7 @@ def test_off_hours() -> None:
     """Outside working hours waits grow from *max_interval* to *queued_interval*."""
     play = Play("ab", Polling(growth=2, jitter=0))
     off_hours = StillRunning("pending", OFF_HOURS)
-    answers: dict[str, Answer] = {"a": off_hours, "b": off_hours}
+    answers: dict[str, PollAnswer] = {"a": off_hours, "b": off_hours}
 
     assert "10a 25a 55a 115a 120b 235a 240b" == play.polls(7, answers)
 
@@ -559,7 +561,7 @@ def test_failed_polls_unordered() -> None:
 def test_refused_token() -> None:
     """A token refused three times in a minute ends a wait, then all others."""
     play = Play("abc")
-    answers: dict[str, Answer] = dict.fromkeys("abc", REFUSED)
+    answers: dict[str, PollAnswer] = dict.fromkeys("abc", REFUSED)
 
     assert "a" * 20 == play.polls_until(70, answers)
 

@@ -14,7 +14,7 @@ from event_loops import Middle, run_virtual
 from hypothesis import given, settings
 from hypothesis import strategies as s
 
-from linkedapi_async._polling.answers import Answer, Ended, PollFailed, StillRunning
+from linkedapi_async._polling.answers import Ended, PollAnswer, PollFailed, StillRunning
 from linkedapi_async._polling.lane import PendingWorkflow
 from linkedapi_async._polling.poller import Poller
 from linkedapi_async._polling.scheduler import PollScheduler
@@ -115,7 +115,7 @@ class Platform:
         else:
             self.poller.event_confirmed(workflow.id)
 
-    async def poll(self, workflow: PendingWorkflow) -> Answer:
+    async def poll(self, workflow: PendingWorkflow) -> PollAnswer:
         """Answer a poll."""
         run, now = self.runs[workflow.id], self.loop.time()
         if now >= run.ends:

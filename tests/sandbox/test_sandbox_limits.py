@@ -19,7 +19,7 @@ from linkedapi_async.errors import ActionError, RequestError, WorkflowFailedErro
 from linkedapi_async.sandbox import Sandbox, WorkingHours
 from linkedapi_async.sandbox._clock import Calendar
 from linkedapi_async.sandbox._definitions import loaded
-from linkedapi_async.sandbox._limits import Limits
+from linkedapi_async.sandbox._limits import AccountLimits
 from linkedapi_async.sandbox._options import parse_hours, parse_limits
 from linkedapi_async.sandbox._tokens import account_id, account_name
 from linkedapi_async.sandbox._working_hours import OpenHours
@@ -246,7 +246,7 @@ def test_no_period_exceeds_its_limit(
 ) -> None:
     """Whenever actions come, no period has more successes than its limit."""
     calendar = Calendar(Stopped(), 1.0, NOON, dt.UTC)
-    limits = Limits(calendar, {("stMessages", period): maximum}, None)
+    limits = AccountLimits(calendar, {("stMessages", period): maximum}, None)
     definition = {"actionType": "st.sendMessage", "personUrl": JANE, "text": "Hi"}
     done: dict[Any, int] = {}
     for when in days:

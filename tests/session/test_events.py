@@ -44,8 +44,7 @@ from linkedapi_async import (
     events,
     st,
 )
-from linkedapi_async._polling.answers import Answer as PollAnswer
-from linkedapi_async._polling.answers import Ended, PollFailed, StillRunning
+from linkedapi_async._polling.answers import Ended, PollAnswer, PollFailed, StillRunning
 from linkedapi_async._polling.lane import PendingWorkflow
 from linkedapi_async._polling.poller import Poller
 from linkedapi_async._polling.scheduler import PollScheduler

@@ -33,7 +33,7 @@ from linkedapi_async.results import InboxMessage
 from linkedapi_async.sandbox import Sandbox
 from linkedapi_async.session._inbox import (
     Cursor,
-    Item,
+    InboxItem,
     item_of,
 )
 
@@ -55,9 +55,9 @@ def at(seconds: float) -> dt.datetime:
     return NOON + dt.timedelta(seconds=seconds)
 
 
-def item(key: str, seconds: float | None) -> Item:
+def item(key: str, seconds: float | None) -> InboxItem:
     """Return an item of a moment after noon, or of none."""
-    return Item(key, None if seconds is None else at(seconds), key)
+    return InboxItem(key, None if seconds is None else at(seconds), key)
 
 
 def message(key: str, seconds: float) -> dict[str, Any]:
@@ -123,7 +123,7 @@ def consume(model: Model, plan: list[tuple[str, Any]], position: Cursor) -> list
     delivered: list[str] = []
     unsaved: set[str] = set()
     cursor = position.dump()
-    batch: list[Item] = []
+    batch: list[InboxItem] = []
     for what, how in [*plan, ("take", None)]:
         if what in {"newer", "late"}:
             model.arrive(model.newest + (how if what == "newer" else -how))
@@ -330,7 +330,7 @@ def test_times(text: object, when: dt.datetime | None) -> None:
 
 def test_the_dawn_of_time() -> None:
     """The oldest moment there is does no harm."""
-    first = Item("a", dt.datetime.min.replace(tzinfo=dt.UTC), 1)
+    first = InboxItem("a", dt.datetime.min.replace(tzinfo=dt.UTC), 1)
     position = Cursor("messages", MINUTE)
     position.acknowledge(first)
 

@@ -51,8 +51,8 @@ from linkedapi_async.errors import (
     RateLimitedError,
 )
 from linkedapi_async.journal import MemoryJournal, Row, SqliteJournal
-from linkedapi_async.session import _account_state, _handle, _observer, _start
-from linkedapi_async.session._account_state import AccountState
+from linkedapi_async.session import _account_runtime, _handle, _observer, _start
+from linkedapi_async.session._account_runtime import AccountRuntime
 from linkedapi_async.session._durations import DurationStore
 from linkedapi_async.session._journaling import JournalRecorder
 from linkedapi_async.session._recent import RecentKeys
@@ -123,23 +123,23 @@ PLACES: dict[str, tuple[Any, str]] = {
     "admit": (Runtime, "admit"),
     "intent": (JournalRecorder, "record_intent"),
     "send": (AiohttpTransport, "send"),
-    "call": (AccountState, "call"),
+    "call": (AccountRuntime, "call"),
     "read start": (_start, "read_started"),
-    "candidates": (AccountState, "candidates_since"),
-    "certain": (AccountState, "is_certain"),
+    "candidates": (AccountRuntime, "candidates_since"),
+    "certain": (AccountRuntime, "is_certain"),
     "accepted": (JournalRecorder, "record_accepted"),
-    "watch": (AccountState, "watch"),
+    "watch": (AccountRuntime, "watch"),
     # What a poll awaits and reads.
-    "read poll": (_account_state, "read_poll"),
+    "read poll": (_account_runtime, "read_poll"),
     "envelope": (responses, "_read_envelope"),
     "status": (responses, "read_status"),
-    "running": (AccountState, "note_running"),
+    "running": (AccountRuntime, "note_running"),
     # What is observed, and logged.
     "facts": (_observer, "_derived"),
     "log": (_observer, "log_extra"),
     # What follows from an end, and its delivery.
     "record end": (JournalRecorder, "record_end"),
-    "count end": (AccountState, "_count_end"),
+    "count end": (AccountRuntime, "_count_end"),
     "read completion": (_handle, "read_completion"),
     "flushed": (JournalRecorder, "flushed"),
     "acknowledge": (JournalRecorder, "acknowledge"),

@@ -23,7 +23,7 @@ from linkedapi_async._http.responses import (
     read_workflow_status,
     unreadable,
 )
-from linkedapi_async._polling.answers import Answer, Ended, PollFailed, StillRunning
+from linkedapi_async._polling.answers import Ended, PollAnswer, PollFailed, StillRunning
 from linkedapi_async._polling.lane import PendingWorkflow
 from linkedapi_async._utils.log import error_reason, log_extra
 from linkedapi_async._utils.secret import Secret
@@ -53,7 +53,7 @@ T = TypeVar("T")
 SIGNED_OUT: Final = "linkedinAccountSignedOut"
 
 
-class AccountState:
+class AccountRuntime:
     """One account: its handles, its pause, its polls, its requests.
 
     Args:
@@ -223,7 +223,7 @@ class AccountState:
             with self.runtime.reported_errors():
                 events.reconsider(self.name)
 
-    async def poll(self, pending: PendingWorkflow) -> Answer:
+    async def poll(self, pending: PendingWorkflow) -> PollAnswer:
         """Poll once, without a retry, because the lanes poll again.
 
         Any error is a failed poll of this one workflow.
@@ -238,14 +238,14 @@ class AccountState:
             return PollFailed(failed)
         return answer
 
-    async def _send_poll(self, pending: PendingWorkflow) -> Answer:
+    async def _send_poll(self, pending: PendingWorkflow) -> PollAnswer:
         runtime = self.runtime
         try:
             reply = await runtime.transport.send(
                 runtime.requests.status(pending.id), self._headers
             )
         except RequestError as error:
-            answer: Answer = poll_failure(error, pending.id)
+            answer: PollAnswer = poll_failure(error, pending.id)
         else:
             answer = read_poll(reply, pending.id, now=time.time())
             if isinstance(answer, PollFailed) and isinstance(

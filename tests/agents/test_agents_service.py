@@ -1,4 +1,4 @@
-"""A desk: each write once, and an answer to every call."""
+"""A service: each write once, and an answer to every call."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from agents_harness import PERSON, READ, WRITE, desk_of
+from agents_harness import PERSON, READ, WRITE, service_of
 from event_loops import virtual_time
 
 from linkedapi_async import Pace, Session, SessionClosedError
-from linkedapi_async.agents import Answer, Desk, _desk
+from linkedapi_async.agents import Answer, WorkflowService, _service
 from linkedapi_async.contacts import Contacts
 from linkedapi_async.journal import SqliteJournal
 from linkedapi_async.sandbox import Sandbox, WorkingHours
@@ -31,17 +31,21 @@ def slow(definition: Any) -> float:
     return 1e9 if "label" in definition else 30.0
 
 
-async def run(desk: Desk, definition: Any, key: str | None = None) -> Answer:
+async def run(
+    service: WorkflowService, definition: Any, key: str | None = None
+) -> Answer:
     """Run a workflow as a client does whose user agrees."""
-    check = desk.check(definition)
+    check = service.check(definition)
     assert not check.problems
-    earlier = await desk.earlier(check, key) if check.writes else None
-    return earlier or await desk.run(check, key)
+    earlier = await service.earlier(check, key) if check.writes else None
+    return earlier or await service.run(check, key)
 
 
-async def until_accepted(desk: Desk, definition: Any, key: str | None = None) -> Answer:
+async def until_accepted(
+    service: WorkflowService, definition: Any, key: str | None = None
+) -> Answer:
     """Call again until the answer has an id."""
-    while (answer := await run(desk, definition, key)).workflow_id is None:
+    while (answer := await run(service, definition, key)).workflow_id is None:
         assert "pending" == answer.status
         await asyncio.sleep(0.01)
     return answer
@@ -52,10 +56,10 @@ async def until_accepted(desk: Desk, definition: Any, key: str | None = None) ->
 
 async def test_five_calls_of_one_write(tmp_path: Path) -> None:
     """Calls at the same time join one run, and a later one gets its result."""
-    async with Sandbox(speed=1000) as box, desk_of(box, tmp_path / "j") as desk:
-        together = await asyncio.gather(*(run(desk, WRITE) for _ in range(5)))
-        later = await run(desk, {**WRITE, "label": "again"})
-        repeat = await run(desk, WRITE)
+    async with Sandbox(speed=1000) as box, service_of(box, tmp_path / "j") as service:
+        together = await asyncio.gather(*(run(service, WRITE) for _ in range(5)))
+        later = await run(service, {**WRITE, "label": "again"})
+        repeat = await run(service, WRITE)
         taken = len(box.workflows)
 
     assert 1 == taken
@@ -68,12 +72,12 @@ async def test_five_calls_of_one_write(tmp_path: Path) -> None:
 
 
 async def test_a_restart(tmp_path: Path) -> None:
-    """A desk of the same journal knows what an earlier one has sent."""
+    """A service of the same journal knows what an earlier one has sent."""
     async with Sandbox(speed=1000) as box:
-        async with desk_of(box, tmp_path / "j") as desk:
-            first = await run(desk, WRITE)
-        async with desk_of(box, tmp_path / "j") as desk:
-            second = await run(desk, WRITE)
+        async with service_of(box, tmp_path / "j") as service:
+            first = await run(service, WRITE)
+        async with service_of(box, tmp_path / "j") as service:
+            second = await run(service, WRITE)
         taken = len(box.workflows)
 
     assert 1 == taken
@@ -87,11 +91,11 @@ async def test_another_text(tmp_path: Path) -> None:
     text = {**WRITE, "text": "Hello again!"}
     async with (
         Sandbox(duration=slow) as box,
-        desk_of(box, tmp_path / "j", polling=None, wait=0) as desk,
+        service_of(box, tmp_path / "j", polling=None, wait=0) as service,
     ):
-        first = await until_accepted(desk, {**WRITE, "label": "slow"})
-        refused = await run(desk, text)
-        again = await until_accepted(desk, {**text, "label": "slow"}, "second")
+        first = await until_accepted(service, {**WRITE, "label": "slow"})
+        refused = await run(service, text)
+        again = await until_accepted(service, {**text, "label": "slow"}, "second")
         taken = len(box.workflows)
 
     assert 2 == taken
@@ -103,15 +107,15 @@ async def test_another_text(tmp_path: Path) -> None:
 
 @virtual_time
 async def test_what_is_under_way_is_picked_up(tmp_path: Path) -> None:
-    """A desk waits for what an earlier one has sent and not finished."""
+    """A service waits for what an earlier one has sent and not finished."""
     long = {**WRITE, "label": "slow"}
     async with Sandbox(duration=slow) as box:
-        async with desk_of(box, tmp_path / "j", polling=None, wait=0) as desk:
-            first = await until_accepted(desk, long)
-        async with desk_of(box, tmp_path / "j", polling=None, wait=0) as desk:
-            second = await until_accepted(desk, long)
+        async with service_of(box, tmp_path / "j", polling=None, wait=0) as service:
+            first = await until_accepted(service, long)
+        async with service_of(box, tmp_path / "j", polling=None, wait=0) as service:
+            second = await until_accepted(service, long)
             # Called again, it is still known that it was sent before.
-            third = await run(desk, long)
+            third = await run(service, long)
         taken = len(box.workflows)
 
     assert 1 == taken
@@ -122,16 +126,16 @@ async def test_what_is_under_way_is_picked_up(tmp_path: Path) -> None:
 
 async def test_an_answer_is_lost(tmp_path: Path) -> None:
     """A write that may have been sent is not sent again before a decision."""
-    async with Sandbox(speed=1000) as box, desk_of(box, tmp_path / "j") as desk:
+    async with Sandbox(speed=1000) as box, service_of(box, tmp_path / "j") as service:
         box.inject_fault("reset_after", on="start")
-        first = await run(desk, WRITE)
-        second = await run(desk, WRITE)
+        first = await run(service, WRITE)
+        second = await run(service, WRITE)
         taken = len(box.workflows)
 
     assert 1 == taken
     assert ("unknown", "unknown") == (first.status, second.status)
     assert "linkedapi recover" in str(first.note)
-    assert f"--retry {desk.account.name}/to-" in str(second.note)
+    assert f"--retry {service.account.name}/to-" in str(second.note)
     assert first.is_error
 
 
@@ -140,10 +144,10 @@ async def test_what_changed_nothing_runs_again(tmp_path: Path) -> None:
     failing = {"st.sendMessage": "limitExceeded"}
     async with (
         Sandbox(speed=1000, fail=failing) as box,
-        desk_of(box, tmp_path / "j") as desk,
+        service_of(box, tmp_path / "j") as service,
     ):
-        first = await run(desk, WRITE)
-        second = await run(desk, WRITE)
+        first = await run(service, WRITE)
+        second = await run(service, WRITE)
         taken = len(box.workflows)
 
     assert 2 == taken
@@ -167,10 +171,10 @@ async def test_what_may_have_changed_something_does_not_run_again(
     failing = {"st.sendConnectionRequest": "limitExceeded"}
     async with (
         Sandbox(speed=1000, fail=failing) as box,
-        desk_of(box, tmp_path / "j") as desk,
+        service_of(box, tmp_path / "j") as service,
     ):
-        first = await run(desk, two)
-        second = await run(desk, two)
+        first = await run(service, two)
+        second = await run(service, two)
         taken = len(box.workflows)
 
     assert 1 == taken
@@ -180,10 +184,10 @@ async def test_what_may_have_changed_something_does_not_run_again(
 
 async def test_nothing_is_sent(tmp_path: Path) -> None:
     """A start that the API refuses was not sent, and may be called again."""
-    async with Sandbox(speed=1000) as box, desk_of(box, tmp_path / "j") as desk:
+    async with Sandbox(speed=1000) as box, service_of(box, tmp_path / "j") as service:
         box.inject_fault("status", on="start", status=400, type="invalidWorkflow")
-        refused = await run(desk, WRITE)
-        sent = await run(desk, WRITE)
+        refused = await run(service, WRITE)
+        sent = await run(service, WRITE)
 
     assert "not_sent" == refused.status
     assert "invalidWorkflow" in str(refused.note)
@@ -194,8 +198,8 @@ async def test_a_key_is_taken_while_the_user_thinks(tmp_path: Path) -> None:
     """What another server has sent since the look-up is not sent once more."""
     async with (
         Sandbox(speed=1000) as box,
-        desk_of(box, tmp_path / "j") as one,
-        desk_of(box, tmp_path / "j") as two,
+        service_of(box, tmp_path / "j") as one,
+        service_of(box, tmp_path / "j") as two,
     ):
         check, other = one.check(WRITE), one.check({**WRITE, "text": "Hi!"})
         assert await one.earlier(check) is None
@@ -211,15 +215,15 @@ async def test_a_key_is_taken_while_the_user_thinks(tmp_path: Path) -> None:
 
 
 async def test_two_servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While another process has the journal open, a desk reads and does not write."""
-    monkeypatch.setattr(_desk, "LOCK_WAIT", 0.0)
+    """While another process has the journal open, a service reads and does not write."""
+    monkeypatch.setattr(_service, "LOCK_WAIT", 0.0)
     async with Sandbox(speed=1000) as box, SqliteJournal(tmp_path / "j"):
-        async with desk_of(box, tmp_path / "j") as desk:
-            read = await run(desk, READ)
-            check = desk.check(WRITE)
-            earlier = await desk.earlier(check)
+        async with service_of(box, tmp_path / "j") as service:
+            read = await run(service, READ)
+            check = service.check(WRITE)
+            earlier = await service.earlier(check)
             # The journal was taken while the user thought.
-            unlucky = await desk.run(check)
+            unlucky = await service.run(check)
 
     assert "completed" == read.status
     assert earlier is not None
@@ -239,8 +243,10 @@ async def test_a_journal_becomes_free(tmp_path: Path) -> None:
     async with Sandbox(speed=1000) as box:
         journal = SqliteJournal(tmp_path / "j")
         await journal.open()
-        async with Desk(connect, journal=tmp_path / "j", allow_writes=True) as desk:
-            write = asyncio.create_task(run(desk, WRITE))
+        async with WorkflowService(
+            connect, journal=tmp_path / "j", allow_writes=True
+        ) as service:
+            write = asyncio.create_task(run(service, WRITE))
             while len(opened) < 2:
                 await asyncio.sleep(0.01)
             await journal.aclose()
@@ -249,12 +255,12 @@ async def test_a_journal_becomes_free(tmp_path: Path) -> None:
     assert "completed" == answer.status
 
 
-async def test_desks_take_turns(tmp_path: Path) -> None:
-    """Two desks share a journal, because it is open only during a write."""
+async def test_services_take_turns(tmp_path: Path) -> None:
+    """Two services share a journal, because it is open only during a write."""
     async with (
         Sandbox(speed=1000) as box,
-        desk_of(box, tmp_path / "j") as one,
-        desk_of(box, tmp_path / "j") as two,
+        service_of(box, tmp_path / "j") as one,
+        service_of(box, tmp_path / "j") as two,
     ):
         first = await run(one, WRITE)
         second = await run(two, WRITE)
@@ -271,15 +277,15 @@ async def test_a_call_is_cancelled(tmp_path: Path) -> None:
     long = {**WRITE, "label": "slow"}
     async with (
         Sandbox(duration=slow) as box,
-        desk_of(box, tmp_path / "j", polling=None) as desk,
+        service_of(box, tmp_path / "j", polling=None) as service,
     ):
-        call = asyncio.create_task(run(desk, long))
+        call = asyncio.create_task(run(service, long))
         while not box.workflows:
             await asyncio.sleep(0.01)
         call.cancel()
         await asyncio.wait({call})
-        desk.wait = 0
-        answer = await until_accepted(desk, long)
+        service.wait = 0
+        answer = await until_accepted(service, long)
         taken = [workflow.id for workflow in box.workflows]
 
     assert call.cancelled()
@@ -294,12 +300,12 @@ async def test_the_pace_counts(tmp_path: Path) -> None:
     pace = Pace(per_day={"stMessages": 1})
     async with (
         Sandbox(speed=1000) as box,
-        desk_of(box, tmp_path / "j", pace=pace) as desk,
+        service_of(box, tmp_path / "j", pace=pace) as service,
     ):
-        first = await run(desk, WRITE)
-        read = await run(desk, READ)
-        desk.wait = 0.1
-        waiting = [await run(desk, OTHER) for _ in range(2)]
+        first = await run(service, WRITE)
+        read = await run(service, READ)
+        service.wait = 0.1
+        waiting = [await run(service, OTHER) for _ in range(2)]
         taken = len(box.workflows)
 
     assert ("completed", "completed", 2) == (first.status, read.status, taken)
@@ -310,10 +316,10 @@ async def test_the_pace_counts(tmp_path: Path) -> None:
 async def test_a_pace_of_reads() -> None:
     """Without a journal, the pace is counted in memory."""
     pace = Pace(per_day={"stPersonProfileViews": 1})
-    async with Sandbox(speed=1000) as box, desk_of(box, pace=pace) as desk:
-        first = await run(desk, READ)
-        desk.wait = 0.1
-        second = await run(desk, READ)
+    async with Sandbox(speed=1000) as box, service_of(box, pace=pace) as service:
+        first = await run(service, READ)
+        service.wait = 0.1
+        second = await run(service, READ)
 
     assert ("completed", "pending") == (first.status, second.status)
 
@@ -323,10 +329,10 @@ async def test_contacts_are_kept(tmp_path: Path) -> None:
     contacts = Contacts(tmp_path / "contacts")
     async with (
         Sandbox(speed=1000) as box,
-        desk_of(box, tmp_path / "j", contacts=contacts) as desk,
+        service_of(box, tmp_path / "j", contacts=contacts) as service,
     ):
-        first = await run(desk, WRITE)
-        second = await run(desk, WRITE, "second")
+        first = await run(service, WRITE)
+        second = await run(service, WRITE, "second")
         taken = len(box.workflows)
 
     assert (1, "completed", "not_sent") == (taken, first.status, second.status)
@@ -338,9 +344,9 @@ async def test_contacts_are_kept(tmp_path: Path) -> None:
 
 async def test_reads_are_joined_and_run_again() -> None:
     """A read under way is joined; one that has ended is run again."""
-    async with Sandbox(speed=1000) as box, desk_of(box) as desk:
-        together = await asyncio.gather(*(run(desk, READ) for _ in range(5)))
-        again = await run(desk, READ)
+    async with Sandbox(speed=1000) as box, service_of(box) as service:
+        together = await asyncio.gather(*(run(service, READ) for _ in range(5)))
+        again = await run(service, READ)
         taken = len(box.workflows)
 
     assert 2 == taken
@@ -350,11 +356,11 @@ async def test_reads_are_joined_and_run_again() -> None:
 
 @virtual_time
 async def test_a_result_by_its_id() -> None:
-    """Any desk waits for a workflow, also the one that waits already."""
+    """Any service waits for a workflow, also the one that waits already."""
     async with (
         Sandbox(duration=slow) as box,
-        desk_of(box, polling=None, wait=0) as one,
-        desk_of(box, polling=None) as two,
+        service_of(box, polling=None, wait=0) as one,
+        service_of(box, polling=None) as two,
     ):
         first = await until_accepted(one, {**OTHER_READ, "label": "slow"})
         long = await until_accepted(one, {**READ, "label": "slow"})
@@ -373,9 +379,9 @@ async def test_a_result_by_its_id() -> None:
 
 async def test_ids_that_lead_nowhere() -> None:
     """An id that is malformed or unknown is an answer, at once."""
-    async with Sandbox(speed=1000) as box, desk_of(box) as desk:
-        malformed = await desk.result("../accounts")
-        unknown = await desk.result("wf-0")
+    async with Sandbox(speed=1000) as box, service_of(box) as service:
+        malformed = await service.result("../accounts")
+        unknown = await service.result("wf-0")
 
     assert ("unknown", None) == (malformed.status, malformed.workflow_id)
     assert ("unknown", "wf-0") == (unknown.status, unknown.workflow_id)
@@ -387,15 +393,15 @@ async def test_workflows_that_fail() -> None:
     """The failure of a workflow as a whole, and its cancellation, are answers."""
     async with (
         Sandbox(duration=slow) as box,
-        desk_of(box, polling=None, wait=0) as desk,
+        service_of(box, polling=None, wait=0) as service,
     ):
         box.fail_next("browserCrashed")
-        failed = await until_accepted(desk, READ)
-        cancelled = await until_accepted(desk, {**OTHER_READ, "label": "slow"})
-        assert await desk.account.cancel(str(cancelled.workflow_id))
-        desk.wait = 60
+        failed = await until_accepted(service, READ)
+        cancelled = await until_accepted(service, {**OTHER_READ, "label": "slow"})
+        assert await service.account.cancel(str(cancelled.workflow_id))
+        service.wait = 60
         answers = [
-            await desk.result(str(one.workflow_id)) for one in (failed, cancelled)
+            await service.result(str(one.workflow_id)) for one in (failed, cancelled)
         ]
 
     assert ["failed", "cancelled"] == [answer.status for answer in answers]
@@ -411,13 +417,13 @@ async def test_progress() -> None:
         assert passed >= 0
         texts.append((total, text))
 
-    async with Sandbox(duration=slow) as box, desk_of(box, polling=None) as desk:
+    async with Sandbox(duration=slow) as box, service_of(box, polling=None) as service:
         for _ in range(6):
-            await run(desk, READ)
-        desk.wait = 0.0
-        answer = await until_accepted(desk, {**READ, "label": "slow"})
-        desk.wait = 5.0
-        answer = await desk.result(str(answer.workflow_id), report)
+            await run(service, READ)
+        service.wait = 0.0
+        answer = await until_accepted(service, {**READ, "label": "slow"})
+        service.wait = 5.0
+        answer = await service.result(str(answer.workflow_id), report)
 
     assert {"pending", "running"} >= {answer.status}
     total, text = texts[0]
@@ -431,12 +437,12 @@ async def test_why_it_is_pending() -> None:
     night = dt.datetime(2026, 11, 30, 3, tzinfo=dt.UTC)
     async with (
         Sandbox(working_hours=closed, now=night) as box,
-        desk_of(box, wait=0) as desk,
+        service_of(box, wait=0) as service,
     ):
-        answer = await until_accepted(desk, READ)
+        answer = await until_accepted(service, READ)
         while "(outsideWorkingHours)" not in str(answer.note):
             await asyncio.sleep(0.01)
-            answer = await run(desk, READ)
+            answer = await run(service, READ)
 
     assert "pending" == answer.status
 
@@ -447,11 +453,11 @@ async def test_why_it_is_pending() -> None:
 async def test_writes_need_a_journal() -> None:
     """Without a journal, writes cannot be allowed."""
     with pytest.raises(ValueError, match=r"writes need a journal.*pass journal="):
-        Desk(Session, allow_writes=True)
+        WorkflowService(Session, allow_writes=True)
 
 
 async def test_an_account_is_missing() -> None:
-    """If there is no account, the desk closes its session again."""
+    """If there is no account, the service closes its session again."""
     async with Sandbox() as box:
         session = box.session()
 
@@ -460,9 +466,9 @@ async def test_an_account_is_missing() -> None:
             message = "no account"
             raise LookupError(message)
 
-        desk = Desk(lambda **_: session, account_of=account_of)
+        service = WorkflowService(lambda **_: session, account_of=account_of)
         with pytest.raises(LookupError, match="no account"):
-            async with desk:
+            async with service:
                 pass
         with pytest.raises(SessionClosedError):
             await session.run(READ)

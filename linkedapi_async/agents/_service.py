@@ -1,4 +1,4 @@
-"""The desk, which runs the workflows of agents and sends each write once."""
+"""The service that runs the workflows of agents, and sends each write once."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class _Run:
     task: asyncio.Task[Answer] | None = None
 
 
-class Desk:
+class WorkflowService:
     """Runs workflows for agents, on one account.
 
     An async context manager. Workflows that only read run on a session of their own.
@@ -230,7 +230,7 @@ class Desk:
         run = self._runs.get(name)
         if run is None:
             run = self._begin(
-                name, lambda made: self._carry(made, check, full), definition
+                name, lambda made: self._carry_out(made, check, full), definition
             )
         elif run.definition != definition:
             return Answer(status="not_sent", note=f"{OTHER} is in progress; {AGAIN}")
@@ -294,7 +294,7 @@ class Desk:
             await asyncio.wait({task}, timeout=min(self.interval, self.wait - passed))
         return task.result()
 
-    async def _carry(self, run: _Run, check: Check, key: str | None) -> Answer:
+    async def _carry_out(self, run: _Run, check: Check, key: str | None) -> Answer:
         """Start a workflow, and wait for its end."""
         try:
             if self._journal is None or not (check.writes or self._pace):

@@ -15,13 +15,13 @@ A suspended process may claim an item before it notices that it was replaced.
 """
 
 
-class Beats:
+class Heartbeats:
     """The heartbeats of all workers in one database.
 
     Args:
         database: The queue's.
         executor: The name of this worker.
-        ttl: How long after its last beat this worker counts as dead, in seconds.
+        ttl: How long after its last heartbeat this worker counts as dead, in seconds.
     """
 
     def __init__(self, database: Database, executor: str, ttl: float) -> None:
