@@ -284,6 +284,7 @@ def environment(url: str, account: str = "account") -> dict[str, str]:
     return {
         **os.environ,
         "PYTHONIOENCODING": "utf-8",
+        "CI": "1",  # Hypothesis then forgives a busy machine
         "LINKED_API_TOKEN": "token",
         "IDENTIFICATION_TOKEN": account,
         "LINKED_API_BASE_URL": url,

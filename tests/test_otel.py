@@ -407,7 +407,7 @@ async def test_sessions_are_let_go(telemetry: Telemetry) -> None:
 
 
 class Probed:
-    """A worker, as metrics see it; whoever reads it lets the *others* go."""
+    """A worker, as metrics see it; reading it releases the *others*."""
 
     def __init__(self, beat: float | None, others: list[Probed]) -> None:
         self._beat = beat

@@ -394,7 +394,7 @@ class Pacer:
         self._pump()
 
     def _known(self) -> Ledger:
-        assert self._ledger is not None  # noqa: S101  # whoever has a slot was admitted
+        assert self._ledger is not None  # noqa: S101  # a start with a slot was admitted
         return self._ledger
 
     # Waiting starts

@@ -1091,7 +1091,7 @@ def test_a_pause_keeps_the_order() -> None:
 
 
 def test_closing_sends_all_off() -> None:
-    """Whoever waits for a place, a pause or a poll hears of it at once."""
+    """Tasks that wait for a place, a pause or a poll raise at once."""
     sender = Sender([(0.0, 0.0)])
 
     async def main() -> tuple[list[Any], float]:

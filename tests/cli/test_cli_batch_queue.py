@@ -244,7 +244,7 @@ FAILED = json.dumps({"reason": "workflowTimeout", "message": "slow", "raw": None
 
 
 def test_what_the_queue_has_retried_is_read_again(shell: Shell) -> None:
-    """The last result of a row counts, whoever has let it run again."""
+    """The last result of a row counts, also if another program ran it again."""
     shell(*BATCH)
     end_all({key: completed(f"wf-{key}", error=key == "a") for key in "abc"})
     first = shell(*BATCH)

@@ -175,7 +175,7 @@ async def test_names_that_were_given_up(store: ContactStore) -> None:
 
 
 async def test_contradictory_ids(store: ContactStore) -> None:
-    """Two ids of one sort are two people, whoever connects them."""
+    """Two ids of one sort are two people, even if something connects them."""
     await store.connect([Name.of(HASHED), Name.of(LEAD)])
     await store.connect([Name.of(HASHED), Name.of(OTHER_HASHED)])
     await store.connect([Name.of(LEAD), Name.of(OTHER_HASHED)])

@@ -1,4 +1,4 @@
-"""A trace goes from whoever submits an item to the worker that runs it."""
+"""A trace goes from the program that submits an item to the worker that runs it."""
 
 from __future__ import annotations
 

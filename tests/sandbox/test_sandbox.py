@@ -1178,7 +1178,7 @@ async def test_skills_that_a_loop_skips(sandbox: Sandbox) -> None:
 
 
 async def test_connections_are_connected(sandbox: Sandbox) -> None:
-    """Whoever is among the connections is connected; strangers need not be."""
+    """A person among the connections is connected; strangers need not be."""
     async with sandbox.session() as session:
         connections = await session.run(st.retrieve_connections(limit=2))
         states = [

@@ -789,7 +789,7 @@ async def test_session_belongs_to_its_event_loop(server: Scripted) -> None:
 
 
 async def test_leaving_ends_open_waits(server: Scripted) -> None:
-    """Whoever still waits learns the id and that the workflow goes on."""
+    """A wait that is still open raises with the id, and says that the workflow goes on."""
     server.script("GET", running())
     async with server.session() as session:
         handle = await session.start(CHECK)

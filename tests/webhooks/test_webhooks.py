@@ -861,7 +861,7 @@ class TestStreams:
         stream.close()
 
     async def test_all_readers_hear_of_the_end(self) -> None:
-        """Whoever waits at a stream that is closed goes on."""
+        """A task that waits at a stream goes on when the stream is closed."""
         receiver = receiver_of()
         stream = receiver.events()
         readers = [asyncio.ensure_future(anext(stream, None)) for _ in range(3)]
