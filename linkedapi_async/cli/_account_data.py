@@ -50,6 +50,7 @@ def ask(creds: Credentials, work: Callable[[Account], Awaitable[T]]) -> T:
     """
 
     async def asked() -> T:
+        """Open a session for the request."""
         async with creds.session() as session:
             with as_command_errors(_OPTION_NAMES):
                 return await work(creds.one(session))

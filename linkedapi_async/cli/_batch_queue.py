@@ -141,6 +141,7 @@ async def run_by_queue(
     progress = BatchProgress(total=checked.total, accounts=len(accounts.names))
 
     def left() -> str:
+        """Return how to continue."""
         done = progress.done + progress.failed
         waiting = "" if files.wait else " --wait"
         return (

@@ -232,6 +232,7 @@ def results(*, url: str, after: int, failed: bool, follow: bool) -> None:
         click.echo(as_json(row, indent=None))
 
     async def read(found: Queue) -> None:
+        """Print the results of an open queue."""
         if failed:
             for done in await found.failed(after):
                 line(done)

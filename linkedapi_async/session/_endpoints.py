@@ -318,6 +318,7 @@ class EndpointMethods(ABC):
         texts = _without_none("messages", type=type, thread_id=thread_id)
 
         async def poll(since: str | None) -> list[InboxItem]:
+            """Return the items since a point in time."""
             messages = await self.poll_inbox(
                 since=since, type=texts.get("type"), thread_id=texts.get("threadId")
             )
@@ -358,6 +359,7 @@ class EndpointMethods(ABC):
         texts = _without_none("network_events", type=type)
 
         async def poll(since: str | None) -> list[InboxItem]:
+            """Return the items since a point in time."""
             events = await self.poll_network(since=since, type=texts.get("type"))
             return [item_of(event, event.detected_at) for event in events]
 

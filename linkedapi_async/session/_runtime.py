@@ -305,6 +305,7 @@ class Runtime:
         """Wait for *seconds*, then for the host; False if the session is left."""
 
         async def wait() -> None:
+            """Wait for the time, then for the host."""
             await asyncio.sleep(seconds)
             await self.poller.admit()
 

@@ -237,6 +237,7 @@ class WebhookReceiver:
         """
 
         async def accept(headers: AnyHeaders, body: bytes) -> None:
+            """Report the event."""
             self.receive(headers, body)
 
         return await self._checker.answer(request, accept)

@@ -84,6 +84,7 @@ def test_where_the_journal_is(
     journal = tmp_path / name
 
     async def until_it_is_open(service: WorkflowService) -> None:
+        """Enter the service, and wait for its journal."""
         # The service opens it in a task of its own, which ends with its input.
         async with service:
             with anyio.fail_after(60):

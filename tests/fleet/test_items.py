@@ -170,6 +170,7 @@ async def test_nothing_leaves_a_worker_that_stood_still(tmp_path: Path) -> None:
         fleet.is_alive = False
 
         def wake() -> None:
+            """Let the wait end after something has happened."""
             assert 0 == fleet.sent
             fleet.is_alive = True
 
@@ -335,6 +336,7 @@ async def test_an_account_that_works_again_before_its_lane_waits(
     fleet.sandbox.sign_out(TOKEN)
 
     def wake() -> None:
+        """Let the wait end after something has happened."""
         if len(fleet.waits) == 3:
             fleet.sandbox.sign_in(TOKEN)
 
