@@ -148,7 +148,7 @@ async def polls_per_workflow(url: str, payload: Literal["fat", "thin"]) -> float
             worker = make_worker(
                 url,
                 sandbox,
-                session=lambda: sandbox.session(polling=Polling(initial_delay=60)),
+                session=lambda: sandbox.session(polling=SLOW),
                 on_result=on_result,
             )
             async with working(worker), asyncio.timeout(300):

@@ -419,12 +419,14 @@ async def test_writing_starts_need_no_connection_of_others(how: str) -> None:
         body = b'{"success":true,"result":%s}' % result
         writer.write(answer(body, "200 OK", "Connection: keep-alive"))
         await writer.drain()
-        if how == "close":
-            writer.close()
-        elif how == "abort":
-            writer.transport.abort()
-        else:
-            asyncio.get_running_loop().call_later(0.001, writer.transport.abort)
+        try:
+            if how == "late":
+                await asyncio.sleep(0.001)
+        finally:
+            if how == "close":
+                writer.close()
+            else:
+                writer.transport.abort()
 
     async with (
         listening(handle) as port,
