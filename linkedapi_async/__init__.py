@@ -7,8 +7,7 @@ from linkedapi_async import errors, nv, params, results, st
 from linkedapi_async._actions.action import Action, Workflow
 from linkedapi_async._actions.custom import custom
 from linkedapi_async._polling.durations import Estimate
-from linkedapi_async._results.completion import Completion
-from linkedapi_async._results.outcome import Outcome, Result
+from linkedapi_async._results.completion import Completion, Outcome, Result
 from linkedapi_async._utils.display import Renderer as _Renderer
 from linkedapi_async._utils.display import use_renderer as _use_renderer
 from linkedapi_async._version import __version__

@@ -8,8 +8,7 @@ from linkedapi_async._actions.action import Roots, Workflow
 from linkedapi_async._http.responses import Status, WorkflowStatus
 from linkedapi_async._polling.durations import Estimate
 from linkedapi_async._polling.scheduler import LaneState
-from linkedapi_async._results.completion import Completion
-from linkedapi_async._results.outcome import Result
+from linkedapi_async._results.completion import Completion, Result
 from linkedapi_async._types import Generation
 from linkedapi_async.admin._results import (
     AccountList,

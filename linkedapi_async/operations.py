@@ -38,7 +38,7 @@ from linkedapi_async._actions.scopes import (
     StPersonPageScope,
     StPostPageScope,
 )
-from linkedapi_async._results.outcome import Outcome, result
+from linkedapi_async._results.completion import Outcome, result
 from linkedapi_async._wire.load import load_workflow as custom_workflow
 from linkedapi_async.errors import ActionError
 from linkedapi_async.nv import manage_conversation as nv_manage_conversation

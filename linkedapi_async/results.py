@@ -10,7 +10,7 @@ from typing import ClassVar, Literal, TypeAlias
 import attrs
 from attrs import field
 
-from linkedapi_async._results.outcome import Result, Timestamp, json_names, result
+from linkedapi_async._results.completion import Result, Timestamp, json_names, result
 from linkedapi_async._types import Moment
 from linkedapi_async.params import (
     ConnectionDegree,

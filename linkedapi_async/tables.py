@@ -41,10 +41,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from linkedapi_async._results.completion import Completion
+from linkedapi_async._results.completion import Completion, Siblings
 from linkedapi_async._results.key import Key
-from linkedapi_async._results.outcome import Siblings
-from linkedapi_async._results.table import Table, make_table
+from linkedapi_async._results.table import Table
+from linkedapi_async._results.tabular import make_table
 from linkedapi_async._utils.text import short_repr
 
 

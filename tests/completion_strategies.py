@@ -13,7 +13,7 @@ from typing import Any, Literal
 from hypothesis import strategies as draws
 from strategies import AnyAction, json_values, texts
 
-from linkedapi_async._results.outcome import Result, json_names_of
+from linkedapi_async._results.completion import Result, json_names_of
 
 
 Path = tuple[str | int, ...]

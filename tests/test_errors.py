@@ -15,8 +15,7 @@ from typing import Any, get_args
 
 import pytest
 
-from linkedapi_async import errors
-from linkedapi_async._results.completion import Completion
+from linkedapi_async import Completion, errors, read_completion
 from linkedapi_async.errors import (
     ActionError,
     AmbiguousKeyError,
@@ -50,7 +49,7 @@ CLASSES: list[Any] = [
     if isinstance(cls, type) and issubclass(cls, LinkedApiError)
 ]
 
-COMPLETION = Completion(raw={"actionType": "st.openPost"}, workflow_id="wf-1")
+COMPLETION = read_completion({"actionType": "st.openPost"}, workflow_id="wf-1")
 
 # A value for every argument that any of the classes takes.
 ARGUMENTS: dict[str, Any] = {
@@ -317,7 +316,7 @@ def test_the_text_is_for_people(cls: Any) -> None:
                 message="no such person",
                 action_type="st.openPersonPage",
                 label=None,
-                completion=Completion(raw={}),
+                completion=read_completion({}),
             ),
             "st.openPersonPage: personNotFound: no such person",
         ),

@@ -18,8 +18,8 @@ from linkedapi_async import admin, errors, events, nv, operations, params, resul
 from linkedapi_async._actions.reference import reference
 from linkedapi_async._actions.scopes import Anywhere, Nowhere, Root
 from linkedapi_async._http.failure_rules import FAILURE_RULES
+from linkedapi_async._results.completion import Result
 from linkedapi_async._results.key import ACTIONS
-from linkedapi_async._results.outcome import Result
 from linkedapi_async.cli._app import app
 from linkedapi_async.cli._exit_codes import EXIT_CODES
 from linkedapi_async.cli._operation_commands import SHARED, OperationCommand

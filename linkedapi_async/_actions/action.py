@@ -23,9 +23,8 @@ from linkedapi_async._actions.parameters import (
 )
 from linkedapi_async._actions.scopes import Anywhere, Root, Scope
 from linkedapi_async._actions.validators import String
-from linkedapi_async._results.completion import Completion
+from linkedapi_async._results.completion import Completion, Outcome
 from linkedapi_async._results.key import ACTIONS, ActionKey
-from linkedapi_async._results.outcome import Outcome
 from linkedapi_async._types import BOTH, Generation
 from linkedapi_async._utils.codegen import compile_function
 from linkedapi_async._utils.display import Displayable

@@ -15,7 +15,7 @@ import attrs
 
 from linkedapi_async._actions.action import Action, AnyAction, copier
 from linkedapi_async._actions.scopes import Root
-from linkedapi_async._results.outcome import Outcome, Result, Siblings, json_names_of
+from linkedapi_async._results.completion import Outcome, Result, Siblings, json_names_of
 from linkedapi_async._types import Moment
 from linkedapi_async._utils.text import short_repr
 from linkedapi_async.errors import ActionError, ParameterError

@@ -1,1 +1,1 @@
-"""Results: keys, outcomes, completions and their rows."""
+"""Results: keys, the result tree, and its rows and tables."""

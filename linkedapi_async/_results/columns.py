@@ -18,8 +18,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
+from linkedapi_async._results.completion import (
+    Result,
+    Siblings,
+    Timestamp,
+    json_names_of,
+)
 from linkedapi_async._results.key import ACTIONS, Key, as_key
-from linkedapi_async._results.outcome import Result, Siblings, Timestamp, json_names_of
 from linkedapi_async._results.places import (
     IDENTITY,
     LocatedOutcome,

@@ -9,14 +9,14 @@ from typing import Any, Final
 
 import attrs
 
-from linkedapi_async._results.key import ActionKey, Key, as_key
-from linkedapi_async._results.outcome import (
+from linkedapi_async._results.completion import (
     Outcome,
     Result,
     Siblings,
     json_names_of,
     matches_key,
 )
+from linkedapi_async._results.key import ActionKey, Key, as_key
 
 
 IDENTITY: Final = (

@@ -8,8 +8,8 @@ import typing
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
+from linkedapi_async._results.completion import Result, Siblings, json_names_of
 from linkedapi_async._results.key import ACTIONS, Key
-from linkedapi_async._results.outcome import Result, Siblings, json_names_of
 from linkedapi_async._results.places import LocatedOutcome, Step, class_of, walk_places
 
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
-from linkedapi_async._results.key import Key
-from linkedapi_async._results.outcome import Siblings
 from linkedapi_async._utils.text import safe_repr
 
 
@@ -44,19 +41,3 @@ class Table:
     @safe_repr
     def __repr__(self) -> str:
         return f"<Table of {len(self)} rows: {', '.join(self.columns)}>"
-
-
-def make_table(sources: Iterable[tuple[Siblings, str | None]], key: Key[Any]) -> Table:
-    """Return a table of the outcomes of *key* in *sources*.
-
-    Args:
-        sources: The roots of each completion, with the id of its workflow.
-        key: An action, or the class of one.
-
-    Raises:
-        ImportError: The extra ``table`` is not installed.
-    """
-    # Imported here: the extra may be missing.
-    from linkedapi_async._results.columns import Layout  # noqa: PLC0415
-
-    return Table(Layout(key).table(sources))

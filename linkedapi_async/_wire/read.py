@@ -11,9 +11,15 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeAlias, cast
 
 from linkedapi_async._actions.action import Action, Roots
-from linkedapi_async._results.completion import Completion
+from linkedapi_async._results.completion import (
+    Completion,
+    Outcome,
+    Result,
+    Siblings,
+    json_names_of,
+)
 from linkedapi_async._results.key import ACTIONS, ActionKey
-from linkedapi_async._results.outcome import Outcome, Result, Siblings, json_names_of
+from linkedapi_async._results.tabular import TabularCompletion
 from linkedapi_async._utils.codegen import compile_function
 from linkedapi_async.errors import ActionError
 
@@ -38,7 +44,7 @@ def read_completion(
     """
     actions = (workflow,) if isinstance(workflow, Action) else workflow or ()
     top = Siblings((), actions)
-    completion = Completion(raw=raw, workflow_id=workflow_id, top=top)
+    completion = TabularCompletion(raw=raw, workflow_id=workflow_id, top=top)
     # Not recursive: the depth of a completion has no limit.
     unread: Unread = [(top, raw)]
     while unread:

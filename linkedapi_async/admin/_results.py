@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 
 from attrs import field
 
-from linkedapi_async._results.outcome import Result, json_names, result
+from linkedapi_async._results.completion import Result, json_names, result
 from linkedapi_async._types import LimitCategory, LimitPeriod
 from linkedapi_async._utils.text import safe_repr
 

@@ -18,9 +18,8 @@ import attrs
 from linkedapi_async._actions.action import Action
 from linkedapi_async._actions.custom import custom
 from linkedapi_async._actions.parameters import parameters_of
-from linkedapi_async._results.completion import Completion
+from linkedapi_async._results.completion import Completion, Outcome, Result, Siblings
 from linkedapi_async._results.key import ACTIONS
-from linkedapi_async._results.outcome import Outcome, Result, Siblings
 from linkedapi_async._utils.json import decode_json
 from linkedapi_async._utils.text import short_repr
 from linkedapi_async._wire.dump import dump_value

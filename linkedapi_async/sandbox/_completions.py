@@ -18,7 +18,7 @@ import attrs
 from linkedapi_async import results
 from linkedapi_async._actions.action import Action, AnyAction, given_targets
 from linkedapi_async._actions.parameters import parameters_of
-from linkedapi_async._results.outcome import Result, json_names_of
+from linkedapi_async._results.completion import Result, json_names_of
 from linkedapi_async._types import Generation
 from linkedapi_async.sandbox import _world
 from linkedapi_async.sandbox._world import (

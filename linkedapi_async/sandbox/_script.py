@@ -16,7 +16,7 @@ import attrs
 
 from linkedapi_async._actions.action import Action, AnyAction, nodes_of
 from linkedapi_async._actions.custom import custom
-from linkedapi_async._results.outcome import Result, json_names_of
+from linkedapi_async._results.completion import Result, json_names_of
 from linkedapi_async._types import Generation
 from linkedapi_async._utils.spelling import nearest
 from linkedapi_async._utils.text import short_repr

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, Generic, NamedTuple, NoReturn, Self, TypeVar
 
 from linkedapi_async._http.connection import check_positive
-from linkedapi_async._results.outcome import Result
+from linkedapi_async._results.completion import Result
 from linkedapi_async._utils.json import decode_json, encode_json
 from linkedapi_async._utils.log import error_reason, log_extra
 from linkedapi_async._utils.times import format_time, parse_time

@@ -31,8 +31,8 @@ from linkedapi_async._actions.validators import (
     TargetString,
     Validator,
 )
+from linkedapi_async._results.completion import Result, json_names_of
 from linkedapi_async._results.key import ACTIONS
-from linkedapi_async._results.outcome import Result, json_names_of
 from linkedapi_async._types import BOTH, Generation
 from linkedapi_async._utils.spelling import json_name
 from linkedapi_async.errors import NestingError, ParameterError

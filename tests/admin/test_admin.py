@@ -27,7 +27,7 @@ from linkedapi_async._http.caller import RetryingCaller
 from linkedapi_async._http.rate_limit import SlidingWindow
 from linkedapi_async._http.requests import Headers, Request
 from linkedapi_async._http.responses import Response
-from linkedapi_async._results.outcome import Result
+from linkedapi_async._results.completion import Result
 from linkedapi_async.admin import (
     AccountList,
     Admin,

@@ -28,9 +28,13 @@ from strategies import AnyAction, actions, json_values, workflows
 
 from linkedapi_async import custom, load_workflow, results, st
 from linkedapi_async._actions.scopes import Root
-from linkedapi_async._results.completion import Completion
+from linkedapi_async._results.completion import (
+    Completion,
+    Outcome,
+    Result,
+    json_names_of,
+)
 from linkedapi_async._results.key import ACTIONS
-from linkedapi_async._results.outcome import Outcome, Result, json_names_of
 from linkedapi_async._wire.read import read_completion, structure
 from linkedapi_async.errors import ActionError, AmbiguousKeyError, ResultMissingError
 

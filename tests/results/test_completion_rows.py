@@ -14,8 +14,8 @@ from hypothesis import strategies as draws
 from strategies import workflows
 
 from linkedapi_async import Completion, custom, nv, results, st
+from linkedapi_async._results.completion import Result, json_names_of, result
 from linkedapi_async._results.key import ACTIONS
-from linkedapi_async._results.outcome import Result, json_names_of, result
 from linkedapi_async._results.rows import _column_paths
 from linkedapi_async._wire.read import read_completion
 

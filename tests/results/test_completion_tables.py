@@ -21,8 +21,8 @@ from strategies import odd_values, workflows
 
 from linkedapi_async import Completion, custom, operations, results, st
 from linkedapi_async._results import columns
+from linkedapi_async._results.completion import Result, Timestamp, json_names_of, result
 from linkedapi_async._results.key import ACTIONS
-from linkedapi_async._results.outcome import Result, Timestamp, json_names_of, result
 from linkedapi_async._results.places import class_of
 from linkedapi_async._utils.spelling import json_name
 from linkedapi_async._wire.read import read_completion, structure

@@ -29,8 +29,8 @@ from linkedapi_async._actions.action import Action
 from linkedapi_async._actions.custom import custom
 from linkedapi_async._actions.parameters import parameters_of
 from linkedapi_async._actions.scopes import Root
+from linkedapi_async._results.completion import Result, result
 from linkedapi_async._results.key import ACTIONS
-from linkedapi_async._results.outcome import Result, result
 from linkedapi_async._types import Generation
 from linkedapi_async._wire.dump import dump_workflow
 from linkedapi_async._wire.read import read_completion

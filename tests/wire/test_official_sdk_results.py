@@ -43,7 +43,7 @@ from linkedapi_async._actions.validators import (
     StringOrObject,
     Validator,
 )
-from linkedapi_async._results.outcome import Result, json_names_of
+from linkedapi_async._results.completion import Result, json_names_of
 from linkedapi_async._wire.read import read_completion
 from linkedapi_async.operations import (
     ComposedResult,
