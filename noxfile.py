@@ -60,13 +60,14 @@ def tests_oldest(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style, spelling, docstrings, import contracts, and the files of CI."""
+    """Check style, spelling, docstrings, imports, readability, and the files of CI."""
     session.install(".", *group("lint"))
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("codespell")
     session.run("interrogate", "linkedapi_async", "tests")
     session.run("lint-imports")
+    session.run("python", "tests/readability.py")
     session.run(
         "yamllint",
         "--no-warnings",
