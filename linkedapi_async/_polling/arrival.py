@@ -87,7 +87,7 @@ def time_left(
         return None
     mean = first.mean
     if elapsed > 0:
-        # A workflow that still runs takes longer than was expected.
+        # A workflow that has run for very long shows that the mean is too low.
         mean = max(mean, math.log(elapsed) - OUTLIER * first.spread)
     left = TimeLeft(mean, first.spread, first.uncertainty, first.spread_error, elapsed)
     for kind, count in behind.items():

@@ -335,7 +335,10 @@ class BatchRunner:
                     "or start a new batch with another --out"
                 )
         if row.state in {"accepted", "finished"} and row.account not in self.accounts:
-            return f"started on the account {row.account!r}, which is not loaded; add it to --accounts"
+            return (
+                f"started on the account {row.account!r}, which is not loaded; load it "
+                "with --accounts, without an --account of another name"
+            )
         return None
 
     # This run

@@ -1,4 +1,4 @@
-"""Messages on standard error: printable, and silent on request."""
+"""Messages on standard error, and the options that commands share."""
 
 from __future__ import annotations
 

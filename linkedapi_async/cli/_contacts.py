@@ -48,7 +48,7 @@ def contacts_of(path: str | None, days: float, never: str | None) -> Contacts | 
     if path is None:
         if never is not None:
             message = (
-                "--never needs --contacts FILE, which contains all names of a person"
+                "--never needs --contacts FILE, which connects the names of a person"
             )
             raise CommandError(message)
         return None

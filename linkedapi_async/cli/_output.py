@@ -7,8 +7,8 @@ import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, Literal, TypeAlias, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
 
 import click
 
@@ -17,15 +17,11 @@ from linkedapi_async._results.completion import Completion
 from linkedapi_async._results.key import ACTIONS
 from linkedapi_async._utils.spelling import nearest
 from linkedapi_async._utils.text import ACTING, printable
-from linkedapi_async.cli._console import Console
+from linkedapi_async.cli._console import CommandT, Console
 from linkedapi_async.cli._exit_codes import CommandError
 from linkedapi_async.export import write_csv, write_parquet
 from linkedapi_async.tables import table
 
-
-CommandT = TypeVar("CommandT", bound=Callable[..., Any])
-
-Format: TypeAlias = Literal["json", "jsonl", "csv", "table"]
 
 FORMATS: Final = ("json", "jsonl", "csv", "table")
 

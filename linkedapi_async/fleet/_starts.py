@@ -134,7 +134,7 @@ class _Rows:
         )
         row.state = "cancelled" if end.status == "cancelled" else "finished"
         row.cancel = False
-        row.wake_at = None  # another execution has stored it
+        row.wake_at = None  # an item that has ended needs no execution
 
     def write(self) -> None:
         """Write the changes."""
@@ -312,10 +312,11 @@ class Starts:
 
     async def waiting(self) -> list[Any]:
         """Return the rows of the starts that wait for a decision."""
-
         unknown = sa.select(items).where(items.c.state == "unknown")
         ordered = unknown.order_by(items.c.key)
-        return await self._database.do(lambda found: [*found.execute(ordered)])
+        return await self._database.do(
+            lambda connection: [*connection.execute(ordered)]
+        )
 
     async def adopt(self, key: str, workflow_id: str) -> None:
         """Decide that an unknown start was accepted; a second call changes nothing.
@@ -386,11 +387,10 @@ class Starts:
 
     async def to_cancel(self) -> list[str]:
         """Return the keys of the running items that are to be cancelled."""
-
         wanted = sa.select(items.c.key).where(
             items.c.cancel, items.c.state == "accepted"
         )
-        return await self._database.do(lambda found: [*found.scalars(wanted)])
+        return await self._database.do(lambda connection: [*connection.scalars(wanted)])
 
     async def keep(self, key: str) -> None:
         """Record that an item can no longer be cancelled."""

@@ -69,8 +69,8 @@ class Worker:
         url: The queue's database, as for `Queue`.
         session: Returns the session that sends and polls, such as `Session.from_env`;
             it must have neither a journal nor a pace of its own. With *pace* or
-            *contacts*, it is called with ``pace``, ``contacts`` and ``shared`` as
-            keyword arguments.
+            *contacts*, it is called with those that are set, and ``shared``, as keyword
+            arguments.
         token: Returns the identification token of an account; it is called for each
             item and its result is not stored. If it fails, the account waits.
         lanes: The maximum number of accounts that a worker serves at once; the worker
@@ -142,8 +142,8 @@ class Worker:
         """Return the health of the worker, for probes.
 
         Returns:
-            ``lanes`` and ``starts`` in progress, and ``beat``, the age of the last sign
-            of life in seconds, or None before the first one. ``database`` is whether
+            ``lanes`` and ``starts`` in progress, and ``beat``, the age of the last
+            heartbeat in seconds, or None before the first one. ``database`` is whether
             that age is less than the *ttl*, because heartbeats are written to the
             database. ``ok`` is whether, in addition, the worker runs.
         """

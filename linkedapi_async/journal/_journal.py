@@ -264,7 +264,8 @@ class Journal(ABC):
             key: The row's.
             again: True if it was not accepted: the row is removed, and its key may be
                 started again. False if it may have been accepted: the row stays, as
-                delivered and lost, and the key is never started again.
+                delivered and lost, and only ``retry(key, again=True)`` lets its key be
+                started again.
 
         Raises:
             JournalError: The row is not unknown.
@@ -472,7 +473,7 @@ class Journal(ABC):
         return await self._do(lambda statements: statements.definitions())
 
     async def state(self, key: str) -> State | None:
-        """Return the state of *key*, or None; this costs less than `get`."""
+        """Return the state of *key*, or None; this costs less than `row`."""
         return await self._do(lambda statements: statements.state(key))
 
     async def key_of(self, workflow_id: str) -> str | None:

@@ -76,7 +76,10 @@ class Row:
     wrote: bool | None = attrs.field(
         default=None, converter=attrs.converters.optional(bool)
     )
-    """Whether it may have changed something although it failed; None if unknown."""
+    """Whether it may have changed something before it failed.
+
+    None if it did not fail, or if that is unknown.
+    """
     until: float | None = None
     """When a deferred item may be started, in seconds since 1970; None if unknown."""
     bound: bool = attrs.field(default=False, converter=bool)
@@ -84,7 +87,7 @@ class Row:
 
     @property
     def failed(self) -> bool:
-        """Whether it has ended and an action of it failed."""
+        """Whether it has ended, but failed, was cancelled or lost, or an action failed."""
         if self.state == "deferred":
             return False
         return self.error is not None or self.end_status not in {None, "completed"}

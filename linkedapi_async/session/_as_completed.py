@@ -88,7 +88,7 @@ class _DeferredItem:
     """Its workflow is left out if the journal has it."""
     wakes_at: float
     hold: Hold | None
-    """What its account holds back because of it; None if there is another cause."""
+    """The hold of its account that defers it; None if there is another cause."""
 
     def wakes(self, now: float) -> bool:
         """Return whether it is time to look for an account again."""

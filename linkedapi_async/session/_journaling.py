@@ -73,7 +73,7 @@ class JournalRecorder:
         self.stream: bool = stream
 
     def record_intent(self, account: str, definition: bytes) -> asyncio.Future[None]:
-        """Record that a start is about to be sent; return when that is on disk."""
+        """Record that a start is about to be sent; the future is done when it is on disk."""
         return self._journal.submit_intent(
             self.key, account, definition, stream=self._named
         )

@@ -59,7 +59,7 @@ _SOON: Final = 0.001
 """The shortest timer, in seconds, because clocks differ in their last digits."""
 
 StartKind: TypeAlias = tuple[tuple[tuple[str, int], ...], bool]
-"""What a start can do at most, and whether it waits for longer than an interval."""
+"""What a start can do at most, and whether it may wait for an interval at most."""
 
 
 class _Waiter:
@@ -512,7 +512,7 @@ _ENDS: Final = (
     WorkflowCancelledError,
     WorkflowNotFoundError,
 )
-"""The errors that end a workflow; other errors end only the wait."""
+"""The ends of a workflow; other errors end only the wait."""
 
 
 def _done(end: object, roots: Roots | None) -> Uses | None:

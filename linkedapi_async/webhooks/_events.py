@@ -182,7 +182,7 @@ STATUSES: Final[Mapping[str, str]] = MappingProxyType(
         "account.deleted": "deleted",
     }
 )
-"""The status that is not mentioned."""
+"""The status that a type of event implies, if its data has none."""
 
 
 def read_event(body: Body) -> Event:

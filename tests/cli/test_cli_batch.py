@@ -816,8 +816,8 @@ def test_accounts_that_are_gone(shell: Shell, box: Sandbox) -> None:
 
     assert 3 == done.status
     assert (
-        "line 2: started on the account 'gone', which is not loaded; add it to --accounts"
-        in done.err
+        "line 2: started on the account 'gone', which is not loaded; load it with "
+        "--accounts, without an --account of another name" in done.err
     )
     assert [0, 0, 0, 0] == taken(box, shell)
 
