@@ -7,7 +7,6 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import attrs
@@ -17,6 +16,7 @@ import sqlalchemy as sa
 from linkedapi_async import (
     AuthenticationError,
     LinkedApiError,
+    Polling,
     PollingCrashedError,
     ProtocolError,
     RejectedError,
@@ -784,34 +784,62 @@ async def test_a_cancel_is_tried_again(
     assert "Could not cancel ada yet" in caplog.text
 
 
-async def test_a_cancel_of_what_has_ended_is_dropped(fleet: Fleet) -> None:
-    """There is nothing to cancel any more."""
-    fleet.sandbox.speed = 1.0
-    await fleet.add("ada", WRITE)
-    run = asyncio.create_task(fleet.runner.run("ada", "lane"))
-    await until(lambda: fleet.runner._handles)
-    await fleet.starts.cancel("ada")
-    handle = fleet.runner._handles["ada"]
-    await fleet.runner._cancel("another")
-
-    async def ended() -> bool:
-        """Say that it was not cancelled."""
-        return False
-
-    fleet.runner._handles["ada"] = cast_handle(ended)
-    await fleet.runner.cancel_wanted()
-    async with asyncio.timeout(60):
-        while await fleet.starts.to_cancel():
-            await asyncio.sleep(0.005)
-    fleet.runner._handles["ada"] = handle
-    fleet.sandbox.speed = 1000
-
-    assert "finished" == await run
+@contextlib.asynccontextmanager
+async def ended_unnoticed(
+    tmp_path: Path,
+) -> AsyncIterator[tuple[Fleet, asyncio.Task[str], WorkflowHandle[Any]]]:
+    """Run an item whose workflow has ended, before its session polls it."""
+    rarely = Polling.fixed(3600)
+    impatient = Retries(attempts=1)
+    async with running(
+        tmp_path, lambda sandbox: sandbox.session(polling=rarely, retries=impatient)
+    ) as fleet:
+        await fleet.add("ada", WRITE)
+        run = asyncio.create_task(fleet.runner.run("ada", "lane"))
+        await until(lambda: fleet.runner._handles)
+        (workflow,) = fleet.sandbox.workflows
+        await until(lambda: workflow.finished is not None)
+        yield fleet, run, fleet.runner._handles["ada"]
 
 
-def cast_handle(cancel: Any) -> Any:
-    """Return what is cancelled as a handle is."""
-    return SimpleNamespace(cancel=cancel)
+async def test_a_cancel_of_what_has_ended_is_dropped(tmp_path: Path) -> None:
+    """There is nothing to cancel any more, so the item finishes."""
+    async with ended_unnoticed(tmp_path) as (fleet, run, handle):
+        await fleet.starts.cancel("ada")
+        await fleet.runner.cancel_wanted()
+        async with asyncio.timeout(60):
+            while await fleet.starts.to_cancel():
+                await asyncio.sleep(0.005)
+        noticed = run.done()
+        await handle.completion(timeout=0)
+
+        assert not noticed
+        assert "finished" == await run
+        assert 1 == fleet.sandbox.log.cancels
+
+
+async def test_a_cancel_is_not_tried_again_after_the_end(tmp_path: Path) -> None:
+    """A workflow that ends after the API has failed to cancel it is left alone."""
+    waiting, end = asyncio.Event(), asyncio.Event()
+
+    async def sleep(_: float) -> None:
+        """Wait until the item has ended."""
+        waiting.set()
+        await end.wait()
+
+    async with ended_unnoticed(tmp_path) as (fleet, run, handle), asyncio.timeout(60):
+        fleet.runner._sleep = sleep
+        fleet.sandbox.inject_fault("status", on="cancel", status=503)
+        await fleet.starts.cancel("ada")
+        await fleet.runner.cancel_wanted()
+        await waiting.wait()
+        await handle.completion(timeout=0)
+        state = await run
+        end.set()
+        await until(lambda: not fleet.runner._cancels)
+
+        assert "finished" == state
+        assert 1 == fleet.sandbox.log.cancels
 
 
 async def test_a_cancellation_of_the_users_own_is_an_error(fleet: Fleet) -> None:
