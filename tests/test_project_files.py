@@ -21,6 +21,9 @@ NOT_IN_CI = {
     "soak",  # takes long; the tests run a small share of it
 }
 
+# The installed one: CI removes the source before it tests the wheel.
+PACKAGE = Path(linkedapi_async.__file__).parent
+
 MIRRORS = {"blocking.py", "nv.py"}
 """Modules with the names of another on purpose: of the session, and of ``st``."""
 
@@ -188,17 +191,15 @@ def test_the_architecture_shows_every_layer() -> None:
     names = [name for layer in layers for name in layer.split(" : ")]
     page = text_of("docs/architecture.md")
     tree = page.partition("```text\n")[2].partition("```")[0]
-    # The installed one: CI removes the source before it tests the wheel.
-    package = Path(linkedapi_async.__file__).parent
     assert [
-        f"{name}/" if (package / name).is_dir() else name for name in names
+        f"{name}/" if (PACKAGE / name).is_dir() else name for name in names
     ] == re.findall(r"^(\S+)", tree, re.MULTILINE)
 
 
 def test_a_class_shares_its_name_with_no_other() -> None:
     """No two modules define a class or alias of one name, except for a reason."""
     modules: dict[str, set[Path]] = {}
-    for path in sorted((ROOT / "linkedapi_async").rglob("*.py")):
+    for path in sorted(PACKAGE.rglob("*.py")):
         if path.name in MIRRORS:
             continue
         for node in ast.parse(path.read_text("utf-8")).body:
