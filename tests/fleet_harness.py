@@ -24,10 +24,13 @@ def make_worker(url: str, sandbox: Sandbox, **settings: Any) -> Worker:
 
 @contextlib.asynccontextmanager
 async def working(worker: Worker) -> AsyncIterator[asyncio.Task[int]]:
-    """Run a worker, and end it."""
+    """Run a worker, and end it; a worker that still runs then must end well."""
     task = asyncio.create_task(worker.run())
     try:
         yield task
     finally:
+        ended = task.done()
         worker.stop()
         await asyncio.wait({task})
+    if not ended:
+        assert 0 == task.result()

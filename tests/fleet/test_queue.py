@@ -87,7 +87,7 @@ def failed(number: int = 1, *, wrote: bool = False) -> End:
 
 
 async def test_each_lane_has_the_order_of_its_submission(queue_url: str) -> None:
-    """Also within one transaction, and whoever submits."""
+    """Also within one transaction, and from any program."""
     async with Queue(queue_url) as queue, Queue(queue_url) as other:
         for start, each in ((0, queue), (20, other), (40, queue)):
             added = await each.submit_all(

@@ -143,7 +143,7 @@ async def test_several_sessions_hold_one_pace(tables: Callable[[], Tables]) -> N
 async def test_several_sessions_keep_one_interval(
     tables: Callable[[], Tables],
 ) -> None:
-    """Two starts are never nearer than the interval, whoever sends them."""
+    """Two starts are never nearer than the interval, in any process."""
     pace = Pace(min_interval=600, jitter=0)
     async with Sandbox(duration=5, now=MONDAY) as box, contextlib.AsyncExitStack() as s:
         sessions = [

@@ -114,7 +114,7 @@ async def test_a_worker_is_instrumented_as_its_session(
             return made
 
         await queue.submit("lane", hello(1), key="a")
-        worker = Worker(url, session=session, token=token, interval=0.05, ttl=60)
+        worker = make_worker(url, sandbox, session=session, ttl=60)
         instrument_worker(worker, meters)
         async with working(worker) as task:
             await progress(queue, task, lambda found: found.completed)
@@ -339,7 +339,7 @@ async def test_a_worker_that_cannot_show_life_ends(
     url = f"sqlite:///{tmp_path / 'work.sqlite3'}"
 
     async def fail(_: Heartbeats) -> bool:
-        """Fail as nobody has foreseen."""
+        """Fail with an unforeseen error."""
         raise KeyError("beat")
 
     monkeypatch.setattr(Heartbeats, "beat", fail)
@@ -418,9 +418,7 @@ async def test_an_account_without_a_token_stops_no_other(
         await queue.submit("poor", hello(0), key="waits")
         await queue.submit("rich", hello(1), key="a")
         await queue.submit("rich", hello(2), key="b")
-        worker = Worker(
-            queue_url, session=sandbox.session, token=provider, interval=0.05, ttl=60
-        )
+        worker = make_worker(queue_url, sandbox, token=provider, ttl=60)
         async with working(worker) as task:
             before = await progress(queue, task, lambda found: found.completed == 2)
             sent = len(sandbox.workflows)
