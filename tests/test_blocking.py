@@ -114,8 +114,8 @@ def test_a_stream_reads_its_input_in_threads(box: Sandbox) -> None:
     assert {"key-0", "key-1", "key-2"} == set(found)
 
 
-def test_accounts_are_faces_too(box: Sandbox) -> None:
-    """An account has the same methods; it equals itself, whoever gives it."""
+def test_accounts_are_proxies_too(box: Sandbox) -> None:
+    """An account has the same methods; it equals itself, however it is reached."""
     with session_of(box) as session:
         other = session.account("another-account", name="other")
         other.run(PAGE)
@@ -445,6 +445,6 @@ def declared(tree: ast.Module) -> dict[str, str]:
     }
 
 
-def test_every_face_has_types() -> None:
+def test_every_proxy_has_types() -> None:
     """What is public here is in the stub."""
     assert set(PROXIES) - {"_Workflows"} == set(blocking.__all__)

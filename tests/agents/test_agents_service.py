@@ -139,16 +139,22 @@ async def test_an_answer_is_lost(tmp_path: Path) -> None:
     assert first.is_error
 
 
+async def run_twice(
+    folder: Path, definition: Any, limited: str
+) -> tuple[Answer, Answer, int]:
+    """Call a workflow twice, with one type of action limited; count what was sent."""
+    async with (
+        Sandbox(speed=1000, fail={limited: "limitExceeded"}) as box,
+        service_of(box, folder / "j") as service,
+    ):
+        first = await run(service, definition)
+        second = await run(service, definition)
+        return first, second, len(box.workflows)
+
+
 async def test_what_changed_nothing_runs_again(tmp_path: Path) -> None:
     """A write that failed and certainly changed nothing is sent when called again."""
-    failing = {"st.sendMessage": "limitExceeded"}
-    async with (
-        Sandbox(speed=1000, fail=failing) as box,
-        service_of(box, tmp_path / "j") as service,
-    ):
-        first = await run(service, WRITE)
-        second = await run(service, WRITE)
-        taken = len(box.workflows)
+    first, second, taken = await run_twice(tmp_path, WRITE, "st.sendMessage")
 
     assert 2 == taken
     assert first.workflow_id != second.workflow_id
@@ -168,14 +174,7 @@ async def test_what_may_have_changed_something_does_not_run_again(
             {"actionType": "st.sendConnectionRequest"},
         ],
     }
-    failing = {"st.sendConnectionRequest": "limitExceeded"}
-    async with (
-        Sandbox(speed=1000, fail=failing) as box,
-        service_of(box, tmp_path / "j") as service,
-    ):
-        first = await run(service, two)
-        second = await run(service, two)
-        taken = len(box.workflows)
+    first, second, taken = await run_twice(tmp_path, two, "st.sendConnectionRequest")
 
     assert 1 == taken
     assert "limitExceeded" in str(first.note)

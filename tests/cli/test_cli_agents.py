@@ -80,7 +80,7 @@ def test_where_the_journal_is(
     options: tuple[str, ...],
     name: str,
 ) -> None:
-    """Writes or a pace need a journal, any file, readable for the user alone."""
+    """Writes or a pace create a journal, in the named file, for the user alone."""
     journal = tmp_path / name
 
     async def until_it_is_open(service: WorkflowService) -> None:
