@@ -554,16 +554,16 @@ async def test_errors_of_a_sandbox_show_no_token(maker: str) -> None:
 
 
 def own_reprs() -> list[type]:
-    """Return the classes of the library that define how they are shown."""
+    """Return the classes of the library that define or inherit how they are shown."""
     found = set()
     for module in pkgutil.walk_packages(linkedapi_async.__path__, "linkedapi_async."):
         if not module.name.endswith("__main__"):
             for thing in vars(importlib.import_module(module.name)).values():
-                shown = vars(thing).get("__repr__") if isinstance(thing, type) else None
-                written = inspect.unwrap(shown) if shown is not None else None
-                if written is not None and getattr(
-                    written, "__module__", ""
-                ).startswith("linkedapi_async"):
+                # An abstract class has no instances; its subclasses are shown.
+                if not isinstance(thing, type) or inspect.isabstract(thing):
+                    continue
+                written = inspect.unwrap(thing.__repr__)
+                if getattr(written, "__module__", "").startswith("linkedapi_async"):
                     code = getattr(written, "__code__", None)
                     if code is not None and code.co_filename.endswith(".py"):
                         found.add(thing)

@@ -288,6 +288,7 @@ class Validated:
     def _repr_extra(self) -> str:
         return f".with_extra({self.extra!r})" if self.extra_json else ""
 
+    @safe_repr
     def __repr__(self) -> str:
         return f"{self._owner()}({self._arguments()}){self._repr_extra()}"
 

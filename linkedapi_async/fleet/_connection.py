@@ -85,6 +85,33 @@ def sqlite_engine(url: sa.URL, *, timeout: float, **options: Any) -> sa.Engine:
     return engine
 
 
+def switch_to_wal(connection: sqlite3.Connection, *, timeout: float) -> None:
+    """Switch a file to write-ahead logging, which it then keeps.
+
+    Args:
+        connection: A connection without a transaction.
+        timeout: How long to wait for the locks of other processes, in seconds.
+
+    Raises:
+        sqlite3.OperationalError: The file is still locked after that time, or cannot be
+            written.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not busy or time.monotonic() >= deadline:
+                raise
+        else:
+            return
+        # For this statement SQLite waits for readers, but not for another process that
+        # writes, such as one that switches the same file. `BEGIN IMMEDIATE` waits.
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("ROLLBACK")
+
+
 def postgresql_engine(
     url: sa.URL, *, connections: int, settings: str = "", **options: Any
 ) -> sa.Engine:

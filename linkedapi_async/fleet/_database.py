@@ -25,6 +25,7 @@ from linkedapi_async.fleet._connection import (
     location,
     postgresql_engine,
     sqlite_engine,
+    switch_to_wal,
     validate_database_url,
 )
 from linkedapi_async.fleet._schema import (
@@ -51,6 +52,9 @@ DatabaseCheck: TypeAlias = Callable[[sa.Connection, bool], None]
 _BulkCall: TypeAlias = "tuple[Bulk, Any, asyncio.Future[Any]]"
 
 _log = logging.getLogger("linkedapi_async")
+
+LOCK_TIMEOUT: Final = 30.0
+"""How long to wait for other processes that use a SQLite file, in seconds."""
 
 MAX_BATCH: Final = 500
 """How many steps one transaction has at most."""
@@ -310,11 +314,13 @@ def _engine(url: sa.URL) -> sa.Engine:
     if url.get_backend_name() != "sqlite":
         return postgresql_engine(url, connections=2, pool_pre_ping=True)
     engine = sqlite_engine(
-        url, timeout=30.0, execution_options={"schema_translate_map": {SCHEMA: None}}
+        url,
+        timeout=LOCK_TIMEOUT,
+        execution_options={"schema_translate_map": {SCHEMA: None}},
     )
 
     @event.listens_for(engine, "connect")
     def _(connection: Any, _: object) -> None:
-        connection.execute("PRAGMA journal_mode=WAL")
+        switch_to_wal(connection, timeout=LOCK_TIMEOUT)
 
     return engine

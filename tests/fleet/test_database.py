@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 import stat
 import sys
@@ -13,9 +14,11 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 from postgres_server import PostgresServer
+from sqlalchemy import event
 
 from linkedapi_async import QueueError, Session
 from linkedapi_async.fleet import Queue, Worker, _database
+from linkedapi_async.fleet._connection import switch_to_wal
 from linkedapi_async.fleet._database import Database, RuleError
 from linkedapi_async.fleet._schema import about, lanes, results
 
@@ -176,6 +179,46 @@ async def test_an_old_sqlite_has_the_time_that_dbos_needs(
         await database.close()
 
     assert 1_000.25 == found
+
+
+async def test_a_new_file_is_opened_while_another_process_writes_to_it(
+    tmp_path: Path,
+) -> None:
+    """Two programs may create one queue at the same time: the later one waits."""
+    path = tmp_path / "work.sqlite3"
+    database = Database(f"sqlite:///{path}")
+    with contextlib.closing(
+        sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    ) as other:
+        other.execute("BEGIN IMMEDIATE")
+
+        def release(statement: str) -> None:
+            if statement == "BEGIN IMMEDIATE" and other.in_transaction:
+                other.execute("COMMIT")
+
+        @event.listens_for(database.engine, "connect", insert=True)
+        def _(connection: sqlite3.Connection, _: object) -> None:
+            connection.set_trace_callback(release)
+
+        try:
+            await database.open()
+            added = await database.do(count)
+        finally:
+            await database.close()
+
+    assert 0 == added
+
+
+async def test_a_file_that_stays_locked_is_an_error(tmp_path: Path) -> None:
+    """A process that does not end its transaction is not waited for without end."""
+    path = tmp_path / "work.sqlite3"
+    with (
+        contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other,
+        contextlib.closing(sqlite3.connect(path, timeout=0)) as connection,
+    ):
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            switch_to_wal(connection, timeout=0)
 
 
 async def test_no_database(tmp_path: Path) -> None:
