@@ -193,9 +193,27 @@ def _use(url: str, work: Callable[[Queue], Awaitable[T]]) -> T:
             return await work(found)
 
     try:
+        _check_exists(url)
         return asyncio.run(use())
     except ValueError as error:
         raise CommandError(str(error)) from error
+
+
+def _check_exists(url: str) -> None:
+    """Check that the file of a queue is there, because opening one creates it.
+
+    Raises:
+        CommandError: It is not.
+        ValueError: The URL is of something else.
+    """
+    from linkedapi_async.fleet._connection import validate_database_url  # noqa: PLC0415
+
+    parts = validate_database_url(url)
+    if parts.get_backend_name() == "sqlite" and not Path(str(parts.database)).exists():
+        raise CommandError(
+            f"there is no queue in {parts.database}: the file does not exist; check the "
+            "URL, or submit a workflow first"
+        )
 
 
 @_command("status", "Print the number of items by state.")
