@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import attrs
 
@@ -41,17 +41,26 @@ class Figure:
         return (self.ours if self.ratio is None else self.ratio) > self.limit
 
 
-def table(
-    title: str, figures: Iterable[Figure], columns: tuple[str, str] = ("ours", "theirs")
-) -> str:
-    """Return the lines of a table; *columns* name the two values of each figure."""
+def report(
+    title: str, figures: Sequence[Figure], columns: tuple[str, str] = ("ours", "theirs")
+) -> int:
+    """Print a table of figures.
+
+    Args:
+        title: What was measured, and how often.
+        figures: The rows.
+        columns: The names of the two values of each figure.
+
+    Returns:
+        The exit status: 1 if a figure exceeds its limit.
+    """
     ours, theirs = columns
-    lines = [f"{title:<64}{ours:>10}{theirs:>10}{'':5}{'ratio':>7}{'limit':>8}"]
+    print(f"{title:<64}{ours:>10}{theirs:>10}{'':5}{'ratio':>7}{'limit':>8}")
     for one in figures:
         other = "–" if one.theirs is None else f"{one.theirs:.2f}"
         ratio = "–" if one.ratio is None else f"{one.ratio:.2f}"
-        lines.append(
+        print(
             f"{one.name:<64}{one.ours:>10.2f}{other:>10} {one.unit:<4}{ratio:>7}"
             f"{one.limit:>8.2f}{'  MISSED' if one.missed else ''}"
         )
-    return "\n".join(lines)
+    return int(any(one.missed for one in figures))

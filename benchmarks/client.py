@@ -20,7 +20,7 @@ from typing import Any
 
 import aiohttp
 import orjson
-from _table import Figure, table
+from _table import Figure, report
 from linkedapi import LinkedApi, LinkedApiConfig
 
 from linkedapi_async import Polling, Session, st
@@ -338,8 +338,8 @@ async def crowd(url: str) -> tuple[float, float, float]:
         return each, lags[len(lags) * 99 // 100], lags[-1]
 
 
-def main() -> None:
-    """Measure and print the table."""
+def main() -> int:
+    """Measure and print the table; return 1 if a figure exceeds its limit."""
     running, running_url = serve("running")
     done, done_url = serve("done")
     try:
@@ -390,9 +390,10 @@ def main() -> None:
         Figure(f"event-loop lag p99, {waiting}", p99 * 1e3, "ms", 5),
         Figure(f"event-loop lag maximum, {waiting}", longest * 1e3, "ms", math.inf),
     ]
-    print(table("medians of pairs in one run", figures))
+    status = report("medians of pairs in one run", figures)
     print(f"where the time of 1,000 reads goes: {profile}")
+    return status
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

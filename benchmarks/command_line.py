@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 
-from _table import Figure, table
+from _table import Figure, report
 
 
 PAIRS = 31
@@ -32,8 +32,7 @@ def main() -> int:
     seconds(*HELP)
     pairs = [(seconds(*HELP), seconds(*IMPORT)) for _ in range(PAIRS)]
     figure = Figure.of_pairs("linkedapi --help", pairs, "ms", LIMIT)
-    print(table(f"medians of {PAIRS} pairs", [figure], ("--help", "import")))
-    return int(figure.missed)
+    return report(f"medians of {PAIRS} pairs", [figure], ("--help", "import"))
 
 
 if __name__ == "__main__":

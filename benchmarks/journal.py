@@ -7,11 +7,12 @@ a process of its own.
 from __future__ import annotations
 
 import asyncio
+import sys
 import tempfile
 import time
 from pathlib import Path
 
-from _table import Figure, table
+from _table import Figure, report
 from client import TOKENS, measured_pairs, serve
 
 from linkedapi_async import Polling, Session, st
@@ -41,8 +42,8 @@ async def starts(url: str, journal: Path | None) -> float:
         return time.perf_counter() - begin
 
 
-def main() -> None:
-    """Measure and print the table."""
+def main() -> int:
+    """Measure and print the table; return 1 if a figure exceeds its limit."""
     process, url = serve("running")
     try:
         with tempfile.TemporaryDirectory() as folder:
@@ -57,8 +58,8 @@ def main() -> None:
     title = f"{WORKFLOWS:,} starts on {ACCOUNTS} accounts, medians of {PAIRS} pairs"
     name = "a journal on disk, synchronous=FULL"
     figures = [Figure.of_pairs(name, pairs, "ms", LIMIT)]
-    print(table(title, figures, ("with", "without")))
+    return report(title, figures, ("with", "without"))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

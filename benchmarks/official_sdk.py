@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
-from _table import Figure, table
+from _table import Figure, report
 from linkedapi.operations import FetchCompany
 from linkedapi.types import FetchCompanyParams, LimitParams
 from linkedapi.types.company import (
@@ -148,8 +148,8 @@ def pairs_of(measured: list[list[float]]) -> list[tuple[float, float]]:
     return [(mine, other) for mine, other, *_ in measured]
 
 
-def main() -> None:
-    """Measure and print the table."""
+def main() -> int:
+    """Measure and print the table; return 1 if a figure exceeds its limit."""
     assert ours_parsed() == theirs_parsed() == EMPLOYEES
     theirs = json.loads(theirs_built())
     assert json.loads(ours_built()) == theirs
@@ -173,8 +173,8 @@ def main() -> None:
         Figure.of_pairs("import", pairs_of(imports), "ms", 0.95),
         Figure("import, beyond that of the dependencies", own * 1e3, "ms", 130),
     ]
-    print(table(f"medians of {PAIRS} pairs", figures))
+    return report(f"medians of {PAIRS} pairs", figures)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
