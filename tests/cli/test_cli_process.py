@@ -30,6 +30,7 @@ from cli_harness import (
 from linkedapi_async.cli._admin import EXAMPLES, all_calls
 from linkedapi_async.cli._app import app
 from linkedapi_async.cli._operations import all_operations
+from linkedapi_async.fleet import Queue
 from linkedapi_async.sandbox import Sandbox
 from linkedapi_async.webhooks import sign
 
@@ -145,11 +146,18 @@ def status_of_example(command: str) -> int:
     return 14 if changes else 0
 
 
+async def create_queue(path: Path) -> None:
+    """Create a queue without items."""
+    async with Queue(f"sqlite:///{path}"):
+        pass
+
+
 def test_examples_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """All examples of all help texts do what they show."""
     files(tmp_path)
+    asyncio.run(create_queue(tmp_path / "work.sqlite3"))
     (tmp_path / ".config" / "fish" / "completions").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
@@ -402,6 +410,7 @@ async def test_every_command_is_a_process(tmp_path: Path) -> None:
     known = app.list_commands(app.make_context("x", [], resilient_parsing=True))
     assert {*EVERY, *SERVING, "worker", *all_operations()} == {*known}
     files(tmp_path)
+    await create_queue(tmp_path / "queue.sqlite3")
     with sandbox_in_a_thread(speed=2000) as box:
         env = {**variables(box), "TERM": "xterm"}
         start = ("run", "company.json", "--no-wait", "--journal")
