@@ -252,14 +252,14 @@ def test_a_wrong_url(shell: Shell, url: str, message: str) -> None:
 @pytest.mark.parametrize("command", [["status"], ["unknown"], ["discard", "a"]])
 def test_a_file_that_does_not_exist(shell: Shell, command: list[str]) -> None:
     """A wrong path is an error, and creates no empty queue."""
-    done = shell("queue", *command, "--url", "sqlite:///wrok.sqlite3")
+    done = shell("queue", *command, "--url", "sqlite:///absent.sqlite3")
 
     assert 2 == done.status
     assert (
-        "error: there is no queue in wrok.sqlite3: the file does not exist; check the "
+        "error: there is no queue in absent.sqlite3: the file does not exist; check the "
         "URL, or submit a workflow first\n"
     ) == done.err
-    assert [] == [*shell.folder.glob("wrok*")]
+    assert [] == [*shell.folder.glob("absent*")]
 
 
 def test_a_missing_url_names_the_variable(shell: Shell) -> None:
