@@ -298,10 +298,15 @@ def given_targets(action: AnyAction) -> list[str]:
 
 
 def describe(value: object) -> str:
-    """Return *value* for a message, with advice if it is the class of an action."""
+    """Return *value* for a message, with advice if it is nearly an action."""
+    shown = short_repr(value)
     if isinstance(value, type) and issubclass(value, Action):
-        return f"{short_repr(value)}; call it: {value.__name__}()"
-    return short_repr(value)
+        return f"{shown}; call it: {value.__name__}()"
+    if isinstance(value, list | tuple):
+        return f"{shown}; pass its actions one by one, with *"
+    if isinstance(value, dict | str | bytes):
+        return f"{shown}; load_workflow() makes actions of JSON"
+    return shown
 
 
 def allowed_in(scope: type[Scope]) -> list[str]:

@@ -453,7 +453,17 @@ def test_a_root_of_an_array_has_its_number() -> None:
         ((), "root: an array workflow must have at least one action"),
         (
             (PAGE, "st.openPost"),
-            "root[1]: expected an action, got 'st.openPost'",
+            (
+                "root[1]: expected an action, got 'st.openPost'; load_workflow() makes "
+                "actions of JSON"
+            ),
+        ),
+        (
+            (PAGE, [st.retrieve_ssi()]),
+            (
+                "root[1]: expected an action, got [st.retrieve_ssi()]; pass its actions "
+                "one by one, with *"
+            ),
         ),
         (
             (st.retrieve_ssi,),
@@ -463,7 +473,7 @@ def test_a_root_of_an_array_has_its_number() -> None:
             ),
         ),
     ],
-    ids=["empty", "string", "class"],
+    ids=["empty", "string", "list", "class"],
 )
 def test_only_actions_are_workflows(workflow: Any, message: str) -> None:
     """An empty tuple and other things are refused with their path."""
