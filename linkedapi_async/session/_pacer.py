@@ -59,7 +59,11 @@ _SOON: Final = 0.001
 """The shortest timer, in seconds, because clocks differ in their last digits."""
 
 StartKind: TypeAlias = tuple[tuple[tuple[str, int], ...], bool]
-"""What a start can do at most, and whether it may wait for an interval at most."""
+"""The most that a start may do, and whether it is refused a long wait.
+
+Such a start waits for the interval between two starts and for the workflows in
+progress, and for nothing longer.
+"""
 
 
 class _Waiter:
